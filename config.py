@@ -1,0 +1,362 @@
+"""Settings: one frozen object, built from `.env` and the environment.
+
+Each setting is documented where it is defined; `python config.py` prints `.env.example` from
+here and a test keeps the file equal. Every problem is reported at once, and never a value that
+may hold a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import os
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import phonenumbers
+from dotenv import dotenv_values
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from errors import ConfigError
+
+SOURCES = ("customers", "products", "transactions", "sales_reps")
+ISO_8601 = "ISO8601"
+_SECRET_PARAMETERS = {"password", "passwd", "sslpassword", "token", "secret"}
+
+
+def _parse_url(value: object) -> object:
+    """Text to a SQLAlchemy URL, which shows its password as *** wherever it is printed."""
+    if not isinstance(value, str):
+        return value
+    try:
+        url = make_url(value)
+    except (ArgumentError, ValueError):
+        raise ValueError(
+            "is not a database URL such as duckdb:///data/warehouse.duckdb or "
+            "postgresql+psycopg2://user:password@host/database; "
+            "percent-encode @ : / ? # % in the password"
+        ) from None
+    if _SECRET_PARAMETERS & {name.lower() for name in url.query}:
+        raise ValueError("has a secret behind the '?'; write it as user:password@host")
+    if url.host and "@" in f"{url.host}{url.database}":
+        raise ValueError("has an unencoded '@'; percent-encode @ : / ? # % in the password")
+    return url.set(drivername="postgresql+psycopg2") if url.drivername == "postgresql" else url
+
+
+def _parse_list(value: object) -> object:
+    """A JSON list, or one plain value."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return [value]
+    return _parse_json(value)
+
+
+def _parse_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not valid JSON: {error.msg} at position {error.pos}") from None
+
+
+TextList = Annotated[list[str], BeforeValidator(_parse_list)]
+DatabaseUrl = Annotated[URL, BeforeValidator(_parse_url)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True
+    )
+
+
+class SourceSettings(_Settings):
+    """Where one source is and how it is read."""
+
+    path: str | URL | None = Field(
+        None, description="file, glob, directory, or SQLAlchemy URL of a source database"
+    )
+    query: str | None = Field(None, description="SQL or table name when the path is a database")
+    columns: Annotated[dict[str, str | list[str]], BeforeValidator(_parse_json)] = Field(
+        {}, description="JSON: our column -> theirs, or -> list of columns joined with '-'"
+    )
+    encoding: str = Field("utf-8", description="text encoding")
+    delimiter: str | None = Field(None, description="one character; detected when not set")
+    date_formats: TextList = Field(
+        [ISO_8601], description="JSON list of strptime formats, tried in order; or ISO8601"
+    )
+    decimal_separator: Literal[".", ","] = Field(".", description="'.' or ','")
+    null_tokens: TextList = Field(
+        ["", "NULL", "\\N"], description="JSON list of texts that mean 'no value' in attributes"
+    )
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _path_or_url(cls, value: object) -> object:
+        if isinstance(value, str) and is_database_url(value):
+            return _parse_url(value)
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except LookupError:
+            raise ValueError("is not an encoding that Python knows, such as cp1252") from None
+        return value
+
+    @field_validator("delimiter", mode="before")
+    @classmethod
+    def _one_character(cls, value: object) -> object:
+        value = "\t" if value in ("\\t", "tab") else value
+        if isinstance(value, str) and (len(value) != 1 or ord(value) > 127 or value in '"\r\n'):
+            raise ValueError("must be one ASCII character other than a quote or line break")
+        return value
+
+    @field_validator("date_formats")
+    @classmethod
+    def _usable_formats(cls, value: list[str]) -> list[str]:
+        for pattern in value:
+            if pattern == ISO_8601:
+                continue
+            sample = datetime(2001, 2, 3)
+            try:
+                same = datetime.strptime(sample.strftime(pattern), pattern).date() == sample.date()
+            except ValueError:
+                same = False
+            if not same:
+                raise ValueError(f"{pattern!r} does not name a year, a month and a day")
+        return value
+
+
+def _source(path: str | None) -> Any:
+    return Field(default_factory=lambda: SourceSettings(path=path))
+
+
+class StarSchemaConfig(_Settings):
+    """All settings of a run. Frozen; secrets are masked in its repr."""
+
+    warehouse_url: DatabaseUrl = Field(
+        default_factory=lambda: make_url("duckdb:///data/warehouse.duckdb"),
+        description="SQLAlchemy URL: a DuckDB file, or postgresql+psycopg2://user:password@host/db",
+    )
+    warehouse_schema: str | None = Field(
+        None, description="schema to create and use; the engine's default when not set"
+    )
+    customers: SourceSettings = _source("data/customers.csv")
+    products: SourceSettings = _source("data/products.json")
+    transactions: SourceSettings = _source("data/sales_transactions.csv")
+    sales_reps: SourceSettings = _source(None)
+    business_timezone: str = Field(
+        "UTC", description="where a timestamp with an offset gets its calendar date"
+    )
+    phone_region: str = Field("US", description="region of phone numbers without a country code")
+    price_tier_high: Decimal = Field(
+        Decimal(200), ge=0, description="price from which a product is High"
+    )
+    price_tier_medium: Decimal = Field(
+        Decimal(50), ge=0, description="price from which a product is Medium"
+    )
+    default_cost_ratio: Decimal = Field(
+        Decimal("0.70"), ge=0, description="cost as a share of the price when the cost is missing"
+    )
+    orphan_policy: Literal["infer", "reject"] = Field(
+        "infer",
+        description="a fact whose customer, product or rep is unknown: infer a member, or reject",
+    )
+    accept_returns: bool = Field(False, description="allow quantity < 0")
+    accept_free_items: bool = Field(False, description="allow unit price = 0")
+    max_reject_rate: Decimal = Field(
+        Decimal("0.05"), ge=0, le=1, description="share of rejected rows that stops the load"
+    )
+    batch_rows: int = Field(250_000, ge=1, description="rows in one batch")
+    workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        description="parallel workers; the number of cores when not set",
+    )
+    log_file: Path = Field(Path("logs/etl.log"), description="detailed log")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="DEBUG, INFO, WARNING or ERROR"
+    )
+    rejects_dir: Path = Field(
+        Path("data/rejects"), description="one folder of reject files per run"
+    )
+    work_dir: Path = Field(
+        Path("data/work"), description="spill of a run in progress; emptied when it ends"
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("warehouse_url")
+    @classmethod
+    def _supported_engine(cls, value: URL) -> URL:
+        if value.drivername not in ("duckdb", "postgresql+psycopg2"):
+            raise ValueError(
+                f"names the engine {value.drivername!r}; use duckdb:///… or postgresql+psycopg2://…"
+            )
+        return value
+
+    @field_validator("business_timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("is not a time zone name such as Europe/Berlin") from None
+        return value
+
+    @field_validator("phone_region")
+    @classmethod
+    def _known_region(cls, value: str) -> str:
+        if value.upper() not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError("is not a two-letter region such as US or DE")
+        return value.upper()
+
+    @model_validator(mode="after")
+    def _complete(self) -> StarSchemaConfig:
+        problems = [
+            f"{name.upper()}__PATH is missing"
+            for name in SOURCES[:3]
+            if self.source(name).path is None
+        ]
+        problems += [
+            f"{name.upper()}__QUERY is missing: the path is a database"
+            for name in SOURCES
+            if isinstance(self.source(name).path, URL) and not self.source(name).query
+        ]
+        if self.price_tier_medium > self.price_tier_high:
+            problems.append("PRICE_TIER_MEDIUM is above PRICE_TIER_HIGH")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def source(self, name: str) -> SourceSettings:
+        """The settings of the source called `name`, one of `SOURCES`."""
+        settings: SourceSettings = getattr(self, name)
+        return settings
+
+
+def is_database_url(text: str) -> bool:
+    """Whether `text` is a SQLAlchemy URL rather than a path or a cloud URL."""
+    scheme, separator, _ = text.partition("://")
+    dialect = scheme.partition("+")[0].lower()
+    return bool(separator) and dialect in (
+        "postgresql", "postgres", "duckdb", "sqlite", "mysql", "mariadb", "mssql", "oracle",
+    )  # fmt: skip
+
+
+def load_config(
+    env_file: str | Path | None = ".env", environment: Mapping[str, str] | None = None
+) -> StarSchemaConfig:
+    """Settings from `env_file` (absent is fine), overridden by the environment.
+
+    Raises `ConfigError` listing every problem at once; no message holds a setting's value
+    unless it is harmless.
+    """
+    from_file = {} if env_file is None else dotenv_values(env_file, interpolate=False)
+    if env_file is not None and str(env_file) != ".env" and not Path(env_file).is_file():
+        raise ConfigError([f"{env_file}: there is no such file"])
+    from_environment = os.environ if environment is None else environment
+    problems = _unknown_names(from_file, strict=True)
+    problems += _unknown_names(from_environment, strict=False)
+    merged = {**from_file, **from_environment}
+    nested: dict[str, Any] = {}
+    for name, value in merged.items():
+        head, _, rest = name.upper().partition("__")
+        if value is None or value.strip() == "" or name.upper() not in setting_names():
+            continue
+        if rest:
+            nested.setdefault(head.lower(), {})[rest.lower()] = value
+        else:
+            nested[head.lower()] = value.strip()
+    for source in SOURCES:  # a source that is only partly set keeps its default path
+        if source in nested:
+            default = StarSchemaConfig.model_fields[source].get_default(call_default_factory=True)
+            nested[source] = {"path": default.path, **nested[source]}
+    try:
+        config = StarSchemaConfig.model_validate(nested)
+    except ValidationError as error:
+        problems += [line for detail in error.errors() for line in _explain(detail)]
+    if problems:
+        raise ConfigError(problems) from None
+    return config
+
+
+def _explain(detail: Any) -> list[str]:
+    """A pydantic error as our own words: the setting's name, then what is wrong with it."""
+    name = "__".join(str(part).upper() for part in detail["loc"][:2])
+    message: str = detail["msg"].removeprefix("Value error, ")
+    if not name:
+        return message.splitlines()
+    return [f"{name} {message[0].lower()}{message[1:]}"]
+
+
+def _unknown_names(names: Mapping[str, Any], *, strict: bool) -> list[str]:
+    """Misspelt settings: any unknown name in our file, any near miss in the environment."""
+    known = setting_names()
+    prefixes = tuple(f"{source.upper()}__" for source in SOURCES)
+    problems = []
+    for name in names:
+        upper = name.upper()
+        if upper in known or not (strict or upper.startswith(prefixes)):
+            continue
+        close = difflib.get_close_matches(upper, known, n=1, cutoff=0.8)
+        if close or upper.startswith(prefixes):
+            hint = f"; did you mean {close[0]}?" if close else ""
+            problems.append(f"{name} is not a setting{hint}")
+    return problems
+
+
+@functools.cache
+def setting_names() -> dict[str, tuple[Any, str]]:
+    """Every setting: name -> (default, one line of meaning), in declared order."""
+    defaults = StarSchemaConfig()
+    settings: dict[str, tuple[Any, str]] = {}
+    for name, field in StarSchemaConfig.model_fields.items():
+        if name not in SOURCES:
+            settings[name.upper()] = (getattr(defaults, name), field.description or "")
+            continue
+        for part, inner in SourceSettings.model_fields.items():
+            default = getattr(defaults.source(name), part)
+            settings[f"{name.upper()}__{part.upper()}"] = (default, inner.description or "")
+    return settings
+
+
+def env_example() -> str:
+    """The text of `.env.example`: every setting with its default and one line of meaning."""
+    lines = ["# Settings of the star-schema ETL. Copy to .env and change what differs."]
+    for name, (default, meaning) in setting_names().items():
+        if default is None or name == "WORKERS":  # the number of cores differs by machine
+            shown = ""
+        elif isinstance(default, list | dict):
+            shown = f"'{json.dumps(default)}'"
+        else:
+            shown = str(default).lower() if isinstance(default, bool) else str(default)
+        lines += ["", f"# {meaning[0].upper()}{meaning[1:]}", f"{name}={shown}"]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(env_example())

@@ -1,0 +1,191 @@
+"""Dimensions, SCD type 1: new members inserted, changed ones overwritten, the rest untouched.
+
+Generic over any dimension that `schema` declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from config import StarSchemaConfig
+from keymap import KeyMap
+from schema import (
+    Role,
+    arrow_schema,
+    attributes,
+    business_key,
+    columns_of,
+    dimensions,
+    metadata,
+    surrogate_key,
+)
+from warehouse import Warehouse, new_run_id, open_warehouse
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sqlalchemy import Table
+
+    Rows: TypeAlias = pd.DataFrame | pa.Table | Iterable[pa.Table]
+
+
+class DimensionLoader:
+    """Loads dimensions in the run's transaction, or in its own when used alone.
+
+    Alone: `with DimensionLoader(config) as loader: keys = loader.load_all_dimensions(rows)`
+    commits at the end of the block, and rolls back when it raises.
+    """
+
+    def __init__(self, config: StarSchemaConfig, warehouse: Warehouse | None = None) -> None:
+        self.config = config
+        self._given = warehouse
+        self.results: dict[str, dict[str, int]] = {}
+
+    def __enter__(self) -> DimensionLoader:
+        self.warehouse = self._given or open_warehouse(self.config, new_run_id())
+        if self._given is None:
+            self.warehouse.begin()
+            self.warehouse.create_missing(metadata.sorted_tables)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._given is None:
+            with self.warehouse:
+                if kind is None:
+                    self._complete_facts()
+                    self.warehouse.commit()
+
+    def load_all_dimensions(
+        self,
+        transformed: Mapping[str, Rows],
+        progress: Callable[[str], None] = lambda table: None,
+    ) -> dict[str, KeyMap]:
+        """Merge the rows of each dimension; returns business key -> surrogate key for each.
+
+        `transformed` maps a table's name, such as `dim_customer`, to its rows: the columns of the
+        table without its surrogate key. Rows with `is_inferred` are placeholders: they are
+        inserted where a member is missing, and never change one. Counts are in `results`.
+        """
+        keys = {}
+        for dimension in dimensions:
+            rows = transformed.get(dimension.name)
+            progress(dimension.name)
+            self.warehouse.add_unknown_member(dimension)
+            self.results[dimension.name] = self._merge(dimension, _tables(dimension, rows))
+            keys[dimension.name] = self.key_map(dimension)
+        return keys
+
+    def key_map(self, dimension: Table) -> KeyMap:
+        """All members of `dimension`, the Unknown one included."""
+        carried = [dimension.columns[name] for name in dimension.info.get("carried", ())]
+        key, surrogate = business_key(dimension), surrogate_key(dimension)
+        return KeyMap(self.warehouse.fetch(sa.select(key, surrogate.label("_surrogate"), *carried)))
+
+    def _merge(self, dimension: Table, batches: Iterator[pa.Table]) -> dict[str, int]:
+        warehouse = self.warehouse
+        columns = [c.name for c in _source_columns(dimension)]
+        staging = warehouse.stage(dimension, columns, batches)
+        changes = self._changes(dimension, staging)
+        counts = self._count(staging, changes)
+        if counts["updated"]:
+            warehouse.execute(self._update(dimension, changes))
+        if counts["inserted"] or counts["inferred"]:
+            warehouse.execute(self._insert(dimension, changes))
+        warehouse.drop(staging)
+        warehouse.drop(changes)
+        warehouse.analyze(dimension)
+        return counts
+
+    def _changes(self, dimension: Table, staging: Table) -> Table:
+        """Staged rows that are new, or different from their member in any attribute."""
+        key, surrogate = business_key(dimension), surrogate_key(dimension)
+        differs = sa.or_(
+            *(
+                dimension.c[c.name].is_distinct_from(staging.c[c.name])
+                for c in attributes(dimension)
+            )
+        )
+        placeholder = _is_placeholder(staging)
+        statement = (
+            sa.select(*staging.columns, surrogate.label("_known"))
+            .select_from(staging.outerjoin(dimension, key == staging.c[key.name]))
+            .where(sa.or_(surrogate.is_(None), sa.and_(differs, sa.not_(placeholder))))
+        )
+        return self.warehouse.keep_changes(statement, f"changes_{dimension.name}")
+
+    def _count(self, staging: Table, changes: Table) -> dict[str, int]:
+        placeholder, is_new = _is_placeholder(changes), changes.c["_known"].is_(None)
+        counted = self.warehouse.row(
+            sa.select(
+                sa.func.count().filter(is_new, sa.not_(placeholder)),
+                sa.func.count().filter(sa.not_(is_new)),
+                sa.func.count().filter(is_new, placeholder),
+            ).select_from(changes)
+        )
+        inserted, updated, inferred = (int(count) for count in counted)
+        staged = self.warehouse.scalar(
+            sa.select(sa.func.count()).select_from(staging).where(sa.not_(_is_placeholder(staging)))
+        )
+        unchanged = int(staged) - inserted - updated
+        return {
+            "inserted": inserted,
+            "updated": updated,
+            "unchanged": unchanged,
+            "inferred": inferred,
+        }
+
+    def _update(self, dimension: Table, changes: Table) -> sa.Update:
+        new_values = {c.name: changes.c[c.name] for c in attributes(dimension)}
+        return (
+            sa.update(dimension)
+            .values(new_values)
+            .where(surrogate_key(dimension) == changes.c["_known"])
+        )
+
+    def _insert(self, dimension: Table, changes: Table) -> sa.Insert:
+        """New members, numbered on from the highest key, in the order of their business keys."""
+        key, surrogate = business_key(dimension), surrogate_key(dimension)
+        names = [c.name for c in _source_columns(dimension)]
+        selected: list[sa.ColumnElement[Any]] = [changes.c[name] for name in names]
+        if surrogate is not key:
+            last = self.warehouse.scalar(sa.select(sa.func.max(surrogate)))
+            order = self.warehouse.binary(changes.c[key.name])
+            number = sa.func.row_number().over(order_by=order) + max(0, int(last))
+            selected, names = [number, *selected], [surrogate.name, *names]
+        new = sa.select(*selected).where(changes.c["_known"].is_(None))
+        return sa.insert(dimension).from_select(names, new)
+
+    def _complete_facts(self) -> None:
+        for table in metadata.sorted_tables:
+            if table.foreign_keys and self.warehouse.is_created(table):
+                self.warehouse.complete(table)
+
+
+def _source_columns(dimension: Table) -> list[sa.Column[Any]]:
+    """What a source row says of a member: all but the surrogate key."""
+    return columns_of(dimension, Role.BUSINESS_KEY, Role.SMART_KEY, Role.ATTRIBUTE)
+
+
+def _is_placeholder(table: Table) -> sa.ColumnElement[bool]:
+    """Whether a row only stands in for a member whose record has not come."""
+    return table.c["is_inferred"] if "is_inferred" in table.c else sa.false()
+
+
+def _tables(dimension: Table, rows: Rows | None) -> Iterator[pa.Table]:
+    """Rows of any kind as tables with just the dimension's columns and types."""
+    schema = arrow_schema(_source_columns(dimension))
+    if rows is None:
+        return
+    if hasattr(rows, "to_records"):  # a DataFrame; pandas itself is not imported here
+        rows = pa.Table.from_pandas(rows, preserve_index=False)
+    for table in [rows] if isinstance(rows, pa.Table) else rows:
+        yield table.select(schema.names).cast(schema)

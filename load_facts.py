@@ -1,0 +1,248 @@
+"""The fact table: business keys become surrogate keys; new rows come in, changed are updated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from time import perf_counter
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from config import StarSchemaConfig
+from keymap import KeyMap
+from schema import Role, arrow_schema, business_key, columns_of, fact_sales, metadata
+from spool import in_order
+from warehouse import Warehouse, new_run_id, open_warehouse
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Task = Callable[[], pa.Table]
+
+MEASURES = [c.name for c in columns_of(fact_sales, Role.MEASURE)]
+
+
+@dataclass
+class Keyed:
+    """A batch with surrogate keys, and the rows that no member was found for."""
+
+    rows: pa.Table
+    orphans: pa.Table  # _place, _reason, _detail, net_amount
+
+
+class FactLoader:
+    """Loads facts in the run's transaction, or in its own when used alone."""
+
+    def __init__(
+        self,
+        config: StarSchemaConfig,
+        warehouse: Warehouse | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        self.config = config
+        self._given = warehouse
+        self.run_id = run_id or new_run_id()
+        self.orphans: list[pa.Table] = []
+
+    def __enter__(self) -> FactLoader:
+        self.warehouse = self._given or open_warehouse(self.config, self.run_id)
+        if self._given is None:
+            self.warehouse.begin()
+            self.warehouse.create_missing(metadata.sorted_tables)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._given is None:
+            with self.warehouse:
+                if kind is None:
+                    self.warehouse.commit()
+
+    def load_sales_facts(
+        self,
+        fact_sales: pd.DataFrame | pa.Table | Iterable[Task],
+        dimension_results: Mapping[str, KeyMap],
+        progress: Callable[[int], None] = lambda rows: None,
+    ) -> dict[str, Any]:
+        """Merge prepared sales by transaction_id; returns `fact_loading_results`.
+
+        `fact_sales` are the rows of `prepare_sales_facts`, or calls that return batches of them;
+        `dimension_results` are the key mappings of `load_all_dimensions`. A row whose member is
+        missing is not loaded: it is counted in `orphaned_records` and kept in `orphans`.
+        """
+        started = perf_counter()
+        tasks = _tasks(fact_sales)
+        counts = self._load(tasks, dimension_results, progress)
+        orphaned = sum(len(table) for table in self.orphans)
+        return {
+            **counts,
+            "records_failed": orphaned,
+            "orphaned_records": orphaned,
+            "processing_time": round(perf_counter() - started, 3),
+        }
+
+    def _load(
+        self,
+        tasks: Iterable[Task],
+        keys: Mapping[str, KeyMap],
+        progress: Callable[[int], None],
+    ) -> dict[str, Any]:
+        """A table made by this run takes the rows as they come, and its keys and indexes after
+        them; an existing one is merged from a staged copy, so only new and changed rows touch it.
+        """
+        warehouse, table = self.warehouse, fact_sales
+        with ThreadPoolExecutor(self.config.workers) as pool:
+            batches = self._keyed(pool, tasks, keys, progress)
+            if warehouse.is_created(table):
+                warehouse.append(table, batches)
+                warehouse.complete(table)
+                inserted = warehouse.scalar(sa.select(sa.func.count()).select_from(table))
+                return _counts(int(inserted), 0, 0, Decimal(0))
+            staging = warehouse.stage(table, table.columns.keys(), batches)
+        return self._merge(staging)
+
+    def _keyed(
+        self,
+        pool: ThreadPoolExecutor,
+        tasks: Iterable[Task],
+        keys: Mapping[str, KeyMap],
+        progress: Callable[[int], None],
+    ) -> Iterator[pa.Table]:
+        calls = (_KeyTask(task, keys, self.run_id) for task in tasks)
+        for keyed in in_order(pool, calls, self.config.workers):
+            if len(keyed.orphans):
+                self.orphans.append(keyed.orphans)
+            progress(len(keyed.rows))
+            yield keyed.rows
+
+    def _merge(self, staging: sa.Table) -> dict[str, Any]:
+        warehouse, table = self.warehouse, fact_sales
+        key = business_key(table)
+        content = [c for c in table.columns if c is not key and c.name != "run_id"]
+        differs = sa.or_(*(c.is_distinct_from(staging.c[c.name]) for c in content))
+        statement = (
+            sa.select(*staging.columns, key.label("_known"))
+            .select_from(staging.outerjoin(table, key == staging.c[key.name]))
+            .where(sa.or_(key.is_(None), differs))
+        )
+        changes = warehouse.keep_changes(statement, f"changes_{table.name}")
+        is_new = changes.c["_known"].is_(None)
+        inserted, updated, changed_net = warehouse.row(
+            sa.select(
+                sa.func.count().filter(is_new),
+                sa.func.count().filter(sa.not_(is_new)),
+                sa.func.coalesce(sa.func.sum(changes.c.net_amount), 0),
+            ).select_from(changes)
+        )
+        staged, staged_net = warehouse.row(
+            sa.select(
+                sa.func.count(), sa.func.coalesce(sa.func.sum(staging.c.net_amount), 0)
+            ).select_from(staging)
+        )
+        if updated:
+            new_values = {c.name: changes.c[c.name] for c in table.columns if c is not key}
+            warehouse.execute(sa.update(table).values(new_values).where(key == changes.c["_known"]))
+        if inserted:
+            rows = sa.select(*(changes.c[c.name] for c in table.columns)).where(is_new)
+            warehouse.execute(sa.insert(table).from_select(table.columns.keys(), rows))
+        warehouse.drop(changes)
+        warehouse.drop(staging)
+        unchanged_net = Decimal(staged_net) - Decimal(changed_net)
+        return _counts(int(inserted), int(updated), int(staged), unchanged_net)
+
+
+def _counts(inserted: int, updated: int, staged: int, unchanged_net: Decimal) -> dict[str, Any]:
+    return {
+        "records_inserted": inserted,
+        "records_updated": updated,
+        "records_unchanged": staged - inserted - updated if staged else 0,
+        "net_unchanged": unchanged_net,
+    }
+
+
+def _tasks(rows: pd.DataFrame | pa.Table | Iterable[Task]) -> Iterable[Task]:
+    if hasattr(rows, "to_records"):  # a DataFrame; pandas itself is not imported here
+        rows = pa.Table.from_pandas(rows, preserve_index=False)
+    if isinstance(rows, pa.Table):
+        table = rows
+        return [lambda: table]
+    return rows
+
+
+@dataclass
+class _KeyTask:
+    """Find the members of one batch's rows and finish its measures; runs in a worker."""
+
+    task: Task
+    keys: Mapping[str, KeyMap]
+    run_id: str
+
+    def __call__(self) -> Keyed:
+        batch = self.task().combine_chunks()
+        count = len(batch)
+        columns: dict[str, Any] = {name: batch[name] for name in batch.column_names}
+        orphaned, reason = np.zeros(count, bool), np.full(count, "", object)
+        cost = pa.nulls(count, pa.decimal128(19, 4))
+        for column in columns_of(fact_sales, Role.DIMENSION_KEY):
+            target = next(iter(column.foreign_keys)).column.table
+            finds_by = column.info["finds_by"]
+            ids, key_map = _array(batch[finds_by]), self.keys[target.name]
+            positions = key_map.positions(ids)
+            if positions.null_count:
+                missing = positions.is_null().to_numpy(zero_copy_only=False) & ~orphaned
+                reason[missing] = f"unknown_{finds_by.removesuffix('_id')}"
+                orphaned |= missing
+            columns[column.name] = key_map.column(1, positions)
+            if "cost" in key_map.members.column_names:
+                cost = key_map.column(key_map.members.column_names.index("cost"), positions)
+        columns["profit_amount"] = profit(
+            _array(batch["net_amount"]), _array(batch["quantity"]), cost
+        )
+        columns["run_id"] = pa.DictionaryArray.from_arrays(
+            pa.array(np.zeros(count, np.int32)), pa.array([self.run_id])
+        )
+        schema = arrow_schema(fact_sales.columns)
+        arrays = [_array(columns[name]).cast(schema.field(name).type) for name in schema.names]
+        rows = pa.table(arrays, schema.names)
+        if not orphaned.any():
+            return Keyed(rows, pa.table({}))
+        return Keyed(rows.filter(pa.array(~orphaned)), _orphans(batch, orphaned, reason))
+
+
+def _orphans(batch: pa.Table, orphaned: Any, reason: Any) -> pa.Table:
+    lost = batch.filter(pa.array(orphaned))
+    places = lost["_place"] if "_place" in lost.column_names else pa.nulls(len(lost), pa.int64())
+    return pa.table(
+        {
+            "_place": places,
+            "_reason": pa.array(reason[orphaned].tolist(), pa.string()),
+            "_detail": pa.array([""] * len(lost), pa.string()),
+            "net_amount": lost["net_amount"],
+        }
+    )
+
+
+def profit(net: pa.Array, quantity: pa.Array, cost: pa.Array) -> pa.Array:
+    """net - quantity x product cost, four places; null where the cost is unknown."""
+    narrow = pa.decimal128(18, 4)
+    spent = pc.round(
+        pc.multiply(quantity.cast(narrow), cost), ndigits=4, round_mode="half_towards_infinity"
+    )
+    return pc.subtract(net.cast(pa.decimal128(37, 4)), spent.cast(pa.decimal128(37, 4))).cast(
+        pa.decimal128(19, 4)
+    )
+
+
+def _array(column: Any) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

@@ -1,0 +1,548 @@
+"""The nightly run: extract, transform, load dimensions, load facts, validate, publish.
+
+`python main.py` from a shell or cron; `StarSchemaETLPipeline(load_config())` in a notebook.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from config import StarSchemaConfig
+    from extract import Extracted
+    from keymap import KeyMap
+    from prepare import PreparedSource
+    from rejects import RejectFiles
+    from spool import Spool
+    from transform import StarSchemaTransformer
+    from warehouse import Warehouse
+
+# The other modules are imported where they are first needed: they bring pyarrow, DuckDB and
+# SQLAlchemy with them, and `--help` or a mistyped option should answer at once.
+
+__version__ = "0.1.0"
+
+PHASES = {
+    "extraction": "Extraction",
+    "transformation": "Transformation",
+    "dimension_loading": "Dimension loading",
+    "fact_loading": "Fact loading",
+    "validation": "Validation",
+}
+EXIT_CODES = {"published": 0, "dry_run": 0, "failed": 1, "gate_failed": 3, "busy": 4, "unknown": 5}
+
+
+class StarSchemaETLPipeline:
+    """One run: five phases in sequence, one transaction, a summary of what happened."""
+
+    def __init__(
+        self, config: StarSchemaConfig, *, dry_run: bool = False, quiet: bool = False
+    ) -> None:
+        self.config = config
+        self.dry_run = dry_run
+        self.quiet = quiet
+
+    def run_full_pipeline(self) -> dict[str, Any]:
+        """Run everything; returns the summary. A failed run is reported there, not raised.
+
+        The dict has the fixed keys of DESIGN section 2 and is JSON-safe. Only KeyboardInterrupt
+        and SystemExit pass through, after the rollback. Raises `ConfigError` when the log file
+        cannot be written.
+        """
+        import report
+        from warehouse import new_run_id
+
+        self._begin_results(new_run_id())
+        with (
+            report.logging_to(
+                self.config.log_file, self.config.log_level, self.run_id, quiet=self.quiet
+            ),
+            report.live_progress(quiet=self.quiet),
+        ):
+            report.logger.info("run %s begins", self.run_id)
+            try:
+                with ExitStack() as stack:
+                    self._open(stack)
+                    for phase, run in self._phases():
+                        self._run_phase(phase, run)
+                    self._publish()
+            except Exception as error:  # noqa: BLE001  # the one boundary: every failure is reported
+                self._record_failure(error)
+            self._finish()
+            self._log_pipeline_summary()
+        return self.results
+
+    # --- the frame of a run ----------------------------------------------------------------
+
+    def _begin_results(self, run_id: str) -> None:
+        self.run_id = run_id
+        self._clock = time.perf_counter()
+        self._phase = "dimension_loading"  # what a failure before the first phase is called
+        self._warehouse: Warehouse | None = None
+        self._extracted: dict[str, Extracted] = {}
+        self._prepared: dict[str, PreparedSource] = {}
+        self._keys: dict[str, KeyMap] = {}
+        self.results: dict[str, Any] = {
+            "run_id": run_id,
+            "status": "failed",
+            "success": False,
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "total_duration_seconds": 0.0,
+            "errors": [],
+            "warnings": [],
+            "rejects_dir": str(self.config.rejects_dir / run_id),
+            "phases": {
+                phase: {"status": "not_run", "duration_seconds": 0.0, "rows": 0} for phase in PHASES
+            },
+            "extraction_results": {},
+            "transformation_results": {},
+            "dimension_loading_results": {},
+            "fact_loading_results": {},
+            "validation_results": {},
+        }
+
+    def _phases(self) -> list[tuple[str, Callable[[], int]]]:
+        return [
+            ("extraction", self._run_extraction_phase),
+            ("transformation", self._run_transformation_phase),
+            ("dimension_loading", self._run_dimension_loading_phase),
+            ("fact_loading", self._run_fact_loading_phase),
+            ("validation", self._run_validation_phase),
+        ]
+
+    def _open(self, stack: ExitStack) -> None:
+        """Take the warehouse's lock before a million rows are read; make the working folder."""
+        from rejects import RejectFiles
+        from spool import Spool
+        from transform import StarSchemaTransformer
+        from warehouse import open_warehouse
+
+        self._warehouse = stack.enter_context(open_warehouse(self.config, self.run_id))
+        self._spool: Spool = stack.enter_context(Spool(self.config.work_dir))
+        self._rejects: RejectFiles = RejectFiles(self.config.rejects_dir / self.run_id)
+        stack.callback(self._rejects.close)
+        self._transformer: StarSchemaTransformer = StarSchemaTransformer(self.config)
+
+    def _run_phase(self, phase: str, run: Callable[[], int]) -> None:
+        import report
+
+        self._phase = phase
+        entry = self.results["phases"][phase]
+        self._progress = report.PhaseProgress(PHASES[phase])
+        entry["status"] = "failed"
+        report.logger.info("%s begins", PHASES[phase])
+        started = time.perf_counter()
+        try:
+            entry["rows"] = run()
+            entry["status"] = "success"
+        finally:
+            entry["duration_seconds"] = round(time.perf_counter() - started, 3)
+            self._progress.finish()
+        report.logger.info(
+            "%s done: %s rows in %.2f s", PHASES[phase], f"{entry['rows']:,}",
+            entry["duration_seconds"],
+        )  # fmt: skip
+
+    def _record_failure(self, error: Exception) -> None:
+        """One line for people and a status; the traceback of a surprise goes to the log file."""
+        import duckdb
+        import psycopg2
+        from sqlalchemy.exc import SQLAlchemyError
+
+        import report
+        from errors import BusyError, EtlError
+        from warehouse import explain
+
+        self.results["status"] = getattr(error, "status", "failed")
+        if isinstance(error, EtlError):
+            message = str(error)
+        elif isinstance(error, SQLAlchemyError | psycopg2.Error | duckdb.Error):
+            message = f"the warehouse refused: {explain(error)}"
+        else:
+            message = f"{type(error).__name__} (a bug; the log file has the details)"
+            report.logger.info("traceback", exc_info=error, extra={"file_only": True})
+        self._error_class = type(error).__name__
+        if not isinstance(error, BusyError):
+            message = f"{PHASES[self._phase]} phase failed: {message}"
+        self.results["errors"].append(message)
+        report.logger.error("%s", message)
+
+    def _finish(self) -> None:
+        self.results["total_duration_seconds"] = round(time.perf_counter() - self._clock, 3)
+        self.results["success"] = self.results["status"] in ("published", "dry_run")
+        if self.results["status"] in ("failed", "gate_failed") and self._warehouse is not None:
+            self._write_failed_run()
+
+    def _write_failed_run(self) -> None:
+        """A failed run leaves one row behind, written on its own."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        import report
+        from errors import EtlError
+        from schema import etl_run
+        from warehouse import explain, open_warehouse
+
+        try:
+            with open_warehouse(self.config, self.run_id) as warehouse:
+                warehouse.begin()
+                warehouse.create_missing([etl_run])
+                self._insert_run(warehouse)
+                warehouse.commit()
+        except (EtlError, SQLAlchemyError) as error:
+            report.logger.warning("the failed run could not be recorded: %s", explain(error))
+
+    def _insert_run(self, warehouse: Warehouse) -> None:
+        import sqlalchemy as sa
+
+        from schema import etl_run
+
+        kept = ("phases", "transformation_results", "dimension_loading_results",
+                "fact_loading_results")  # fmt: skip
+        counts = {name: self.results[name] for name in kept}
+        for name in ("row_counts", "data_quality_score", "reconciliation"):
+            counts[name] = self.results["validation_results"].get(name)
+        warehouse.execute(
+            sa.insert(etl_run).values(
+                run_id=self.run_id,
+                started_at=datetime.fromisoformat(self.results["started_at"]),
+                ended_at=datetime.now(UTC),
+                status=self.results["status"],
+                counts=json.dumps(counts),
+                sources=json.dumps({s.name: s.files for s in self._extracted.values()}),
+                error_class=getattr(self, "_error_class", None),
+                code_version=__version__,
+            )
+        )
+
+    # --- the phases: each fills its part of the results and returns the rows it handled ----
+
+    def _run_extraction_phase(self) -> int:
+        """Read every source into the working folder."""
+        import report
+        from errors import ExtractionError
+        from extract import DataExtractor, metadata
+
+        part = self.results["extraction_results"]
+        part["_metadata"] = {"total_records": 0, "success": False, "extraction_errors": []}
+        try:
+            self._extracted = DataExtractor(self.config).extract(
+                self._spool, self._progress.advance
+            )
+        except ExtractionError as error:
+            part["_metadata"]["extraction_errors"] = error.problems
+            raise
+        for name, source in self._extracted.items():
+            part[name] = {"records": source.records, "files": source.files}
+            for warning in source.warnings:
+                self._warn(warning)
+            report.logger.info("%s: %s records read", name, f"{source.records:,}")
+        part["_metadata"] = metadata(self._extracted)
+        return int(part["_metadata"]["total_records"])
+
+    def _run_transformation_phase(self) -> int:
+        """Clean every batch, resolve duplicates, write the rejects."""
+        from prepare import prepare_source
+        from schema import Role, business_key, columns_of, fact_sales
+        from transform import TABLE_OF
+
+        self._referenced = [
+            c.info["finds_by"]
+            for c in columns_of(fact_sales, Role.DIMENSION_KEY)
+            if c.info["finds_by"].endswith("_id")
+        ]
+        for name, source in self._extracted.items():
+            is_fact = TABLE_OF[name] is fact_sales
+            prepared = prepare_source(
+                source,
+                self._transformer.prepare_batch,
+                business_key(TABLE_OF[name]).name,
+                self.config,
+                self._spool,
+                self._rejects,
+                collect=[*self._referenced, "date_key"] if is_fact else [],
+                progress=partial(self._progress.advance, name),
+            )
+            self._prepared[name] = prepared
+            self._report_transformation(prepared)
+        self._check_reject_rates()
+        return sum(source.rows for source in self._prepared.values())
+
+    def _run_dimension_loading_phase(self) -> int:
+        """Begin the transaction; merge the dimensions."""
+        from load_dimensions import DimensionLoader
+        from schema import metadata
+
+        warehouse = self._open_warehouse()
+        warehouse.begin()
+        warehouse.create_missing(metadata.sorted_tables)
+        with DimensionLoader(self.config, warehouse) as loader:
+            self._keys = loader.load_all_dimensions(
+                self._dimension_rows(), lambda table: self._progress.advance(table, 0)
+            )
+        self.results["dimension_loading_results"] = loader.results
+        return sum(sum(counts.values()) for counts in loader.results.values())
+
+    def _run_fact_loading_phase(self) -> int:
+        """Merge the facts; rows without their member become rejects."""
+        from load_facts import FactLoader
+        from prepare import write_late_rejects
+
+        sales = self._prepared["transactions"]
+        with FactLoader(self.config, self._open_warehouse(), self.run_id) as loader:
+            loaded = loader.load_sales_facts(
+                sales.tasks(), self._keys, partial(self._progress.advance, "fact_sales")
+            )
+        self._net_unchanged: Decimal = loaded.pop("net_unchanged")
+        self.results["fact_loading_results"] = loaded
+        if loader.orphans:
+            late = write_late_rejects(
+                self._extracted["transactions"], loader.orphans, self._rejects
+            )
+            sales.rejected.update(late)
+            for table in loader.orphans:
+                lost = sum(table["net_amount"].to_pylist(), Decimal(0))
+                sales.money["rejected"] = sales.money["rejected"] + lost
+            self._report_transformation(sales)
+        return int(
+            loaded["records_inserted"] + loaded["records_updated"] + loaded["records_unchanged"]
+        )
+
+    def _run_validation_phase(self) -> int:
+        """Prove the star and close the accounts, inside the transaction."""
+        from errors import GateError
+        from validate import StarSchemaValidator, quality_score
+
+        self._rejects.close()  # on disk before anything is published
+        warehouse = self._open_warehouse()
+        results = StarSchemaValidator(self.config, warehouse, self.run_id).run_all_checks()
+        self.results["validation_results"] = results
+        results["reconciliation"] = self._reconcile(warehouse)
+        read = sum(source.read for source in self._prepared.values())
+        rejected = sum(sum(source.rejected.values()) for source in self._prepared.values())
+        results["data_quality_score"] = quality_score(read, rejected)
+        results["validation_errors"] += self._unclosed(results["reconciliation"])
+        self._check_reject_rates()
+        if results["validation_errors"]:
+            raise GateError(f"{'; '.join(results['validation_errors'])}; nothing was published")
+        return sum(results["row_counts"].values())
+
+    def _publish(self) -> None:
+        """Write the run's row and commit, last of all."""
+        warehouse = self._open_warehouse()
+        if self.dry_run:
+            warehouse.rollback()
+            self.results["status"] = "dry_run"
+            return
+        self.results["status"] = "published"
+        self._insert_run(warehouse)
+        warehouse.commit()
+
+    # --- helpers of the phases -------------------------------------------------------------
+
+    def _open_warehouse(self) -> Warehouse:
+        if self._warehouse is None:
+            raise RuntimeError("the phases run inside run_full_pipeline()")
+        return self._warehouse
+
+    def _warn(self, warning: str) -> None:
+        import report
+
+        self.results["warnings"].append(warning)
+        report.logger.warning("%s", warning)
+
+    def _report_transformation(self, source: PreparedSource) -> None:
+        from transform import REASONS, TABLE_OF
+
+        self.results["transformation_results"][TABLE_OF[source.name].name] = {
+            "source": source.name,
+            "rows": source.rows,
+            "duplicates": source.duplicates,
+            "rejected": {r: source.rejected[r] for r in REASONS if source.rejected[r]},
+            "attribute_issues": dict(source.issues),
+        }
+
+    def _check_reject_rates(self) -> None:
+        from errors import GateError
+
+        refused = []
+        for source in self._prepared.values():
+            rejected = sum(source.rejected.values())
+            if rejected > self.config.max_reject_rate * source.read:
+                refused.append(
+                    f"{source.name}: {rejected:,} of {source.read:,} rows rejected, above "
+                    f"MAX_REJECT_RATE={self.config.max_reject_rate}"
+                )
+        if refused:
+            raise GateError(
+                f"{'; '.join(refused)}; nothing was published, "
+                f"the rejected rows are in {self.results['rejects_dir']}"
+            )
+
+    def _dimension_rows(self) -> dict[str, Any]:
+        """What each dimension is loaded from: its source, then placeholders for ids without one."""
+        from schema import dim_date
+        from transform import TABLE_OF
+
+        sales = self._prepared["transactions"]
+        rows: dict[str, Any] = {dim_date.name: [self._calendar(sales)]}
+        for name, table in TABLE_OF.items():
+            key = self._transformer.key_of(name)
+            if key not in self._referenced:
+                continue
+            source = self._prepared.get(name)
+            batches = [] if source is None else [task() for task in source.tasks()]
+            missing = self._transformer.members_without_source(
+                name, sales.distinct_ids(key), batches
+            )
+            if source is None or self.config.orphan_policy == "infer":
+                batches.append(missing)
+            rows[table.name] = batches
+        return rows
+
+    def _calendar(self, sales: PreparedSource) -> Any:
+        """Whole years that cover the sales and the dates already in the warehouse."""
+        import sqlalchemy as sa
+
+        from schema import dim_date
+        from transform import calendar
+
+        keys = [int(key) // 10_000 for key in sales.distinct_ids("date_key").to_pylist()]
+        day = dim_date.c.full_date
+        known = self._open_warehouse().row(sa.select(sa.func.min(day), sa.func.max(day)))
+        years = [*keys, *(bound.year for bound in known if bound is not None)]
+        return calendar(min(years), max(years)) if years else calendar(1, 0)
+
+    def _reconcile(self, warehouse: Warehouse) -> dict[str, Any]:
+        """Rows and money by what became of them; what was loaded is asked of the warehouse."""
+        import sqlalchemy as sa
+
+        from schema import fact_sales
+        from transform import TABLE_OF
+
+        loaded_rows, loaded_net = warehouse.row(
+            sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(fact_sales.c.net_amount), 0))
+            .select_from(fact_sales)
+            .where(fact_sales.c.run_id == self.run_id)
+        )
+        sources = {}
+        for name, source in self._prepared.items():
+            if TABLE_OF[name] is fact_sales:
+                facts = self.results["fact_loading_results"]
+                counts = {k: facts[f"records_{k}"] for k in ("inserted", "updated", "unchanged")}
+                confirmed = int(loaded_rows) == counts["inserted"] + counts["updated"]
+            else:
+                counts = self.results["dimension_loading_results"][TABLE_OF[name].name]
+                counts = {k: counts[k] for k in ("inserted", "updated", "unchanged")}
+                confirmed = True
+            account = {
+                "read": source.read,
+                **counts,
+                "duplicate": source.duplicates,
+                "rejected": sum(source.rejected.values()),
+            }
+            total = sum(account.values()) - source.read
+            sources[name] = {**account, "closed": confirmed and total == source.read}
+        money = self._prepared["transactions"].money
+        amounts = {
+            "read": Decimal(money["read"]),
+            "loaded": Decimal(loaded_net),
+            "unchanged": self._net_unchanged,
+            "duplicate": Decimal(money["duplicate"]),
+            "rejected": Decimal(money["rejected"]),
+        }
+        closed = amounts["read"] == sum(amounts.values()) - amounts["read"]
+        shown = {name: f"{amount:.4f}" for name, amount in amounts.items()}
+        return {"sources": sources, "money": {**shown, "closed": closed}}
+
+    @staticmethod
+    def _unclosed(reconciliation: dict[str, Any]) -> list[str]:
+        problems = [
+            f"the rows of {name} do not add up: {account}"
+            for name, account in reconciliation["sources"].items()
+            if not account["closed"]
+        ]
+        if not reconciliation["money"]["closed"]:
+            problems.append(f"the net amounts do not add up: {reconciliation['money']}")
+        return problems
+
+    def _log_pipeline_summary(self) -> None:
+        """The summary, line by line, to the log file."""
+        import report
+
+        for line in report.render_summary(self.results):
+            report.logger.info("%s", line, extra={"file_only": True})
+
+
+# --- command line --------------------------------------------------------------------------
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--env-file", type=click.Path(dir_okay=False), default=".env", show_default=True,
+    help="Settings file; the environment overrides it.",
+)  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Do everything but publish, then roll back.")
+@click.option("-q", "--quiet", is_flag=True, help="For cron: say nothing unless the run fails.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.version_option(__version__, prog_name="star-schema-etl")
+def cli(env_file: str, dry_run: bool, quiet: bool, as_json: bool) -> int:
+    """Load customers, products and sales into a star schema.
+
+    \b
+    Sources and warehouse are settings: see .env.example. Without any, the
+    samples in data/ are loaded into data/warehouse.duckdb.
+
+    \b
+    Exit codes:
+      0    published (rejected rows within the limit are a warning)
+      1    the run failed; nothing was published
+      2    usage or configuration error; nothing was touched
+      3    a data-quality gate refused the load; nothing was published
+      4    another run holds the warehouse; nothing was touched
+      5    outcome unknown: the connection was lost while committing
+      130  interrupted, 143 terminated; rolled back
+    """
+    from config import load_config
+
+    results = StarSchemaETLPipeline(
+        load_config(env_file), dry_run=dry_run, quiet=quiet
+    ).run_full_pipeline()
+    if as_json:
+        click.echo(json.dumps(results, indent=2))
+    elif not quiet:
+        import report
+
+        click.echo("\n".join(report.render_summary(results)))
+    return EXIT_CODES[results["status"]]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    from errors import EtlError
+
+    try:
+        code: int = cli.main(argv, prog_name="main.py", standalone_mode=False)
+        return code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except EtlError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; nothing was published", err=True)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""The transformation of a whole source: batch by batch, out of core, duplicates resolved.
+
+The rules are `transform`'s; here they are run over spilled batches in parallel, and every row
+that does not go on is written to the reject files.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import spool
+from config import StarSchemaConfig
+from duplicates import BATCH_BITS, Losers, find_losers
+from rejects import RejectFiles
+from spool import Spool, in_order
+
+_ROW = (1 << BATCH_BITS) - 1
+
+
+class Originals(Protocol):
+    """A source as it was read; what `extract.Extracted` offers."""
+
+    name: str
+    columns: list[str]
+    records: int
+
+    def originals(self, index: int) -> pa.Table: ...
+    def canonical(self, index: int) -> pa.Table: ...
+    def malformed(self, index: int) -> pa.Table | None: ...
+    def __len__(self) -> int: ...
+
+
+class Cleaned(Protocol):
+    """One cleaned batch; what `transform.Prepared` offers."""
+
+    rows: pa.Table
+    rejects: pa.Table
+    issues: dict[str, int]
+    money: dict[str, Decimal]
+
+
+@dataclass
+class PreparedSource:
+    """What became of a source: rows to load, and the account of those that will not be."""
+
+    name: str
+    read: int
+    paths: list[Path] = field(default_factory=list)
+    losers: dict[int, Losers] = field(default_factory=dict)
+    rejected: Counter[str] = field(default_factory=Counter)
+    duplicates: int = 0
+    issues: Counter[str] = field(default_factory=Counter)
+    money: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))  # net amounts
+    ids: dict[str, list[pa.Array]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """How many rows go on to be loaded."""
+        return self.read - self.duplicates - sum(self.rejected.values())
+
+    def tasks(self) -> list[Callable[[], pa.Table]]:
+        """A call per batch that returns its rows, duplicates left out."""
+        return [partial(self._batch, number) for number in range(len(self.paths))]
+
+    def distinct_ids(self, column: str) -> pa.Array:
+        """The distinct values of a business-key column over all batches."""
+        arrays = self.ids.get(column, [])
+        return pc.unique(pa.chunked_array(arrays, arrays[0].type if arrays else pa.string()))
+
+    def _batch(self, number: int) -> pa.Table:
+        rows = spool.read(self.paths[number])
+        losers = self.losers.get(number)
+        if losers is None:
+            return rows
+        lost = np.isin(rows["_place"].to_numpy() & _ROW, losers.rows)
+        return rows.filter(pa.array(~lost))
+
+
+def prepare_source(
+    source: Originals,
+    clean: Callable[[str, int, pa.Table], Cleaned],
+    key: str,
+    config: StarSchemaConfig,
+    folder: Spool,
+    rejects: RejectFiles,
+    *,
+    collect: Iterable[str] = (),
+    progress: Callable[[int], None] = lambda rows: None,
+) -> PreparedSource:
+    """Clean every batch of `source`, spill the good rows, then resolve duplicates of `key`.
+
+    `clean` is the rule for one batch (source name, batch number, canonical rows); `collect` names
+    the columns whose distinct values are kept, to find members that no source describes.
+    """
+    result = PreparedSource(source.name, source.records)
+
+    def run(number: int) -> tuple[Path, Cleaned, dict[str, pa.Array], Counter[str]]:
+        cleaned = clean(source.name, number, source.canonical(number))
+        path = folder.write(f"{source.name}-prepared-{number:06}", cleaned.rows)
+        refused = _write_rejects(source, number, cleaned.rejects, rejects)
+        ids = {name: _distinct(cleaned.rows[name]) for name in collect}
+        return path, cleaned, ids, refused
+
+    with ThreadPoolExecutor(config.workers) as pool:
+        tasks = (partial(run, number) for number in range(len(source)))
+        for path, cleaned, ids, refused in in_order(pool, tasks, config.workers):
+            result.paths.append(path)
+            result.rejected.update(refused)
+            result.issues.update(cleaned.issues)
+            for name, amount in cleaned.money.items():
+                result.money[name] += amount
+            for name, values in ids.items():
+                result.ids.setdefault(name, []).append(values)
+            progress(len(cleaned.rows))
+    result.losers = find_losers(result.paths, key, temp=folder.folder, threads=config.workers)
+    _account_losers(source, result, key, rejects)
+    return result
+
+
+def write_late_rejects(
+    source: Originals, late: Iterable[pa.Table], rejects: RejectFiles
+) -> Counter[str]:
+    """Write rows refused after their batch was cleaned: `_place`, `_reason`, `_detail`."""
+    counted: Counter[str] = Counter()
+    for table in late:
+        numbers = table["_place"].to_numpy() >> BATCH_BITS
+        for number in np.unique(numbers).tolist():
+            rows = table.filter(pa.array(numbers == number)).select(
+                ["_place", "_reason", "_detail"]
+            )
+            originals = source.originals(number)
+            counted.update(_write(source, originals, rows, rejects))
+    return counted
+
+
+def _write_rejects(
+    source: Originals, number: int, refused: pa.Table, rejects: RejectFiles
+) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    malformed = source.malformed(number)
+    if malformed is not None:
+        reason = pa.array(["malformed_row"] * len(malformed))
+        rejects.write(source.name, source.columns, malformed.append_column("_reason", reason))
+        counted["malformed_row"] += len(malformed)
+    if len(refused):
+        counted.update(_write(source, source.originals(number), refused, rejects))
+    return counted
+
+
+def _write(
+    source: Originals, originals: pa.Table, refused: pa.Table, rejects: RejectFiles
+) -> Counter[str]:
+    """Write the original rows at the places of `refused`, in file order, with their reasons."""
+    refused = refused.sort_by("_place").combine_chunks()
+    rows = originals.drop_columns(
+        [name for name in ("_reason", "_detail") if name in originals.column_names]
+    ).take(pa.array(refused["_place"].to_numpy() & _ROW))
+    rows = rows.append_column("_reason", refused["_reason"])
+    rejects.write(source.name, source.columns, rows.append_column("_detail", refused["_detail"]))
+    return Counter(refused["_reason"].to_pylist())
+
+
+def _account_losers(
+    source: Originals, result: PreparedSource, key: str, rejects: RejectFiles
+) -> None:
+    """Identical losers are duplicates; the others are rejects."""
+    for number, losers in result.losers.items():
+        result.duplicates += int(losers.identical.sum())
+        conflicts = losers.rows[~losers.identical]
+        rows = spool.read(result.paths[number])
+        if "net_amount" in rows.column_names:
+            where = rows["_place"].to_numpy() & _ROW
+            for name, lost in (
+                ("duplicate", losers.rows[losers.identical]),
+                ("rejected", conflicts),
+            ):
+                amounts = rows["net_amount"].filter(pa.array(np.isin(where, lost)))
+                result.money[name] += pc.sum(amounts).as_py() or Decimal(0)
+        if len(conflicts):
+            refused = pa.table(
+                {
+                    "_place": conflicts,
+                    "_reason": ["conflicting_duplicate"] * len(conflicts),
+                    "_detail": [f"a later row has the same {key}"] * len(conflicts),
+                }
+            )
+            result.rejected.update(_write(source, source.originals(number), refused, rejects))
+
+
+def _distinct(column: pa.ChunkedArray) -> pa.Array:
+    """Distinct values that rows really use: a filtered batch keeps its whole dictionary."""
+    values = pc.unique(column.combine_chunks())
+    return values.cast(pa.string()) if pa.types.is_dictionary(values.type) else values

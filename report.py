@@ -1,0 +1,263 @@
+"""What people see: log lines, live progress, and the summary at the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+LOGGER = "star_etl"
+logger = logging.getLogger(LOGGER)
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(0x7F, 0xA0))} | {
+    code: f"\\u{code:04x}"
+    for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029)
+}
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks and terminal escapes, so that data cannot forge a log line."""
+    return text.translate(_CONTROLS)
+
+
+class _RunFilter(logging.Filter):
+    """Puts the run id on each record, and makes each message one line."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self._run_id = run_id
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.run_id = self._run_id
+        record.msg, record.args = one_line(record.getMessage()), None
+        return True
+
+
+@contextmanager
+def logging_to(log_file: Path, level: str, run_id: str, *, quiet: bool) -> Iterator[None]:
+    """Log to `log_file` in detail, and to stderr at `level` (errors only when quiet).
+
+    Handlers are taken off again at the end, so that a second run logs each line once. The root
+    logger and its handlers are left alone. Raises `ConfigError` when the file cannot be written.
+    """
+    file = _log_file_handler(log_file)
+    file.setLevel(min(logging.DEBUG if level == "DEBUG" else logging.INFO, getattr(logging, level)))
+    file.setFormatter(
+        logging.Formatter("%(asctime)s %(run_id)s %(levelname)-7s [%(threadName)s] %(message)s")
+    )
+    console = _console_handler()
+    console.addFilter(lambda record: not getattr(record, "file_only", False))
+    console.setLevel(logging.ERROR if quiet else level)
+    handlers = [file, console]
+    for handler in handlers:
+        handler.addFilter(_RunFilter(run_id))
+        logger.addHandler(handler)
+    before = logger.level, logger.propagate
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.level, logger.propagate = before
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def _log_file_handler(path: Path) -> logging.Handler:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise ConfigError(
+            [f"LOG_FILE {path} cannot be written ({error.strerror}); set it to another place"]
+        ) from error
+    handler.formatter = None
+    return handler
+
+
+class _ConsoleHandler(logging.Handler):
+    """Lines for people on stderr; above a live progress display when there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+            if _live is not None:
+                style = "red" if record.levelno >= logging.ERROR else ""
+                _live.console.print(line, style=style, markup=False, highlight=False)
+            else:
+                sys.stderr.write(line + "\n")
+                sys.stderr.flush()
+        except (OSError, ValueError):  # stderr was closed; the file still has the line
+            pass
+
+
+def _console_handler() -> logging.Handler:
+    handler = _ConsoleHandler()
+    stamp = "" if sys.stderr.isatty() else "%(asctime)s "
+    handler.setFormatter(logging.Formatter(f"{stamp}%(levelname)s: %(message)s"))
+    return handler
+
+
+_live: Progress | None = None
+_EVERY_SECONDS = 10  # between plain progress lines of one phase
+
+
+class PhaseProgress:
+    """Progress of one phase: a live line on a terminal, now and then a log line elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._done = 0
+        self._told = time.monotonic()
+        self._task = None if _live is None else _live.add_task(title, total=None, what="")
+
+    def advance(self, what: str, rows: int) -> None:
+        """`rows` more of `what` are done."""
+        self._done += rows
+        if _live is not None and self._task is not None:
+            _live.update(self._task, completed=self._done, what=what)
+        elif time.monotonic() - self._told > _EVERY_SECONDS:
+            self._told = time.monotonic()
+            logger.info("%s: %s rows, at %s", self._title, f"{self._done:,}", what)
+
+    def finish(self) -> None:
+        """The phase is over."""
+        if _live is not None and self._task is not None:
+            _live.update(self._task, total=max(self._done, 1), completed=max(self._done, 1))
+
+
+@contextmanager
+def live_progress(*, quiet: bool) -> Iterator[None]:
+    """A live display on stderr while the block runs, if stderr is a terminal."""
+    global _live  # noqa: PLW0603  # the one display of this process
+    if quiet or not sys.stderr.isatty() or _live is not None:
+        yield
+        return
+    from rich.console import Console  # 70 ms that cron does not need
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description:<20}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed:>12,.0f} rows"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[what]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        _live = progress
+        try:
+            yield
+        finally:
+            _live = None
+
+
+def render_summary(results: dict[str, Any]) -> list[str]:
+    """The run at a glance, as lines of plain text."""
+    lines = [
+        f"Run {results['run_id']}: {results['status'].upper().replace('_', ' ')} "
+        f"in {results['total_duration_seconds']:.2f} s"
+    ]
+    lines += [f"  error: {one_line(error)}" for error in results["errors"]]
+    lines += [
+        "",
+        *_table(
+            ("phase", "status", "seconds", "rows"),
+            [
+                (
+                    name.replace("_", " "),
+                    p["status"],
+                    f"{p['duration_seconds']:.2f}",
+                    f"{p['rows']:,}",
+                )
+                for name, p in results["phases"].items()
+            ],
+        ),
+    ]
+    accounts = results["validation_results"].get("reconciliation", {})
+    lines += _accounts(accounts) if accounts else []
+    lines += _tables(results)
+    lines += _rejects(results)
+    score = results["validation_results"].get("data_quality_score")
+    if score is not None:
+        lines += ["", f"data-quality score: {score:.4f} % of the rows read were accepted"]
+    return lines
+
+
+def _accounts(accounts: dict[str, Any]) -> list[str]:
+    classes = ("read", "inserted", "updated", "unchanged", "duplicate", "rejected")
+    rows = []
+    for name, account in accounts["sources"].items():
+        numbers = (f"{account[c]:,}" for c in classes)
+        rows.append((name, *numbers, "yes" if account["closed"] else "NO"))
+    lines = ["", *_table(("source", *classes, "closes"), rows)]
+    money = accounts["money"]
+    parts = ("read", "loaded", "unchanged", "duplicate", "rejected")
+    net = [f"{money[part]}" for part in parts]
+    closed = "yes" if money["closed"] else "NO"
+    return [*lines, "", *_table(("net amount", *parts, "closes"), [("transactions", *net, closed)])]
+
+
+def _tables(results: dict[str, Any]) -> list[str]:
+    counts = results["validation_results"].get("row_counts", {})
+    loaded = results["dimension_loading_results"]
+    rows = [
+        (
+            table,
+            *(f"{loaded.get(table, {}).get(c, 0):,}" for c in ("inserted", "updated", "unchanged")),
+            f"{loaded.get(table, {}).get('inferred', 0):,}",
+            f"{count:,}",
+        )
+        for table, count in counts.items()
+        if table in loaded
+    ]
+    facts = results["fact_loading_results"]
+    if facts and counts:
+        numbers = (facts[f"records_{c}"] for c in ("inserted", "updated", "unchanged"))
+        rows.append(("fact_sales", *(f"{n:,}" for n in numbers), "", f"{counts['fact_sales']:,}"))
+    header = ("table", "inserted", "updated", "unchanged", "inferred", "rows now")
+    return ["", *_table(header, rows)] if rows else []
+
+
+def _rejects(results: dict[str, Any]) -> list[str]:
+    rows = [
+        (table, reason, f"{count:,}")
+        for table, result in results["transformation_results"].items()
+        for reason, count in result["rejected"].items()
+    ]
+    if not rows:
+        return []
+    where = f"rejected rows are in {results['rejects_dir']}"
+    return ["", *_table(("rejected from", "reason", "rows"), rows), where]
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Columns under a header; numbers to the right, words to the left."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    numeric = [
+        all(
+            row[i].replace(",", "").replace(".", "").lstrip("-").isdigit() or not row[i]
+            for row in rows
+        )
+        for i in range(len(header))
+    ]
+
+    def line(row: tuple[str, ...]) -> str:
+        cells = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        )
+        return ("  " + "  ".join(cells)).rstrip()
+
+    return [line(header), *map(line, rows)]

@@ -1,0 +1,264 @@
+"""The star, declared once as SQLAlchemy Core tables.
+
+DDL, load order, merges, validation and tests are derived from here. What a column *is*
+(business key, surrogate key, measure, ...) is data on the column, so the loaders are generic:
+a new attribute is one line here and one rule in `transform`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeEngine
+
+MONEY_PRECISION, MONEY_SCALE = 19, 4
+MONEY = Numeric(MONEY_PRECISION, MONEY_SCALE)
+UNKNOWN_KEY = -1
+"""Surrogate key of the `Unknown` member of every dimension."""
+UNKNOWN_ID = ""
+"""Its business key. A blank key cannot come from a source, so nothing can collide with it."""
+
+
+class Role(StrEnum):
+    """What a column means to the loaders."""
+
+    SURROGATE_KEY = "surrogate key"
+    BUSINESS_KEY = "business key"
+    SMART_KEY = "smart key"  # business and surrogate key in one, such as YYYYMMDD
+    ATTRIBUTE = "attribute"
+    DIMENSION_KEY = "dimension key"
+    MEASURE = "measure"
+    AUDIT = "audit"
+
+
+def _column(
+    name: str, kind: TypeEngine[Any], role: Role, *args: Any, **options: Any
+) -> Column[Any]:
+    info = {"role": role, **options.pop("info", {})}
+    return Column(name, kind, *args, info=info, **options)
+
+
+def _surrogate_key(name: str) -> Column[Any]:
+    return _column(
+        name, Integer(), Role.SURROGATE_KEY, primary_key=True, autoincrement=False, nullable=False
+    )
+
+
+def _business_key(name: str) -> Column[Any]:
+    return _column(name, Text(), Role.BUSINESS_KEY, nullable=False, unique=True)
+
+
+def _attribute(
+    name: str, kind: TypeEngine[Any] | None = None, *, unknown: Any = None
+) -> Column[Any]:
+    """An attribute; `unknown` is the value that the Unknown member shows for it."""
+    return _column(name, kind or Text(), Role.ATTRIBUTE, info={"unknown": unknown})
+
+
+def _is_inferred() -> Column[Any]:
+    return _column(
+        "is_inferred", Boolean(), Role.ATTRIBUTE, nullable=False, info={"unknown": False}
+    )
+
+
+def _dimension_key(name: str, target: str, *, finds_by: str) -> Column[Any]:
+    """A foreign key of the fact; `finds_by` is the prepared column holding the business key."""
+    return _column(
+        name,
+        Integer(),
+        Role.DIMENSION_KEY,
+        ForeignKey(target),
+        nullable=False,
+        index=True,
+        info={"finds_by": finds_by},
+    )
+
+
+def _measure(name: str, *, nullable: bool = False) -> Column[Any]:
+    return _column(name, MONEY, Role.MEASURE, nullable=nullable)
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+dim_customer = Table(
+    "dim_customer",
+    metadata,
+    _surrogate_key("customer_key"),
+    _business_key("customer_id"),
+    _attribute("first_name"),
+    _attribute("last_name"),
+    _attribute("full_name", unknown="Unknown"),
+    _attribute("company"),
+    _attribute("email"),
+    _attribute("phone"),
+    _attribute("address"),
+    _attribute("city"),
+    _attribute("state"),
+    _attribute("postal_code"),
+    _attribute("country"),
+    _attribute("segment", unknown="Unknown"),
+    _is_inferred(),
+    info={"source": "customers"},
+)
+
+dim_product = Table(
+    "dim_product",
+    metadata,
+    _surrogate_key("product_key"),
+    _business_key("product_id"),
+    _attribute("product_name", unknown="Unknown"),
+    _attribute("category", unknown="Unknown"),
+    _attribute("brand", unknown="Unknown"),
+    _attribute("price", MONEY),
+    _attribute("cost", MONEY),
+    _attribute("is_cost_estimated", Boolean(), unknown=False),
+    _attribute("price_tier", unknown="Unknown"),
+    _attribute("profit_margin_pct", Numeric(19, 2)),
+    _attribute("specifications"),
+    _is_inferred(),
+    info={"source": "products", "carried": ("cost",)},  # facts compute with it
+)
+
+dim_sales_rep = Table(
+    "dim_sales_rep",
+    metadata,
+    _surrogate_key("sales_rep_key"),
+    _business_key("sales_rep_id"),
+    _attribute("first_name"),
+    _attribute("last_name"),
+    _attribute("full_name", unknown="Unknown"),
+    _attribute("email"),
+    _attribute("region", unknown="Unknown"),
+    _attribute("hire_date", Date()),
+    _is_inferred(),
+    info={"source": "sales_reps"},
+)
+
+dim_date = Table(
+    "dim_date",
+    metadata,
+    _column(
+        "date_key",
+        Integer(),
+        Role.SMART_KEY,
+        primary_key=True,
+        autoincrement=False,
+        nullable=False,
+    ),
+    _attribute("full_date", Date()),
+    _attribute("year", SmallInteger()),
+    _attribute("quarter", SmallInteger()),
+    _attribute("month", SmallInteger()),
+    _attribute("month_name", unknown="Unknown"),
+    _attribute("iso_week", SmallInteger()),
+    _attribute("day_of_month", SmallInteger()),
+    _attribute("day_of_week", SmallInteger()),
+    _attribute("day_name", unknown="Unknown"),
+    _attribute("is_weekend", Boolean()),
+)
+
+fact_sales = Table(
+    "fact_sales",
+    metadata,
+    _column("transaction_id", Text(), Role.BUSINESS_KEY, primary_key=True, nullable=False),
+    _dimension_key("customer_key", "dim_customer.customer_key", finds_by="customer_id"),
+    _dimension_key("product_key", "dim_product.product_key", finds_by="product_id"),
+    _dimension_key("sales_rep_key", "dim_sales_rep.sales_rep_key", finds_by="sales_rep_id"),
+    _dimension_key("date_key", "dim_date.date_key", finds_by="date_key"),
+    _measure("quantity"),
+    _measure("unit_price"),
+    _measure("discount_amount"),
+    _measure("gross_amount"),
+    _measure("net_amount"),
+    _measure("profit_amount", nullable=True),
+    _column("run_id", Text(), Role.AUDIT, nullable=False),
+    info={"source": "transactions"},
+)
+
+etl_run = Table(
+    "etl_run",
+    metadata,
+    Column("run_id", Text(), primary_key=True, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("ended_at", DateTime(timezone=True), nullable=False),
+    Column("status", Text(), nullable=False),
+    Column("counts", Text(), nullable=False, comment="the run's results as JSON"),
+    Column("sources", Text(), nullable=False, comment="files read and their fingerprints, JSON"),
+    Column("error_class", Text()),
+    Column("code_version", Text(), nullable=False),
+)
+
+dimensions: tuple[Table, ...] = (dim_customer, dim_product, dim_sales_rep, dim_date)
+"""In load order: all of them before the fact."""
+
+
+def columns_of(table: Table, *roles: Role) -> list[Column[Any]]:
+    """The columns of `table` that have one of `roles`, in declared order."""
+    return [column for column in table.columns if column.info.get("role") in roles]
+
+
+def business_key(table: Table) -> Column[Any]:
+    """The one column by which a source names a row of `table`."""
+    return columns_of(table, Role.BUSINESS_KEY, Role.SMART_KEY)[0]
+
+
+def surrogate_key(dimension: Table) -> Column[Any]:
+    """The integer key that facts use to point at `dimension`."""
+    return columns_of(dimension, Role.SURROGATE_KEY, Role.SMART_KEY)[0]
+
+
+def attributes(dimension: Table) -> list[Column[Any]]:
+    """The columns that SCD1 overwrites."""
+    return columns_of(dimension, Role.ATTRIBUTE)
+
+
+def unknown_member(dimension: Table) -> dict[str, Any]:
+    """The row that every dimension holds under key -1."""
+    row: dict[str, Any] = {c.name: c.info["unknown"] for c in attributes(dimension)}
+    row[business_key(dimension).name] = UNKNOWN_ID
+    row[surrogate_key(dimension).name] = UNKNOWN_KEY
+    return row
+
+
+def arrow_type(column: Column[Any]) -> pa.DataType:
+    """The Arrow type that carries values of `column` without loss."""
+    kind = column.type
+    if isinstance(kind, Numeric):
+        return pa.decimal128(kind.precision or MONEY_PRECISION, kind.scale or 0)
+    for sql_type, arrow in (
+        (Boolean, pa.bool_()),
+        (Date, pa.date32()),
+        (SmallInteger, pa.int16()),
+        (Integer, pa.int32()),
+    ):
+        if isinstance(kind, sql_type):
+            return arrow
+    return pa.string()
+
+
+def arrow_schema(columns: Iterable[Column[Any]]) -> pa.Schema:
+    """The Arrow schema of rows with `columns`, in their order."""
+    return pa.schema([pa.field(c.name, arrow_type(c), c.nullable) for c in columns])

@@ -1,0 +1,97 @@
+"""The run's working folder: batches between phases, as compressed Arrow files.
+
+A run never holds its input whole. Each batch is one file, written and read on its own, so memory
+depends on the size of a batch and not on the number of them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import pyarrow as pa
+
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
+_LOCK = "in-use"
+
+Result = TypeVar("Result")
+
+
+class Spool:
+    """A private folder that is removed when the run ends, however it ends.
+
+    Folders that killed runs left behind are removed first: their lock is free.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _remove_abandoned(parent)
+        self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+        self._lock = (self.folder / _LOCK).open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def write(self, name: str, table: pa.Table) -> Path:
+        """Write `table` as the batch called `name`; returns its path."""
+        path = self.folder / f"{name}.arrow"
+        with (
+            pa.OSFile(str(path), "wb") as file,
+            pa.ipc.new_file(file, table.schema, options=_COMPRESSED) as writer,
+        ):
+            writer.write_table(table)
+        return path
+
+    def close(self) -> None:
+        """Remove the folder and all that is in it."""
+        self._lock.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read(path: Path) -> pa.Table:
+    """The batch that `Spool.write` put at `path`."""
+    with pa.OSFile(str(path), "rb") as file, pa.ipc.open_file(file) as reader:
+        return reader.read_all()
+
+
+def in_order(
+    pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Result]], workers: int
+) -> Iterator[Result]:
+    """Results of `tasks` in their order, a few ahead at most, so that memory stays flat."""
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(task))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _remove_abandoned(parent: Path) -> None:
+    for lock in parent.glob(f"run-*/{_LOCK}"):
+        try:
+            with lock.open("r+") as held:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            continue  # a run that is still alive
+        shutil.rmtree(lock.parent, ignore_errors=True)

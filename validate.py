@@ -1,0 +1,221 @@
+"""Checks of the star as a whole, run inside the transaction that is about to publish it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Table
+
+from config import StarSchemaConfig
+from schema import (
+    UNKNOWN_KEY,
+    Role,
+    business_key,
+    columns_of,
+    dim_date,
+    dim_product,
+    dimensions,
+    etl_run,
+    fact_sales,
+    surrogate_key,
+)
+from warehouse import Warehouse, new_run_id, open_warehouse
+
+_TOO_LARGE = 10**15  # beyond NUMERIC(19,4); NaN counts as larger than any number
+
+
+@dataclass(frozen=True)
+class Check:
+    """One statement about the star: how many rows break it, of how many looked at."""
+
+    name: str
+    table: str
+    problems: int
+    looked_at: int
+
+    def as_dict(self) -> dict[str, Any]:
+        status = "not evaluated" if self.looked_at == 0 else "failed" if self.problems else "passed"
+        return {
+            "check": self.name,
+            "table": self.table,
+            "status": status,
+            "problems": self.problems,
+            "rows": self.looked_at,
+        }
+
+
+class StarSchemaValidator:
+    """Proves the star in the warehouse, in the run's transaction or by itself."""
+
+    def __init__(
+        self, config: StarSchemaConfig, warehouse: Warehouse | None = None, run_id: str = ""
+    ) -> None:
+        self.config = config
+        self._given = warehouse
+        self._run_id = run_id
+
+    def run_all_checks(self) -> dict[str, Any]:
+        """`row_counts`, `referential_integrity`, `checks`, `validation_errors` and, when used by
+        itself, the `data_quality_score` of the last published run. Changes nothing.
+        """
+        if self._given is not None:
+            return self._run(self._given)
+        with open_warehouse(self.config, new_run_id()) as warehouse:
+            results = self._run(warehouse)
+            results["data_quality_score"] = _last_score(warehouse)
+            return results
+
+    def _run(self, warehouse: Warehouse) -> dict[str, Any]:
+        row_counts: dict[str, int] = {}
+        checks: list[Check] = []
+        for dimension in dimensions:
+            row_counts[dimension.name] = _count(warehouse, dimension)
+            checks += self._dimension_checks(warehouse, dimension, row_counts[dimension.name])
+        checks += self._date_checks(warehouse)
+        facts, fact_checks = self._fact_checks(warehouse)
+        row_counts[fact_sales.name] = facts
+        orphans = {c.name: c for c in fact_checks if c.name.startswith("orphan ")}
+        checks += fact_checks
+        return {
+            "row_counts": row_counts,
+            "referential_integrity": {
+                "orphans": {
+                    name.removeprefix("orphan "): c.problems for name, c in orphans.items()
+                },
+                "valid": not any(c.problems for c in orphans.values()),
+            },
+            "data_quality_score": None,
+            "checks": [check.as_dict() for check in checks],
+            "validation_errors": [
+                f"{c.table}: {c.problems} of {c.looked_at} rows fail the check '{c.name}'"
+                for c in checks
+                if c.problems
+            ],
+        }
+
+    def _dimension_checks(self, warehouse: Warehouse, table: Table, rows: int) -> list[Check]:
+        key, surrogate = business_key(table), surrogate_key(table)
+        unknown, distinct_ids, distinct_keys = warehouse.row(
+            sa.select(
+                sa.func.count().filter(surrogate == UNKNOWN_KEY),
+                sa.func.count(sa.distinct(key)),
+                sa.func.count(sa.distinct(surrogate)),
+            ).select_from(table)
+        )
+        below = warehouse.scalar(
+            sa.select(sa.func.count()).select_from(table).where(surrogate < UNKNOWN_KEY)
+        )
+        return [
+            Check("one Unknown member", table.name, abs(int(unknown) - 1), max(rows, 1)),
+            Check("unique business keys", table.name, rows - int(distinct_ids), rows),
+            Check("unique surrogate keys", table.name, rows - int(distinct_keys), rows),
+            Check("no other negative keys", table.name, int(below), rows),
+        ]
+
+    def _date_checks(self, warehouse: Warehouse) -> list[Check]:
+        """Whole years without gaps: as many days as from the first 1 January to 31 December."""
+        day = dim_date.c.full_date
+        count, first, last = warehouse.row(
+            sa.select(sa.func.count(day), sa.func.min(day), sa.func.max(day))
+        )
+        if not count:
+            return [Check("dates without gaps", dim_date.name, 0, 0)]
+        expected = (last.replace(month=12, day=31) - first.replace(month=1, day=1)).days + 1
+        return [Check("dates without gaps", dim_date.name, abs(expected - int(count)), int(count))]
+
+    def _fact_checks(self, warehouse: Warehouse) -> tuple[int, list[Check]]:
+        """All statements about single facts in one pass over the table."""
+        table = fact_sales.alias("fact")
+        fact = table.c
+        joined: Any = table
+        broken: dict[str, sa.ColumnElement[bool]] = {}
+        cost: sa.ColumnElement[Any] = sa.null()
+        for column in columns_of(fact_sales, Role.DIMENSION_KEY):
+            target = next(iter(column.foreign_keys)).column
+            member = target.table.alias()
+            joined = joined.outerjoin(member, fact[column.name] == member.c[target.name])
+            broken[f"orphan {column.name}"] = member.c[target.name].is_(None)
+            if target.table is dim_product:
+                cost = sa.func.round(fact.quantity * member.c.cost, 4)
+        gross = sa.func.round(fact.quantity * fact.unit_price, 4)
+        broken |= {
+            "gross = quantity x unit price": fact.gross_amount.is_distinct_from(gross),
+            "net = gross - discount": fact.net_amount.is_distinct_from(
+                fact.gross_amount - fact.discount_amount
+            ),
+            "amounts are finite": sa.or_(
+                *(
+                    sa.func.abs(fact[c.name]) >= _TOO_LARGE
+                    for c in columns_of(fact_sales, Role.MEASURE)
+                )
+            ),
+        }
+        loaded = fact.run_id == self._run_id
+        counts = warehouse.row(
+            sa.select(
+                sa.func.count(),
+                sa.func.count().filter(loaded),
+                sa.func.count().filter(
+                    loaded, fact.profit_amount.is_distinct_from(fact.net_amount - cost)
+                ),
+                *(sa.func.count().filter(condition) for condition in broken.values()),
+            ).select_from(joined)
+        )
+        rows, of_this_run, wrong_profit, *problems = map(int, counts)
+        checks = [
+            Check(name, fact_sales.name, number, rows)
+            for name, number in zip(broken, problems, strict=True)
+        ]
+        # A later change of a product's cost does not restate older profits.
+        checks.append(
+            Check("profit = net - quantity x cost", fact_sales.name, wrong_profit, of_this_run)
+        )
+        twice = self._repeated_keys(warehouse)
+        checks.append(Check("unique transaction_id", fact_sales.name, twice, rows))
+        return rows, checks
+
+    def _repeated_keys(self, warehouse: Warehouse) -> int:
+        """Rows too many; a primary key that the engine enforces has proven there are none."""
+        if warehouse.enforces_primary_key(fact_sales):
+            return 0
+        key = business_key(fact_sales)
+        repeated = (
+            sa.select((sa.func.count() - 1).label("extra"))
+            .select_from(fact_sales)
+            .group_by(key)
+            .having(sa.func.count() > 1)
+            .subquery()
+        )
+        return int(warehouse.scalar(sa.select(sa.func.coalesce(sa.func.sum(repeated.c.extra), 0))))
+
+
+def quality_score(read: int, rejected: int) -> float | None:
+    """Accepted rows as a percentage of those read, rounded down to four places; None of none.
+
+    Rounded down so that one bad row in ten million never shows as 100.
+    """
+    if read == 0:
+        return None
+    share = Decimal(100) * (read - rejected) / read
+    return float(share.quantize(Decimal("0.0001"), ROUND_DOWN))
+
+
+def _count(warehouse: Warehouse, table: Table) -> int:
+    return int(warehouse.scalar(sa.select(sa.func.count()).select_from(table)))
+
+
+def _last_score(warehouse: Warehouse) -> float | None:
+    counts = warehouse.scalar(
+        sa.select(etl_run.c.counts)
+        .where(etl_run.c.status == "published")
+        .order_by(etl_run.c.ended_at.desc())
+        .limit(1)
+    )
+    if counts is None:
+        return None
+    score: float | None = json.loads(counts).get("data_quality_score")
+    return score
