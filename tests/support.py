@@ -1,0 +1,317 @@
+"""What the tests share: a retailer that writes source files, and a star that can be looked into."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+import schema
+from config import StarSchemaConfig, load_config
+from main import StarSchemaETLPipeline
+
+Row = dict[str, Any]
+SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
+STAR = (*schema.dimensions, schema.fact_sales)
+
+
+def drawn(table: str) -> list[Row]:
+    """Rows from a table drawn with `|` between the columns, its header first."""
+    lines = [line for line in table.strip("\n").splitlines() if line.strip()]
+    names, *rows = ([cell.strip() for cell in line.split("|")] for line in lines)
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def shared_data(name: str) -> Path:
+    """The folder of a real data set, or a skip that names what is absent."""
+    folder = SHARED_DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"the real data is absent: there is no folder {folder}")
+    return folder
+
+
+def csv_rows(path: Path) -> list[dict[str, str]]:
+    """The records of a CSV file, read by Python's own parser."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def to_csv(rows: Sequence[Row], columns: Sequence[str] = ()) -> str:
+    """Rows as CSV text; their columns are those of the first row, unless given."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns or list(rows[0]), lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+@dataclass
+class Star:
+    """A warehouse of its own for one test, seen through SQL."""
+
+    url: str
+    schema: str | None = None
+
+    @property
+    def engine_name(self) -> str:
+        return sa.make_url(self.url).get_backend_name()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings that point a run at this warehouse."""
+        chosen = {"WAREHOUSE_SCHEMA": self.schema} if self.schema else {}
+        return {"WAREHOUSE_URL": self.url, **chosen}
+
+    @contextmanager
+    def connection(self) -> Iterator[sa.Connection]:
+        """A connection of our own, whose statements find the star without a schema's name."""
+        engine = sa.create_engine(self.url, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            if self.schema:
+                connection.exec_driver_sql(f'SET search_path TO "{self.schema}"')
+            yield connection
+        engine.dispose()
+
+    def rows(self, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        with self.connection() as connection:
+            return [tuple(row) for row in connection.execute(sa.text(sql), parameters)]
+
+    def row(self, sql: str, **parameters: object) -> tuple[Any, ...]:
+        """The one row of a query."""
+        (only,) = self.rows(sql, **parameters)
+        return only
+
+    def scalar(self, sql: str, **parameters: object) -> Any:
+        """The one value of a query."""
+        (only,) = self.row(sql, **parameters)
+        return only
+
+    def column(self, sql: str, **parameters: object) -> list[Any]:
+        """The values of a query with one column."""
+        return [value for (value,) in self.rows(sql, **parameters)]
+
+    def member(self, table: str, business_key: str) -> Row:
+        """One dimension row by its business key."""
+        key = schema.business_key(schema.metadata.tables[table]).name
+        sql = f"SELECT * FROM {table} WHERE {key} = :business_key"
+        with self.connection() as connection:
+            found = connection.execute(sa.text(sql), {"business_key": business_key})
+            return dict(found.mappings().one())
+
+    def execute(self, *statements: str) -> None:
+        """Change the warehouse behind the application's back."""
+        with self.connection() as connection:
+            for statement in statements:
+                connection.execute(sa.text(statement))
+            connection.commit()
+
+    def tables(self) -> set[str]:
+        """The names of all tables that are there."""
+        place = "current_schema()"
+        return set(
+            self.column(
+                f"SELECT table_name FROM information_schema.tables WHERE table_schema = {place}"
+            )
+        )
+
+    def content(self, *, with_runs: bool = True) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of the star, surrogate keys included, in the order of its keys."""
+        present = self.tables()
+        content = {}
+        for table in STAR:
+            names = [c.name for c in table.columns if with_runs or c.name != "run_id"]
+            key = next(iter(table.primary_key.columns)).name
+            if table.name in present:
+                rows = self.rows(f"SELECT {', '.join(names)} FROM {table.name}")
+                place = names.index(key)
+                content[table.name] = sorted(rows, key=lambda row: row[place])  # noqa: B023
+        return content
+
+    def digest(self, *, with_runs: bool = True) -> str:
+        """A hash of all rows of the star; `with_runs` says which run wrote each fact as well."""
+        content = repr(self.content(with_runs=with_runs))
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def runs(self) -> list[tuple[str, str]]:
+        """Run id and status of each recorded run, oldest first."""
+        if "etl_run" not in self.tables():
+            return []
+        found = self.rows("SELECT run_id, status FROM etl_run ORDER BY started_at, run_id")
+        return [(run_id, status) for run_id, status in found]
+
+
+FILES = {
+    "customers": "customers.csv",
+    "products": "products.json",
+    "transactions": "sales.csv",
+    "sales_reps": "reps.csv",
+}
+
+
+def _customers() -> list[Row]:
+    return drawn("""
+        customer_id | first_name | last_name | email           | city   | country | segment
+        C1          | Ada        | Lovelace  | ada@example.org | London | GB      | Consumer
+        C2          | Alan       | Turing    |                 | Munich | DE      | Business
+    """)
+
+
+def _products() -> list[Row]:
+    return [
+        {"product_id": "P1", "name": "Lamp", "category": "Home", "brand": "Lux", "price": 250,
+         "cost": 100, "specifications": {"watt": 9}},
+        {"product_id": "P2", "name": "Pen", "category": "Office", "brand": "Ink", "price": 60},
+    ]  # fmt: skip
+
+
+def _sales() -> list[Row]:
+    return drawn("""
+        transaction_id | transaction_date | customer_id | product_id | quantity | unit_price | sales_rep_id | discount_amount
+        T1             | 2024-02-29       | C1          | P1         | 2        | 250.00     | grace_hopper | 0
+        T2             | 2024-03-01       | C2          | P2         | 3        | 59.99      | grace_hopper | 9.9975
+        T3             | 2024-03-02       | C1          | P2         | 1        | 60.00      | john_backus  | 0
+    """)  # noqa: E501
+
+
+@dataclass
+class Retailer:
+    """A small shop without a fault; a test changes what it is about and runs the pipeline.
+
+    Its sources are lists of rows, written as files before each run. `files` holds what is
+    written instead, byte for byte, for some of them; None leaves a file out.
+    """
+
+    folder: Path
+    star: Star
+    customers: list[Row] = field(default_factory=_customers)
+    products: list[Row] = field(default_factory=_products)
+    sales: list[Row] = field(default_factory=_sales)
+    reps: list[Row] | None = None
+    files: dict[str, str | bytes | None] = field(default_factory=dict)
+
+    def path(self, source: str) -> Path:
+        """Where the file of a source is."""
+        return self.folder / FILES[source]
+
+    @property
+    def log(self) -> str:
+        """All that the log file says."""
+        return (self.folder / "etl.log").read_text(encoding="utf-8")
+
+    def settings(self, **changed: object) -> dict[str, str]:
+        """Settings for this folder and warehouse. Rejects are accepted without limit."""
+        self._write()
+        paths = {
+            f"{source.upper()}__PATH": str(self.path(source))
+            for source in FILES
+            if source != "sales_reps" or self.reps is not None
+        }
+        return {
+            **self.star.settings,
+            **paths,
+            "LOG_FILE": str(self.folder / "etl.log"),
+            "REJECTS_DIR": str(self.folder / "rejects"),
+            "WORK_DIR": str(self.folder / "work"),
+            "MAX_REJECT_RATE": "1",
+            "WORKERS": "2",
+            **{name: str(value) for name, value in changed.items()},
+        }
+
+    def config(self, **changed: object) -> StarSchemaConfig:
+        """The configuration for a run over the sources as they are now."""
+        return load_config(env_file=None, environment=self.settings(**changed))
+
+    def run(
+        self,
+        pipeline: Callable[..., StarSchemaETLPipeline] = StarSchemaETLPipeline,
+        *,
+        dry_run: bool = False,
+        **changed: object,
+    ) -> Row:
+        """Run the pipeline over the sources as they are now; returns its summary."""
+        config = self.config(**changed)
+        return pipeline(config, dry_run=dry_run, quiet=True).run_full_pipeline()
+
+    def publish(self, **changed: object) -> Row:
+        """Run, and see that it was published."""
+        results = self.run(**changed)
+        assert results["errors"] == []
+        assert results["status"] == "published"
+        return results
+
+    def env_file(self, **changed: object) -> str:
+        """The path of a settings file, for the command line."""
+        path = self.folder / "shop.env"
+        lines = [f"{name}='{value}'\n" for name, value in self.settings(**changed).items()]
+        path.write_text("".join(lines), encoding="utf-8")
+        return str(path)
+
+    def rejects(self, results: Row, source: str = "transactions") -> list[dict[str, str]]:
+        """The reject file of a source, in the order of its lines; empty when there is none."""
+        path = Path(results["rejects_dir"]) / f"{source}.csv"
+        return sorted(csv_rows(path), key=lambda row: int(row["_line"])) if path.exists() else []
+
+    def reasons(self, results: Row, source: str = "transactions") -> list[str]:
+        """The reject reasons of a source, in the order of its lines."""
+        return [row["_reason"] for row in self.rejects(results, source)]
+
+    def _write(self) -> None:
+        given = {
+            "customers": self.customers,
+            "products": self.products,
+            "transactions": self.sales,
+            "sales_reps": self.reps,
+        }
+        for source, rows in given.items():
+            content: str | bytes | None
+            if source in self.files:
+                content = self.files[source]
+            elif source == "products":
+                content = json.dumps(rows, default=str)
+            else:
+                content = to_csv(rows) if rows else None
+            path = self.path(source)
+            path.unlink(missing_ok=True)
+            if content is not None:
+                path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def counts(results: Row, table: str) -> tuple[int, int, int]:
+    """Inserted, updated and unchanged rows of a table, as the summary tells them."""
+    if table == "fact_sales":
+        facts = results["fact_loading_results"]
+        told = [facts[f"records_{kind}"] for kind in ("inserted", "updated", "unchanged")]
+    else:
+        dimension = results["dimension_loading_results"][table]
+        told = [dimension[kind] for kind in ("inserted", "updated", "unchanged")]
+    inserted, updated, unchanged = told
+    return inserted, updated, unchanged
+
+
+def changes(results: Row) -> int:
+    """How many rows a run inserted, inferred or updated, in all tables."""
+    dimensions = results["dimension_loading_results"].values()
+    in_dimensions = sum(d["inserted"] + d["updated"] + d["inferred"] for d in dimensions)
+    return int(in_dimensions + sum(counts(results, "fact_sales")[:2]))
+
+
+def day_after(year: int) -> date:
+    """The first day past the range of dates that are accepted in `year`."""
+    return date(year + 2, 1, 1)
+
+
+def money(text: str) -> Decimal:
+    """An amount, for comparisons that are exact."""
+    return Decimal(text)
