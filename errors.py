@@ -7,6 +7,7 @@ Every message names the thing, the place and the next step, and never holds a se
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class EtlError(Exception):
@@ -70,3 +71,14 @@ class OutcomeUnknownError(WarehouseError):
 
     exit_code = 5
     status = "unknown"
+
+
+def explain(error: Exception) -> str:
+    """A driver's error in one line, without the row values that PostgreSQL puts in its DETAIL."""
+    original: Any = getattr(error, "orig", None) or error
+    diagnosis: Any = getattr(original, "diag", None)
+    message = getattr(diagnosis, "message_primary", None)
+    if message:
+        place = f" on {diagnosis.table_name}" if diagnosis.table_name else ""
+        return f"{message}{place} (SQLSTATE {original.pgcode})"
+    return " ".join(str(original).partition("\n")[0].split())[:300]

@@ -7,13 +7,15 @@ of the run happens.
 from __future__ import annotations
 
 import difflib
-import glob
-import os
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +23,13 @@ import pyarrow.compute as pc
 from sqlalchemy import URL
 
 import spool
+from blocks import Block, Opened, Reading, as_text
 from config import SOURCES, SourceSettings, StarSchemaConfig
 from errors import ExtractionError, SourceError
-from readers import Block, Opened, open_file
+from places import Place, find_places
+from readers import open_file
 from spool import Spool, in_order
+from typed_reader import Databases
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,92 +141,166 @@ class DataExtractor:
         Raises `ExtractionError` with the problems of all sources.
         """
         problems: list[str] = []
-        found: dict[str, list[tuple[Opened, os.stat_result, dict[str, list[str]]]]] = {}
-        for name in SOURCES:
-            settings = self.config.source(name)
-            if settings.path is not None:
-                found[name] = _collect(problems, name, self._open(name, settings))
-        if problems:
-            raise ExtractionError(problems)
-        extracted = {}
-        for name, opened in found.items():
-            try:
-                extracted[name] = self._read(name, opened, folder, progress)
-            except SourceError as error:
-                problems.append(f"{name}: {error}")
+        extracted: dict[str, Extracted] = {}
+        with closing(Databases()) as databases:
+            found = {
+                name: self._collect(problems, name, databases)
+                for name in SOURCES
+                if self.config.source(name).path is not None
+            }
+            if problems:
+                raise ExtractionError(problems)
+            for name, files in found.items():
+                try:
+                    extracted[name] = self._read(name, files, folder, progress)
+                except SourceError as error:
+                    problems.append(f"{name}: {error}")
         if problems:
             raise ExtractionError(problems)
         return extracted
 
-    def _open(
-        self, name: str, settings: SourceSettings
-    ) -> Iterator[Callable[[], tuple[Opened, os.stat_result, dict[str, list[str]]]]]:
-        """One call per file of the source; each may raise its own `SourceError`."""
-        setting = f"{name.upper()}__PATH"
+    def inspect(self, name: str, rows: int = 3) -> Inspection:
+        """What a run would find of a source, without reading more than its beginning."""
+        problems: list[str] = []
+        with closing(Databases()) as databases:
+            calls = self._files(problems, name, databases)
+            opened = [_attempt(problems, name, call) for call in calls]
+            files = [file for file in opened if file is not None]
+            mappings = [
+                _attempt(problems, name, partial(self._mapping, name, file)) for file in files
+            ]
+            sample = None
+            if files and mappings[0] is not None:
+                sample = _attempt(
+                    problems, name, partial(_sample, name, files[0], mappings[0], rows)
+                )
+            for file in files:
+                file.opened.pieces = iter(())
+        return Inspection(name, [f.opened for f in files], mappings, sample, problems)
+
+    def _collect(self, problems: list[str], name: str, databases: Databases) -> list[_File]:
+        """The files of a source, opened and mapped; what is wrong with them is in `problems`."""
+        files = []
+        for call in self._files(problems, name, databases):
+            file = _attempt(problems, name, call)
+            if file is not None:
+                mapping = _attempt(problems, name, partial(self._mapping, name, file))
+                files.append(replace(file, mapping=mapping or {}))
+        return files
+
+    def _mapping(self, name: str, file: _File) -> dict[str, list[str]]:
+        return resolve_mapping(file.opened, name, self.config.source(name))
+
+    def _files(
+        self, problems: list[str], name: str, databases: Databases
+    ) -> list[Callable[[], _File]]:
+        """One call per file of the source that opens it; each may raise its own `SourceError`."""
+        settings = self.config.source(name)
+        reading = Reading(
+            settings.encoding, settings.delimiter, self.config.batch_rows, _encoded(name, settings)
+        )
         if isinstance(settings.path, URL):
-            raise SourceError(f"{setting}: databases as sources are not supported yet")
-        for path in find_files(settings.path or "", setting):
+            call = partial(databases.open, name, settings.path, settings.query or "", reading)
+            return [lambda: _File(call(), lambda: None, None)]
+        setting = f"{name.upper()}__PATH"
+        places = _attempt(problems, name, partial(find_places, settings.path or "", setting))
 
-            def opened(path: Path = path) -> tuple[Opened, os.stat_result, dict[str, list[str]]]:
-                spec = SPECS[name]
-                encoded = {
-                    column
-                    for canonical in spec.few_values
-                    for column in _as_list(settings.columns.get(canonical, canonical))
-                }
-                try:
-                    before = path.stat()
-                    file = open_file(
-                        path,
-                        encoding=settings.encoding,
-                        delimiter=settings.delimiter,
-                        batch_rows=self.config.batch_rows,
-                        encoded=encoded,
-                    )
-                except OSError as error:
-                    raise SourceError(f"{path}: {error.strerror}; see {setting}") from error
-                return file, before, resolve_mapping(file, name, settings)
+        def open_place(place: Place) -> _File:
+            try:
+                before = place.identity()
+            except OSError as error:
+                raise SourceError(f"{place.shown}: {error.strerror}; see {setting}") from error
+            return _File(open_file(place, reading), place.identity, before)
 
-            yield opened
+        return [partial(open_place, place) for place in places or []]
 
     def _read(
         self,
         name: str,
-        opened: list[tuple[Opened, os.stat_result, dict[str, list[str]]]],
+        files: list[_File],
         folder: Spool,
         progress: Callable[[str, int], None],
     ) -> Extracted:
         result = Extracted(name)
-        result.columns = list(dict.fromkeys(c for file, _, _ in opened for c in file.columns))
-        result.warnings = _warnings(name, opened)
+        result.columns = list(dict.fromkeys(c for file in files for c in file.opened.columns))
+        result.warnings = _warnings(name, files)
         with ThreadPoolExecutor(self.config.workers) as pool:
-            for file, before, mapping in opened:
+            for file in files:
                 records = 0
                 tasks = (
-                    _SpillTask(folder, f"{name}-{len(result.batches) + place:06}", file.path, piece)
-                    for place, piece in enumerate(file.pieces)
+                    _SpillTask(folder, f"{name}-{number:06}", file.opened.shown, piece)
+                    for number, piece in enumerate(file.opened.pieces, len(result.batches))
                 )
                 for rows, malformed, count in in_order(pool, tasks, self.config.workers):
-                    result.batches.append(ExtractedBatch(rows, malformed, mapping))
+                    result.batches.append(ExtractedBatch(rows, malformed, file.mapping))
                     records += count
                     progress(name, count)
-                after = file.path.stat()
-                if _identity(before) != _identity(after):
+                if file.identity() != file.before:
                     raise SourceError(
-                        f"{file.path}: the file changed while it was read; "
+                        f"{file.opened.shown}: the file changed while it was read; "
                         "run again when it is complete"
                     )
                 result.records += records
-                result.files.append(
-                    {
-                        "path": str(file.path),
-                        "format": file.format,
-                        "records": records,
-                        "bytes": before.st_size,
-                        "sha256": file.digest.hexdigest(),
-                    }
-                )
+                result.files.append(_fingerprint(file.opened, records))
         return result
+
+
+@dataclass(frozen=True)
+class _File:
+    """An opened file, how to see whether it changes, and what it was when it was opened."""
+
+    opened: Opened
+    identity: Callable[[], object]
+    before: object
+    mapping: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `check` says of one source: its files, each one's mapping, and some rows as read."""
+
+    name: str
+    files: list[Opened]
+    mappings: list[dict[str, list[str]] | None]
+    sample: pa.Table | None
+    problems: list[str]
+
+
+Result = TypeVar("Result")
+
+
+def _attempt(problems: list[str], name: str, call: Callable[[], Result]) -> Result | None:
+    """The result of `call`, or None and one more problem."""
+    try:
+        return call()
+    except SourceError as error:
+        problems.append(f"{name}: {error}")
+        return None
+
+
+def _sample(name: str, file: _File, mapping: dict[str, list[str]], rows: int) -> pa.Table:
+    piece = next(file.opened.pieces, None)
+    if piece is None:
+        return pa.table({column: pa.array([], pa.string()) for column in mapping})
+    return to_canonical(piece().rows.slice(0, rows), mapping, name)
+
+
+def _encoded(name: str, settings: SourceSettings) -> frozenset[str]:
+    """The file's columns behind the canonical ones that have few distinct values."""
+    return frozenset(
+        column
+        for canonical in SPECS[name].few_values
+        for column in _as_list(settings.columns.get(canonical, canonical))
+    )
+
+
+def _fingerprint(opened: Opened, records: int) -> dict[str, Any]:
+    return {
+        "path": opened.shown,
+        "format": opened.format,
+        "records": records,
+        "sha256": opened.digest.hexdigest() if opened.digest else None,
+    }
 
 
 def metadata(extracted: dict[str, Extracted]) -> dict[str, Any]:
@@ -231,27 +310,6 @@ def metadata(extracted: dict[str, Extracted]) -> dict[str, Any]:
         "success": True,
         "extraction_errors": [],
     }
-
-
-def find_files(path: str, setting: str) -> list[Path]:
-    """The files behind a path, directory or glob, in name order.
-
-    Raises `SourceError` when there is none.
-    """
-    place = Path(path)
-    if place.is_dir():
-        files = [p for p in place.iterdir() if p.is_file() and not p.name.startswith(".")]
-        if not files:
-            raise SourceError(f"{place}: the directory holds no files; see {setting}")
-        return sorted(files)
-    if place.exists():
-        return [place]
-    # Path.glob takes no absolute patterns.
-    files = [Path(m) for m in glob.glob(path) if Path(m).is_file()]  # noqa: PTH207
-    if not files:
-        kind = "no file matches this pattern" if glob.has_magic(path) else "there is no such file"
-        raise SourceError(f"{path}: {kind}; set {setting} to where the source is")
-    return sorted(files)
 
 
 def resolve_mapping(file: Opened, name: str, settings: SourceSettings) -> dict[str, list[str]]:
@@ -279,14 +337,14 @@ def resolve_mapping(file: Opened, name: str, settings: SourceSettings) -> dict[s
                 f"{setting} maps {canonical} to {column!r}, which the file does not have"
                 f"{_nearest(column, file.columns)}"
                 for column in wanted
-                if column not in file.columns
+                if column not in file.columns and column.partition(".")[0] not in file.columns
             ]
             mapping[canonical] = wanted
         elif canonical in file.columns:
             mapping[canonical] = [canonical]
         elif len(by_case.get(canonical, [])) == 1:
             mapping[canonical] = by_case[canonical]
-        elif canonical in spec.required and (file.columns or file.format == "csv"):
+        elif canonical in spec.required and file.columns:
             near = _nearest(canonical, file.columns)
             problems.append(
                 f"the required column {canonical} is missing{near}; "
@@ -294,7 +352,7 @@ def resolve_mapping(file: Opened, name: str, settings: SourceSettings) -> dict[s
             )
     if problems:
         raise SourceError(
-            f"{file.path}: {'; '.join(problems)} (it has: {', '.join(file.columns[:50])})"
+            f"{file.shown}: {'; '.join(problems)} (it has: {', '.join(file.columns[:50])})"
         )
     return mapping
 
@@ -303,7 +361,7 @@ def to_canonical(rows: pa.Table, mapping: dict[str, list[str]], name: str) -> pa
     """`rows` under canonical names. A composite key with a blank part is blank as a whole."""
     columns = {}
     for canonical, own in mapping.items():
-        parts = [rows[column] for column in own]
+        parts = [_own_column(rows, column) for column in own]
         if len(parts) > 1:
             texts = [pc.coalesce(part.cast(pa.string()), "") for part in parts]
             joined = pc.binary_join_element_wise(*texts, "-")
@@ -316,19 +374,39 @@ def to_canonical(rows: pa.Table, mapping: dict[str, list[str]], name: str) -> pa
     return pa.table(columns) if columns else rows.select([])
 
 
+def _own_column(rows: pa.Table, name: str) -> pa.ChunkedArray:
+    """A column of the file; `specifications.color` is a value inside a JSON column."""
+    if name in rows.column_names:
+        return rows[name]
+    head, *path = name.split(".")
+    encoded = rows[head].combine_chunks().cast(pa.string()).dictionary_encode()
+    values = [_value_at(text, path) for text in encoded.dictionary.to_pylist()]
+    return pa.chunked_array([pa.array(values, pa.string()).take(encoded.indices)])
+
+
+def _value_at(text: str, path: list[str]) -> str | None:
+    try:
+        value = json.loads(text, parse_float=Decimal)
+    except ValueError:
+        return None
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else None
+    return as_text(value)
+
+
 @dataclass
 class _SpillTask:
     """Parse one piece of a file and spill it; runs in a worker."""
 
     folder: Spool
     name: str
-    file: Path
+    file: str
     piece: Callable[[], Block]
 
     def __call__(self) -> tuple[Path, Path | None, int]:
         block = self.piece()
         place = pa.DictionaryArray.from_arrays(
-            pa.array(np.zeros(len(block.lines), np.int32)), pa.array([str(self.file)])
+            pa.array(np.zeros(len(block.lines), np.int32)), pa.array([self.file])
         )
         rows = block.rows
         for own in (FILE, LINE):
@@ -339,7 +417,7 @@ class _SpillTask:
         if block.malformed:
             table = pa.table(
                 {
-                    FILE: [str(self.file)] * len(block.malformed),
+                    FILE: [self.file] * len(block.malformed),
                     LINE: pa.array(list(block.malformed), pa.int64()),
                     "_detail": list(block.malformed.values()),
                 }
@@ -348,37 +426,18 @@ class _SpillTask:
         return self.folder.write(self.name, rows), malformed, block.records
 
 
-def _collect(problems: list[str], name: str, calls: Iterator[Callable[[], Any]]) -> list[Any]:
-    """The results of `calls`; what they raise becomes one problem each."""
-    results = []
-    try:
-        for call in calls:
-            try:
-                results.append(call())
-            except SourceError as error:
-                problems.append(f"{name}: {error}")
-    except SourceError as error:
-        problems.append(f"{name}: {error}")
-    return results
-
-
-def _warnings(
-    name: str, opened: list[tuple[Opened, os.stat_result, dict[str, list[str]]]]
-) -> list[str]:
-    used = {column for _, _, mapping in opened for own in mapping.values() for column in own}
+def _warnings(name: str, files: list[_File]) -> list[str]:
+    used = {own.partition(".")[0] for f in files for owns in f.mapping.values() for own in owns}
+    used |= {own for f in files for owns in f.mapping.values() for own in owns}
     ignored = dict.fromkeys(
         column
-        for file, _, _ in opened
-        for column in file.columns
+        for file in files
+        for column in file.opened.columns
         if column not in used and column not in OWN_COLUMNS
     )
     if not ignored:
         return []
     return [f"{name}: these columns are not used and are ignored: {', '.join(ignored)}"]
-
-
-def _identity(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _as_list(value: str | list[str]) -> list[str]:

@@ -160,8 +160,7 @@ class StarSchemaETLPipeline:
         from sqlalchemy.exc import SQLAlchemyError
 
         import report
-        from errors import BusyError, EtlError
-        from warehouse import explain
+        from errors import BusyError, EtlError, explain
 
         self.results["status"] = getattr(error, "status", "failed")
         if isinstance(error, EtlError):
@@ -188,9 +187,9 @@ class StarSchemaETLPipeline:
         from sqlalchemy.exc import SQLAlchemyError
 
         import report
-        from errors import EtlError
+        from errors import EtlError, explain
         from schema import etl_run
-        from warehouse import explain, open_warehouse
+        from warehouse import open_warehouse
 
         try:
             with open_warehouse(self.config, self.run_id) as warehouse:
@@ -486,7 +485,10 @@ class StarSchemaETLPipeline:
 # --- command line --------------------------------------------------------------------------
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option(
     "--env-file", type=click.Path(dir_okay=False), default=".env", show_default=True,
     help="Settings file; the environment overrides it.",
@@ -495,12 +497,14 @@ class StarSchemaETLPipeline:
 @click.option("-q", "--quiet", is_flag=True, help="For cron: say nothing unless the run fails.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.version_option(__version__, prog_name="star-schema-etl")
-def cli(env_file: str, dry_run: bool, quiet: bool, as_json: bool) -> int:
+@click.pass_context
+def cli(context: click.Context, env_file: str, dry_run: bool, quiet: bool, as_json: bool) -> int:
     """Load customers, products and sales into a star schema.
 
     \b
-    Sources and warehouse are settings: see .env.example. Without any, the
-    samples in data/ are loaded into data/warehouse.duckdb.
+    Without a command the whole load is run. Sources and warehouse are settings:
+    see .env.example. Without any, the samples in data/ are loaded into
+    data/warehouse.duckdb.
 
     \b
     Exit codes:
@@ -514,9 +518,11 @@ def cli(env_file: str, dry_run: bool, quiet: bool, as_json: bool) -> int:
     """
     from config import load_config
 
-    results = StarSchemaETLPipeline(
-        load_config(env_file), dry_run=dry_run, quiet=quiet
-    ).run_full_pipeline()
+    config = load_config(env_file)
+    context.obj = config
+    if context.invoked_subcommand:
+        return 0
+    results = StarSchemaETLPipeline(config, dry_run=dry_run, quiet=quiet).run_full_pipeline()
     if as_json:
         click.echo(json.dumps(results, indent=2))
     elif not quiet:
@@ -524,6 +530,38 @@ def cli(env_file: str, dry_run: bool, quiet: bool, as_json: bool) -> int:
 
         click.echo("\n".join(report.render_summary(results)))
     return EXIT_CODES[results["status"]]
+
+
+@cli.command()
+@click.pass_obj
+def check(config: StarSchemaConfig) -> int:
+    """Say what a run would find, and change nothing.
+
+    \b
+    For each source: its files, their format and delimiter, how each column is
+    mapped, what is missing, and three rows as they would be read. For the
+    warehouse: whether it is reachable, its version, and whether the star there
+    fits. Exit code 0 when a run can start, 2 when it cannot.
+    """
+    import report
+    from config import SOURCES
+    from extract import SPECS, DataExtractor
+    from schema import metadata
+    from warehouse import inspect_warehouse
+
+    extractor, good = DataExtractor(config), True
+    for name in SOURCES:
+        if config.source(name).path is None:
+            click.echo(f"{name}: not configured (set {name.upper()}__PATH); not required\n")
+            continue
+        inspection = extractor.inspect(name)
+        good = good and not inspection.problems
+        lines = report.render_inspection(inspection, SPECS[name].required, config.source(name))
+        click.echo("\n".join(lines) + "\n")
+    lines, fits = inspect_warehouse(config, metadata.sorted_tables)
+    click.echo("\n".join(lines))
+    click.echo("\nA run can start." if good and fits else "\nA run cannot start: see above.")
+    return 0 if good and fits else 2
 
 
 def main(argv: list[str] | None = None) -> int:

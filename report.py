@@ -16,6 +16,9 @@ from errors import ConfigError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from config import SourceSettings
+    from extract import Inspection
+
 LOGGER = "star_etl"
 logger = logging.getLogger(LOGGER)
 
@@ -193,6 +196,35 @@ def render_summary(results: dict[str, Any]) -> list[str]:
     if score is not None:
         lines += ["", f"data-quality score: {score:.4f} % of the rows read were accepted"]
     return lines
+
+
+def render_inspection(
+    inspection: Inspection, required: Sequence[str], settings: SourceSettings
+) -> list[str]:
+    """What `check` says of one source."""
+    lines = [f"{inspection.name}: {len(inspection.files)} file(s), encoding {settings.encoding}"]
+    shown = inspection.files[:_FILES_SHOWN]
+    for file in shown:
+        delimiter = f", delimiter {file.delimiter!r}" if file.delimiter else ""
+        lines.append(f"  {file.shown}: {file.format}{delimiter}, {len(file.columns)} columns")
+    if len(inspection.files) > len(shown):
+        lines.append(f"  ... and {len(inspection.files) - len(shown)} more")
+    mapping = inspection.mappings[0] if inspection.mappings else None
+    for canonical, own in (mapping or {}).items():
+        star = "*" if canonical in required else " "
+        lines.append(f"  {star} {canonical:<18} <- {' - '.join(own)}")
+    if inspection.sample is not None and inspection.sample.num_rows:
+        sample = inspection.sample
+        rows = [
+            tuple(one_line(str(value if value is not None else "")[:30]) for value in row.values())
+            for row in sample.to_pylist()
+        ]
+        lines += ["  as they would be read:", *_table(tuple(sample.column_names), rows)]
+    lines += [f"  problem: {one_line(problem)}" for problem in inspection.problems]
+    return lines
+
+
+_FILES_SHOWN = 5
 
 
 def _accounts(accounts: dict[str, Any]) -> list[str]:

@@ -25,9 +25,9 @@ import phonenumbers
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from blocks import as_text, to_json
 from config import ISO_8601, SourceSettings, StarSchemaConfig
 from duplicates import BATCH_BITS, find_losers
-from readers import as_text, to_json
 from schema import (
     MONEY_PRECISION,
     MONEY_SCALE,
@@ -412,17 +412,12 @@ def as_table(rows: Rows) -> pa.Table:
 
 
 def _cell(value: Any) -> str | None:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or type(value).__name__ in ("NaTType", "NAType"):
+    """A value of a frame as text; every kind of missing value is None."""
+    if type(value).__name__ in ("NaTType", "NAType") or (
+        isinstance(value, float) and math.isnan(value)
+    ):
         return None
-    if isinstance(value, float):
-        if math.isnan(value):
-            return None
-        return as_text(Decimal(int(value)) if value.is_integer() else Decimal(repr(value)))
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return as_text(value)
+    return as_text(value.item() if isinstance(value, np.generic) else value)
 
 
 def _to_frame(rows: pa.Table) -> pd.DataFrame:
@@ -764,7 +759,15 @@ def parse_date(text: str, formats: Sequence[str], zone: ZoneInfo) -> date | None
             continue
         if found is not None:
             return found
-    return None
+    # A typed source (Parquet, Excel, database) writes its dates so, whatever the files declare.
+    return _typed_date(text, zone) if ISO_8601 not in formats else None
+
+
+def _typed_date(text: str, zone: ZoneInfo) -> date | None:
+    try:
+        return _iso_date(text, zone) if text[4:5] == "-" else None
+    except ValueError:
+        return None
 
 
 def _iso_date(text: str, zone: ZoneInfo) -> date | None:

@@ -12,6 +12,7 @@ import socket
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +45,39 @@ def open_warehouse(config: StarSchemaConfig, run_id: str) -> Warehouse:
     """
     engines: dict[str, type[Warehouse]] = {"duckdb": DuckDb, "postgresql": PostgreSql}
     return engines[config.warehouse_url.get_backend_name()](config, run_id)
+
+
+def inspect_warehouse(config: StarSchemaConfig, tables: Sequence[Table]) -> tuple[list[str], bool]:
+    """What `check` says of the warehouse, and whether a run could load it. Changes nothing."""
+    url = config.warehouse_url
+    lines = [f"warehouse: {url.render_as_string(hide_password=True)}"]
+    file = Path(url.database or "")
+    if url.get_backend_name() == "duckdb" and url.database != ":memory:" and not file.exists():
+        return [*lines, "  the file does not exist yet; the first run creates it"], True
+    try:
+        with open_warehouse(config, new_run_id()) as warehouse:
+            found = warehouse.drift(tables)
+            lines.append(f"  reachable: {warehouse.version()}, schema {warehouse.schema}")
+    except WarehouseError as error:
+        return [*lines, f"  problem: {error}"], False
+    if len(found.missing_tables) == len(tables):
+        lines.append("  no star there yet; the first run creates it")
+    else:
+        missing = [f"{table.name}" for table in found.missing_tables]
+        missing += [f"{table.name}.{column.name}" for table, column in found.missing_columns]
+        lines += [f"  the next run adds: {', '.join(missing)}"] if missing else []
+        lines += [f"  problem: {problem}" for problem in found.problems]
+        lines += [] if found.problems else ["  the star there fits"]
+    return lines, not found.problems
+
+
+@dataclass
+class Drift:
+    """What the warehouse lacks, and what in it does not fit."""
+
+    missing_tables: list[Table] = field(default_factory=list)
+    missing_columns: list[tuple[Table, sa.Column[Any]]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 class Warehouse(ABC):
@@ -127,19 +161,48 @@ class Warehouse(ABC):
         Raises `SchemaDriftError` on any other difference.
         """
         self.execute(CreateSchema(self.schema, if_not_exists=True))
-        problems = []
+        found = self.drift(tables)
+        if found.problems:
+            raise SchemaDriftError(
+                f"the warehouse's tables do not fit: {'; '.join(found.problems)}; "
+                "migrate them by hand, or point WAREHOUSE_SCHEMA at an empty schema"
+            )
+        for table in found.missing_tables:
+            self._create(table)
+            self._created.append(table)
+        for table, column in found.missing_columns:
+            bare = sa.Column(column.name, column.type)
+            definition = CreateColumn(bare).compile(dialect=self._engine.dialect)
+            self.connection.exec_driver_sql(
+                f"ALTER TABLE {self.qualified(table)} ADD COLUMN {definition}"
+            )
+
+    def drift(self, tables: Iterable[Table]) -> Drift:
+        """How the warehouse's tables differ from the declared ones. Changes nothing."""
+        found = Drift()
         for table in tables:
             present = self._present_columns(table.name)
             if not present:
-                self._create(table)
-                self._created.append(table)
-            else:
-                problems += self._adapt(table, present)
-        if problems:
-            raise SchemaDriftError(
-                f"the warehouse's tables do not fit: {'; '.join(problems)}; migrate them by hand, "
-                "or point WAREHOUSE_SCHEMA at an empty schema"
-            )
+                found.missing_tables.append(table)
+                continue
+            found.problems += [
+                f"{table.name} has a column {name} that this version does not know"
+                for name in present
+                if name not in table.columns
+            ]
+            for column in table.columns:
+                wanted = column.type.compile(self._engine.dialect).lower().replace(", ", ",")
+                if column.name not in present:
+                    found.missing_columns.append((table, column))
+                elif _same_type(present[column.name]) != _same_type(wanted):
+                    found.problems.append(
+                        f"{table.name}.{column.name} is {present[column.name]} instead of {wanted}"
+                    )
+        return found
+
+    def version(self) -> str:
+        """The engine's own words for what it is."""
+        return str(self.scalar(sa.select(sa.func.version()))).partition(" on ")[0]
 
     def complete(self, table: Table) -> None:
         """Give a table made by this run the keys and indexes that were held back for the load."""
@@ -250,27 +313,6 @@ class Warehouse(ABC):
             .order_by(catalog.c.ordinal_position)
         )
         return {row.column_name: self._column_type(row) for row in self.execute(query)}
-
-    def _adapt(self, table: Table, present: dict[str, str]) -> list[str]:
-        dialect = self._engine.dialect
-        problems = [
-            f"{table.name} has a column {name} that this version does not know"
-            for name in present
-            if name not in table.columns
-        ]
-        for column in table.columns:
-            wanted = column.type.compile(dialect).lower().replace(", ", ",")
-            if column.name not in present:
-                bare = sa.Column(column.name, column.type)
-                definition = CreateColumn(bare).compile(dialect=dialect)
-                self.connection.exec_driver_sql(
-                    f"ALTER TABLE {self.qualified(table)} ADD COLUMN {definition}"
-                )
-            elif _same_type(present[column.name]) != _same_type(wanted):
-                problems.append(
-                    f"{table.name}.{column.name} is {present[column.name]} instead of {wanted}"
-                )
-        return problems
 
 
 def _same_type(name: str) -> str:
@@ -468,17 +510,6 @@ class PostgreSql(Warehouse):
         if row.data_type == "numeric" and row.numeric_precision:
             return f"numeric({row.numeric_precision},{row.numeric_scale})"
         return str(row.data_type)
-
-
-def explain(error: Exception) -> str:
-    """A driver's error in one line, without the row values that PostgreSQL puts in its DETAIL."""
-    original: Any = getattr(error, "orig", None) or error
-    diagnosis: Any = getattr(original, "diag", None)
-    message = getattr(diagnosis, "message_primary", None)
-    if message:
-        place = f" on {diagnosis.table_name}" if diagnosis.table_name else ""
-        return f"{message}{place} (SQLSTATE {original.pgcode})"
-    return " ".join(str(original).partition("\n")[0].split())[:300]
 
 
 class _CsvStream(io.RawIOBase):

@@ -1,0 +1,134 @@
+"""What every reader yields: batches of text, each row with its place.
+
+A reader yields *pieces*: calls that parse one batch each and can run in any worker. A piece
+returns a `Block`: the rows as text columns, the physical line (or record number) of each, the
+records that could not be read as rows, and how many records there are by a count that does not
+come from the parser.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from errors import SourceError
+
+Lines = npt.NDArray[np.int64]
+
+MAX_RECORD_BYTES = 4 << 20
+"""A single record above this size is refused: no customer, product or sale is that long."""
+MAX_COLUMNS = 10_000
+SHOWN = 500
+"""Characters of a malformed record that go into the reject's detail."""
+
+
+@dataclass
+class Block:
+    """One parsed batch. `rows` has a text column per column name; `lines` one number per row."""
+
+    rows: pa.Table
+    lines: Lines
+    malformed: dict[int, str] = field(default_factory=dict)
+    records: int = 0
+
+
+Piece = Callable[[], Block]
+
+
+@dataclass
+class Opened:
+    """A source file or table that was opened and looked at: its columns, then its pieces."""
+
+    shown: str
+    format: str
+    columns: list[str]
+    pieces: Iterator[Piece]
+    digest: hashlib._Hash | None = None
+    """Of the bytes read so far; of the whole file once `pieces` is exhausted."""
+    delimiter: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is to be read: the settings that readers need."""
+
+    encoding: str
+    delimiter: str | None
+    batch_rows: int
+    encoded: frozenset[str] = frozenset()
+    """Columns worth dictionary-encoding while they are read."""
+
+
+def column_names(shown: str, header: list[str]) -> list[str]:
+    """The header's names, trimmed; a nameless column is called by its number.
+
+    Raises `SourceError` when a name appears twice, or there are too many.
+    """
+    if len(header) > MAX_COLUMNS:
+        raise SourceError(
+            f"{shown}, header: {len(header)} columns exceed the limit of {MAX_COLUMNS}"
+        )
+    names = [name.strip() or f"column_{number}" for number, name in enumerate(header, 1)]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise SourceError(
+            f"{shown}, header: {', '.join(twice)} appears more than once; "
+            "rename one of the columns in the file"
+        )
+    return names
+
+
+def as_text(value: Any) -> str | None:  # noqa: PLR0911  # one line per type
+    """A value as the text a CSV file would hold: exact numbers, ISO dates, nested values as JSON.
+
+    Whole floats lose their `.0`: an integer column with gaps arrives as float. A lone surrogate,
+    which no database takes, becomes NUL so that the row is `invalid_text`.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value if value.isascii() else _storable(value)
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, float | np.floating):
+        if not math.isfinite(value):
+            return str(value)
+        value = Decimal(int(value)) if value == int(value) else Decimal(repr(float(value)))
+    if isinstance(value, Decimal):
+        # An absurd exponent stays as it is, and is refused as a number later.
+        return format(value, "f") if abs(value.adjusted()) < 40 else str(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, dict | list | tuple):
+        return _storable(to_json(value))
+    return _storable(str(value))
+
+
+def _storable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join("\0" if "\ud800" <= char <= "\udfff" else char for char in text)
+    return text
+
+
+def to_json(value: Any) -> str:
+    """Canonical JSON: sorted keys, no spaces, numbers as they were written."""
+    if isinstance(value, dict):
+        inner = ",".join(f"{to_json(str(key))}:{to_json(value[key])}" for key in sorted(value))
+        return f"{{{inner}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(to_json, value))}]"
+    if isinstance(value, Decimal):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False, default=str)
