@@ -167,12 +167,12 @@ def _take_records(dialect: _Dialect, data: bytes, line: int, is_last: bool) -> _
     bytes_ = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(bytes_ == _NEWLINE) + 1
     starts = np.concatenate(([0], ends[:-1]))
-    quotes = np.add.reduceat((bytes_ == _QUOTE).view(np.uint8), starts, dtype=np.int32)
+    quotes_before = np.searchsorted(np.flatnonzero(bytes_ == _QUOTE), ends)
     is_record = ends - starts > 1
     edits: list[tuple[int, int, bytes]] = []  # (start, end, replacement)
     malformed: dict[int, str] = {}
     used_lines, done = len(ends), -1
-    odd = np.flatnonzero(quotes & 1).tolist()
+    odd = np.flatnonzero(np.diff(quotes_before, prepend=0) & 1).tolist()
     for place, index in enumerate(odd):
         if index <= done:
             continue

@@ -178,8 +178,8 @@ def _account_losers(
     for number, losers in result.losers.items():
         result.duplicates += int(losers.identical.sum())
         conflicts = losers.rows[~losers.identical]
-        rows = spool.read(result.paths[number])
-        if "net_amount" in rows.column_names:
+        if result.money:
+            rows = spool.read(result.paths[number], ["_place", "net_amount"])
             where = rows["_place"].to_numpy() & _ROW
             for name, lost in (
                 ("duplicate", losers.rows[losers.identical]),

@@ -64,10 +64,16 @@ class Spool:
         self.close()
 
 
-def read(path: Path) -> pa.Table:
-    """The batch that `Spool.write` put at `path`."""
-    with pa.OSFile(str(path), "rb") as file, pa.ipc.open_file(file) as reader:
-        return reader.read_all()
+def read(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """The batch that `Spool.write` put at `path`, or just some of its columns."""
+    with pa.OSFile(str(path), "rb") as file:
+        options = None
+        if columns is not None:
+            with pa.ipc.open_file(file) as reader:
+                fields = [reader.schema.get_field_index(name) for name in columns]
+            options = pa.ipc.IpcReadOptions(included_fields=fields)
+        with pa.ipc.open_file(file, options=options) as reader:
+            return reader.read_all()
 
 
 def in_order(
