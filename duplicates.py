@@ -6,26 +6,27 @@ in Python.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.dataset as pa_dataset
+from pyarrow.types import is_dictionary
 
 BATCH_BITS = 32
 """A row's place is one integer: batch number << 32 | row number in the batch."""
 
+_TWICE = """
+    CREATE TEMP TABLE twice AS SELECT _key FROM keys GROUP BY _key HAVING count(*) > 1
+"""
 # `content` is everything a row says but its place. Of several rows with one key the last wins.
 _LOSERS = """
-    WITH twice AS (SELECT _key FROM keyed GROUP BY _key HAVING count(*) > 1),
-    claims AS (
+    WITH claims AS (
         SELECT _key, _place, row(*COLUMNS(* EXCLUDE (_key, _place))) AS content
-        FROM keyed SEMI JOIN twice USING (_key)
+        FROM claimed SEMI JOIN twice USING (_key)
     ),
     winners AS (
         SELECT _key, max(_place) AS winner, arg_max(content, _place) AS said
@@ -50,7 +51,7 @@ class Losers:
 
 
 def find_losers(
-    batches: pa.Table | Sequence[Path],
+    batches: Sequence[Callable[[Sequence[str] | None], pa.Table]],
     key: str,
     *,
     temp: Path | None = None,
@@ -59,31 +60,46 @@ def find_losers(
 ) -> dict[int, Losers]:
     """The rows to leave out, by batch number.
 
-    `batches` (a table, or the paths of spilled batches) have the column `key`, an int64 column
-    `_place`, and the content to compare.
+    `batches` are calls that return some or all columns of a batch: the column `key`, an int64
+    column `_place`, and the content to compare. They are read once for the keys, and again in
+    whole only where a key repeats.
     """
-    source = batches if isinstance(batches, pa.Table) else _dataset(batches)
-    if source is None:
+    if not batches:
         return {}
-    with duckdb.connect(
-        config={
-            "memory_limit": memory,
-            "threads": threads,
-            "temp_directory": str(temp or ""),
-            "preserve_insertion_order": False,
-        }
-    ) as connection:
-        keyed = connection.from_arrow(source).select(
-            duckdb.ColumnExpression(key).alias("_key"), duckdb.StarExpression(exclude=[key])
-        )
-        found = cast("duckdb.DuckDBPyRelation", keyed.query("keyed", _LOSERS)).to_arrow_table()
+    options: dict[str, str | bool | int | float | list[str]]
+    options = {"memory_limit": memory, "threads": threads, "temp_directory": str(temp or "")}
+    with duckdb.connect(config=options) as connection:
+        connection.register("keys", _stream(batches, key, [key]))
+        connection.execute(_TWICE)
+        if not connection.execute("SELECT count(*) FROM twice").fetchall()[0][0]:
+            return {}
+        connection.register("claimed", _stream(batches, key, None))
+        found = connection.sql(_LOSERS).to_arrow_table()
     places = found["_place"].to_numpy()
     numbers = places >> BATCH_BITS
     rows = places & ((1 << BATCH_BITS) - 1)
     identical = found["identical"].to_numpy(zero_copy_only=False)
-    chosen = {int(number): numbers == number for number in np.unique(numbers)}
-    return {number: Losers(rows[mask], identical[mask]) for number, mask in chosen.items()}
+    return {
+        int(number): Losers(rows[numbers == number], identical[numbers == number])
+        for number in np.unique(numbers)
+    }
 
 
-def _dataset(paths: Sequence[Path]) -> pa_dataset.Dataset | None:
-    return pa_dataset.dataset([str(path) for path in paths], format="ipc") if paths else None
+def _stream(
+    batches: Sequence[Callable[[Sequence[str] | None], pa.Table]],
+    key: str,
+    columns: Sequence[str] | None,
+) -> pa.RecordBatchReader:
+    """The batches one after another, with the key under the name `_key` and no dictionaries."""
+
+    def plain(batch: pa.Table) -> pa.Table:
+        names = ["_key" if name == key else name for name in batch.column_names]
+        fields = [
+            pa.field(name, field.type.value_type if is_dictionary(field.type) else field.type)
+            for name, field in zip(names, batch.schema, strict=True)
+        ]
+        return batch.rename_columns(names).cast(pa.schema(fields))
+
+    schema = plain(batches[0](columns).slice(0, 0)).schema
+    chunks = (c for batch in batches for c in plain(batch(columns)).to_batches())
+    return pa.RecordBatchReader.from_batches(schema, chunks)

@@ -123,7 +123,8 @@ def prepare_source(
             for name, values in ids.items():
                 result.ids.setdefault(name, []).append(values)
             progress(len(cleaned.rows))
-    result.losers = find_losers(result.paths, key, temp=folder.folder, threads=config.workers)
+    readers = [partial(spool.read, path) for path in result.paths]
+    result.losers = find_losers(readers, key, temp=folder.folder, threads=config.workers)
     _account_losers(source, result, key, rejects)
     return result
 
@@ -179,8 +180,11 @@ def _account_losers(
         result.duplicates += int(losers.identical.sum())
         conflicts = losers.rows[~losers.identical]
         if result.money:
-            rows = spool.read(result.paths[number], ["_place", "net_amount"])
+            rows = spool.read(result.paths[number], ["_place", "net_amount", *result.ids])
             where = rows["_place"].to_numpy() & _ROW
+            kept = pa.array(~np.isin(where, losers.rows))
+            for name, values in result.ids.items():  # a lost row asks for no member and no date
+                values[number] = _distinct(rows[name].filter(kept))
             for name, lost in (
                 ("duplicate", losers.rows[losers.identical]),
                 ("rejected", conflicts),

@@ -10,7 +10,7 @@ import fcntl
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -64,7 +64,7 @@ class Spool:
         self.close()
 
 
-def read(path: Path, columns: list[str] | None = None) -> pa.Table:
+def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The batch that `Spool.write` put at `path`, or just some of its columns."""
     with pa.OSFile(str(path), "rb") as file:
         options = None

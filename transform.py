@@ -159,7 +159,9 @@ class StarSchemaTransformer:
         """The whole result for one source's rows: accepted, rejected and counted."""
         prepared = self.prepare_batch(source, 0, as_table(rows))
         key = business_key(TABLE_OF[source]).name
-        losers = find_losers(prepared.rows, key).get(0)
+        rows = prepared.rows
+        whole = find_losers([lambda columns: rows.select(columns or rows.column_names)], key)
+        losers = whole.get(0)
         if losers is None:
             return prepared
         lost = np.isin(prepared.rows[PLACE].to_numpy(), losers.rows)

@@ -13,7 +13,6 @@ from zipfile import BadZipFile
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
@@ -28,6 +27,8 @@ _TABLE_NAME = re.compile(r"\w+(\.\w+)?")
 
 def open_parquet(shown: str, file: BinaryIO, reading: Reading) -> Opened:
     """A Parquet file, read in batches whatever the size of its row groups."""
+    import pyarrow.parquet as pq  # brings pandas along, half a second that CSV does not need
+
     try:
         parquet = pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:

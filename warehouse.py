@@ -212,11 +212,15 @@ class Warehouse(ABC):
         return table in self._created
 
     def add_unknown_member(self, dimension: Table) -> None:
-        """Insert the member with key -1, if it is not there."""
+        """Insert the member with key -1 if it is not there; fill in what a new column lacks."""
         row = unknown_member(dimension)
         key = next(iter(dimension.primary_key.columns))
-        if self.scalar(sa.select(key).where(key == row[key.name])) is None:
+        is_unknown = key == row[key.name]
+        present = self.execute(sa.select(dimension).where(is_unknown)).mappings().first()
+        if present is None:
             self.execute(sa.insert(dimension), row)
+        elif present != row:
+            self.execute(sa.update(dimension).where(is_unknown).values(row))
 
     def stage(self, table: Table, columns: Sequence[str], batches: Iterable[pa.Table]) -> Table:
         """Bulk load `batches` into a new temporary table like `table` with just `columns`."""
