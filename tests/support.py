@@ -136,7 +136,7 @@ class Star:
             if table.name in present:
                 rows = self.rows(f"SELECT {', '.join(names)} FROM {table.name}")
                 place = names.index(key)
-                content[table.name] = sorted(rows, key=lambda row: row[place])  # noqa: B023
+                content[table.name] = sorted(rows, key=lambda row: row[place])
         return content
 
     def digest(self, *, with_runs: bool = True) -> str:
@@ -172,7 +172,8 @@ def _products() -> list[Row]:
     return [
         {"product_id": "P1", "name": "Lamp", "category": "Home", "brand": "Lux", "price": 250,
          "cost": 100, "specifications": {"watt": 9}},
-        {"product_id": "P2", "name": "Pen", "category": "Office", "brand": "Ink", "price": 60},
+        {"product_id": "P2", "name": "Pen", "category": "Office", "brand": "Ink", "price": 60,
+         "cost": None, "specifications": None},
     ]  # fmt: skip
 
 
@@ -236,17 +237,15 @@ class Retailer:
     def run(
         self,
         pipeline: Callable[..., StarSchemaETLPipeline] = StarSchemaETLPipeline,
-        *,
-        dry_run: bool = False,
+        /,
         **changed: object,
     ) -> Row:
         """Run the pipeline over the sources as they are now; returns its summary."""
-        config = self.config(**changed)
-        return pipeline(config, dry_run=dry_run, quiet=True).run_full_pipeline()
+        return pipeline(self.config(**changed), quiet=True).run_full_pipeline()
 
     def publish(self, **changed: object) -> Row:
         """Run, and see that it was published."""
-        results = self.run(**changed)
+        results = self.run(StarSchemaETLPipeline, **changed)
         assert results["errors"] == []
         assert results["status"] == "published"
         return results

@@ -1,0 +1,506 @@
+"""What the repository promises about itself: its map, its documents, its habits."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import extract
+import schema
+import transform
+from config import SOURCES, load_config
+from docs.generate import ROOT, documents, sql_type
+from main import EXIT_CODES, StarSchemaETLPipeline, __version__
+from sample_data import generate
+
+RANKS = {
+    "errors": 0,
+    "schema": 0,
+    "spool": 0,
+    "keymap": 0,
+    "config": 1,
+    "blocks": 1,
+    "text": 1,
+    "places": 1,
+    "duplicates": 1,
+    "rejects": 1,
+    "csv_reader": 2,
+    "json_reader": 2,
+    "typed_reader": 2,
+    "transform": 2,
+    "warehouse": 2,
+    "readers": 3,
+    "prepare": 3,
+    "load_dimensions": 3,
+    "load_facts": 3,
+    "validate": 3,
+    "extract": 4,
+    "report": 5,
+    "main": 6,
+}
+"""A module imports from lower ranks only."""
+STAGES = {"extract", "transform", "prepare", "load_dimensions", "load_facts", "validate"}
+"""They do not know each other: `main` hands values from one to the next."""
+APART = {"sample_data", "benchmarks"}
+"""They share no code with the application, so that they can judge it."""
+
+MODULES = {path.stem: path for path in sorted(ROOT.glob("*.py"))}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names of all modules that a file imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def repository_files() -> list[Path]:
+    """The files that belong to the repository, caches and what runs leave behind left out."""
+    listed = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others",
+         "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if listed.returncode:  # an unpacked archive
+        kept = (p for p in ROOT.rglob("*") if not re.search(r"/(\.venv|\.\w+_cache)/", str(p)))
+        return [path for path in kept if path.is_file() and path.suffix != ".pyc"]
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def python_files() -> list[Path]:
+    """All Python files of the repository."""
+    return [path for path in repository_files() if path.suffix == ".py"]
+
+
+def python(code: str, cwd: Path, **environment: str) -> str:
+    """What a fresh interpreter prints that can import the application."""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def section(title: str) -> str:
+    """The part of the README under a heading, up to the next one of its level or above."""
+    level, _, _ = title.partition(" ")
+    after = README.partition(f"\n{title}\n")[2]
+    assert after, f"the README has no heading {title!r}"
+    return re.split(rf"\n#{{1,{len(level)}}} ", after)[0]
+
+
+def rows_of(text: str) -> list[list[str]]:
+    """The cells of the Markdown tables in a text, headers left out."""
+    tables = re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE)
+    rows = [line for table in tables for line in table.splitlines()[2:]]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def unquoted(cell: str) -> str:
+    """A cell without its code quotes."""
+    return cell.strip("`*")
+
+
+# --- the map --------------------------------------------------------------------------------
+
+
+def test_every_module_has_a_rank() -> None:
+    assert set(MODULES) - APART == set(RANKS)
+
+
+@pytest.mark.parametrize("name", RANKS)
+def test_a_module_imports_lower_ranks_only(name: str) -> None:
+    for other in imported(MODULES[name]) & (set(MODULES) | APART):
+        assert other in RANKS, f"{name} imports {other}, which stands apart"
+        assert RANKS[other] < RANKS[name], f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("name", sorted(STAGES))
+def test_stages_do_not_import_each_other(name: str) -> None:
+    assert not imported(MODULES[name]) & STAGES
+
+
+@pytest.mark.parametrize("name", sorted(APART & set(MODULES)))
+def test_modules_that_stand_apart_import_nothing_of_the_application(name: str) -> None:
+    assert not imported(MODULES[name]) & set(RANKS)
+
+
+def test_transform_touches_neither_files_nor_connections() -> None:
+    assert not imported(MODULES["transform"]) & {"pathlib", "os", "io", "warehouse", "spool"}
+
+
+def test_importing_any_module_does_nothing(tmp_path: Path) -> None:
+    """Nothing written, read or connected to; logging and environment left alone."""
+    (tmp_path / ".env").write_text("LOG_LEVEL=DEBUG\n", encoding="utf-8")
+    told = python(
+        f"""
+import json, logging, os, sys
+seen = []
+def listen(event, arguments):
+    if event in ("socket.connect", "socket.bind", "subprocess.Popen", "os.mkdir", "os.remove"):
+        seen.append((event, str(arguments)))
+    if event == "open":
+        path, mode, flags = arguments
+        ours = str(path).startswith({str(tmp_path)!r}) or str(path).startswith({str(ROOT)!r})
+        if (flags or 0) & (os.O_WRONLY | os.O_RDWR):
+            seen.append(("write", str(path)))
+        elif ours and ".venv" not in str(path) and not str(path).endswith((".py", ".pyc")):
+            seen.append(("read", str(path)))
+before = dict(os.environ), logging.root.handlers[:], logging.root.level
+sys.addaudithook(listen)
+for name in {sorted(MODULES)!r}:
+    __import__(name)
+after = dict(os.environ), logging.root.handlers[:], logging.root.level
+print(json.dumps([seen, before == after, len(logging.getLogger("star_etl").handlers)]))
+""",
+        cwd=tmp_path,
+    )
+    assert json.loads(told) == [[], True, 0]
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
+
+
+@pytest.mark.parametrize("option", ["--help", "--version", "--no-such-option"])
+def test_the_command_line_answers_without_heavy_modules(option: str, tmp_path: Path) -> None:
+    told = python(
+        "import contextlib, io, json, sys, main\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):"
+        f" main.main([{option!r}])\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))",
+        cwd=tmp_path,
+    )
+    heavy = {"pyarrow", "pandas", "numpy", "duckdb", "sqlalchemy", "pydantic", "rich"}
+    assert not heavy & set(json.loads(told))
+
+
+# --- the documents --------------------------------------------------------------------------
+
+
+def test_generated_documents_are_up_to_date() -> None:
+    """.env.example, the picture, and the README's --help and settings: else run `make docs`."""
+    for path, text in documents().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `make docs`"
+
+
+def test_the_env_example_is_the_default() -> None:
+    assert load_config(ROOT / ".env.example", {}) == load_config(None, {})
+
+
+def test_the_readme_has_the_help_that_is_printed(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, ROOT / "main.py", "--help"],
+        cwd=tmp_path,
+        env={**os.environ, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout in README
+
+
+def test_the_readme_describes_every_table_as_it_is() -> None:
+    for table in schema.metadata.sorted_tables:
+        told = [(cells[0], cells[1]) for cells in rows_of(section(f"### `{table.name}`"))]
+        assert told == [(name, sql_type(table, name)) for name in table.columns.keys()]  # noqa: SIM118
+    assert set(re.findall(r"^### `(\w+)`$", README, re.MULTILINE)) == set(schema.metadata.tables)
+
+
+def test_the_readme_lists_the_columns_of_every_source() -> None:
+    told = {cells[0]: cells[1].split(", ") for cells in rows_of(section("## Sources"))}
+    assert told == {
+        name: [*(f"**{c}**" for c in spec.required), *spec.optional]
+        for name, spec in extract.SPECS.items()
+    }
+    assert list(told) == list(SOURCES)
+
+
+def test_the_readme_lists_the_reject_reasons_in_their_order() -> None:
+    reasons = [unquoted(cells[0]) for cells in rows_of(section("### Rejects"))]
+    assert tuple(reasons) == transform.REASONS
+
+
+def test_the_readme_lists_the_exit_codes() -> None:
+    cells = [cells[0] for cells in rows_of(section("## From cron"))]
+    told = {int(code) for cell in cells for code in cell.split(", ")}
+    assert told == {*EXIT_CODES.values(), 2, 130, 143}
+
+
+def test_the_readme_lists_the_keys_of_the_summary() -> None:
+    pipeline = StarSchemaETLPipeline(load_config(None, {}))
+    pipeline._begin_results("a run")
+    told = {unquoted(cells[0]): cells[1] for cells in rows_of(section("## The summary"))}
+    assert list(told) == list(pipeline.results)
+    assert set(re.findall(r"`(\w+)`", told["status"])) == set(EXIT_CODES)
+
+
+def test_the_readme_maps_the_modules() -> None:
+    rows = [cells for cells in rows_of(section("## How a run works")) if cells[0].isdigit()]
+    assert [(unquoted(cells[1]), int(cells[0])) for cells in rows] == list(RANKS.items())
+
+
+def test_the_readme_names_make_targets_that_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)`|^make ([a-z]+) ", README, re.MULTILINE)) != set()
+    named = {a or b for a, b in re.findall(r"`make ([a-z]+)|^make ([a-z]+)", README, re.MULTILINE)}
+    assert named <= targets
+
+
+def test_the_readme_shows_what_the_first_run_prints(samples: Path) -> None:
+    """Row for row; only the run id and the seconds differ."""
+
+    def comparable(text: str) -> list[list[str]]:
+        text = re.sub(r"\d{8}T\d{6}-\w+", "<run>", text)
+        text = re.sub(r"in \d+\.\d\d s", "in <s>", text)
+        text = re.sub(r"(success +)\d+\.\d\d", r"\1<s>", text)
+        return [line.split() for line in text.splitlines() if line]
+
+    shown = README.partition("<!-- first run -->\n```text\n")[2].partition("```")[0]
+    told = python("import main; main.main([])", cwd=samples)
+    assert comparable(told) == comparable(shown)
+
+
+def test_the_python_in_the_readme_works(samples: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 3
+    told = python(
+        "\n".join(blocks) + "\nprint(results['success'], len(by_tier) > 0,"
+        " loaded['records_unchanged'] > 0, checks['validation_errors'])",
+        cwd=samples,
+    )
+    assert told.splitlines()[-1] == "True True True []"
+
+
+def test_the_changelog_tells_of_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^#+ \[?{re.escape(__version__)}\b", changelog, re.MULTILINE)
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    """A working directory with a copy of the samples in data/."""
+    (tmp_path / "data").mkdir()
+    for path in (ROOT / "data").glob("*.*"):
+        if path.suffix in (".csv", ".json"):
+            shutil.copy(path, tmp_path / "data")
+    return tmp_path
+
+
+def test_the_samples_are_what_their_generator_makes(tmp_path: Path) -> None:
+    generate(tmp_path, sales=20_000, customers=500, products=120, reps=12, seed=42)
+    made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(made) == {"customers.csv", "products.json", "sales_transactions.csv"}
+    for name, content in made.items():
+        assert (ROOT / "data" / name).read_bytes() == content, name
+
+
+# --- the habits -----------------------------------------------------------------------------
+
+_SQL = re.compile(
+    r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|COPY|SET|ANALYZE|WITH|TRUNCATE|ATTACH)\b"
+)
+_STATEMENTS = {"execute", "exec_driver_sql", "text", "literal_column", "sql", "query",
+               "copy_expert"}  # fmt: skip
+NO_VALUES = {
+    "self.qualified(table)",  # a quoted name
+    "self._text_of(statement)",  # a compiled Core statement
+    "columns",  # quoted names, joined
+    "definition",  # a column's DDL, compiled by SQLAlchemy
+    "name",  # of a DuckDB option, and ...
+    "value",  # ... its value, from a literal in the code; the one path among them is quoted
+}
+"""What SQL text may be put together from."""
+
+
+def _text_pieces(node: ast.expr) -> Iterator[str]:
+    """The expressions that are put into a text: by an f-string, `%`, `+` or `.format`."""
+    if isinstance(node, ast.JoinedStr):
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue):
+                yield ast.unparse(part.value)
+        return
+    joined = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod | ast.Add)
+    if joined or (isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "format"):
+        yield ast.unparse(node)
+
+
+def _is_sql(node: ast.expr) -> bool:
+    """Whether a text expression begins like an SQL statement."""
+    first: ast.expr = node
+    while True:
+        if isinstance(first, ast.JoinedStr) and first.values:
+            first = first.values[0]
+        elif isinstance(first, ast.BinOp):
+            first = first.left
+        elif isinstance(first, ast.Call) and isinstance(first.func, ast.Attribute):
+            first = first.func.value
+        else:
+            break
+    return isinstance(first, ast.Constant) and bool(_SQL.match(str(first.value)))
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in APART])
+def test_no_value_is_put_into_sql_text(name: str) -> None:
+    for node in ast.walk(parsed(MODULES[name])):
+        pieces: list[str] = []
+        if isinstance(node, ast.Call) and node.args:
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if called in _STATEMENTS:
+                pieces += _text_pieces(node.args[0])
+        if isinstance(node, ast.expr) and _is_sql(node):
+            pieces += _text_pieces(node)
+        unknown = set(pieces) - NO_VALUES
+        assert not unknown, f"{name}.py, line {getattr(node, 'lineno', 0)}: {unknown}"
+
+
+def test_no_code_is_made_from_data() -> None:
+    forbidden = {"pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}
+    problems = []
+    for path in python_files():
+        problems += [f"{path.name} imports {name}" for name in imported(path) & forbidden]
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Call):
+                called, given = ast.unparse(node.func), {k.arg for k in node.keywords}
+                if called in ("eval", "exec", "yaml.load", "os.system") or "shell" in given:
+                    problems.append(f"{path.name}, line {node.lineno}: {called}")
+    assert not problems
+
+
+def test_everything_public_has_a_docstring() -> None:
+    """Modules, classes, functions and methods; a test's name says what it shows."""
+    problems = []
+    for path in python_files():
+        tree = parsed(path)
+        problems += [] if ast.get_docstring(tree) else [path.name]
+        if not path.is_relative_to(ROOT / "tests"):
+            problems += [f"{path.name}: {name}" for name in _undocumented(tree.body)]
+    assert not problems
+
+
+def _undocumented(body: list[ast.stmt], owner: ast.ClassDef | None = None) -> Iterator[str]:
+    for node in body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        if not ast.get_docstring(node) and not _is_said_elsewhere(node, owner):
+            yield f"{owner.name}.{node.name}" if owner else node.name
+        if isinstance(node, ast.ClassDef):
+            yield from _undocumented(node.body, node)
+
+
+def _is_said_elsewhere(node: ast.stmt, owner: ast.ClassDef | None) -> bool:
+    """Whether it is a method of a Protocol, an override, or a property named for what it is."""
+    if owner is None or not isinstance(node, ast.FunctionDef):
+        return False
+    is_property = "property" in {ast.unparse(d) for d in node.decorator_list}
+    return bool(owner.bases) or is_property or node.name == "as_dict"
+
+
+def test_no_path_of_a_machine_is_committed() -> None:
+    machine = re.compile(
+        rb"(?<![\w./$}~-])/(work|root|home/\w+|tmp/w|Users/\w+|opt/\w*py\w*)/|[A-Z]:\\\\?Users"
+    )
+    for path in repository_files():
+        content = path.read_bytes()
+        if path == Path(__file__) or b"\0" in content[:1000]:
+            continue
+        found = machine.search(content)
+        assert not found, f"{path.relative_to(ROOT)}: {found and found[0]!r}"
+
+
+# --- requirements ---------------------------------------------------------------------------
+
+PINNED = sorted(ROOT.glob("requirements*.txt"))
+_REQUIREMENT = re.compile(r"^([a-z0-9][a-z0-9._-]*)(?:\[[\w,-]+\])?==(\S+)(?: ; .+)? \\$")
+
+
+def pins(path: Path) -> dict[str, set[str]]:
+    """Package -> its pinned versions (one for each Python, if they differ)."""
+    found: dict[str, set[str]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if match := _REQUIREMENT.match(line):
+            found.setdefault(match[1], set()).add(match[2])
+    return found
+
+
+def wanted(path: Path) -> set[str]:
+    """The packages that an input of `make lock` asks for."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    names = (re.match(r"[A-Za-z0-9][\w.-]*", line) for line in lines)
+    return {name[0].lower().replace("_", "-") for name in names if name}
+
+
+@pytest.mark.parametrize("path", PINNED, ids=lambda path: path.name)
+def test_every_requirement_is_pinned_and_hashed(path: Path) -> None:
+    logical = path.read_text(encoding="utf-8").replace("\\\n", "\\ ").splitlines()
+    for line in logical:
+        if line and not line.lstrip().startswith("#"):
+            assert re.match(r"^[a-z0-9._\[\],-]+==[^ ]+( ; [^\\]+)? \\ +--hash=sha256:", line), line
+    assert wanted(path.with_suffix(".in")) <= set(pins(path))
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("requirements*")), ids=lambda path: path.name)
+def test_requirements_name_no_index(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"://|--(extra-)?index|--find-links|--trusted", _without_comments(text))
+
+
+def _without_comments(text: str) -> str:
+    return re.sub(r"(^|\s)#.*", "", text)
+
+
+def test_requirements_agree_with_each_other() -> None:
+    application = pins(ROOT / "requirements.txt")
+    for path in PINNED:
+        others = pins(path)
+        assert {n: others[n] for n in application if n in others} == {
+            n: application[n] for n in application if n in others
+        }
+    assert set(application) <= set(pins(ROOT / "requirements-dev.txt"))
+
+
+def test_what_is_imported_is_required_and_no_more() -> None:
+    distributions = {
+        "dotenv": "python-dotenv",
+        "email_validator": "email-validator",
+        "psycopg2": "psycopg2-binary",
+    }
+    names = set().union(*(imported(path) for path in MODULES.values()))
+    third_party = names - set(MODULES) - set(sys.stdlib_module_names)
+    used = {distributions.get(name, name) for name in third_party}
+    required = wanted(ROOT / "requirements.in")
+    assert used <= required | wanted(ROOT / "requirements-cloud.in")
+    # Not imported: the dialect of DuckDB, time zones, and the pin of a dependency.
+    assert required - used == {"duckdb-engine", "tzdata", "python-dateutil"}
+
+
+def test_ci_runs_the_same_as_make_test() -> None:
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & stat.S_IXUSR
+    text = script.read_text(encoding="utf-8")
+    assert text.startswith("#!/usr/bin/env bash\n")
+    assert "set -euo pipefail" in text
+    assert "make test" in text
