@@ -27,7 +27,7 @@ from sqlalchemy.schema import AddConstraint, CreateColumn, CreateIndex, CreateSc
 
 from config import StarSchemaConfig
 from errors import BusyError, SchemaDriftError, WarehouseError
-from schema import arrow_type, unknown_member
+from schema import arrow_schema, arrow_type, unknown_member
 
 
 def new_run_id() -> str:
@@ -365,10 +365,11 @@ class DuckDb(Warehouse):
 
     def append(self, table: Table, batches: Iterable[pa.Table]) -> None:
         driver: Any = self.connection.connection.driver_connection
-        for batch in batches:
-            driver.register("arrow_batch", batch)
-            driver.execute(f"INSERT INTO {self.qualified(table)} SELECT * FROM arrow_batch")
-            driver.unregister("arrow_batch")
+        chunks = (chunk for batch in batches for chunk in batch.to_batches())
+        schema = arrow_schema(table.columns)
+        driver.register("arrow_stream", pa.RecordBatchReader.from_batches(schema, chunks))
+        driver.execute(f"INSERT INTO {self.qualified(table)} SELECT * FROM arrow_stream")
+        driver.unregister("arrow_stream")
 
     def fetch(self, statement: sa.Select[Any]) -> pa.Table:
         driver: Any = self.connection.connection.driver_connection
