@@ -1,36 +1,39 @@
-"""Duplicate business keys, found out of core.
+"""Duplicate business keys, found exactly and in bounded memory.
 
-DuckDB does the grouping with a memory limit and spills to disk, so ten million keys never live
-in Python.
+First by 64-bit hashes, sorted a part at a time: only rows whose hash repeats are looked at again.
+DuckDB then compares these by their real keys and contents, so a collision of hashes costs time
+and never a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyarrow.types import is_dictionary
 
 BATCH_BITS = 32
 """A row's place is one integer: batch number << 32 | row number in the batch."""
 
-_TWICE = """
-    CREATE TEMP TABLE twice AS SELECT _key FROM keys GROUP BY _key HAVING count(*) > 1
-"""
+Hashes = npt.NDArray[np.uint64]
+
+_PART = 4_000_000  # hashes sorted at a time: 32 MB
+
 # `content` is everything a row says but its place. Of several rows with one key the last wins.
 _LOSERS = """
     WITH claims AS (
-        SELECT _key, _place, row(*COLUMNS(* EXCLUDE (_key, _place))) AS content
-        FROM claimed SEMI JOIN twice USING (_key)
+        SELECT _key, _place, row(*COLUMNS(* EXCLUDE (_key, _place))) AS content FROM claimed
     ),
     winners AS (
         SELECT _key, max(_place) AS winner, arg_max(content, _place) AS said
-        FROM claims GROUP BY _key
+        FROM claims GROUP BY _key HAVING count(*) > 1
     )
     SELECT _place, content IS NOT DISTINCT FROM said AS identical
     FROM claims JOIN winners USING (_key)
@@ -50,30 +53,39 @@ class Losers:
     identical: npt.NDArray[np.bool_]
 
 
+_local = threading.local()
+
+
+def key_hashes(keys: pa.Array) -> Hashes:
+    """A 64-bit hash of each key."""
+    if not hasattr(_local, "connection"):
+        _local.connection = duckdb.connect(config={"threads": 1})
+    connection: Any = _local.connection
+    connection.register("keys", pa.table({"key": keys}))
+    hashes: Hashes = connection.sql("SELECT hash(key) AS h FROM keys").fetchnumpy()["h"]
+    connection.unregister("keys")
+    return hashes
+
+
 def find_losers(
-    batches: Sequence[Callable[[Sequence[str] | None], pa.Table]],
+    batches: Sequence[Callable[[], pa.Table]],
+    hashes: Sequence[Hashes],
     key: str,
     *,
     temp: Path | None = None,
-    memory: str = "256MB",
-    threads: int = 1,
 ) -> dict[int, Losers]:
     """The rows to leave out, by batch number.
 
-    `batches` are calls that return some or all columns of a batch: the column `key`, an int64
-    column `_place`, and the content to compare. They are read once for the keys, and again in
-    whole only where a key repeats.
+    `batches` are calls that return the rows of a batch: the column `key`, an int64 column
+    `_place`, and the content to compare; `hashes` are the `key_hashes` of each batch.
     """
-    if not batches:
+    repeated = np.concatenate([np.empty(0, np.uint64), *_repeated(hashes)])
+    if not len(repeated):
         return {}
     options: dict[str, str | bool | int | float | list[str]]
-    options = {"memory_limit": memory, "threads": threads, "temp_directory": str(temp or "")}
+    options = {"memory_limit": "256MB", "threads": 1, "temp_directory": str(temp or "")}
     with duckdb.connect(config=options) as connection:
-        connection.register("keys", _stream(batches, key, [key]))
-        connection.execute(_TWICE)
-        if not connection.execute("SELECT count(*) FROM twice").fetchall()[0][0]:
-            return {}
-        connection.register("claimed", _stream(batches, key, None))
+        connection.register("claimed", _claimed(batches, hashes, np.unique(repeated), key))
         found = connection.sql(_LOSERS).to_arrow_table()
     places = found["_place"].to_numpy()
     numbers = places >> BATCH_BITS
@@ -85,21 +97,35 @@ def find_losers(
     }
 
 
-def _stream(
-    batches: Sequence[Callable[[Sequence[str] | None], pa.Table]],
+def _repeated(hashes: Sequence[Hashes]) -> Iterator[Hashes]:
+    """The hashes that occur more than once, one part of their range at a time."""
+    parts = sum(map(len, hashes)) // _PART + 1
+    for part in range(parts):
+        chosen = hashes if parts == 1 else [h[h % parts == part] for h in hashes]
+        together = np.concatenate([np.empty(0, np.uint64), *chosen])
+        together.sort()
+        yield together[1:][together[1:] == together[:-1]]
+
+
+def _claimed(
+    batches: Sequence[Callable[[], pa.Table]],
+    hashes: Sequence[Hashes],
+    repeated: Hashes,
     key: str,
-    columns: Sequence[str] | None,
 ) -> pa.RecordBatchReader:
-    """The batches one after another, with the key under the name `_key` and no dictionaries."""
+    """The rows whose hash repeats, with the key under the name `_key`."""
 
-    def plain(batch: pa.Table) -> pa.Table:
-        names = ["_key" if name == key else name for name in batch.column_names]
-        fields = [
-            pa.field(name, field.type.value_type if is_dictionary(field.type) else field.type)
-            for name, field in zip(names, batch.schema, strict=True)
-        ]
-        return batch.rename_columns(names).cast(pa.schema(fields))
+    def chosen() -> Iterator[pa.Table]:
+        for batch, hashed in zip(batches, hashes, strict=True):
+            at = np.searchsorted(repeated, hashed)
+            mask = repeated[np.minimum(at, len(repeated) - 1)] == hashed
+            if mask.any():
+                rows = batch().filter(pa.array(mask))
+                yield rows.rename_columns(
+                    ["_key" if name == key else name for name in rows.column_names]
+                )
 
-    schema = plain(batches[0](columns).slice(0, 0)).schema
-    chunks = (c for batch in batches for c in plain(batch(columns)).to_batches())
-    return pa.RecordBatchReader.from_batches(schema, chunks)
+    tables = chosen()
+    first = next(tables)
+    chunks = (chunk for table in chain([first], tables) for chunk in table.to_batches())
+    return pa.RecordBatchReader.from_batches(first.schema, chunks)

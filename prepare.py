@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 import spool
 from config import StarSchemaConfig
-from duplicates import BATCH_BITS, Losers, find_losers
+from duplicates import BATCH_BITS, Losers, find_losers, key_hashes
 from rejects import RejectFiles
 from spool import Spool, in_order
 
@@ -108,6 +108,7 @@ def prepare_source(
     def run(number: int) -> tuple[Path, Cleaned, dict[str, pa.Array], Counter[str]]:
         cleaned = clean(source.name, number, source.canonical(number))
         path = folder.write(f"{source.name}-prepared-{number:06}", cleaned.rows)
+        np.save(path.with_suffix(".npy"), key_hashes(cleaned.rows[key]))
         refused = _write_rejects(source, number, cleaned.rejects, rejects)
         ids = {name: _distinct(cleaned.rows[name]) for name in collect}
         return path, cleaned, ids, refused
@@ -124,7 +125,8 @@ def prepare_source(
                 result.ids.setdefault(name, []).append(values)
             progress(len(cleaned.rows))
     readers = [partial(spool.read, path) for path in result.paths]
-    result.losers = find_losers(readers, key, temp=folder.folder, threads=config.workers)
+    hashes = [np.load(path.with_suffix(".npy"), mmap_mode="r") for path in result.paths]
+    result.losers = find_losers(readers, hashes, key, temp=folder.folder)
     _account_losers(source, result, key, rejects)
     return result
 

@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 
 from blocks import as_text, to_json
 from config import ISO_8601, SourceSettings, StarSchemaConfig
-from duplicates import BATCH_BITS, find_losers
+from duplicates import BATCH_BITS, find_losers, key_hashes
 from schema import (
     MONEY_PRECISION,
     MONEY_SCALE,
@@ -160,8 +160,7 @@ class StarSchemaTransformer:
         prepared = self.prepare_batch(source, 0, as_table(rows))
         key = business_key(TABLE_OF[source]).name
         rows = prepared.rows
-        whole = find_losers([lambda columns: rows.select(columns or rows.column_names)], key)
-        losers = whole.get(0)
+        losers = find_losers([lambda: rows], [key_hashes(rows[key])], key).get(0)
         if losers is None:
             return prepared
         lost = np.isin(prepared.rows[PLACE].to_numpy(), losers.rows)
