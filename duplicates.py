@@ -25,6 +25,7 @@ BATCH_BITS = 32
 Hashes = npt.NDArray[np.uint64]
 
 _PART = 4_000_000  # hashes sorted at a time: 32 MB
+_BITMAP_BITS = 20
 
 # `content` is everything a row says but its place. Of several rows with one key the last wins.
 _LOSERS = """
@@ -99,12 +100,29 @@ def find_losers(
 
 def _repeated(hashes: Sequence[Hashes]) -> Iterator[Hashes]:
     """The hashes that occur more than once, one part of their range at a time."""
-    parts = sum(map(len, hashes)) // _PART + 1
-    for part in range(parts):
-        chosen = hashes if parts == 1 else [h[h % parts == part] for h in hashes]
+    bits = (sum(map(len, hashes)) // _PART).bit_length()
+    for part in range(1 << bits):
+        chosen = hashes if bits == 0 else [h[h >> np.uint64(64 - bits) == part] for h in hashes]
         together = np.concatenate([np.empty(0, np.uint64), *chosen])
         together.sort()
         yield together[1:][together[1:] == together[:-1]]
+
+
+def _membership(wanted: Hashes) -> Callable[[Hashes], npt.NDArray[np.int64]]:
+    """A test for many hashes: which of them (by position) are among the sorted `wanted`.
+
+    A bitmap of their low bits rules nearly all out before the search.
+    """
+    low = np.uint64((1 << _BITMAP_BITS) - 1)
+    bitmap = np.zeros(1 << _BITMAP_BITS, bool)
+    bitmap[wanted & low] = True
+
+    def positions(hashed: Hashes) -> npt.NDArray[np.int64]:
+        maybe = np.flatnonzero(bitmap[hashed & low])
+        at = np.minimum(np.searchsorted(wanted, hashed[maybe]), len(wanted) - 1)
+        return maybe[wanted[at] == hashed[maybe]]
+
+    return positions
 
 
 def _claimed(
@@ -115,12 +133,13 @@ def _claimed(
 ) -> pa.RecordBatchReader:
     """The rows whose hash repeats, with the key under the name `_key`."""
 
+    positions = _membership(repeated)
+
     def chosen() -> Iterator[pa.Table]:
         for batch, hashed in zip(batches, hashes, strict=True):
-            at = np.searchsorted(repeated, hashed)
-            mask = repeated[np.minimum(at, len(repeated) - 1)] == hashed
-            if mask.any():
-                rows = batch().filter(pa.array(mask))
+            rows_there = positions(hashed)
+            if len(rows_there):
+                rows = batch().take(pa.array(rows_there))
                 yield rows.rename_columns(
                     ["_key" if name == key else name for name in rows.column_names]
                 )
