@@ -54,7 +54,7 @@ def _parse_url(value: object) -> object:
         ) from None
     if _SECRET_PARAMETERS & {name.lower() for name in url.query}:
         raise ValueError("has a secret behind the '?'; write it as user:password@host")
-    if url.host and "@" in f"{url.host}{url.database}":
+    if value.count("@") > 1:  # wherever it was split, a part of the password is not in its place
         raise ValueError("has an unencoded '@'; percent-encode @ : / ? # % in the password")
     return url.set(drivername="postgresql+psycopg2") if url.drivername == "postgresql" else url
 
@@ -192,6 +192,14 @@ class StarSchemaConfig(_Settings):
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,
         description="parallel workers; the number of cores when not set",
+    )
+    lock_timeout_seconds: int = Field(
+        10, ge=1, description="how long a statement waits for somebody else's lock on the star"
+    )
+    retry_seconds: int = Field(
+        60,
+        ge=0,
+        description="how long a load that was disturbed is tried again, four times at most",
     )
     log_file: Path = Field(Path("logs/etl.log"), description="detailed log")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

@@ -6,6 +6,8 @@ Every message names the thing, the place and the next step, and never holds a se
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,8 +46,16 @@ class RejectFileError(EtlError):
     """A reject row could not be written to disk. Raised by `rejects`."""
 
 
+class LogFileError(EtlError):
+    """A line could not be written to the log file. Raised by `report`, before the commit."""
+
+
 class WarehouseError(EtlError):
     """The warehouse refused or was lost. Raised by `warehouse`."""
+
+
+class TransientError(WarehouseError):
+    """Trying the whole transaction again, on a new connection, can help. Raised by `warehouse`."""
 
 
 class SchemaDriftError(WarehouseError):
@@ -73,12 +83,42 @@ class OutcomeUnknownError(WarehouseError):
     status = "unknown"
 
 
-def explain(error: Exception) -> str:
-    """A driver's error in one line, without the row values that PostgreSQL puts in its DETAIL."""
+_HINTS = {
+    "53100": "the disk of the database server is full: make room there, trying again cannot help",
+    "53200": "the database server has run out of memory",
+    "57014": "the server's statement_timeout, or somebody, ended the statement: "
+    "raise it for this role with ALTER ROLE ... SET statement_timeout",
+    "42501": "the role lacks a right: `python main.py init`, run by the owner, prints the GRANTs",
+}
+"""What to do about an SQLSTATE."""
+_DATA_EXCEPTION = "22"
+"""Class of SQLSTATEs whose message ends in the offending value."""
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
+
+def explain(error: BaseException) -> str:
+    """Any error in one line, without row values: they are personal data.
+
+    PostgreSQL puts them in the DETAIL and behind the colon of a data exception, others in quotes.
+    """
     original: Any = getattr(error, "orig", None) or error
     diagnosis: Any = getattr(original, "diag", None)
     message = getattr(diagnosis, "message_primary", None)
     if message:
+        state = original.pgcode or ""
+        if state.startswith(_DATA_EXCEPTION):
+            message = message.partition(":")[0]
         place = f" on {diagnosis.table_name}" if diagnosis.table_name else ""
-        return f"{message}{place} (SQLSTATE {original.pgcode})"
-    return " ".join(str(original).partition("\n")[0].split())[:300]
+        hint = f"; {_HINTS[state]}" if state in _HINTS else ""
+        return f"{message}{place} (SQLSTATE {state}){hint}"
+    return without_values(str(original).partition("\n")[0])[:300]
+
+
+def without_values(text: str) -> str:
+    """`text` in one line, and what it has in quotes replaced."""
+    return " ".join(re.sub(r"""(["'`])(?!\s).*?\1(?!\w)""", r"\1...\1", text).split())
+
+
+def is_disk_error(error: BaseException) -> bool:
+    """Whether a file could not be written for want of room, or of a disk that works."""
+    return isinstance(error, OSError) and error.errno in _DISK

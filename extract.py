@@ -28,6 +28,7 @@ from config import SOURCES, SourceSettings, StarSchemaConfig
 from errors import ExtractionError, SourceError
 from places import Place, find_places
 from readers import open_file
+from rejects import rearmed
 from spool import Spool, in_order
 from typed_reader import Databases
 
@@ -210,7 +211,10 @@ class DataExtractor:
                 before = place.identity()
             except OSError as error:
                 raise SourceError(f"{place.shown}: {error.strerror}; see {setting}") from error
-            return _File(open_file(place, reading), place.identity, before)
+            opened = open_file(place, reading)
+            if opened.format == "csv" and set(OWN_COLUMNS) <= set(opened.columns):
+                opened = _as_refused(opened)
+            return _File(opened, place.identity, before)
 
         return [partial(open_place, place) for place in places or []]
 
@@ -267,6 +271,24 @@ class Inspection:
 
 
 Result = TypeVar("Result")
+
+
+def _as_refused(opened: Opened) -> Opened:
+    """One of our reject files: its cells and names as they were in the source."""
+    theirs = rearmed(pa.array(opened.columns)).to_pylist()
+    pieces = (partial(_rearmed_block, piece) for piece in opened.pieces)
+    return replace(opened, columns=theirs, pieces=pieces)
+
+
+def _rearmed_block(piece: Callable[[], Block]) -> Block:
+    block = piece()
+    columns = []
+    for column in block.rows.columns:
+        texts = rearmed(column.cast(pa.string()))
+        is_encoded = pa.types.is_dictionary(column.type)
+        columns.append(texts.dictionary_encode() if is_encoded else texts)
+    names = rearmed(pa.array(block.rows.column_names, pa.string())).to_pylist()
+    return replace(block, rows=pa.table(columns, names))
 
 
 def _attempt(problems: list[str], name: str, call: Callable[[], Result]) -> Result | None:

@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -18,6 +22,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from types import FrameType
+
+    from tenacity import RetryCallState
+
     from config import StarSchemaConfig
     from extract import Extracted
     from keymap import KeyMap
@@ -39,6 +47,7 @@ PHASES = {
     "fact_loading": "Fact loading",
     "validation": "Validation",
 }
+_TRIES = 4
 EXIT_CODES = {"published": 0, "dry_run": 0, "failed": 1, "gate_failed": 3, "busy": 4, "unknown": 5}
 
 
@@ -46,11 +55,17 @@ class StarSchemaETLPipeline:
     """One run: five phases in sequence, one transaction, a summary of what happened."""
 
     def __init__(
-        self, config: StarSchemaConfig, *, dry_run: bool = False, quiet: bool = False
+        self,
+        config: StarSchemaConfig,
+        *,
+        dry_run: bool = False,
+        quiet: bool = False,
+        before_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self.config = config
         self.dry_run = dry_run
         self.quiet = quiet
+        self._before_commit = before_commit
 
     def run_full_pipeline(self) -> dict[str, Any]:
         """Run everything; returns the summary. A failed run is reported there, not raised.
@@ -73,10 +88,16 @@ class StarSchemaETLPipeline:
             try:
                 with ExitStack() as stack:
                     self._open(stack)
-                    for phase, run in self._phases():
-                        self._run_phase(phase, run)
-                    self._publish()
-            except Exception as error:  # noqa: BLE001  # the one boundary: every failure is reported
+                    self._run_phase("extraction", self._run_extraction_phase)
+                    self._run_phase("transformation", self._run_transformation_phase)
+                    self._publish_with_retries()
+            except KeyboardInterrupt:
+                self._record_interruption()
+                raise
+            except Exception as error:  # the one boundary: every failure is reported
+                if _is_interruption(error):
+                    self._record_interruption()
+                    raise KeyboardInterrupt from error
                 self._record_failure(error)
             self._finish()
             self._log_pipeline_summary()
@@ -100,6 +121,7 @@ class StarSchemaETLPipeline:
             "total_duration_seconds": 0.0,
             "errors": [],
             "warnings": [],
+            "retries": 0,
             "rejects_dir": str(self.config.rejects_dir / run_id),
             "phases": {
                 phase: {"status": "not_run", "duration_seconds": 0.0, "rows": 0} for phase in PHASES
@@ -111,15 +133,6 @@ class StarSchemaETLPipeline:
             "validation_results": {},
         }
 
-    def _phases(self) -> list[tuple[str, Callable[[], int]]]:
-        return [
-            ("extraction", self._run_extraction_phase),
-            ("transformation", self._run_transformation_phase),
-            ("dimension_loading", self._run_dimension_loading_phase),
-            ("fact_loading", self._run_fact_loading_phase),
-            ("validation", self._run_validation_phase),
-        ]
-
     def _open(self, stack: ExitStack) -> None:
         """Take the warehouse's lock before a million rows are read; make the working folder."""
         from rejects import RejectFiles
@@ -128,10 +141,57 @@ class StarSchemaETLPipeline:
         from warehouse import open_warehouse
 
         self._warehouse = stack.enter_context(open_warehouse(self.config, self.run_id))
+        for warning in self._warehouse.warnings:
+            self._warn(warning)
         self._spool: Spool = stack.enter_context(Spool(self.config.work_dir))
         self._rejects: RejectFiles = RejectFiles(self.config.rejects_dir / self.run_id)
         stack.callback(self._rejects.close)
         self._transformer: StarSchemaTransformer = StarSchemaTransformer(self.config)
+
+    def _publish_with_retries(self) -> None:
+        """The whole transaction, again on a new connection where a disturbance may have passed."""
+        from errors import TransientError
+        from warehouse import tries
+
+        self._cleaned, self._written = dict(self._prepared), self._rejects.mark()
+        retrying = tries(_TRIES, self.config.retry_seconds, before_sleep=self._prepare_retry)
+        try:
+            retrying(self._try_to_publish)
+        except TransientError as error:
+            done = self.results["retries"] + 1
+            raise TransientError(f"{error}; given up after {done} of {_TRIES} tries") from error
+
+    def _try_to_publish(self) -> None:
+        """Load, validate and commit; a disturbance that may pass is a `TransientError`."""
+        import psycopg2
+        from sqlalchemy.exc import DBAPIError
+
+        warehouse = self._open_warehouse()
+        try:
+            if self.results["retries"]:
+                warehouse.reconnect()
+            self._run_phase("dimension_loading", self._run_dimension_loading_phase)
+            self._run_phase("fact_loading", self._run_fact_loading_phase)
+            self._run_phase("validation", self._run_validation_phase)
+            self._publish()
+        except (DBAPIError, psycopg2.Error) as error:
+            transient = warehouse.transient(error)
+            if transient is None:
+                raise
+            raise transient from error
+
+    def _prepare_retry(self, state: RetryCallState) -> None:
+        """Take back what the failed try has told and written."""
+        error = state.outcome.exception() if state.outcome else None
+        self.results["retries"] += 1
+        self._warn(f"{PHASES[self._phase]} is tried again: {error}")
+        self._rejects.rewind(self._written)
+        self._prepared = dict(self._cleaned)
+        for source in self._prepared.values():
+            self._report_transformation(source)
+        for phase in ("dimension_loading", "fact_loading", "validation"):
+            self.results["phases"][phase] |= {"status": "not_run", "rows": 0}
+            self.results[f"{phase}_results"] = {}
 
     def _run_phase(self, phase: str, run: Callable[[], int]) -> None:
         import report
@@ -160,13 +220,17 @@ class StarSchemaETLPipeline:
         from sqlalchemy.exc import SQLAlchemyError
 
         import report
-        from errors import BusyError, EtlError, explain
+        from errors import BusyError, EtlError, explain, is_disk_error
 
         self.results["status"] = getattr(error, "status", "failed")
         if isinstance(error, EtlError):
             message = str(error)
         elif isinstance(error, SQLAlchemyError | psycopg2.Error | duckdb.Error):
             message = f"the warehouse refused: {explain(error)}"
+        elif isinstance(error, OSError):
+            place = error.filename or f"WORK_DIR {self.config.work_dir}"
+            room = "; make room there or set it to another place" if is_disk_error(error) else ""
+            message = f"{place}: {error.strerror or 'not writable'}{room}"
         else:
             message = f"{type(error).__name__} (a bug; the log file has the details)"
             report.logger.info("traceback", exc_info=error, extra={"file_only": True})
@@ -175,6 +239,11 @@ class StarSchemaETLPipeline:
             message = f"{PHASES[self._phase]} phase failed: {message}"
         self.results["errors"].append(message)
         report.logger.error("%s", message)
+
+    def _record_interruption(self) -> None:
+        import report
+
+        report.logger.error("%s phase interrupted; rolled back", PHASES[self._phase])
 
     def _finish(self) -> None:
         self.results["total_duration_seconds"] = round(time.perf_counter() - self._clock, 3)
@@ -195,12 +264,12 @@ class StarSchemaETLPipeline:
             with open_warehouse(self.config, self.run_id) as warehouse:
                 warehouse.begin()
                 warehouse.create_missing([etl_run])
-                self._insert_run(warehouse)
+                self._insert_run(warehouse, self.results["status"])
                 warehouse.commit()
         except (EtlError, SQLAlchemyError) as error:
             report.logger.warning("the failed run could not be recorded: %s", explain(error))
 
-    def _insert_run(self, warehouse: Warehouse) -> None:
+    def _insert_run(self, warehouse: Warehouse, status: str) -> None:
         import sqlalchemy as sa
 
         from schema import etl_run
@@ -208,6 +277,8 @@ class StarSchemaETLPipeline:
         kept = ("phases", "transformation_results", "dimension_loading_results",
                 "fact_loading_results")  # fmt: skip
         counts = {name: self.results[name] for name in kept}
+        counts["retries"] = self.results["retries"]
+        counts["warehouse_warnings"] = [] if self._warehouse is None else self._warehouse.warnings
         for name in ("row_counts", "data_quality_score", "reconciliation"):
             counts[name] = self.results["validation_results"].get(name)
         warehouse.execute(
@@ -215,7 +286,7 @@ class StarSchemaETLPipeline:
                 run_id=self.run_id,
                 started_at=datetime.fromisoformat(self.results["started_at"]),
                 ended_at=datetime.now(UTC),
-                status=self.results["status"],
+                status=status,
                 counts=json.dumps(counts),
                 sources=json.dumps({s.name: s.files for s in self._extracted.values()}),
                 error_class=getattr(self, "_error_class", None),
@@ -307,10 +378,11 @@ class StarSchemaETLPipeline:
             late = write_late_rejects(
                 self._extracted["transactions"], loader.orphans, self._rejects
             )
-            sales.rejected.update(late)
+            money = sales.money.copy()
             for table in loader.orphans:
-                lost = sum(table["net_amount"].to_pylist(), Decimal(0))
-                sales.money["rejected"] = sales.money["rejected"] + lost
+                money["rejected"] += sum(table["net_amount"].to_pylist(), Decimal(0))
+            sales = replace(sales, rejected=sales.rejected + late, money=money)
+            self._prepared["transactions"] = sales
             self._report_transformation(sales)
         return int(
             loaded["records_inserted"] + loaded["records_updated"] + loaded["records_unchanged"]
@@ -321,7 +393,7 @@ class StarSchemaETLPipeline:
         from errors import GateError
         from validate import StarSchemaValidator, quality_score
 
-        self._rejects.close()  # on disk before anything is published
+        self._rejects.sync()  # on disk before anything is published
         warehouse = self._open_warehouse()
         results = StarSchemaValidator(self.config, warehouse, self.run_id).run_all_checks()
         self.results["validation_results"] = results
@@ -337,14 +409,24 @@ class StarSchemaETLPipeline:
 
     def _publish(self) -> None:
         """Write the run's row and commit, last of all."""
+        import sqlalchemy as sa
+
+        import report
+        from schema import etl_run
+
         warehouse = self._open_warehouse()
+        report.sync_log()
         if self.dry_run:
             warehouse.rollback()
             self.results["status"] = "dry_run"
             return
+        mine = etl_run.c.run_id == self.run_id
+        self._insert_run(warehouse, "published")
+        self._before_commit()
+        warehouse.commit(
+            proof=sa.select(etl_run.c.status).where(mine, etl_run.c.status == "published")
+        )
         self.results["status"] = "published"
-        self._insert_run(warehouse)
-        warehouse.commit()
 
     # --- helpers of the phases -------------------------------------------------------------
 
@@ -482,6 +564,12 @@ class StarSchemaETLPipeline:
             report.logger.info("%s", line, extra={"file_only": True})
 
 
+def _is_interruption(error: Exception) -> bool:
+    """Whether it is what DuckDB makes of a KeyboardInterrupt during its work."""
+    text = str(error)
+    return "Query interrupted" in text or "KeyboardInterrupt" in text
+
+
 # --- command line --------------------------------------------------------------------------
 
 
@@ -522,13 +610,16 @@ def cli(context: click.Context, env_file: str, dry_run: bool, quiet: bool, as_js
     context.obj = config
     if context.invoked_subcommand:
         return 0
-    results = StarSchemaETLPipeline(config, dry_run=dry_run, quiet=quiet).run_full_pipeline()
+    pipeline = StarSchemaETLPipeline(
+        config, dry_run=dry_run, quiet=quiet, before_commit=_signals.hold
+    )
+    results = pipeline.run_full_pipeline()
     if as_json:
-        click.echo(json.dumps(results, indent=2))
+        _say(json.dumps(results, indent=2))
     elif not quiet:
         import report
 
-        click.echo("\n".join(report.render_summary(results)))
+        _say("\n".join(report.render_summary(results)))
     return EXIT_CODES[results["status"]]
 
 
@@ -564,13 +655,83 @@ def check(config: StarSchemaConfig) -> int:
     return 0 if good and fits else 2
 
 
+@cli.command()
+@click.option("--role", default="loader", show_default=True, help="Whom the GRANTs are for.")
+@click.pass_obj
+def init(config: StarSchemaConfig, role: str) -> int:
+    """Make the tables, and print the GRANTs that a loading role needs.
+
+    \b
+    To be run by the owner of the schema. After it, a role that may neither
+    create nor drop anything can load. What is there already is left alone.
+    """
+    from load_dimensions import DimensionLoader
+    from schema import metadata
+
+    with DimensionLoader(config) as loader:
+        loader.load_all_dimensions({})
+        grants = loader.warehouse.grants(metadata.sorted_tables, role)
+    click.echo(f"the star is in {config.warehouse_url.render_as_string()}", err=True)
+    _say("\n".join(grants))
+    return 0
+
+
+class _Signals:
+    """SIGINT and SIGTERM: the first ends the run, which is rolled back; later ones are ignored.
+
+    Once the run is about to commit it is too late for that, and it ends as it would have.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._held = False
+
+    def hold(self) -> None:
+        """From now on nothing is interrupted."""
+        self._held = True
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle them in this block, if it runs in the main thread: no other can."""
+        self.received, self._held = 0, False
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._handle) for number in _ENDING}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if not self.received and not self._held:
+            self.received = number
+            raise KeyboardInterrupt
+
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+_signals = _Signals()
+
+
+def _say(text: str) -> None:
+    """Print a result. Nobody reading it (`| head`) does not change what has happened."""
+    try:
+        click.echo(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     from errors import EtlError
 
+    umask = os.umask(0o077)  # all that a run writes may be personal data
     try:
-        code: int = cli.main(argv, prog_name="main.py", standalone_mode=False)
-        return code
+        with _signals.handled():
+            code: int = cli.main(argv, prog_name="main.py", standalone_mode=False)
+            return code
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -579,7 +740,9 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; nothing was published", err=True)
-        return 130
+        return 128 + (_signals.received or signal.SIGINT)
+    finally:
+        os.umask(umask)
 
 
 if __name__ == "__main__":

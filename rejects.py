@@ -1,4 +1,8 @@
-"""Reject files: every refused row with its reason, on disk before anything is published."""
+"""Reject files: every refused row with its reason, on disk before anything is published.
+
+They are opened in spreadsheets, so no cell of theirs is a formula; and loaded again, so what
+keeps a cell from being one comes off exactly.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from errors import RejectFileError
+from files import open_private, private_folder
 
 WHY = ("_reason", "_detail", "_line", "_file")
 """The columns that follow the source's own ones."""
+
+_BEGINS_FORMULA = r"^([=+\-@\t\r\n'])"  # the apostrophe too, so that ours can be told from theirs
+_NUMBER = r"^[+-]?[0-9]+([.,][0-9]+)*([eE][+-]?[0-9]+)?$"
+_DISARMED = r"^'([=+\-@\t\r\n'])"
 
 
 class RejectFiles:
@@ -30,14 +40,13 @@ class RejectFiles:
         Raises `RejectFileError` when the rows cannot be written.
         """
         own = [c for c in columns if c not in WHY]
-        whole = pa.table(
-            {
-                name: rows[name].cast(pa.string())
-                if name in rows.column_names
-                else pa.nulls(len(rows), pa.string())
-                for name in (*own, *WHY)
-            }
-        )
+        texts = [
+            disarmed(rows[name].cast(pa.string()))
+            if name in rows.column_names
+            else pa.nulls(len(rows), pa.string())
+            for name in (*own, *WHY)
+        ]
+        whole = pa.table(texts, disarmed(pa.array([*own, *WHY], pa.string())).to_pylist())
         with self._lock:
             try:
                 is_new = source not in self._files
@@ -46,14 +55,39 @@ class RejectFiles:
             except OSError as error:
                 raise self._failed(source, error) from error
 
+    def mark(self) -> dict[str, int]:
+        """How long each file is, for `rewind`."""
+        return {source: file.tell() for source, file in self._files.items()}
+
+    def rewind(self, mark: dict[str, int]) -> None:
+        """Take back what was written since `mark`."""
+        for source, file in list(self._files.items()):
+            try:
+                if source in mark:
+                    file.flush()
+                    file.truncate(mark[source])
+                    file.seek(mark[source])
+                else:
+                    self._files.pop(source).close()
+                    self.path(source).unlink()
+            except OSError as error:
+                raise self._failed(source, error) from error
+
+    def sync(self) -> None:
+        """Bring all that was written to disk. Raises `RejectFileError` when it cannot be."""
+        for source, file in self._files.items():
+            try:
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError as error:
+                raise self._failed(source, error) from error
+
     def close(self) -> None:
-        """Bring all files to disk. Raises `RejectFileError` when one cannot be."""
+        """Close all files. What `sync` has not brought to disk may be missing."""
         files, self._files = self._files, {}
         for source, file in files.items():
             try:
-                with file:
-                    file.flush()
-                    os.fsync(file.fileno())
+                file.close()
             except OSError as error:
                 raise self._failed(source, error) from error
 
@@ -62,13 +96,25 @@ class RejectFiles:
         return self.folder / f"{source}.csv"
 
     def _open(self, source: str) -> BinaryIO:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(self.path(source), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        private_folder(self.folder)
+        descriptor = open_private(self.path(source), os.O_CREAT | os.O_EXCL)
         self._files[source] = os.fdopen(descriptor, "wb")
         return self._files[source]
 
     def _failed(self, source: str, error: OSError) -> RejectFileError:
         return RejectFileError(
-            f"{self.path(source)}: the rejects could not be written ({error.strerror}); "
+            f"{self.path(source)}: the rejects could not be written "
+            f"({error.strerror or 'no space left'}); "
             "make room there or set REJECTS_DIR to another place"
         )
+
+
+def disarmed(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Texts with an apostrophe before what a spreadsheet would take for a formula."""
+    quoted = pc.replace_substring_regex(texts, _BEGINS_FORMULA, r"'\1")
+    return pc.if_else(pc.match_substring_regex(texts, _NUMBER), texts, quoted)
+
+
+def rearmed(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """The texts that `disarmed` was given."""
+    return pc.replace_substring_regex(texts, _DISARMED, r"\1")

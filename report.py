@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from errors import ConfigError
+from errors import ConfigError, LogFileError, explain
+from files import open_private, private_folder
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -56,7 +59,7 @@ def logging_to(log_file: Path, level: str, run_id: str, *, quiet: bool) -> Itera
     file = _log_file_handler(log_file)
     file.setLevel(min(logging.DEBUG if level == "DEBUG" else logging.INFO, getattr(logging, level)))
     file.setFormatter(
-        logging.Formatter("%(asctime)s %(run_id)s %(levelname)-7s [%(threadName)s] %(message)s")
+        _LogFormatter("%(asctime)s %(run_id)s %(levelname)-7s [%(threadName)s] %(message)s")
     )
     console = _console_handler()
     console.addFilter(lambda record: not getattr(record, "file_only", False))
@@ -77,17 +80,64 @@ def logging_to(log_file: Path, level: str, run_id: str, *, quiet: bool) -> Itera
             handler.close()
 
 
+class _LogFile(logging.StreamHandler[TextIO]):
+    """The log file. It remembers a line that could not be written, for `sync_log`."""
+
+    def __init__(self, path: Path) -> None:
+        private_folder(path.parent)
+        descriptor = open_private(path, os.O_CREAT | os.O_APPEND)
+        super().__init__(os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace"))
+        self.path = path
+        self.failure: BaseException | None = None
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
+        self.failure = self.failure or sys.exc_info()[1]
+
+    def close(self) -> None:
+        with suppress(OSError):  # told before
+            self.stream.close()
+        super().close()
+
+
+def sync_log() -> None:
+    """Raises `LogFileError` when a line has not reached the log file: runs must leave a trace."""
+    for handler in logger.handlers:
+        if isinstance(handler, _LogFile) and handler.failure is not None:
+            reason = getattr(handler.failure, "strerror", None) or type(handler.failure).__name__
+            raise LogFileError(
+                f"LOG_FILE {handler.path} could not be written ({reason}); make room there or "
+                "set it to another place"
+            )
+
+
 def _log_file_handler(path: Path) -> logging.Handler:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
-        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+        return _LogFile(path)
     except OSError as error:
+        reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
         raise ConfigError(
-            [f"LOG_FILE {path} cannot be written ({error.strerror}); set it to another place"]
+            [f"LOG_FILE {path} cannot be written ({reason}); set it to another place"]
         ) from error
-    handler.formatter = None
-    return handler
+
+
+class _LogFormatter(logging.Formatter):
+    """Tracebacks without the values that error messages quote: they are personal data."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
+        lines = []
+        for error in _chain(ei[1]):
+            lines += traceback.format_tb(error.__traceback__)
+            lines.append(one_line(f"{type(error).__qualname__}: {explain(error)}") + "\n")
+        return "".join(lines).rstrip()
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    """An exception and those it came from, the first cause first."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.insert(0, error)
+        error = error.__cause__ or error.__context__
+    return chain
 
 
 class _ConsoleHandler(logging.Handler):

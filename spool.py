@@ -18,6 +18,8 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from files import private_folder
+
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
 _LOCK = "in-use"
 
@@ -31,7 +33,7 @@ class Spool:
     """
 
     def __init__(self, parent: Path) -> None:
-        parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(parent)
         _remove_abandoned(parent)
         self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
         self._lock = (self.folder / _LOCK).open("w")

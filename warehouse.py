@@ -9,24 +9,44 @@ import io
 import os
 import secrets
 import socket
+import ssl
+import time
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
+import psycopg2
+import psycopg2.extensions
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import sqlalchemy as sa
 from sqlalchemy import Connection, MetaData, Table
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import AddConstraint, CreateColumn, CreateIndex, CreateSchema, CreateTable
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from config import StarSchemaConfig
-from errors import BusyError, SchemaDriftError, WarehouseError
+from errors import (
+    BusyError,
+    OutcomeUnknownError,
+    SchemaDriftError,
+    TransientError,
+    WarehouseError,
+    explain,
+)
+from files import LockFile, private_folder
 from schema import arrow_schema, arrow_type, unknown_member
 
 
@@ -36,6 +56,30 @@ def new_run_id() -> str:
 
 
 _LOCK_CLASS = 0x57A2  # tells this application's advisory locks from others'
+_LOCAL_HOSTS = ("", "localhost", "::1")
+_TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
+"""SQLSTATEs after which the whole transaction can be tried again, beside class 08."""
+_LOCK_NOT_AVAILABLE = "55P03"
+_TRANSIENT_REASONS = (
+    "connection refused", "timeout expired", "timed out", "temporary failure in name resolution",
+    "starting up", "shutting down", "in recovery mode", "too many clients", "too many connections",
+    "remaining connection slots", "server closed the connection", "connection reset",
+)  # fmt: skip
+"""Why a connection was not made, where it may be made a moment later: there is no SQLSTATE."""
+_CONNECT_TRIES = 3
+_CONNECT_SECONDS = 5  # a wrong host is told quickly
+_SETTLE_SECONDS = 10  # for a server that is starting again, and for the end of a lost session
+
+
+def tries(count: int, seconds: float, **options: Any) -> Retrying:
+    """Calls a function again after a `TransientError`: exponential back-off with full jitter."""
+    return Retrying(
+        retry=retry_if_exception_type(TransientError),
+        stop=stop_after_attempt(count) | stop_after_delay(seconds),
+        wait=wait_random_exponential(multiplier=0.5, max=10),
+        reraise=True,
+        **options,
+    )
 
 
 def open_warehouse(config: StarSchemaConfig, run_id: str) -> Warehouse:
@@ -88,24 +132,42 @@ class Warehouse(ABC):
     def __init__(self, config: StarSchemaConfig, run_id: str) -> None:
         self.config = config
         self.run_id = run_id
+        self.warnings: list[str] = []
+        self._created: list[Table] = []
         self._engine = self._create_engine()
+        tries(_CONNECT_TRIES, _CONNECT_SECONDS)(self._connect)
+
+    def _connect(self, *, lock: bool = True) -> None:
         try:
-            self.connection: Connection = self._engine.connect()
+            self.connection: Connection = self._dial()
         except sa.exc.DBAPIError as error:
             raise self._unreachable(error) from error
         try:
+            self._driver: Any = self.connection.connection.driver_connection
             self._prepare()
-            schema = config.warehouse_schema or self.scalar(sa.select(sa.func.current_schema()))
-            self.schema = str(schema)
-            self._lock()
+            chosen = self.config.warehouse_schema
+            self.schema = str(chosen or self.scalar(sa.select(sa.func.current_schema())))
+            if lock:
+                self._lock()
             self.connection.commit()
+        except sa.exc.DBAPIError as error:
+            transient = self.transient(error)
+            self.close()
+            raise (transient or self._unreachable(error)) from error
         except BaseException:
             self.close()
             raise
         self.connection = self.connection.execution_options(
             schema_translate_map={None: self.schema}
         )
-        self._created: list[Table] = []
+
+    def reconnect(self) -> None:
+        """Drop the connection, lost or not, for a new one that holds the lock.
+
+        Raises `BusyError` when another run was quicker, `TransientError` when it may yet succeed.
+        """
+        self.close()
+        self._connect()
 
     # --- transaction -----------------------------------------------------------------------
 
@@ -115,9 +177,17 @@ class Warehouse(ABC):
         self._created = []
         self._tune()
 
-    def commit(self) -> None:
-        """Publish."""
+    def commit(self, proof: sa.Select[Any] | None = None) -> None:  # noqa: ARG002
+        """Publish. Where the answer can get lost, `proof` is asked again: it selects a row when
+        the transaction was committed, and none otherwise.
+
+        Raises `OutcomeUnknownError` when there is no answer to that either.
+        """
         self.connection.commit()
+
+    def transient(self, error: Exception) -> TransientError | None:  # noqa: ARG002
+        """What to raise for `error` if trying the whole transaction again can help."""
+        return None
 
     def rollback(self) -> None:
         """Leave the warehouse as it was."""
@@ -125,7 +195,8 @@ class Warehouse(ABC):
 
     def close(self) -> None:
         """Roll back what is open, release the lock, disconnect."""
-        self.connection.close()
+        with suppress(sa.exc.DBAPIError):  # the connection was lost: the server does the same
+            self.connection.close()
         self._engine.dispose()
 
     def __enter__(self) -> Warehouse:
@@ -160,7 +231,8 @@ class Warehouse(ABC):
 
         Raises `SchemaDriftError` on any other difference.
         """
-        self.execute(CreateSchema(self.schema, if_not_exists=True))
+        if not self._has_schema():
+            self.execute(CreateSchema(self.schema, if_not_exists=True))
         found = self.drift(tables)
         if found.problems:
             raise SchemaDriftError(
@@ -266,6 +338,9 @@ class Warehouse(ABC):
     @abstractmethod
     def _create_engine(self) -> sa.Engine: ...
 
+    def _dial(self) -> Connection:
+        return self._engine.connect()
+
     @abstractmethod
     def _prepare(self) -> None: ...
 
@@ -286,9 +361,6 @@ class Warehouse(ABC):
     @abstractmethod
     def _create(self, table: Table) -> None: ...
 
-    @abstractmethod
-    def _column_type(self, row: Any) -> str: ...
-
     def _tune(self) -> None:
         """Settings for this transaction only."""
 
@@ -298,25 +370,20 @@ class Warehouse(ABC):
             dialect=self._engine.dialect,
             schema_translate_map={None: self.schema},
             render_schema_translate=True,
+            compile_kwargs={"literal_binds": True},
         )
-        return str(compiled)
+        return " ".join(str(compiled).split())
 
+    def grants(self, tables: Iterable[Table], role: str) -> list[str]:  # noqa: ARG002
+        """The statements that give `role` what it needs to load `tables`, and no more."""
+        return []
+
+    @abstractmethod
+    def _has_schema(self) -> bool: ...
+
+    @abstractmethod
     def _present_columns(self, table: str) -> dict[str, str]:
         """Column name -> type, of a table in the warehouse; empty when there is none."""
-        catalog = sa.table(
-            "columns",
-            *map(sa.column, (
-                "table_schema", "table_name", "column_name", "data_type", "numeric_precision",
-                "numeric_scale", "ordinal_position",
-            )),
-            schema="information_schema",
-        )  # fmt: skip
-        query = (
-            sa.select(catalog)
-            .where(catalog.c.table_schema == self.schema, catalog.c.table_name == table)
-            .order_by(catalog.c.ordinal_position)
-        )
-        return {row.column_name: self._column_type(row) for row in self.execute(query)}
 
 
 def _same_type(name: str) -> str:
@@ -336,11 +403,46 @@ class DuckDb(Warehouse):
 
     staging_schema = "temp"
 
+    _held: LockFile | None = None
+
     def _create_engine(self) -> sa.Engine:
         url = self.config.warehouse_url
-        if url.database and url.database != ":memory:":
-            Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file = None if url.database in (None, "", ":memory:") else Path(str(url.database))
         return sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
+
+    def _dial(self) -> Connection:
+        """Lock, then open the file. DuckDB's own lock keeps out other processes, but not a second
+        run in this one, and does not say who holds it.
+        """
+        if self._file is None:
+            return super()._dial()
+        me = f"run {self.run_id} on {socket.gethostname()}, process {os.getpid()}, since {_now()}"
+        try:
+            private_folder(self._file.parent)
+            self._held = LockFile(self._file.with_name(f"{self._file.name}.lock"), me)
+        except BlockingIOError as holder:
+            raise BusyError(f"another run holds the warehouse {self._file}: {holder}") from None
+        except OSError as error:
+            raise WarehouseError(
+                f"WAREHOUSE_URL {self.config.warehouse_url}: {error.filename}: {error.strerror}"
+            ) from error
+        before = os.umask(0o077)  # what DuckDB creates is for us alone
+        try:
+            return super()._dial()
+        except BaseException:
+            self._release()
+            raise
+        finally:
+            os.umask(before)
+
+    def close(self) -> None:
+        super().close()
+        self._release()
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.release()
 
     def _prepare(self) -> None:
         for name, value in (
@@ -356,12 +458,32 @@ class DuckDb(Warehouse):
 
     def _unreachable(self, error: sa.exc.DBAPIError) -> WarehouseError:
         reason = str(error.orig).partition("\n")[0]
-        if "lock" in reason.lower():
+        if "lock" in reason.lower() or "different configuration" in reason:
             return BusyError(
-                f"{self.config.warehouse_url.database} is in use by another process: {reason}; "
-                "wait for it, or close the notebook that holds the file"
+                f"{self.config.warehouse_url.database} is in use on {socket.gethostname()}: "
+                f"{reason}; wait for it, or close the notebook that holds the file"
             )
         return WarehouseError(f"WAREHOUSE_URL {self.config.warehouse_url}: {reason}")
+
+    def _has_schema(self) -> bool:
+        schemata = sa.table("schemata", sa.column("schema_name"), schema="information_schema")
+        query = sa.select(sa.func.count()).where(schemata.c.schema_name == self.schema)
+        return bool(self.scalar(query))
+
+    def _present_columns(self, table: str) -> dict[str, str]:
+        catalog = sa.table(
+            "columns",
+            *map(sa.column, (
+                "table_schema", "table_name", "column_name", "data_type", "ordinal_position",
+            )),
+            schema="information_schema",
+        )  # fmt: skip
+        query = (
+            sa.select(catalog)
+            .where(catalog.c.table_schema == self.schema, catalog.c.table_name == table)
+            .order_by(catalog.c.ordinal_position)
+        )
+        return {row.column_name: str(row.data_type).lower() for row in self.execute(query)}
 
     def append(self, table: Table, batches: Iterable[pa.Table]) -> None:
         driver: Any = self.connection.connection.driver_connection
@@ -381,44 +503,166 @@ class DuckDb(Warehouse):
         else:
             self.execute(CreateTable(table))
 
-    def _column_type(self, row: Any) -> str:
-        return str(row.data_type).lower()
-
 
 class PostgreSql(Warehouse):
     """A PostgreSQL database. An advisory lock, one per schema, keeps other runs out."""
 
     staging_schema = "pg_temp"
 
+    _session: tuple[Any, ...] | None = None
+
     def _create_engine(self) -> sa.Engine:
         name = f"star-etl {self.run_id} {socket.gethostname()[:20]}:{os.getpid()}"
-        options = {
+        url = self.config.warehouse_url
+        options: dict[str, Any] = {
             "connect_timeout": 10,
             "application_name": name,
             "keepalives_idle": 30,
-            **self.config.warehouse_url.query,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 60_000,
+            **self._encryption(url),
+            **url.query,
         }
-        return sa.create_engine(
-            self.config.warehouse_url,
-            poolclass=NullPool,
-            hide_parameters=True,
-            connect_args=options,
+        return sa.create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=options)
+
+    def _encryption(self, url: sa.URL) -> dict[str, str]:
+        """Over a network the server must prove who it is, unless the settings say otherwise."""
+        remote = [host for host in _hosts(url) if not _is_this_machine(host)]
+        mode = url.query.get("sslmode") or os.environ.get("PGSSLMODE")
+        if not remote:
+            return {}
+        if mode in (None, "verify-full"):
+            return {"sslmode": "verify-full", **self._trusted(url)}
+        self.warnings.append(
+            f"WAREHOUSE_URL: with sslmode={mode} nobody makes sure that {remote[0]} is the "
+            "warehouse's server; use sslmode=verify-full"
         )
+        return {}
+
+    @staticmethod
+    def _trusted(url: sa.URL) -> dict[str, str]:
+        """The certificate authorities that this machine trusts, unless others are named."""
+        given = url.query.get("sslrootcert") or os.environ.get("PGSSLROOTCERT")
+        if given or Path("~/.postgresql/root.crt").expanduser().exists():
+            return {}
+        return {"sslrootcert": ssl.get_default_verify_paths().cafile or "system"}
 
     def _prepare(self) -> None:
+        """A killed run's session ends within a second; a waiting one is not ended for idling."""
         self.connection.exec_driver_sql("SET timezone = 'UTC'")
+        self.connection.exec_driver_sql(
+            "SELECT set_config(name, CASE name WHEN 'idle_session_timeout' THEN '0' ELSE '500' END,"
+            " false) FROM pg_catalog.pg_settings"
+            " WHERE name IN ('client_connection_check_interval', 'idle_session_timeout')"
+        )
+        self._end_lost_session()
+        self._session = self.row(
+            sa.text(
+                "SELECT pid, backend_start FROM pg_catalog.pg_stat_activity "
+                "WHERE pid = pg_backend_pid()"
+            )
+        )
+
+    def _end_lost_session(self) -> None:
+        """Make sure that our former connection's transaction and lock are over, either way."""
+        if self._session is None:
+            return
+        pid, since = self._session
+        until = time.monotonic() + _SETTLE_SECONDS
+        while self.connection.execute(
+            sa.text(
+                "SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "
+                "WHERE pid = :pid AND backend_start = :since"
+            ),
+            {"pid": pid, "since": since},
+        ).first():
+            self.connection.commit()  # the view shows one moment per transaction
+            if time.monotonic() > until:
+                raise TransientError(f"the lost session, server process {pid}, does not end")
+            time.sleep(0.02)
+        self.connection.commit()
+
+    def commit(self, proof: sa.Select[Any] | None = None) -> None:
+        try:
+            self.connection.commit()
+        except sa.exc.DBAPIError as error:
+            if not self._driver.closed:
+                raise  # the server says that it did not commit
+            if not self._was_committed(proof, error):
+                raise WarehouseError(
+                    "the connection was lost while committing; nothing was published, "
+                    "so it is safe to run again"
+                ) from error
+
+    def _was_committed(self, proof: sa.Select[Any] | None, lost: sa.exc.DBAPIError) -> bool:
+        """Ask on a new connection what became of a COMMIT, once its session has ended."""
+        reason: Exception = lost
+        if proof is not None:
+            try:
+                self.close()
+                tries(_SETTLE_SECONDS, _SETTLE_SECONDS)(self._connect, lock=False)
+                return self.connection.execute(proof).first() is not None
+            except (WarehouseError, sa.exc.DBAPIError) as error:
+                reason = error
+        asked = "look into the tables" if proof is None else f"ask it: {self._text_of(proof)}"
+        raise OutcomeUnknownError(
+            f"the connection was lost while committing run {self.run_id}, and the warehouse does "
+            f"not say what became of it ({explain(reason)}); {asked}; "
+            "a row means that it was published, no row that nothing was"
+        ) from lost
+
+    def transient(self, error: Exception) -> TransientError | None:
+        original = getattr(error, "orig", None) or error
+        if not isinstance(original, psycopg2.Error):
+            return None
+        state = original.pgcode
+        if state is None:
+            is_lost = self._driver.closed and not isinstance(original, psycopg2.InterfaceError)
+            return TransientError(f"the connection was lost: {explain(error)}") if is_lost else None
+        if state not in _TRANSIENT and not state.startswith("08"):
+            return None
+        return TransientError(
+            explain(error) + (self._blockers() if state == _LOCK_NOT_AVAILABLE else "")
+        )
+
+    def _blockers(self) -> str:
+        """Who else holds locks on the tables; readers never block a load."""
+        try:
+            self.connection.rollback()
+            found = self.connection.execute(
+                sa.text(
+                    "SELECT DISTINCT l.pid, a.application_name, l.mode, c.relname "
+                    "FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation "
+                    "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+                    "JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid "
+                    "WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') AND l.granted "
+                    "AND l.pid <> pg_backend_pid() AND l.mode <> 'AccessShareLock'"
+                ),
+                {"schema": self.schema},
+            ).all()
+        except sa.exc.DBAPIError:
+            return ""
+        return "".join(
+            f"; server process {row.pid} ({row.application_name or 'unnamed'}) holds {row.mode} "
+            f"on {row.relname}"
+            for row in found
+        )
 
     def _lock(self) -> None:
         number = zlib.crc32(self.schema.encode()) - (1 << 31)
-        taken = self.scalar(sa.select(sa.func.pg_try_advisory_lock(_LOCK_CLASS, number)))
-        if not taken:
-            raise BusyError(f"another run holds the warehouse: {self._holder(number)}")
+        until = time.monotonic() + 1
+        while not self.scalar(sa.select(sa.func.pg_try_advisory_lock(_LOCK_CLASS, number))):
+            holder = self._holder(number)
+            if holder is not None or time.monotonic() > until:
+                raise BusyError(f"another run holds the warehouse: {holder or 'it is just ending'}")
+            self.connection.commit()
 
-    def _holder(self, number: int) -> str:
+    def _holder(self, number: int) -> str | None:
         row = self.connection.execute(
             sa.text(
-                "SELECT a.application_name, a.pid, a.client_addr, a.backend_start "
-                "FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+                "SELECT a.application_name, a.pid, a.backend_start "
+                "FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid) "
                 "WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = :class "
                 "AND l.objid::bigint = :number "
                 "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -426,34 +670,80 @@ class PostgreSql(Warehouse):
             {"class": _LOCK_CLASS, "number": number % (1 << 32)},
         ).first()
         if row is None:
-            return "it has just ended; try again"
-        return (
-            f"{row.application_name}, since {row.backend_start:%Y-%m-%d %H:%M:%S}, "
-            f"server process {row.pid}"
-        )
+            return None
+        name = str(row.application_name).removeprefix("star-etl ")
+        run_id, _, place = name.partition(" ")
+        host, _, pid = place.rpartition(":")
+        since = f"since {row.backend_start:%Y-%m-%d %H:%M:%S} UTC" if row.backend_start else ""
+        return f"run {run_id} on {host}, process {pid}, {since} (server process {row.pid})"
 
     def _unreachable(self, error: sa.exc.DBAPIError) -> WarehouseError:
         reason = " ".join(str(error.orig).split())
-        return WarehouseError(
-            f"WAREHOUSE_URL {self.config.warehouse_url}: cannot connect ({reason}); "
-            "check host, port, database, user and password"
-        )
+        hint = "check host, port, database, user and password"
+        if "ssl" in reason.lower() or "certificate" in reason.lower():
+            hint = "see sslmode and sslrootcert in the README"
+        kind = WarehouseError
+        if any(passing in reason.lower() for passing in _TRANSIENT_REASONS):
+            kind = TransientError
+        return kind(f"WAREHOUSE_URL {self.config.warehouse_url}: cannot connect ({reason}); {hint}")
 
     def _tune(self) -> None:
         self.connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '256MB'")
         self.connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
+        self.connection.exec_driver_sql("SET LOCAL search_path = pg_catalog, pg_temp")
+        self.execute(
+            sa.text("SELECT set_config('lock_timeout', :limit, true)"),
+            {"limit": f"{self.config.lock_timeout_seconds}s"},
+        )
+        self.connection.exec_driver_sql(  # an acknowledged commit must survive a crash
+            "SELECT set_config(name, 'on', true) FROM pg_settings"
+            " WHERE name = 'synchronous_commit' AND setting = 'off'"
+        )
+
+    def _has_schema(self) -> bool:
+        """Asked of pg_catalog, as all else: information_schema hides what we do not own."""
+        query = sa.text("SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = :schema")
+        return bool(self.execute(query, {"schema": self.schema}).scalar())
+
+    def _present_columns(self, table: str) -> dict[str, str]:
+        found = self.execute(
+            sa.text(
+                "SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) "
+                "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid "
+                "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE n.nspname = :schema AND c.relname = :table AND a.attnum > 0 "
+                "AND NOT a.attisdropped ORDER BY a.attnum"
+            ),
+            {"schema": self.schema, "table": table},
+        )
+        return {str(row.attname): str(row.format_type) for row in found}
+
+    def grants(self, tables: Iterable[Table], role: str) -> list[str]:
+        quoted = self._engine.dialect.identifier_preparer.quote
+        grantee, names = quoted(role), ", ".join(map(self.qualified, tables))
+        database = quoted(str(self.scalar(sa.select(sa.func.current_database()))))
+        return [
+            f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {grantee};",
+            f"GRANT USAGE ON SCHEMA {quoted(self.schema)} TO {grantee};",
+            f"GRANT SELECT, INSERT, UPDATE ON {names} TO {grantee};",
+        ]
 
     def append(self, table: Table, batches: Iterable[pa.Table]) -> None:
         columns = ", ".join(
             self._engine.dialect.identifier_preparer.quote(c.name) for c in table.columns
         )
-        driver: Any = self.connection.connection.driver_connection
-        with driver.cursor() as cursor:
-            cursor.copy_expert(
-                f"COPY {self.qualified(table)} ({columns}) FROM STDIN (FORMAT csv)",
-                _CsvStream(batches),
-                1 << 18,
-            )
+        stream = _CsvStream(batches)
+        try:
+            with self._driver.cursor() as cursor:
+                cursor.copy_expert(
+                    f"COPY {self.qualified(table)} ({columns}) FROM STDIN (FORMAT csv)",
+                    stream,
+                    1 << 18,
+                )
+        except psycopg2.Error:
+            if stream.error is not None:  # what psycopg2 tells of as a cancelled statement
+                raise stream.error from None
+            raise
 
     def fetch(self, statement: sa.Select[Any]) -> pa.Table:
         driver: Any = self.connection.connection.driver_connection
@@ -491,19 +781,16 @@ class PostgreSql(Warehouse):
         self.analyze(table)
 
     def enforces_primary_key(self, table: Table) -> bool:
-        constraints = sa.table(
-            "table_constraints",
-            *map(sa.column, ("table_schema", "table_name", "constraint_type")),
-            schema="information_schema",
+        found = self.execute(
+            sa.text(
+                "SELECT count(*) FROM pg_catalog.pg_constraint k "
+                "JOIN pg_catalog.pg_class c ON c.oid = k.conrelid "
+                "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE n.nspname = :schema AND c.relname = :table AND k.contype = 'p'"
+            ),
+            {"schema": self.schema, "table": table.name},
         )
-        found = self.scalar(
-            sa.select(sa.func.count()).where(
-                constraints.c.table_schema == self.schema,
-                constraints.c.table_name == table.name,
-                constraints.c.constraint_type == "PRIMARY KEY",
-            )
-        )
-        return bool(found)
+        return bool(found.scalar())
 
     def analyze(self, table: Table) -> None:
         self.connection.exec_driver_sql(f"ANALYZE {self.qualified(table)}")
@@ -511,22 +798,40 @@ class PostgreSql(Warehouse):
     def binary(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         return sa.collate(column, "C")
 
-    def _column_type(self, row: Any) -> str:
-        if row.data_type == "numeric" and row.numeric_precision:
-            return f"numeric({row.numeric_precision},{row.numeric_scale})"
-        return str(row.data_type)
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _hosts(url: sa.URL) -> list[str]:
+    """Every host that a connection may go to."""
+    named = [url.query.get("host"), url.query.get("hostaddr")]
+    given: list[str] = [url.host] if url.host else []
+    for value in named:
+        given += [value] if isinstance(value, str) else list(value or ())
+    given = given or [os.environ.get("PGHOST", ""), os.environ.get("PGHOSTADDR", "")]
+    return [host for hosts in given for host in hosts.split(",")]
+
+
+def _is_this_machine(host: str) -> bool:
+    return host in _LOCAL_HOSTS or host.startswith(("/", "@", "127."))
 
 
 class _CsvStream(io.RawIOBase):
     """Arrow batches as the CSV that COPY reads, encoded one batch at a time."""
 
     def __init__(self, batches: Iterable[pa.Table]) -> None:
+        self.error: BaseException | None = None
         self._chunks: Iterator[pa.Buffer] = map(_to_csv, batches)
         self._current = memoryview(b"")
 
     def read(self, size: int = -1) -> bytes:
         while not self._current:
-            chunk = next(self._chunks, None)
+            try:
+                chunk = next(self._chunks, None)
+            except BaseException as error:
+                self.error = error
+                raise
             if chunk is None:
                 return b""
             self._current = memoryview(chunk)

@@ -26,8 +26,9 @@ from sample_data import generate
 RANKS = {
     "errors": 0,
     "schema": 0,
-    "spool": 0,
+    "files": 0,
     "keymap": 0,
+    "spool": 1,
     "config": 1,
     "blocks": 1,
     "text": 1,
