@@ -74,6 +74,7 @@ REASONS = (
 
 MONEY = pa.decimal128(MONEY_PRECISION, MONEY_SCALE)
 _FACTOR = pa.decimal128(MONEY_PRECISION - 1, MONEY_SCALE)  # so that a product fits 38 digits
+_SHARE = pa.decimal128(18, 16)  # so that a product with money fits 38 digits
 _LIMIT = Decimal(10) ** (MONEY_PRECISION - MONEY_SCALE - 1)  # 10^14, on every amount
 _ZERO = pa.scalar(Decimal(0), MONEY)
 _FREE_MAIL = {
@@ -242,7 +243,7 @@ class StarSchemaTransformer:
         issues: dict[str, int] = {}
         price, given_cost = read.price("price", issues), read.price("cost", issues)
         ratio = pa.scalar(self.config.default_cost_ratio)
-        estimate = money(pc.multiply(price.cast(_FACTOR), ratio.cast(MONEY)))
+        estimate = money(pc.multiply(price.cast(_FACTOR), ratio))
         estimated = pc.and_(pc.is_null(given_cost), pc.is_valid(estimate))
         cost = pc.coalesce(given_cost, estimate)
         columns = {
@@ -319,7 +320,8 @@ class StarSchemaTransformer:
         )
 
         discount = self._discount(read, gross)
-        shown = pc.coalesce(read.text("discount_amount"), read.text("discount_rate"), "")
+        given = read.attribute("discount_amount"), read.attribute("discount_rate")
+        shown = pc.coalesce(*map(_plain, given), "")
         wrong = pc.or_kleene(pc.is_null(discount), pc.less(discount, _ZERO))
         # A return mirrors a sale: what was taken off it comes off the refund.
         mirrored = pc.less_equal(pc.abs(discount), pc.abs(gross))
@@ -351,13 +353,10 @@ class StarSchemaTransformer:
 
     def _discount(self, read: _Reader, gross: pa.Array) -> pa.Array:
         """The discount in money: the amount given, else rate x gross, else 0; null if unusable."""
-        amount, rate = read.number("discount_amount"), read.number("discount_rate")
+        amount, rate = read.number("discount_amount"), read.share("discount_rate")
         no_amount = _null_or_blank(read.attribute("discount_amount"))
         no_rate = _null_or_blank(read.attribute("discount_rate"))
-        one = pa.scalar(Decimal(1), MONEY)
-        usable = pc.and_(pc.greater_equal(rate, _ZERO), pc.less_equal(rate, one))
-        rate = pc.if_else(usable, rate, pa.scalar(None, MONEY))
-        from_rate = money(pc.multiply(rate.cast(_FACTOR), gross))
+        from_rate = money(pc.multiply(gross, rate))
         return pc.if_else(no_amount, pc.if_else(no_rate, _ZERO, from_rate), amount)
 
     def _phones(self, read: _Reader, issues: dict[str, int]) -> pa.Array:
@@ -373,8 +372,8 @@ class StarSchemaTransformer:
         return pc.coalesce(result, phones)
 
     def _price_tier(self, price: pa.Array) -> pa.Array:
-        high = pa.scalar(self.config.price_tier_high).cast(MONEY)
-        medium = pa.scalar(self.config.price_tier_medium).cast(MONEY)
+        high = pa.scalar(self.config.price_tier_high)
+        medium = pa.scalar(self.config.price_tier_medium)
         tier = pc.if_else(
             pc.greater_equal(price, high),
             "High",
@@ -583,6 +582,17 @@ class _Reader:
         separator = self._settings.decimal_separator
         return on_values(self.text(name), lambda values: numbers(values, separator))
 
+    def share(self, name: str) -> pa.Array:
+        """Exact shares from 0 to 1, sixteen places; null where it is none."""
+        separator = self._settings.decimal_separator
+
+        def rule(values: pa.Array) -> pa.Array:
+            encoded = values.dictionary_encode()
+            shares = [parse_share(text, separator) for text in encoded.dictionary.to_pylist()]
+            return pa.array(shares, _SHARE).take(encoded.indices)
+
+        return on_values(self.text(name), rule)
+
     def price(self, name: str, issues: dict[str, int]) -> pa.Array:
         """A non-negative amount; anything else is null and counted."""
         given, value = self.attribute(name), self.number(name)
@@ -682,10 +692,19 @@ def _number_pattern(separator: str) -> re.Pattern[str]:
 
 
 def parse_number(text: str, separator: str = ".") -> Decimal | None:
-    """One number by the rule of DESIGN section 4, or None.
+    """One number by the rule of DESIGN section 4, rounded half away from zero to four places.
 
-    Optional sign, digits, decimal separator, thousands groups of three with the other separator,
-    and a currency symbol before or after; rounded half away from zero to four places.
+    None where it is no number, or beyond 10^14.
+    """
+    value = exact_number(text, separator)
+    if value is None or abs(value) >= _LIMIT:
+        return None
+    return value.quantize(Decimal(1).scaleb(-MONEY_SCALE), ROUND_HALF_UP)
+
+
+def exact_number(text: str, separator: str = ".") -> Decimal | None:
+    """Optional sign, digits, decimal separator, thousands groups of three with the other
+    separator, and a currency symbol before or after; or None.
     """
     if len(text) > 100:
         return None
@@ -700,10 +719,15 @@ def parse_number(text: str, separator: str = ".") -> Decimal | None:
         return None
     group = "," if separator == "." else "."
     whole = match["whole"].replace(group, "") or "0"
-    value = Decimal(f"{match['sign']}{whole}.{match['fraction'] or '0'}")
-    if abs(value) >= _LIMIT:
+    return Decimal(f"{match['sign']}{whole}.{match['fraction'] or '0'}")
+
+
+def parse_share(text: str | None, separator: str = ".") -> Decimal | None:
+    """A number from 0 to 1, or None. Its product with an amount is rounded, not the share."""
+    value = None if text is None else exact_number(text, separator)
+    if value is None or not 0 <= value <= 1:
         return None
-    return value.quantize(Decimal(1).scaleb(-MONEY_SCALE), ROUND_HALF_UP)
+    return value.quantize(Decimal(1).scaleb(-16), ROUND_HALF_UP)
 
 
 def _symbol_outside(text: str) -> bool:
