@@ -17,7 +17,15 @@ import sqlalchemy as sa
 
 from config import StarSchemaConfig
 from keymap import KeyMap
-from schema import Role, arrow_schema, business_key, columns_of, fact_sales, metadata
+from schema import (
+    TOO_LARGE,
+    Role,
+    arrow_schema,
+    business_key,
+    columns_of,
+    fact_sales,
+    metadata,
+)
 from spool import in_order
 from warehouse import Warehouse, new_run_id, open_warehouse
 
@@ -234,14 +242,17 @@ def _orphans(batch: pa.Table, orphaned: Any, reason: Any) -> pa.Table:
 
 
 def profit(net: pa.Array, quantity: pa.Array, cost: pa.Array) -> pa.Array:
-    """net - quantity x product cost, four places; null where the cost is unknown."""
-    narrow = pa.decimal128(18, 4)
+    """net - quantity x product cost, four places.
+
+    Null where the cost is unknown, or so absurd that no column holds the profit.
+    """
+    narrow, wide = pa.decimal128(18, 4), pa.decimal128(37, 4)
     spent = pc.round(
         pc.multiply(quantity.cast(narrow), cost), ndigits=4, round_mode="half_towards_infinity"
     )
-    return pc.subtract(net.cast(pa.decimal128(37, 4)), spent.cast(pa.decimal128(37, 4))).cast(
-        pa.decimal128(19, 4)
-    )
+    exact = pc.subtract(net.cast(wide), spent.cast(wide))
+    fits = pc.less(pc.abs(exact), TOO_LARGE)
+    return pc.if_else(fits, exact, pa.scalar(None, exact.type)).cast(pa.decimal128(19, 4))
 
 
 def _array(column: Any) -> pa.Array:

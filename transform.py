@@ -1030,9 +1030,17 @@ def canonical_json(text: str) -> str:
 
 
 def _margin(price: pa.Array, cost: pa.Array) -> pa.Array:
-    """(price - cost) / price x 100, two decimals, half away from zero; null without a price."""
+    """(price - cost) / price x 100, two decimals, half away from zero.
+
+    Null without a price, or where a cost dwarfs it so far that no column holds the margin.
+    """
+
+    def margin(p: Decimal, c: Decimal) -> Decimal | None:
+        percent = ((p - c) / p * 100).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        return percent if abs(percent) < 10**17 else None
+
     values = [
-        None if not p or c is None else ((p - c) / p * 100).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        margin(p, c) if p and c is not None else None
         for p, c in zip(price.to_pylist(), cost.to_pylist(), strict=True)
     ]
     return pa.array(values, pa.decimal128(19, 2))

@@ -12,6 +12,7 @@ from sqlalchemy import Table
 
 from config import StarSchemaConfig
 from schema import (
+    TOO_LARGE,
     UNKNOWN_KEY,
     Role,
     business_key,
@@ -24,8 +25,6 @@ from schema import (
     surrogate_key,
 )
 from warehouse import Warehouse, new_run_id, open_warehouse
-
-_TOO_LARGE = 10**15  # beyond NUMERIC(19,4); NaN counts as larger than any number
 
 
 @dataclass(frozen=True)
@@ -147,21 +146,21 @@ class StarSchemaValidator:
             "net = gross - discount": fact.net_amount.is_distinct_from(
                 fact.gross_amount - fact.discount_amount
             ),
-            "amounts are finite": sa.or_(
+            "amounts are finite": sa.or_(  # NaN counts as larger than any number
                 *(
-                    sa.func.abs(fact[c.name]) >= _TOO_LARGE
+                    sa.func.abs(fact[c.name]) >= TOO_LARGE
                     for c in columns_of(fact_sales, Role.MEASURE)
                 )
             ),
         }
+        profit = fact.net_amount - cost
+        profit = sa.case((sa.func.abs(profit) < TOO_LARGE, profit))
         loaded = fact.run_id == self._run_id
         counts = warehouse.row(
             sa.select(
                 sa.func.count(),
                 sa.func.count().filter(loaded),
-                sa.func.count().filter(
-                    loaded, fact.profit_amount.is_distinct_from(fact.net_amount - cost)
-                ),
+                sa.func.count().filter(loaded, fact.profit_amount.is_distinct_from(profit)),
                 *(sa.func.count().filter(condition) for condition in broken.values()),
             ).select_from(joined)
         )
