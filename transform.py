@@ -132,15 +132,15 @@ class StarSchemaTransformer:
     def prepare_sales_rep_dimension(self, transactions: Rows) -> pd.DataFrame:
         """One row per sales_rep_id found in transactions, or in a source of sales reps."""
         table = as_table(transactions)
-        known = [c.name for c in dim_sales_rep.columns if c.name in table.column_names]
-        reps = table.select(known) if known else table.select(["sales_rep_id"])
         if "transaction_id" in table.column_names:  # a blank rep is no member, and no fault
-            reps = distinct(reps["sales_rep_id"], "sales_rep_id")
-        return _to_frame(self.prepare("sales_reps", reps).rows)
+            named = "sales_rep_id" in table.column_names
+            ids = table["sales_rep_id"] if named else pa.array([], pa.string())
+            table = distinct(ids, "sales_rep_id")
+        return _to_frame(self.prepare("sales_reps", table).rows)
 
     def prepare_date_dimension_keys(self, transactions: Rows) -> pd.DataFrame:
         """`dim_date` for whole years, from the first to the last acceptable transaction date."""
-        table = as_table(transactions)
+        table = _checked(as_table(transactions), ("transaction_date",))
         dates = _dates(table["transaction_date"], self.config.transactions, self.config)
         low, high = date_range(self.config)
         good = dates.filter(pc.and_(pc.greater_equal(dates, low), pc.less_equal(dates, high)))
@@ -157,8 +157,11 @@ class StarSchemaTransformer:
         return _to_frame(self.prepare("transactions", transactions).rows)
 
     def prepare(self, source: str, rows: Rows) -> Prepared:
-        """The whole result for one source's rows: accepted, rejected and counted."""
-        prepared = self.prepare_batch(source, 0, as_table(rows))
+        """The whole result for one source's rows: accepted, rejected and counted.
+
+        Raises `KeyError` naming the required columns that the rows do not have.
+        """
+        prepared = self.prepare_batch(source, 0, _checked(as_table(rows), REQUIRED[source]))
         key = business_key(TABLE_OF[source]).name
         rows = prepared.rows
         losers = find_losers([lambda: rows], [key_hashes(rows[key])], key).get(0)
@@ -390,6 +393,17 @@ TABLE_OF: Mapping[str, Table] = {
 }
 """The table that each source feeds."""
 
+REQUIRED: Mapping[str, Sequence[str]] = {
+    "customers": ("customer_id",),
+    "products": ("product_id",),
+    "sales_reps": ("sales_rep_id",),
+    "transactions": (
+        "transaction_id", "transaction_date", "customer_id", "product_id", "quantity",
+        "unit_price",
+    ),
+}  # fmt: skip
+"""The columns without which nothing can be said of a source's rows."""
+
 
 # --- frames in and out ---------------------------------------------------------------------
 
@@ -409,6 +423,19 @@ def as_table(rows: Rows) -> pa.Table:
     return pa.table(
         {n: pa.array([_cell(value) for value in v], pa.string()) for n, v in columns.items()}
     )
+
+
+def _checked(table: pa.Table, required: Sequence[str]) -> pa.Table:
+    """`table` with the columns that rows must have; a table without rows is given them."""
+    missing = [name for name in required if name not in table.column_names]
+    if missing and len(table):
+        raise KeyError(
+            f"these required columns are missing: {', '.join(missing)} "
+            f"(there are: {', '.join(table.column_names)})"
+        )
+    for name in missing:
+        table = table.append_column(name, pa.array([], pa.string()))
+    return table
 
 
 def _cell(value: Any) -> str | None:
@@ -904,7 +931,8 @@ def email_address(text: str) -> str | None:
     if _PLAIN_EMAIL.fullmatch(address):
         return address
     try:
-        return email_validator.validate_email(address, check_deliverability=False).normalized
+        checked = email_validator.validate_email(address, check_deliverability=False, strict=True)
+        return checked.normalized
     except email_validator.EmailNotValidError:
         return None
 
