@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -127,6 +130,7 @@ class StarSchemaETLPipeline:
         from transform import StarSchemaTransformer
         from warehouse import open_warehouse
 
+        gc.enable()  # see `program`: all imports are done
         self._warehouse = stack.enter_context(open_warehouse(self.config, self.run_id))
         self._spool: Spool = stack.enter_context(Spool(self.config.work_dir))
         self._rejects: RejectFiles = RejectFiles(self.config.rejects_dir / self.run_id)
@@ -582,5 +586,18 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
+def program() -> None:
+    """`main` as a process of its own, where start and end are worth 0.8 s.
+
+    Imports make no garbage worth looking for, and a process that ends need not tidy its memory.
+    """
+    gc.disable()
+    code = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -345,7 +345,7 @@ class DuckDb(Warehouse):
     def _prepare(self) -> None:
         for name, value in (
             ("threads", str(self.config.workers)),
-            ("memory_limit", "'512MB'"),
+            ("memory_limit", "'256MB'"),
             ("temp_directory", f"'{str(self.config.work_dir).replace(chr(39), chr(39) * 2)}'"),
             ("preserve_insertion_order", "false"),
         ):
