@@ -152,6 +152,14 @@ class Star:
         return [(run_id, status) for run_id, status in found]
 
 
+@contextmanager
+def dropping(star: Star) -> Iterator[Star]:
+    """Drops the star's own schema at the end; a DuckDB file goes with its folder."""
+    yield star
+    if star.schema:
+        star.execute(f'DROP SCHEMA IF EXISTS "{star.schema}" CASCADE')
+
+
 FILES = {
     "customers": "customers.csv",
     "products": "products.json",
