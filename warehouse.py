@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -34,6 +34,9 @@ def new_run_id() -> str:
     """A name for a run that sorts by time: 20260131T235959-1a2b3c."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
+
+Encoded: TypeAlias = pa.Table | pa.Buffer
+"""A batch as the engine's bulk load takes it."""
 
 _LOCK_CLASS = 0x57A2  # tells this application's advisory locks from others'
 
@@ -222,8 +225,8 @@ class Warehouse(ABC):
         elif present != row:
             self.execute(sa.update(dimension).where(is_unknown).values(row))
 
-    def stage(self, table: Table, columns: Sequence[str], batches: Iterable[pa.Table]) -> Table:
-        """Bulk load `batches` into a new temporary table like `table` with just `columns`."""
+    def stage(self, table: Table, columns: Sequence[str], batches: Iterable[Encoded]) -> Table:
+        """Bulk load encoded batches into a new temporary table like `table` with `columns`."""
         staging = bare_copy(table, f"stage_{table.name}", columns, self.staging_schema)
         self.execute(sa.schema.DropTable(staging, if_exists=True))
         self.execute(CreateTable(staging))
@@ -275,9 +278,13 @@ class Warehouse(ABC):
     @abstractmethod
     def _unreachable(self, error: sa.exc.DBAPIError) -> WarehouseError: ...
 
+    def encode(self, batch: pa.Table) -> Encoded:
+        """A batch as `append` takes it. Any worker may call this."""
+        return batch
+
     @abstractmethod
-    def append(self, table: Table, batches: Iterable[pa.Table]) -> None:
-        """Bulk load batches, whose columns are all of `table`'s, in its order."""
+    def append(self, table: Table, batches: Iterable[Encoded]) -> None:
+        """Bulk load encoded batches, whose columns are all of `table`'s, in its order."""
 
     @abstractmethod
     def fetch(self, statement: sa.Select[Any]) -> pa.Table:
@@ -363,7 +370,7 @@ class DuckDb(Warehouse):
             )
         return WarehouseError(f"WAREHOUSE_URL {self.config.warehouse_url}: {reason}")
 
-    def append(self, table: Table, batches: Iterable[pa.Table]) -> None:
+    def append(self, table: Table, batches: Iterable[Encoded]) -> None:
         driver: Any = self.connection.connection.driver_connection
         chunks = (chunk for batch in batches for chunk in batch.to_batches())
         schema = arrow_schema(table.columns)
@@ -443,7 +450,12 @@ class PostgreSql(Warehouse):
         self.connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '256MB'")
         self.connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
 
-    def append(self, table: Table, batches: Iterable[pa.Table]) -> None:
+    def encode(self, batch: pa.Table) -> Encoded:
+        sink = pa.BufferOutputStream()
+        pa_csv.write_csv(batch, sink, pa_csv.WriteOptions(include_header=False))
+        return sink.getvalue()
+
+    def append(self, table: Table, batches: Iterable[Encoded]) -> None:
         columns = ", ".join(
             self._engine.dialect.identifier_preparer.quote(c.name) for c in table.columns
         )
@@ -488,7 +500,6 @@ class PostgreSql(Warehouse):
             self.execute(CreateIndex(index))
         for constraint in sorted(table.foreign_key_constraints, key=lambda c: str(c.name)):
             self.execute(AddConstraint(constraint))
-        self.analyze(table)
 
     def enforces_primary_key(self, table: Table) -> bool:
         constraints = sa.table(
@@ -518,10 +529,10 @@ class PostgreSql(Warehouse):
 
 
 class _CsvStream(io.RawIOBase):
-    """Arrow batches as the CSV that COPY reads, encoded one batch at a time."""
+    """Buffers of CSV as the one file that COPY reads."""
 
-    def __init__(self, batches: Iterable[pa.Table]) -> None:
-        self._chunks: Iterator[pa.Buffer] = map(_to_csv, batches)
+    def __init__(self, chunks: Iterable[pa.Buffer]) -> None:
+        self._chunks: Iterator[pa.Buffer] = iter(chunks)
         self._current = memoryview(b"")
 
     def read(self, size: int = -1) -> bytes:
@@ -532,9 +543,3 @@ class _CsvStream(io.RawIOBase):
             self._current = memoryview(chunk)
         piece, self._current = self._current[:size], self._current[size:]
         return bytes(piece)
-
-
-def _to_csv(batch: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    pa_csv.write_csv(batch, sink, pa_csv.WriteOptions(include_header=False))
-    return sink.getvalue()
