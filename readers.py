@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _JSON = (".json", ".jsonl", ".ndjson")
-_CSV = (".csv", ".tsv", ".txt", ".tab", ".psv")
+_CSV = (".csv", ".tsv", ".tab", ".psv")
 _FOREIGN = {
     b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as .xlsx",
     b"SQLite f": "a SQLite database; write its path as sqlite:///<path>",

@@ -347,7 +347,9 @@ class DuckDb(Warehouse):
         url = self.config.warehouse_url
         if url.database and url.database != ":memory:":
             Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
+        engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
+        engine.dialect.supports_native_decimal = True  # else sums come by way of a float
+        return engine
 
     def _prepare(self) -> None:
         for name, value in (
