@@ -91,6 +91,7 @@ class StarSchemaETLPipeline:
         self.run_id = run_id
         self._clock = time.perf_counter()
         self._phase = "dimension_loading"  # what a failure before the first phase is called
+        self._error_class: str | None = None
         self._warehouse: Warehouse | None = None
         self._extracted: dict[str, Extracted] = {}
         self._prepared: dict[str, PreparedSource] = {}
@@ -222,7 +223,7 @@ class StarSchemaETLPipeline:
                 status=self.results["status"],
                 counts=json.dumps(counts),
                 sources=json.dumps({s.name: s.files for s in self._extracted.values()}),
-                error_class=getattr(self, "_error_class", None),
+                error_class=self._error_class,
                 code_version=__version__,
             )
         )
