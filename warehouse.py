@@ -346,7 +346,14 @@ class DuckDb(Warehouse):
     def _create_engine(self) -> sa.Engine:
         url = self.config.warehouse_url
         if url.database and url.database != ":memory:":
-            Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = Path(url.database).parent
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise WarehouseError(
+                    f"WAREHOUSE_URL {url}: the folder {folder} cannot be made "
+                    f"({error.strerror}); make it, or name another place"
+                ) from error
         engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
         engine.dialect.supports_native_decimal = True  # else sums come by way of a float
         return engine
@@ -365,12 +372,15 @@ class DuckDb(Warehouse):
 
     def _unreachable(self, error: sa.exc.DBAPIError) -> WarehouseError:
         reason = str(error.orig).partition("\n")[0]
-        if "lock" in reason.lower():
+        if "could not set lock" in reason.lower():
             return BusyError(
                 f"{self.config.warehouse_url.database} is in use by another process: {reason}; "
                 "wait for it, or close the notebook that holds the file"
             )
-        return WarehouseError(f"WAREHOUSE_URL {self.config.warehouse_url}: {reason}")
+        return WarehouseError(
+            f"WAREHOUSE_URL {self.config.warehouse_url}: {reason}; name another file, or move "
+            "this one away and the next run makes a new one"
+        )
 
     def append(self, table: Table, batches: Iterable[Encoded]) -> None:
         driver: Any = self.connection.connection.driver_connection
