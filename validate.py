@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Table
 
 from config import StarSchemaConfig
+from errors import WarehouseError
 from schema import (
     TOO_LARGE,
     UNKNOWN_KEY,
@@ -22,6 +23,7 @@ from schema import (
     dimensions,
     etl_run,
     fact_sales,
+    metadata,
     surrogate_key,
 )
 from warehouse import Warehouse, new_run_id, open_warehouse
@@ -60,10 +62,17 @@ class StarSchemaValidator:
     def run_all_checks(self) -> dict[str, Any]:
         """`row_counts`, `referential_integrity`, `checks`, `validation_errors` and, when used by
         itself, the `data_quality_score` of the last published run. Changes nothing.
+        Raises `WarehouseError` where there is no star.
         """
         if self._given is not None:
             return self._run(self._given)
         with open_warehouse(self.config, new_run_id()) as warehouse:
+            missing = warehouse.drift(metadata.sorted_tables).missing_tables
+            if missing:
+                raise WarehouseError(
+                    f"{self.config.warehouse_url}, schema {warehouse.schema}: there is no star to "
+                    f"check, without {missing[0].name}; run the pipeline first"
+                )
             results = self._run(warehouse)
             results["data_quality_score"] = _last_score(warehouse)
             return results
