@@ -148,7 +148,7 @@ class Star:
         """Run id and status of each recorded run, oldest first."""
         if "etl_run" not in self.tables():
             return []
-        found = self.rows("SELECT run_id, status FROM etl_run ORDER BY started_at, run_id")
+        found = self.rows("SELECT run_id, status FROM etl_run ORDER BY ended_at")
         return [(run_id, status) for run_id, status in found]
 
 
