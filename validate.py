@@ -58,6 +58,10 @@ class StarSchemaValidator:
         self.config = config
         self._given = warehouse
         self._run_id = run_id
+        self.loaded_rows = 0
+        """How many rows of this run the fact table holds, once the checks have run."""
+        self.loaded_net = Decimal(0)
+        """Their net amount."""
 
     def run_all_checks(self) -> dict[str, Any]:
         """`row_counts`, `referential_integrity`, `checks`, `validation_errors` and, when used by
@@ -167,13 +171,16 @@ class StarSchemaValidator:
         loaded = fact.run_id == self._run_id
         counts = warehouse.row(
             sa.select(
+                sa.func.coalesce(sa.func.sum(fact.net_amount).filter(loaded), 0),
                 sa.func.count(),
                 sa.func.count().filter(loaded),
                 sa.func.count().filter(loaded, fact.profit_amount.is_distinct_from(profit)),
                 *(sa.func.count().filter(condition) for condition in broken.values()),
             ).select_from(joined)
         )
-        rows, of_this_run, wrong_profit, *problems = map(int, counts)
+        self.loaded_net = Decimal(counts[0])
+        rows, of_this_run, wrong_profit, *problems = (int(count) for count in counts[1:])
+        self.loaded_rows = of_this_run
         checks = [
             Check(name, fact_sales.name, number, rows)
             for name, number in zip(broken, problems, strict=True)
@@ -225,5 +232,5 @@ def _last_score(warehouse: Warehouse) -> float | None:
     )
     if counts is None:
         return None
-    score: float | None = json.loads(counts).get("data_quality_score")
+    score: float | None = json.loads(counts)["validation_results"].get("data_quality_score")
     return score

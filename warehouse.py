@@ -6,6 +6,7 @@ The engine is chosen once, by `open_warehouse`. No table is known here by name.
 from __future__ import annotations
 
 import io
+import json
 import os
 import secrets
 import socket
@@ -251,6 +252,14 @@ class Warehouse(ABC):
         """Whether the engine itself guarantees that the key of `table` is unique."""
         return False
 
+    @abstractmethod
+    def mark(self, tables: Sequence[Table]) -> str:
+        """A note of the tables' state, taken just before a commit."""
+
+    @abstractmethod
+    def untouched_since(self, marks: Sequence[str], tables: Sequence[Table]) -> bool:
+        """Whether `tables` are as at the first of `marks`; the others are older, newest first."""
+
     def drop(self, table: Table) -> None:
         """Drop a temporary table."""
         self.execute(sa.schema.DropTable(table))
@@ -394,6 +403,23 @@ class DuckDb(Warehouse):
         driver: Any = self.connection.connection.driver_connection
         return driver.sql(self._text_of(statement)).to_arrow_table()
 
+    def mark(self, tables: Sequence[Table]) -> str:
+        """Row count and sum of row hashes of each table."""
+        return json.dumps(
+            [
+                [
+                    str(value)
+                    for value in self.connection.exec_driver_sql(
+                        f"SELECT count(*), sum(hash(t)) FROM {self.qualified(table)} AS t"
+                    ).one()
+                ]
+                for table in tables
+            ]
+        )
+
+    def untouched_since(self, marks: Sequence[str], tables: Sequence[Table]) -> bool:
+        return marks[0] == self.mark(tables)
+
     def _create(self, table: Table) -> None:
         if table.foreign_keys:  # declared keys on a fact cost 8 x, and are proven by validation
             self.execute(CreateTable(bare_copy(table, table.name, table.columns.keys())))
@@ -496,6 +522,31 @@ class PostgreSql(Warehouse):
                 quoted_strings_can_be_null=False,
             ),
         )
+
+    def mark(self, tables: Sequence[Table]) -> str:
+        """This transaction's number, and each table's row count."""
+        number = self.scalar(sa.text("SELECT pg_current_xact_id()::text"))
+        counts = [self.scalar(sa.select(sa.func.count()).select_from(t)) for t in tables]
+        return json.dumps({"xid": int(number), "rows": counts})
+
+    def untouched_since(self, marks: Sequence[str], tables: Sequence[Table]) -> bool:
+        """Every row version was written by a marked transaction, and none is gone.
+
+        PostgreSQL keeps the writing transaction of a row version in `xmin`, also after freezing;
+        a dump that was restored has others, and is looked at row by row.
+        """
+        known = [json.loads(mark) for mark in marks if mark]
+        writers = [str(mark["xid"] % (1 << 32)) for mark in known]
+        for table, rows in zip(tables, known[0]["rows"], strict=True):
+            writer = sa.cast(sa.literal_column("xmin"), sa.Text)
+            count, foreign = self.row(
+                sa.select(
+                    sa.func.count(), sa.func.count().filter(writer.not_in(writers))
+                ).select_from(table)
+            )
+            if count != rows or foreign:
+                return False
+        return True
 
     def _create(self, table: Table) -> None:
         if table.foreign_keys:  # keys and indexes are built after the rows, five times faster
