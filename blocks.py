@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
@@ -56,12 +56,15 @@ class Opened:
     digest: hashlib._Hash | None = None
     """Of the bytes read so far; of the whole file once `pieces` is exhausted."""
     delimiter: str = ""
+    close: Callable[[], None] = lambda: None
+    """For an opened file whose pieces are not all taken."""
 
 
 @dataclass(frozen=True)
 class Reading:
     """How a file is to be read: the settings that readers need."""
 
+    source: str
     encoding: str
     delimiter: str | None
     batch_rows: int
@@ -91,18 +94,18 @@ def column_names(shown: str, header: list[str]) -> list[str]:
 def as_text(value: Any) -> str | None:  # noqa: PLR0911  # one line per type
     """A value as the text a CSV file would hold: exact numbers, ISO dates, nested values as JSON.
 
-    Whole floats lose their `.0`: an integer column with gaps arrives as float. A lone surrogate,
-    which no database takes, becomes NUL so that the row is `invalid_text`.
+    Whole floats lose their `.0`: an integer column with gaps arrives as float, and its gaps as
+    NaN. What no database takes as text becomes NUL, so that the row is `invalid_text`.
     """
     if value is None:
         return None
     if isinstance(value, str):
-        return value if value.isascii() else _storable(value)
+        return value if value.isascii() else storable(value)
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
     if isinstance(value, float | np.floating):
         if not math.isfinite(value):
-            return str(value)
+            return None if math.isnan(value) else str(value)
         value = Decimal(int(value)) if value == int(value) else Decimal(repr(float(value)))
     if isinstance(value, Decimal):
         # An absurd exponent stays as it is, and is refused as a number later.
@@ -110,16 +113,27 @@ def as_text(value: Any) -> str | None:  # noqa: PLR0911  # one line per type
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, dict | list | tuple):
-        return _storable(to_json(value))
-    return _storable(str(value))
+        return storable(to_json(value))
+    if isinstance(value, bytes | memoryview):
+        return storable(bytes(value).decode(errors="surrogateescape"))
+    return storable(str(value))
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """`text` with NUL, which rows are refused for, instead of lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return "".join("\0" if "\ud800" <= char <= "\udfff" else char for char in text)
     return text
+
+
+def exact_number(text: str) -> Decimal | str:
+    """A JSON number as it was written; as text when its exponent is beyond all measure."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return text
 
 
 def to_json(value: Any) -> str:

@@ -359,7 +359,7 @@ def env_example() -> str:
         if default is None or name == "WORKERS":  # the number of cores differs by machine
             shown = ""
         elif isinstance(default, list | dict):
-            shown = f"'{json.dumps(default)}'"
+            shown = "'{}'".format(json.dumps(default).replace("\\", r"\\"))
         else:
             shown = str(default).lower() if isinstance(default, bool) else str(default)
         lines += ["", f"# {meaning[0].upper()}{meaning[1:]}", f"{name}={shown}"]

@@ -78,6 +78,11 @@ def open_csv(shown: str, chunks: Iterator[bytes], reading: Reading) -> Opened:
         raise SourceError(
             f"{shown}, line 1: the line exceeds the limit of {MAX_RECORD_BYTES} bytes"
         )
+    if b"\0" in first_line:
+        raise SourceError(
+            f"{shown}, line 1: the header holds NUL characters, it is not {reading.encoding} text; "
+            f"set {reading.source.upper()}__ENCODING, such as utf-16-le"
+        )
     header = first_line.decode()
     delimiter = reading.delimiter or max(_DELIMITERS, key=header.count)
     fields = _Dialect(shown, delimiter, (), {}).fields(header)

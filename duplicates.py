@@ -120,7 +120,8 @@ def _membership(wanted: Hashes) -> Callable[[Hashes], npt.NDArray[np.int64]]:
     def positions(hashed: Hashes) -> npt.NDArray[np.int64]:
         maybe = np.flatnonzero(bitmap[hashed & low])
         at = np.minimum(np.searchsorted(wanted, hashed[maybe]), len(wanted) - 1)
-        return maybe[wanted[at] == hashed[maybe]]
+        found: npt.NDArray[np.int64] = maybe[wanted[at] == hashed[maybe]]
+        return found
 
     return positions
 

@@ -42,6 +42,10 @@ class ExtractionError(EtlError):
         super().__init__("; ".join(self.problems))
 
 
+class SpoolError(EtlError):
+    """The working folder cannot be used. Raised by `spool`."""
+
+
 class RejectFileError(EtlError):
     """A reject row could not be written to disk. Raised by `rejects`."""
 

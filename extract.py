@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +22,7 @@ import pyarrow.compute as pc
 from sqlalchemy import URL
 
 import spool
-from blocks import Block, Opened, Reading, as_text
+from blocks import Block, Opened, Reading, as_text, exact_number
 from config import SOURCES, SourceSettings, StarSchemaConfig
 from errors import ExtractionError, SourceError
 from places import Place, find_places
@@ -168,7 +167,7 @@ class DataExtractor:
             opened = [_attempt(problems, name, call) for call in calls]
             files = [file for file in opened if file is not None]
             mappings = [
-                _attempt(problems, name, partial(self._mapping, name, file)) for file in files
+                _attempt(problems, name, partial(self._mapping, name, f.opened)) for f in files
             ]
             sample = None
             if files and mappings[0] is not None:
@@ -176,21 +175,27 @@ class DataExtractor:
                     problems, name, partial(_sample, name, files[0], mappings[0], rows)
                 )
             for file in files:
-                file.opened.pieces = iter(())
+                file.opened.close()
         return Inspection(name, [f.opened for f in files], mappings, sample, problems)
 
     def _collect(self, problems: list[str], name: str, databases: Databases) -> list[_File]:
-        """The files of a source, opened and mapped; what is wrong with them is in `problems`."""
+        """The files of a source, opened and mapped; what is wrong with them is in `problems`.
+
+        Of several, none stays open: a thousand files are more than a process may have.
+        """
         files = []
-        for call in self._files(problems, name, databases):
+        calls = self._files(problems, name, databases)
+        for call in calls:
             file = _attempt(problems, name, call)
             if file is not None:
-                mapping = _attempt(problems, name, partial(self._mapping, name, file))
+                mapping = _attempt(problems, name, partial(self._mapping, name, file.opened))
                 files.append(replace(file, mapping=mapping or {}))
+                if len(calls) > 1:
+                    file.opened.close()
         return files
 
-    def _mapping(self, name: str, file: _File) -> dict[str, list[str]]:
-        return resolve_mapping(file.opened, name, self.config.source(name))
+    def _mapping(self, name: str, opened: Opened) -> dict[str, list[str]]:
+        return resolve_mapping(opened, name, self.config.source(name))
 
     def _files(
         self, problems: list[str], name: str, databases: Databases
@@ -198,23 +203,24 @@ class DataExtractor:
         """One call per file of the source that opens it; each may raise its own `SourceError`."""
         settings = self.config.source(name)
         reading = Reading(
-            settings.encoding, settings.delimiter, self.config.batch_rows, _encoded(name, settings)
+            name,
+            settings.encoding,
+            settings.delimiter,
+            self.config.batch_rows,
+            _encoded(name, settings),
         )
         if isinstance(settings.path, URL):
             call = partial(databases.open, name, settings.path, settings.query or "", reading)
-            return [lambda: _File(call(), lambda: None, None)]
+            return [lambda: _File(call, lambda: None, None, call())]
         setting = f"{name.upper()}__PATH"
         places = _attempt(problems, name, partial(find_places, settings.path or "", setting))
 
         def open_place(place: Place) -> _File:
-            try:
-                before = place.identity()
-            except OSError as error:
-                raise SourceError(f"{place.shown}: {error.strerror}; see {setting}") from error
-            opened = open_file(place, reading)
-            if opened.format == "csv" and set(OWN_COLUMNS) <= set(opened.columns):
-                opened = _as_refused(opened)
-            return _File(opened, place.identity, before)
+            call = partial(_open_place, place, reading)
+            before = _identity(place)
+            if before is None:
+                raise SourceError(f"{place.shown}: there is no such file; see {setting}")
+            return _File(call, partial(_identity, place), before, call())
 
         return [partial(open_place, place) for place in places or []]
 
@@ -226,14 +232,14 @@ class DataExtractor:
         progress: Callable[[str, int], None],
     ) -> Extracted:
         result = Extracted(name)
-        result.columns = list(dict.fromkeys(c for file in files for c in file.opened.columns))
-        result.warnings = _warnings(name, files)
+        used: set[str] = set()
         with ThreadPoolExecutor(self.config.workers) as pool:
             for file in files:
-                records = 0
+                opened = file.opened if len(files) == 1 else file.open()
+                records, first = 0, len(result.batches)
                 tasks = (
-                    _SpillTask(folder, f"{name}-{number:06}", file.opened.shown, piece)
-                    for number, piece in enumerate(file.opened.pieces, len(result.batches))
+                    _SpillTask(folder, f"{name}-{number:06}", opened.shown, piece)
+                    for number, piece in enumerate(opened.pieces, first)
                 )
                 for rows, malformed, count in in_order(pool, tasks, self.config.workers):
                     result.batches.append(ExtractedBatch(rows, malformed, file.mapping))
@@ -241,21 +247,28 @@ class DataExtractor:
                     progress(name, count)
                 if file.identity() != file.before:
                     raise SourceError(
-                        f"{file.opened.shown}: the file changed while it was read; "
+                        f"{opened.shown}: the file changed while it was read; "
                         "run again when it is complete"
                     )
+                mapping = self._mapping(name, opened)  # later records may have brought columns
+                for batch in result.batches[first:]:
+                    batch.mapping = mapping
+                used.update(column for own in mapping.values() for column in own)
+                result.columns = list(dict.fromkeys([*result.columns, *opened.columns]))
                 result.records += records
-                result.files.append(_fingerprint(file.opened, records))
+                result.files.append(_fingerprint(opened, records))
+        result.warnings = _warnings(result, used)
         return result
 
 
 @dataclass(frozen=True)
 class _File:
-    """An opened file, how to see whether it changes, and what it was when it was opened."""
+    """A file: how to open it, how to see whether it changed since, and the look at its header."""
 
-    opened: Opened
+    open: Callable[[], Opened]
     identity: Callable[[], object]
     before: object
+    opened: Opened
     mapping: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -271,6 +284,12 @@ class Inspection:
 
 
 Result = TypeVar("Result")
+
+
+def _open_place(place: Place, reading: Reading) -> Opened:
+    opened = open_file(place, reading)
+    is_refused = opened.format == "csv" and set(OWN_COLUMNS) <= set(opened.columns)
+    return _as_refused(opened) if is_refused else opened
 
 
 def _as_refused(opened: Opened) -> Opened:
@@ -297,6 +316,14 @@ def _attempt(problems: list[str], name: str, call: Callable[[], Result]) -> Resu
         return call()
     except SourceError as error:
         problems.append(f"{name}: {error}")
+        return None
+
+
+def _identity(place: Place) -> object:
+    """What the file is at this moment; None when it is not there."""
+    try:
+        return place.identity()
+    except OSError:
         return None
 
 
@@ -401,6 +428,8 @@ def _own_column(rows: pa.Table, name: str) -> pa.ChunkedArray:
     if name in rows.column_names:
         return rows[name]
     head, *path = name.split(".")
+    if head not in rows.column_names:  # it came with a later record of the file
+        return pa.chunked_array([pa.nulls(len(rows), pa.string())])
     encoded = rows[head].combine_chunks().cast(pa.string()).dictionary_encode()
     values = [_value_at(text, path) for text in encoded.dictionary.to_pylist()]
     return pa.chunked_array([pa.array(values, pa.string()).take(encoded.indices)])
@@ -408,8 +437,8 @@ def _own_column(rows: pa.Table, name: str) -> pa.ChunkedArray:
 
 def _value_at(text: str, path: list[str]) -> str | None:
     try:
-        value = json.loads(text, parse_float=Decimal)
-    except ValueError:
+        value = json.loads(text, parse_float=exact_number)
+    except (ValueError, RecursionError):
         return None
     for step in path:
         value = value.get(step) if isinstance(value, dict) else None
@@ -448,18 +477,12 @@ class _SpillTask:
         return self.folder.write(self.name, rows), malformed, block.records
 
 
-def _warnings(name: str, files: list[_File]) -> list[str]:
-    used = {own.partition(".")[0] for f in files for owns in f.mapping.values() for own in owns}
-    used |= {own for f in files for owns in f.mapping.values() for own in owns}
-    ignored = dict.fromkeys(
-        column
-        for file in files
-        for column in file.opened.columns
-        if column not in used and column not in OWN_COLUMNS
-    )
+def _warnings(source: Extracted, used: set[str]) -> list[str]:
+    used = used | {column.partition(".")[0] for column in used} | set(OWN_COLUMNS)
+    ignored = [column for column in source.columns if column not in used]
     if not ignored:
         return []
-    return [f"{name}: these columns are not used and are ignored: {', '.join(ignored)}"]
+    return [f"{source.name}: these columns are not used and are ignored: {', '.join(ignored)}"]
 
 
 def _as_list(value: str | list[str]) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from decimal import Decimal
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -20,17 +21,81 @@ from blocks import (
     Piece,
     Reading,
     as_text,
+    exact_number,
 )
 from errors import SourceError
 
+_DEEPEST = 100
+"""Brackets within brackets; no product's specifications nest deeper."""
+_LOOKED_AT = 1000  # records that tell a file's columns before it is read
 
-class _Malformed(dict[str, Any]):
-    """A JSON object that names a key twice: which value was meant is anybody's guess."""
+
+@dataclass(frozen=True)
+class _Malformed:
+    """What stands where a JSON object should, and why it is no row."""
+
+    problem: str
+    text: str
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    return value if len(value) == len(pairs) else _Malformed(value)
+Item = tuple[int, dict[str, Any] | _Malformed]
+"""A record's number or line, and the record."""
+
+
+class _Decoder:
+    """JSON values out of text, with exact numbers."""
+
+    def __init__(self) -> None:
+        self._twice = False
+        self._json = json.JSONDecoder(
+            object_pairs_hook=self._object,
+            parse_float=exact_number,
+            parse_int=_integer,
+            parse_constant=str,
+            strict=False,
+        )
+
+    def decode(self, text: str, at: int) -> tuple[dict[str, Any] | _Malformed, int]:
+        """The value that begins at `at`, and where it ends. Raises `ValueError` if none does."""
+        self._twice = False
+        try:
+            value, end = self._json.raw_decode(text, at)
+        except RecursionError:
+            raise ValueError(f"nested more than {_DEEPEST} deep") from None
+        if not isinstance(value, dict):
+            return _Malformed("not a JSON object", text[at:end]), end
+        if self._twice:  # which value was meant is anybody's guess
+            return _Malformed("a key appears twice", text[at:end]), end
+        if text.count("[", at, end) + text.count("{", at, end) > _DEEPEST:
+            return self._shallow(value, text[at:end]), end
+        return value, end
+
+    def line(self, text: str) -> dict[str, Any] | _Malformed:
+        """The one object that a line holds."""
+        text = text.strip()
+        try:
+            value, end = self.decode(text, 0)
+        except ValueError as error:
+            return _Malformed(f"not a JSON object ({error})", text)
+        return value if end == len(text) else _Malformed("text after the JSON value", text)
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        self._twice = self._twice or len(value) < len(pairs)
+        return value
+
+    def _shallow(self, value: dict[str, Any], text: str) -> dict[str, Any] | _Malformed:
+        layer: list[Any] = [value]
+        for _ in range(_DEEPEST):
+            layer = [
+                inner
+                for outer in layer
+                for inner in (outer.values() if isinstance(outer, dict) else outer)
+                if isinstance(inner, dict | list)
+            ]
+            if not layer:
+                return value
+        return _Malformed(f"nested more than {_DEEPEST} deep", text)
 
 
 def _integer(digits: str) -> int | str:
@@ -38,18 +103,9 @@ def _integer(digits: str) -> int | str:
     return int(digits) if len(digits) < 100 else digits
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_object,
-    parse_float=Decimal,
-    parse_int=_integer,
-    parse_constant=str,
-    strict=False,
-)
-
-
 def open_json(shown: str, utf8: Iterator[bytes], reading: Reading) -> Opened:
     """A JSON array of objects, or JSON Lines; told apart by the first character."""
-    chunks = (chunk.decode("utf-8", "surrogatepass") for chunk in utf8)
+    chunks = (chunk.decode() for chunk in utf8)
     head = ""
     for chunk in chunks:
         head = (head + chunk).lstrip()
@@ -60,50 +116,70 @@ def open_json(shown: str, utf8: Iterator[bytes], reading: Reading) -> Opened:
     if head[0] == "[":
         items, kind = _array_items(shown, head[1:], chunks), "json array"
     elif head[0] == "{":
+        _refuse_spread(shown, head)
         items, kind = _line_items(shown, head, chunks), "json lines"
     else:
         raise SourceError(f"{shown}: expected a JSON array of objects or JSON Lines")
-    batches = _in_batches(items, reading.batch_rows)
-    first = next(batches, [])
-    columns = list(
-        dict.fromkeys(key for _, item in first if isinstance(item, dict) for key in item)
-    )
-    if len(columns) > MAX_COLUMNS:
-        raise SourceError(f"{shown}: {len(columns)} keys exceed the limit of {MAX_COLUMNS} columns")
+    columns: list[str] = []
+    looked_at = list(islice(items, _LOOKED_AT))
+    _add_columns(shown, columns, looked_at)
+    items = chain(looked_at, items)
 
     def pieces() -> Iterator[Piece]:
-        batch = first
-        while batch:
-            yield partial(_parse_json, columns, batch)
-            batch = next(batches, [])
+        while batch := list(islice(items, reading.batch_rows)):
+            _add_columns(shown, columns, batch)
+            yield partial(_parse_json, list(columns), batch)
 
     return Opened(shown, kind, columns, pieces())
 
 
-Item = tuple[int, Any]
-"""A record's number or line, and its value: a dict, or what stands there instead."""
+def _add_columns(shown: str, columns: list[str], batch: list[Item]) -> None:
+    """Add the keys of `batch` that no earlier record has."""
+    found = dict.fromkeys(columns)
+    for _, item in batch:
+        if isinstance(item, dict):
+            found.update(dict.fromkeys(item))
+    columns[:] = found
+    if len(columns) > MAX_COLUMNS:
+        raise SourceError(f"{shown}: {len(columns)} keys exceed the limit of {MAX_COLUMNS} columns")
+
+
+def _refuse_spread(shown: str, head: str) -> None:
+    """Refuse objects that are spread over several lines, as a pretty-printer writes them."""
+    line, _, rest = head.partition("\n")
+    try:
+        _Decoder().decode(line, 0)
+    except ValueError:
+        if rest.lstrip()[:1] not in ("", "{"):
+            raise SourceError(
+                f"{shown}: it begins with one JSON object over several lines; "
+                "expected an array of objects, or one object per line"
+            ) from None
 
 
 def _array_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item]:
     """The elements of a JSON array, decoded one by one from a growing and shrinking buffer."""
-    number, at, ended = 0, 0, False
+    decoder = _Decoder()
+    number, at, after_comma, ended = 0, 0, False, False
     while True:
         while at < len(buffer) and buffer[at] in " \t\n":
             at += 1
-        if at < len(buffer) and buffer[at] == "]":
+        if buffer[at : at + 1] == "]" and not after_comma:
             if buffer[at + 1 :].strip() or any(chunk.strip() for chunk in chunks):
                 raise SourceError(f"{shown}: there is text after the JSON array's end")
             return
-        if at < len(buffer) and buffer[at] == "," and number:
-            at += 1
+        if buffer[at : at + 1] == "," and number and not after_comma:
+            at, after_comma = at + 1, True
             continue
         try:
-            value, at = _DECODER.raw_decode(buffer, at)
-            number += 1
-            yield number, value
-            continue
-        except RecursionError:
-            raise SourceError(f"{shown}, record {number + 1}: nested too deep") from None
+            if number and not after_comma and at < len(buffer):
+                raise SourceError(f"{shown}, after record {number}: expected a comma or ]")
+            value, end = decoder.decode(buffer, at)
+            if end < len(buffer) or ended:  # else a number may go on in the next chunk
+                number, at, after_comma = number + 1, end, False
+                yield number, value
+                continue
+            problem: ValueError | str = "it never ends"
         except ValueError as error:
             problem = error
         if ended:
@@ -121,13 +197,13 @@ def _array_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Ite
 
 
 def _line_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item]:
-    number = 0
+    decoder, number = _Decoder(), 0
     while True:
         *lines, buffer = buffer.split("\n")
         for line in lines:
             number += 1
             if line.strip():
-                yield number, _decode_line(line)
+                yield number, decoder.line(line)
         if len(buffer) > MAX_RECORD_BYTES:
             raise SourceError(
                 f"{shown}, line {number + 1}: exceeds the limit of {MAX_RECORD_BYTES} bytes"
@@ -135,39 +211,19 @@ def _line_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item
         more = next(chunks, "")
         if not more:
             if buffer.strip():
-                yield number + 1, _decode_line(buffer)
+                yield number + 1, decoder.line(buffer)
             return
         buffer += more
-
-
-def _decode_line(line: str) -> Any:
-    try:
-        value, end = _DECODER.raw_decode(line.strip())
-        return value if end == len(line.strip()) else line
-    except (ValueError, RecursionError):
-        return line
-
-
-def _in_batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
-    batch: list[Item] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _parse_json(columns: list[str], batch: list[Item]) -> Block:
     rows, lines, malformed = [], [], {}
     for number, value in batch:
-        if isinstance(value, dict) and not isinstance(value, _Malformed):
+        if isinstance(value, _Malformed):
+            malformed[number] = f"{value.problem}: {value.text[:SHOWN]}"
+        else:
             rows.append(value)
             lines.append(number)
-        else:
-            problem = "a key appears twice" if isinstance(value, dict) else "not a JSON object"
-            malformed[number] = f"{problem}: {str(value)[:SHOWN]}"
     table = pa.table(
         {name: pa.array([as_text(row.get(name)) for row in rows], pa.string()) for name in columns}
     )

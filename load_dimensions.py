@@ -93,7 +93,7 @@ class DimensionLoader:
     def _merge(self, dimension: Table, batches: Iterator[pa.Table]) -> dict[str, int]:
         warehouse = self.warehouse
         columns = [c.name for c in _source_columns(dimension)]
-        staging = warehouse.stage(dimension, columns, batches)
+        staging = warehouse.stage(dimension, columns, map(warehouse.encode, batches))
         changes = self._changes(dimension, staging)
         counts = self._count(staging, changes)
         if counts["updated"]:

@@ -17,9 +17,17 @@ import sqlalchemy as sa
 
 from config import StarSchemaConfig
 from keymap import KeyMap
-from schema import Role, arrow_schema, business_key, columns_of, fact_sales, metadata
+from schema import (
+    TOO_LARGE,
+    Role,
+    arrow_schema,
+    business_key,
+    columns_of,
+    fact_sales,
+    metadata,
+)
 from spool import in_order
-from warehouse import Warehouse, new_run_id, open_warehouse
+from warehouse import Encoded, Warehouse, new_run_id, open_warehouse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +41,8 @@ MEASURES = [c.name for c in columns_of(fact_sales, Role.MEASURE)]
 class Keyed:
     """A batch with surrogate keys, and the rows that no member was found for."""
 
-    rows: pa.Table
+    rows: Encoded
+    count: int
     orphans: pa.Table  # _place, _reason, _detail, net_amount
 
 
@@ -118,12 +127,13 @@ class FactLoader:
         tasks: Iterable[Task],
         keys: Mapping[str, KeyMap],
         progress: Callable[[int], None],
-    ) -> Iterator[pa.Table]:
-        calls = (_KeyTask(task, keys, self.run_id) for task in tasks)
+    ) -> Iterator[Encoded]:
+        encode = self.warehouse.encode
+        calls = (_KeyTask(task, keys, self.run_id, encode) for task in tasks)
         for keyed in in_order(pool, calls, self.config.workers):
             if len(keyed.orphans):
                 self.orphans.append(keyed.orphans)
-            progress(len(keyed.rows))
+            progress(keyed.count)
             yield keyed.rows
 
     def _merge(self, staging: sa.Table) -> dict[str, Any]:
@@ -187,6 +197,7 @@ class _KeyTask:
     task: Task
     keys: Mapping[str, KeyMap]
     run_id: str
+    encode: Callable[[pa.Table], Encoded]
 
     def __call__(self) -> Keyed:
         batch = self.task().combine_chunks()
@@ -216,8 +227,9 @@ class _KeyTask:
         arrays = [_array(columns[name]).cast(schema.field(name).type) for name in schema.names]
         rows = pa.table(arrays, schema.names)
         if not orphaned.any():
-            return Keyed(rows, pa.table({}))
-        return Keyed(rows.filter(pa.array(~orphaned)), _orphans(batch, orphaned, reason))
+            return Keyed(self.encode(rows), count, pa.table({}))
+        found = rows.filter(pa.array(~orphaned))
+        return Keyed(self.encode(found), len(found), _orphans(batch, orphaned, reason))
 
 
 def _orphans(batch: pa.Table, orphaned: Any, reason: Any) -> pa.Table:
@@ -234,14 +246,17 @@ def _orphans(batch: pa.Table, orphaned: Any, reason: Any) -> pa.Table:
 
 
 def profit(net: pa.Array, quantity: pa.Array, cost: pa.Array) -> pa.Array:
-    """net - quantity x product cost, four places; null where the cost is unknown."""
-    narrow = pa.decimal128(18, 4)
+    """net - quantity x product cost, four places.
+
+    Null where the cost is unknown, or so absurd that no column holds the profit.
+    """
+    narrow, wide = pa.decimal128(18, 4), pa.decimal128(37, 4)
     spent = pc.round(
         pc.multiply(quantity.cast(narrow), cost), ndigits=4, round_mode="half_towards_infinity"
     )
-    return pc.subtract(net.cast(pa.decimal128(37, 4)), spent.cast(pa.decimal128(37, 4))).cast(
-        pa.decimal128(19, 4)
-    )
+    exact = pc.subtract(net.cast(wide), spent.cast(wide))
+    fits = pc.less(pc.abs(exact), TOO_LARGE)
+    return pc.if_else(fits, exact, pa.scalar(None, exact.type)).cast(pa.decimal128(19, 4))
 
 
 def _array(column: Any) -> pa.Array:

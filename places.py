@@ -6,13 +6,15 @@ import glob
 import gzip
 import hashlib
 import io
+import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -23,6 +25,8 @@ CLOUD = ("s3", "gs", "gcs", "az", "abfs", "abfss", "http", "https")
 MAX_EXPANSION = 300
 """A compressed file may grow by this factor; real sales data grows by 5 to 50."""
 _FREE_EXPANSION = 256 << 20  # bytes that may come out of any compressed file
+_DAMAGED = (EOFError, zlib.error, zipfile.BadZipFile, pa.ArrowException)
+_ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06")  # the second: an archive without files
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Place:
     open_raw: Callable[[], BinaryIO]
     identity: Callable[[], object]
     """What changes when somebody writes to the file: inode, size, time; or a cloud's tag."""
+    is_local: bool = True
     member: str | None = None  # of a zip archive
 
     @property
@@ -44,32 +49,36 @@ class Place:
 def find_places(path: str, setting: str) -> list[Place]:
     """The files behind a path, directory, glob or cloud URL, in name order.
 
-    Every member of a zip archive is a file of its own. Raises `SourceError` when there is none,
-    or when one cannot be opened.
+    Every member of a zip archive is a file of its own. Raises `SourceError` when there is none.
     """
     scheme = urlsplit(path).scheme.lower()
     if scheme == "file":
         path = urlsplit(path).path
     places = _find_cloud(path, scheme, setting) if scheme in CLOUD else _find_local(path, setting)
-    return [member for place in places for member in _members(place, setting)]
+    return [member for place in places for member in _members(place)]
 
 
 def _find_local(path: str, setting: str) -> list[Place]:
     place = Path(path)
     if place.is_dir():
-        files = [p for p in place.iterdir() if p.is_file() and not p.name.startswith(".")]
+        files = [p for p in place.iterdir() if _is_file(p) and not p.name.startswith(".")]
         if not files:
             raise SourceError(f"{place}: the directory holds no files; see {setting}")
     elif place.exists():
         files = [place]
     else:
         # Path.glob takes no absolute patterns.
-        files = [Path(m) for m in glob.glob(path, recursive=True) if Path(m).is_file()]  # noqa: PTH207
+        files = [Path(m) for m in glob.glob(path, recursive=True) if _is_file(Path(m))]  # noqa: PTH207
     if not files:
         wild = glob.has_magic(path)
         kind = "no file matches this pattern" if wild else "there is no such file"
         raise SourceError(f"{path}: {kind}; set {setting} to where the source is")
     return [_local(file) for file in sorted(files)]
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is to be read: also a link to nothing, so that it is told and not passed over."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def _local(path: Path) -> Place:
@@ -93,7 +102,9 @@ def _find_cloud(url: str, scheme: str, setting: str) -> list[Place]:
         if system.isdir(root) and scheme not in ("http", "https"):
             found = [f for f in system.ls(root, detail=False) if system.isfile(f)]
         else:
-            found = system.glob(root) if glob.has_magic(root) else [root]
+            # The ? of a web address begins its query, which may sign the request.
+            wild = "*" in root if scheme in ("http", "https") else glob.has_magic(root)
+            found = system.glob(root) if wild else [root]
         places = [_cloud(system, scheme, file) for file in sorted(found)]
         for place in places:
             place.identity()  # it exists, and may be read
@@ -120,7 +131,25 @@ def _cloud(system: Any, scheme: str, file: str) -> Place:
         return info.get("size"), *(str(info.get(tag)) for tag in tags)
 
     name = file if "://" in file else f"{scheme}://{file}"
-    return Place(_shown(name), lambda: cast("BinaryIO", system.open(file, "rb")), identity)
+    return Place(
+        _shown(name),
+        lambda: cast("BinaryIO", _with_os_errors(lambda: system.open(file, "rb"))),
+        lambda: _with_os_errors(identity),
+        is_local=False,
+    )
+
+
+Result = TypeVar("Result")
+
+
+def _with_os_errors(call: Callable[[], Result]) -> Result:
+    """The result of `call`, whose every failure is an `OSError`, as a local file's would be."""
+    try:
+        return call()
+    except (OSError, *_DAMAGED):
+        raise
+    except Exception as error:  # each cloud's client has exceptions of its own
+        raise OSError(type(error).__name__) from error
 
 
 def _shown(url: str) -> str:
@@ -129,24 +158,55 @@ def _shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _members(place: Place, setting: str) -> list[Place]:
-    """The place itself, or the files in it when it is a zip archive."""
+def _members(place: Place) -> list[Place]:
+    """The place itself, or the files in it when it is a zip archive.
+
+    What is wrong with it comes to light when it is opened, as with any other file.
+    """
     try:
         with place.open_raw() as raw:
-            if raw.read(4) != b"PK\x03\x04":
+            if raw.read(4) not in _ZIP_MARKS:
                 return [place]
-            raw.seek(0)
-            with zipfile.ZipFile(raw) as archive:
-                names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    except (OSError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or "it is a damaged zip archive"
-        raise SourceError(f"{place.name}: cannot be opened ({reason}); see {setting}") from error
+        with _random_access(place) as raw, zipfile.ZipFile(raw) as archive:
+            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    except OSError:
+        return [place]
+    except zipfile.BadZipFile:
+        return [_faulty(place, "it is a damaged zip archive; fetch it again")]
     if "xl/workbook.xml" in names:
         return [place]
     kept = sorted(n for n in names if not Path(n).name.startswith(".") and "__MACOSX" not in n)
     if not kept:
-        raise SourceError(f"{place.name}: the zip archive holds no files; see {setting}")
-    return [Place(place.name, place.open_raw, place.identity, name) for name in kept]
+        return [_faulty(place, "the zip archive holds no files")]
+    return [replace(place, member=name) for name in kept]
+
+
+def _faulty(place: Place, problem: str) -> Place:
+    """A place that tells its problem when it is opened."""
+
+    def refuse() -> BinaryIO:
+        raise SourceError(f"{place.name}: {problem}")
+
+    return replace(place, open_raw=refuse)
+
+
+def _random_access(place: Place) -> BinaryIO:
+    """The place opened for reading at any point; a copy where the server gives no choice."""
+    raw = place.open_raw()
+    try:
+        raw.seek(0, io.SEEK_END)
+        raw.seek(0)
+    except (OSError, ValueError):
+        with raw:
+            return _copy(raw)
+    return raw
+
+
+def _copy(stream: BinaryIO) -> BinaryIO:
+    copy = tempfile.TemporaryFile()  # noqa: SIM115  # the caller keeps it open while it reads
+    shutil.copyfileobj(stream, copy, 1 << 20)
+    copy.seek(0)
+    return cast("BinaryIO", copy)
 
 
 # --- bytes ---------------------------------------------------------------------------------
@@ -164,7 +224,7 @@ class _Hashed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._inner.read(len(buffer))
+        data = _with_os_errors(lambda: self._inner.read(len(buffer)))
         self._digest.update(data)
         self.passed += len(data)
         buffer[: len(data)] = data
@@ -191,51 +251,48 @@ def open_content(place: Place, digest: hashlib._Hash) -> Iterator[Content]:
 
     Raises `SourceError` when it is damaged.
     """
-    raw = _Hashed(place.open_raw(), digest)
-    archive = None
-    try:
+    with ExitStack() as stack:
+        source = _open_member(place, stack) if place.member else place.open_raw()
+        raw = stack.enter_context(closing(_Hashed(source, digest)))
         buffered: Any = io.BufferedReader(raw, 1 << 20)
-        name, compressed = place.name, False
-        if place.member:
-            archive = zipfile.ZipFile(place.open_raw())
-            buffered = _open_member(archive, place, digest)
-            name, compressed = place.member, True
-        head = buffered.peek(8)[:8]
-        while head[:2] == b"\x1f\x8b" or head[:4] == b"\x28\xb5\x2f\xfd":
-            if head[:2] == b"\x1f\x8b":
-                inner: Any = gzip.GzipFile(fileobj=buffered)
-            else:
-                inner = pa.CompressedInputStream(pa.PythonFile(buffered, "r"), "zstd")
-            guarded = _Guarded(inner, raw, place)
-            buffered = io.BufferedReader(cast("Any", guarded), 1 << 20)
-            compressed = True
-            name = name.removesuffix(".gz").removesuffix(".zst")
+        name, compressed = place.member or place.name, bool(place.member)
+        try:
             head = buffered.peek(8)[:8]
-        yield Content(buffered, name, head, compressed)
-    except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, pa.ArrowException) as error:
-        raise SourceError(f"{place.shown}: damaged or cut off ({error}); fetch it again") from error
-    finally:
-        raw.close()
-        if archive is not None:
-            archive.close()
+            while head[:2] == b"\x1f\x8b" or head[:4] == b"\x28\xb5\x2f\xfd":
+                if head[:2] == b"\x1f\x8b":
+                    inner: Any = gzip.GzipFile(fileobj=buffered)
+                else:
+                    inner = pa.CompressedInputStream(pa.PythonFile(buffered, "r"), "zstd")
+                guarded = _Guarded(inner, raw, place)
+                buffered = io.BufferedReader(cast("Any", guarded), 1 << 20)
+                compressed = True
+                name = name.removesuffix(".gz").removesuffix(".zst")
+                head = buffered.peek(8)[:8]
+            yield Content(buffered, name, head, compressed)
+        except _DAMAGED as error:
+            raise SourceError(
+                f"{place.shown}: damaged or cut off ({error}); fetch it again"
+            ) from error
 
 
-def _open_member(
-    archive: zipfile.ZipFile, place: Place, digest: hashlib._Hash
-) -> io.BufferedReader:
+def _open_member(place: Place, stack: ExitStack) -> BinaryIO:
     """One file of a zip archive; `zipfile` never gives more than the size it declares."""
+    archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(_random_access(place))))
     member = archive.getinfo(place.member or "")
-    digest.update(f"{member.CRC} {member.file_size}".encode())
-    if member.file_size > max(_FREE_EXPANSION, MAX_EXPANSION * member.compress_size):
-        raise _too_large(place)
-    return io.BufferedReader(cast("Any", archive.open(member)), 1 << 20)
+    refuse_expansion(place.shown, member.compress_size, member.file_size)
+    try:
+        return cast("BinaryIO", archive.open(member))
+    except RuntimeError as error:  # encrypted, or compressed in a way that Python does not know
+        raise SourceError(f"{place.shown}: {error}; unpack the archive yourself") from error
 
 
-def _too_large(place: Place) -> SourceError:
-    return SourceError(
-        f"{place.shown}: grows beyond {MAX_EXPANSION} times its size when decompressed, "
-        "the limit for a compressed source; decompress it yourself"
-    )
+def refuse_expansion(shown: str, compressed: int, size: int) -> None:
+    """Raise `SourceError` when `size` bytes came out of too few."""
+    if size > max(_FREE_EXPANSION, MAX_EXPANSION * compressed):
+        raise SourceError(
+            f"{shown}: grows beyond {MAX_EXPANSION} times its size when decompressed, "
+            "the limit for a compressed source; decompress it yourself"
+        )
 
 
 class _Guarded(io.RawIOBase):
@@ -253,23 +310,21 @@ class _Guarded(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             data = self._inner.read(len(buffer))
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, zlib.error, pa.ArrowException) as error:
             raise EOFError(str(error)) from error
         self._given += len(data)
-        if self._given > _FREE_EXPANSION and self._given > MAX_EXPANSION * self._raw.passed:
-            raise _too_large(self._place)
+        refuse_expansion(self._place.shown, self._raw.passed, self._given)
         buffer[: len(data)] = data
         return len(data)
 
 
 def seekable(content: Content, place: Place) -> BinaryIO:
-    """A file that can be read at any point, as Parquet and Excel need; copied when compressed."""
-    if not content.compressed:
-        while content.stream.read(1 << 20):
-            pass  # for the fingerprint
-        return place.open_raw()
-    copy = tempfile.TemporaryFile()  # noqa: SIM115  # the caller keeps it open while it reads
-    while chunk := content.stream.read(1 << 20):
-        copy.write(chunk)
-    copy.seek(0)
-    return cast("BinaryIO", copy)
+    """A file that can be read at any point, as Parquet and Excel need; a copy where there is none.
+
+    Either way all of its bytes are read, for the fingerprint.
+    """
+    if content.compressed or not place.is_local:
+        return _copy(content.stream)
+    while content.stream.read(1 << 20):
+        pass
+    return place.open_raw()

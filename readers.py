@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from codecs import BOM_UTF8
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pyarrow as pa
 
 from blocks import Opened, Piece, Reading
 from csv_reader import open_csv
@@ -21,7 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _JSON = (".json", ".jsonl", ".ndjson")
-_CSV = (".csv", ".tsv", ".txt", ".tab", ".psv")
+_CSV = (".csv", ".tsv", ".tab", ".psv")
+_FOREIGN = {
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as .xlsx",
+    b"SQLite f": "a SQLite database; write its path as sqlite:///<path>",
+    b"BZh": "compressed by bzip2; use gzip, zstd or zip",
+    b"\xfd7zXZ": "compressed by xz; use gzip, zstd or zip",
+    b"7z\xbc\xaf": "a 7-Zip archive; use gzip, zstd or zip",
+    b"Rar!": "a RAR archive; use gzip, zstd or zip",
+    b"%PDF": "a PDF document, not a table",
+}
+"""Files by their first bytes that people take for a source, and what to do instead."""
 
 
 def open_file(place: Place, reading: Reading) -> Opened:
@@ -30,18 +39,15 @@ def open_file(place: Place, reading: Reading) -> Opened:
     Raises `SourceError` naming the file, the place and the next step.
     """
     digest = hashlib.sha256()
-    stack = ExitStack()
     try:
-        content = stack.enter_context(open_content(place, digest))
-        opened = _open_format(place, content, reading, stack)
+        with ExitStack() as stack:
+            content = stack.enter_context(open_content(place, digest))
+            opened = _open_format(place, content, reading, stack)
+            kept = stack.pop_all()
     except OSError as error:
-        stack.close()
         raise SourceError(f"{place.shown}: cannot be read ({error.strerror or error})") from error
-    except BaseException:
-        stack.close()
-        raise
-    opened.digest = digest
-    opened.pieces = _closing(opened.shown, opened.pieces, stack)
+    opened.digest, opened.close = digest, kept.close
+    opened.pieces = _closing(opened.shown, opened.pieces, kept)
     return opened
 
 
@@ -51,11 +57,14 @@ def _open_format(place: Place, content: Content, reading: Reading, stack: ExitSt
         if content.head[:4] == b"PAR1":
             return open_parquet(place.shown, file, reading)
         return open_excel(place.shown, file, reading)
+    for mark, what in _FOREIGN.items():
+        if content.head.startswith(mark):
+            raise SourceError(f"{place.shown}: it is {what}")
     suffix = Path(content.name).suffix.lower()
     if suffix in (".parquet", ".xlsx") and content.head:
         raise SourceError(f"{place.shown}: the content is not {suffix[1:]}; is it cut off?")
-    chunks = text_chunks(content.stream, place.shown, reading.encoding)
-    looks_like_json = content.head.lstrip()[:1] in (b"[", b"{")
+    chunks = text_chunks(content.stream, place.shown, reading)
+    looks_like_json = content.head.removeprefix(BOM_UTF8).lstrip()[:1] in (b"[", b"{")
     if suffix in _JSON or (looks_like_json and suffix not in _CSV):
         return open_json(place.shown, chunks, reading)
     return open_csv(place.shown, chunks, reading)
@@ -66,7 +75,7 @@ def _closing(shown: str, pieces: Iterator[Piece], stack: ExitStack) -> Iterator[
     with stack:
         try:
             yield from pieces
-        except (OSError, EOFError, pa.ArrowException) as error:
+        except OSError as error:
             raise SourceError(
-                f"{shown}: the read failed ({str(error)[:200]}); is the file whole?"
+                f"{shown}: the read failed ({error.strerror or error}); is the file whole?"
             ) from error

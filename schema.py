@@ -29,6 +29,8 @@ from sqlalchemy.types import TypeEngine
 
 MONEY_PRECISION, MONEY_SCALE = 19, 4
 MONEY = Numeric(MONEY_PRECISION, MONEY_SCALE)
+TOO_LARGE = 10 ** (MONEY_PRECISION - MONEY_SCALE)
+"""The first amount that MONEY cannot hold."""
 UNKNOWN_KEY = -1
 """Surrogate key of the `Unknown` member of every dimension."""
 UNKNOWN_ID = ""

@@ -12,12 +12,14 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 import pyarrow as pa
 
+from errors import SpoolError
 from files import private_folder
 
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -33,16 +35,18 @@ class Spool:
     """
 
     def __init__(self, parent: Path) -> None:
-        private_folder(parent)
-        _remove_abandoned(parent)
-        self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
-        self._lock = (self.folder / _LOCK).open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with _telling(parent):
+            private_folder(parent)
+            _remove_abandoned(parent)
+            self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+            self._lock = (self.folder / _LOCK).open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, name: str, table: pa.Table) -> Path:
         """Write `table` as the batch called `name`; returns its path."""
         path = self.folder / f"{name}.arrow"
         with (
+            _telling(self.folder),
             pa.OSFile(str(path), "wb") as file,
             pa.ipc.new_file(file, table.schema, options=_COMPRESSED) as writer,
         ):
@@ -64,6 +68,18 @@ class Spool:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    """Whatever the disk refuses is told with the folder and the setting that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise SpoolError(
+            f"{folder} cannot be written ({error.strerror or error}); "
+            "make room there, or set WORK_DIR to another place"
+        ) from error
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

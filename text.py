@@ -6,19 +6,20 @@ import codecs
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from blocks import Reading, storable
 from errors import SourceError
 
-_READ_BYTES = 4 << 20
+_FIRST_BYTES, _READ_BYTES = 64 << 10, 4 << 20
 _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-def text_chunks(stream: BinaryIO, shown: str, encoding: str) -> Iterator[bytes]:
+def text_chunks(stream: BinaryIO, shown: str, reading: Reading) -> Iterator[bytes]:
     """The stream as UTF-8 chunks: encoding verified, BOM removed, line ends made LF.
 
     Raises `SourceError` with the byte offset where the declared encoding does not fit.
     """
-    is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
-    chunks = _verified(stream, shown) if is_utf8 else _transcoded(stream, shown, encoding)
+    is_utf8 = codecs.lookup(reading.encoding).name in ("utf-8", "utf-8-sig")
+    chunks = (_verified if is_utf8 else _transcoded)(stream, shown, reading)
     held, at_start = b"", True
     for chunk in chunks:
         data = held + chunk if held else chunk
@@ -34,48 +35,52 @@ def text_chunks(stream: BinaryIO, shown: str, encoding: str) -> Iterator[bytes]:
         yield b"\n"
 
 
-def _verified(stream: BinaryIO, shown: str) -> Iterator[bytes]:
+def _parts(stream: BinaryIO) -> Iterator[bytes]:
+    """The stream's bytes, a small part first for the look at the header; b"" at its end."""
+    size = _FIRST_BYTES
+    while raw := stream.read(size):
+        yield raw
+        size = _READ_BYTES
+    yield b""
+
+
+def _verified(stream: BinaryIO, shown: str, reading: Reading) -> Iterator[bytes]:
     """UTF-8 as it is, in whole characters."""
     offset, pending = 0, b""
-    while True:
-        raw = stream.read(_READ_BYTES)
+    for raw in _parts(stream):
         data = pending + raw if pending else raw
         try:
             used = codecs.utf_8_decode(data, "strict", not raw)[1]
         except UnicodeDecodeError as error:
-            raise _misfit(shown, "utf-8", offset + error.start, error.reason, data) from None
+            place = offset + error.start
+            raise _misfit(shown, reading, place, error.reason, data) from None
         offset += used
         pending = data[used:]
         if used:
             yield data[:used] if pending else data
-        if not raw:
-            return
 
 
-def _transcoded(stream: BinaryIO, shown: str, encoding: str) -> Iterator[bytes]:
+def _transcoded(stream: BinaryIO, shown: str, reading: Reading) -> Iterator[bytes]:
     """Any other encoding as UTF-8."""
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    decoder = codecs.getincrementaldecoder(reading.encoding)("strict")
     offset = 0
-    while True:
-        raw = stream.read(_READ_BYTES)
+    for raw in _parts(stream):
         try:
             text = decoder.decode(raw, final=not raw)
         except UnicodeDecodeError as error:
             place = offset - (len(error.object) - len(raw)) + error.start
-            raise _misfit(shown, encoding, place, error.reason, raw) from None
+            raise _misfit(shown, reading, place, error.reason, raw) from None
         except UnicodeError as error:  # UTF-16 without a byte-order mark
-            raise _misfit(shown, encoding, offset, str(error), raw) from None
+            raise _misfit(shown, reading, offset, str(error), raw) from None
         offset += len(raw)
         if text:
-            yield text.encode("utf-8", "surrogatepass")
-        if not raw:
-            return
+            yield storable(text).encode()
 
 
-def _misfit(shown: str, encoding: str, place: int, reason: str, raw: bytes) -> SourceError:
+def _misfit(shown: str, reading: Reading, place: int, reason: str, raw: bytes) -> SourceError:
     return SourceError(
-        f"{shown}: byte {place} is not valid {encoding} ({reason}); "
-        f"set the source's __ENCODING{_hint(raw, place)}"
+        f"{shown}: byte {place} is not valid {reading.encoding} ({reason}); "
+        f"set {reading.source.upper()}__ENCODING{_hint(raw, place)}"
     )
 
 

@@ -74,6 +74,7 @@ REASONS = (
 
 MONEY = pa.decimal128(MONEY_PRECISION, MONEY_SCALE)
 _FACTOR = pa.decimal128(MONEY_PRECISION - 1, MONEY_SCALE)  # so that a product fits 38 digits
+_SHARE = pa.decimal128(18, 16)  # so that a product with money fits 38 digits
 _LIMIT = Decimal(10) ** (MONEY_PRECISION - MONEY_SCALE - 1)  # 10^14, on every amount
 _ZERO = pa.scalar(Decimal(0), MONEY)
 _FREE_MAIL = {
@@ -131,15 +132,15 @@ class StarSchemaTransformer:
     def prepare_sales_rep_dimension(self, transactions: Rows) -> pd.DataFrame:
         """One row per sales_rep_id found in transactions, or in a source of sales reps."""
         table = as_table(transactions)
-        known = [c.name for c in dim_sales_rep.columns if c.name in table.column_names]
-        reps = table.select(known) if known else table.select(["sales_rep_id"])
         if "transaction_id" in table.column_names:  # a blank rep is no member, and no fault
-            reps = distinct(reps["sales_rep_id"], "sales_rep_id")
-        return _to_frame(self.prepare("sales_reps", reps).rows)
+            named = "sales_rep_id" in table.column_names
+            ids = table["sales_rep_id"] if named else pa.array([], pa.string())
+            table = distinct(ids, "sales_rep_id")
+        return _to_frame(self.prepare("sales_reps", table).rows)
 
     def prepare_date_dimension_keys(self, transactions: Rows) -> pd.DataFrame:
         """`dim_date` for whole years, from the first to the last acceptable transaction date."""
-        table = as_table(transactions)
+        table = _checked(as_table(transactions), ("transaction_date",))
         dates = _dates(table["transaction_date"], self.config.transactions, self.config)
         low, high = date_range(self.config)
         good = dates.filter(pc.and_(pc.greater_equal(dates, low), pc.less_equal(dates, high)))
@@ -156,8 +157,11 @@ class StarSchemaTransformer:
         return _to_frame(self.prepare("transactions", transactions).rows)
 
     def prepare(self, source: str, rows: Rows) -> Prepared:
-        """The whole result for one source's rows: accepted, rejected and counted."""
-        prepared = self.prepare_batch(source, 0, as_table(rows))
+        """The whole result for one source's rows: accepted, rejected and counted.
+
+        Raises `KeyError` naming the required columns that the rows do not have.
+        """
+        prepared = self.prepare_batch(source, 0, _checked(as_table(rows), REQUIRED[source]))
         key = business_key(TABLE_OF[source]).name
         rows = prepared.rows
         losers = find_losers([lambda: rows], [key_hashes(rows[key])], key).get(0)
@@ -242,7 +246,7 @@ class StarSchemaTransformer:
         issues: dict[str, int] = {}
         price, given_cost = read.price("price", issues), read.price("cost", issues)
         ratio = pa.scalar(self.config.default_cost_ratio)
-        estimate = money(pc.multiply(price.cast(_FACTOR), ratio.cast(MONEY)))
+        estimate = money(pc.multiply(price.cast(_FACTOR), ratio))
         estimated = pc.and_(pc.is_null(given_cost), pc.is_valid(estimate))
         cost = pc.coalesce(given_cost, estimate)
         columns = {
@@ -319,7 +323,8 @@ class StarSchemaTransformer:
         )
 
         discount = self._discount(read, gross)
-        shown = pc.coalesce(read.text("discount_amount"), read.text("discount_rate"), "")
+        given = read.attribute("discount_amount"), read.attribute("discount_rate")
+        shown = pc.coalesce(*map(_plain, given), "")
         wrong = pc.or_kleene(pc.is_null(discount), pc.less(discount, _ZERO))
         # A return mirrors a sale: what was taken off it comes off the refund.
         mirrored = pc.less_equal(pc.abs(discount), pc.abs(gross))
@@ -351,13 +356,10 @@ class StarSchemaTransformer:
 
     def _discount(self, read: _Reader, gross: pa.Array) -> pa.Array:
         """The discount in money: the amount given, else rate x gross, else 0; null if unusable."""
-        amount, rate = read.number("discount_amount"), read.number("discount_rate")
+        amount, rate = read.number("discount_amount"), read.share("discount_rate")
         no_amount = _null_or_blank(read.attribute("discount_amount"))
         no_rate = _null_or_blank(read.attribute("discount_rate"))
-        one = pa.scalar(Decimal(1), MONEY)
-        usable = pc.and_(pc.greater_equal(rate, _ZERO), pc.less_equal(rate, one))
-        rate = pc.if_else(usable, rate, pa.scalar(None, MONEY))
-        from_rate = money(pc.multiply(rate.cast(_FACTOR), gross))
+        from_rate = money(pc.multiply(gross, rate))
         return pc.if_else(no_amount, pc.if_else(no_rate, _ZERO, from_rate), amount)
 
     def _phones(self, read: _Reader, issues: dict[str, int]) -> pa.Array:
@@ -373,8 +375,8 @@ class StarSchemaTransformer:
         return pc.coalesce(result, phones)
 
     def _price_tier(self, price: pa.Array) -> pa.Array:
-        high = pa.scalar(self.config.price_tier_high).cast(MONEY)
-        medium = pa.scalar(self.config.price_tier_medium).cast(MONEY)
+        high = pa.scalar(self.config.price_tier_high)
+        medium = pa.scalar(self.config.price_tier_medium)
         tier = pc.if_else(
             pc.greater_equal(price, high),
             "High",
@@ -390,6 +392,17 @@ TABLE_OF: Mapping[str, Table] = {
     "transactions": fact_sales,
 }
 """The table that each source feeds."""
+
+REQUIRED: Mapping[str, Sequence[str]] = {
+    "customers": ("customer_id",),
+    "products": ("product_id",),
+    "sales_reps": ("sales_rep_id",),
+    "transactions": (
+        "transaction_id", "transaction_date", "customer_id", "product_id", "quantity",
+        "unit_price",
+    ),
+}  # fmt: skip
+"""The columns without which nothing can be said of a source's rows."""
 
 
 # --- frames in and out ---------------------------------------------------------------------
@@ -410,6 +423,19 @@ def as_table(rows: Rows) -> pa.Table:
     return pa.table(
         {n: pa.array([_cell(value) for value in v], pa.string()) for n, v in columns.items()}
     )
+
+
+def _checked(table: pa.Table, required: Sequence[str]) -> pa.Table:
+    """`table` with the columns that rows must have; a table without rows is given them."""
+    missing = [name for name in required if name not in table.column_names]
+    if missing and len(table):
+        raise KeyError(
+            f"these required columns are missing: {', '.join(missing)} "
+            f"(there are: {', '.join(table.column_names)})"
+        )
+    for name in missing:
+        table = table.append_column(name, pa.array([], pa.string()))
+    return table
 
 
 def _cell(value: Any) -> str | None:
@@ -583,6 +609,17 @@ class _Reader:
         separator = self._settings.decimal_separator
         return on_values(self.text(name), lambda values: numbers(values, separator))
 
+    def share(self, name: str) -> pa.Array:
+        """Exact shares from 0 to 1, sixteen places; null where it is none."""
+        separator = self._settings.decimal_separator
+
+        def rule(values: pa.Array) -> pa.Array:
+            encoded = values.dictionary_encode()
+            shares = [parse_share(text, separator) for text in encoded.dictionary.to_pylist()]
+            return pa.array(shares, _SHARE).take(encoded.indices)
+
+        return on_values(self.text(name), rule)
+
     def price(self, name: str, issues: dict[str, int]) -> pa.Array:
         """A non-negative amount; anything else is null and counted."""
         given, value = self.attribute(name), self.number(name)
@@ -682,10 +719,19 @@ def _number_pattern(separator: str) -> re.Pattern[str]:
 
 
 def parse_number(text: str, separator: str = ".") -> Decimal | None:
-    """One number by the rule of DESIGN section 4, or None.
+    """One number by the rule of DESIGN section 4, rounded half away from zero to four places.
 
-    Optional sign, digits, decimal separator, thousands groups of three with the other separator,
-    and a currency symbol before or after; rounded half away from zero to four places.
+    None where it is no number, or beyond 10^14.
+    """
+    value = exact_number(text, separator)
+    if value is None or abs(value) >= _LIMIT:
+        return None
+    return value.quantize(Decimal(1).scaleb(-MONEY_SCALE), ROUND_HALF_UP)
+
+
+def exact_number(text: str, separator: str = ".") -> Decimal | None:
+    """Optional sign, digits, decimal separator, thousands groups of three with the other
+    separator, and a currency symbol before or after; or None.
     """
     if len(text) > 100:
         return None
@@ -700,10 +746,15 @@ def parse_number(text: str, separator: str = ".") -> Decimal | None:
         return None
     group = "," if separator == "." else "."
     whole = match["whole"].replace(group, "") or "0"
-    value = Decimal(f"{match['sign']}{whole}.{match['fraction'] or '0'}")
-    if abs(value) >= _LIMIT:
+    return Decimal(f"{match['sign']}{whole}.{match['fraction'] or '0'}")
+
+
+def parse_share(text: str | None, separator: str = ".") -> Decimal | None:
+    """A number from 0 to 1, or None. Its product with an amount is rounded, not the share."""
+    value = None if text is None else exact_number(text, separator)
+    if value is None or not 0 <= value <= 1:
         return None
-    return value.quantize(Decimal(1).scaleb(-MONEY_SCALE), ROUND_HALF_UP)
+    return value.quantize(Decimal(1).scaleb(-16), ROUND_HALF_UP)
 
 
 def _symbol_outside(text: str) -> bool:
@@ -880,7 +931,8 @@ def email_address(text: str) -> str | None:
     if _PLAIN_EMAIL.fullmatch(address):
         return address
     try:
-        return email_validator.validate_email(address, check_deliverability=False).normalized
+        checked = email_validator.validate_email(address, check_deliverability=False, strict=True)
+        return checked.normalized
     except email_validator.EmailNotValidError:
         return None
 
@@ -1006,9 +1058,17 @@ def canonical_json(text: str) -> str:
 
 
 def _margin(price: pa.Array, cost: pa.Array) -> pa.Array:
-    """(price - cost) / price x 100, two decimals, half away from zero; null without a price."""
+    """(price - cost) / price x 100, two decimals, half away from zero.
+
+    Null without a price, or where a cost dwarfs it so far that no column holds the margin.
+    """
+
+    def margin(p: Decimal, c: Decimal) -> Decimal | None:
+        percent = ((p - c) / p * 100).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        return percent if abs(percent) < 10**17 else None
+
     values = [
-        None if not p or c is None else ((p - c) / p * 100).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        margin(p, c) if p and c is not None else None
         for p, c in zip(price.to_pylist(), cost.to_pylist(), strict=True)
     ]
     return pa.array(values, pa.decimal128(19, 2))

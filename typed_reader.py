@@ -8,7 +8,7 @@ from contextlib import closing
 from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from blocks import SHOWN, Block, Opened, Piece, Reading, as_text, column_names
 from errors import SourceError, explain
+from places import refuse_expansion
 
 _TABLE_NAME = re.compile(r"\w+(\.\w+)?")
 
@@ -74,11 +75,14 @@ def text_column(column: pa.Array) -> pa.Array:
     if (
         pa.types.is_integer(kind)
         or pa.types.is_decimal(kind)
-        or pa.types.is_date32(kind)
+        or pa.types.is_date(kind)
         or pa.types.is_large_string(kind)
         or pa.types.is_string_view(kind)
     ):
         return pc.cast(column, pa.string())
+    if pa.types.is_timestamp(kind):  # not by way of Python, which knows no year 10000
+        moments = column.cast(pa.timestamp(kind.unit, "UTC")) if kind.tz else column
+        return pc.cast(moments, pa.string())
     encoded = column if pa.types.is_nested(kind) else column.dictionary_encode()
     if pa.types.is_nested(kind):
         return pa.array([as_text(value) for value in encoded.to_pylist()], pa.string())
@@ -94,8 +98,11 @@ def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
     import openpyxl  # 0.2 s that other sources do not need
 
     try:
+        _refuse_bomb(shown, file)
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        rows = book.worksheets[0].iter_rows(values_only=True)
+        sheet = book.worksheets[0]
+        sheet.reset_dimensions()  # many programs write a wrong one, which would hide cells
+        rows = sheet.iter_rows(values_only=True)
         header = next(rows, ())
     except (OSError, ValueError, KeyError, IndexError, BadZipFile, SyntaxError) as error:
         raise SourceError(f"{shown}: not a whole Excel file ({_first_line(error)})") from error
@@ -116,6 +123,12 @@ def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
                 raise SourceError(f"{shown}: damaged ({_first_line(error)})") from error
 
     return Opened(shown, "excel", columns, pieces())
+
+
+def _refuse_bomb(shown: str, file: BinaryIO) -> None:
+    with ZipFile(file) as archive:
+        for part in archive.infolist():
+            refuse_expansion(shown, part.compress_size, part.file_size)
 
 
 def _parse_rows(batch: Sequence[tuple[int, Sequence[Any]]], columns: list[str]) -> Block:
@@ -144,17 +157,21 @@ def _as_table(rows: Iterable[Sequence[Any]], columns: list[str]) -> pa.Table:
 # --- databases -----------------------------------------------------------------------------
 
 
+_SEVERAL_CURSORS = ("postgresql", "sqlite")
+"""Engines on which one connection, so one snapshot, can stream several results at once."""
+
+
 class Databases:
-    """Source databases of one extraction: one connection and one snapshot for each URL."""
+    """Source databases of one extraction: for each URL one snapshot, where the engine can."""
 
     def __init__(self) -> None:
-        self._open: dict[str, tuple[sa.Engine, sa.Connection]] = {}
+        self._open: dict[tuple[str, str], tuple[sa.Engine, sa.Connection]] = {}
 
     def open(self, name: str, url: sa.URL, query: str, reading: Reading) -> Opened:
         """A table or query, streamed through a server-side cursor. Raises `SourceError`."""
         shown = f"{url.render_as_string(hide_password=True)} ({name})"
         try:
-            connection = self._connect(url)
+            connection = self._connect(url, name)
             result = connection.execution_options(
                 stream_results=True, max_row_buffer=min(reading.batch_rows, 10_000)
             ).execute(_statement(query))
@@ -172,7 +189,7 @@ class Databases:
                     while rows := result.fetchmany(reading.batch_rows):
                         yield partial(_parse_database, rows, columns, count + 1, reading.encoded)
                         count += len(rows)
-            except sa.exc.SQLAlchemyError as error:
+            except (sa.exc.SQLAlchemyError, ValueError) as error:  # or a value Python cannot hold
                 raise SourceError(
                     f"{shown}, after record {count}: the read failed ({explain(error)})"
                 ) from None
@@ -186,24 +203,43 @@ class Databases:
             engine.dispose()
         self._open = {}
 
-    def _connect(self, url: sa.URL) -> sa.Connection:
+    def _connect(self, url: sa.URL, name: str) -> sa.Connection:
         """The connection for `url`; its transaction sees the database as of one moment."""
-        key = url.render_as_string(hide_password=False)
+        backend = url.get_backend_name()
+        key = url.render_as_string(hide_password=False), ""
+        if backend not in _SEVERAL_CURSORS:
+            key = key[0], name
         if key not in self._open:
-            backend = url.get_backend_name()
             options: dict[str, Any] = {}
             if backend == "duckdb":
                 options["connect_args"] = {"read_only": True}
             elif backend != "sqlite":
                 options["isolation_level"] = "REPEATABLE READ"
+            if backend == "postgresql":
+                options["execution_options"] = {"postgresql_readonly": True}
             engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True, **options)
             if backend == "sqlite" and not _exists(url):
                 raise sa.exc.ArgumentError("there is no such file")
             connection = engine.connect()
             if backend == "sqlite":
                 connection.exec_driver_sql("BEGIN")
+            elif engine.driver == "psycopg2":
+                _keep_text(connection)
             self._open[key] = engine, connection
         return self._open[key][1]
+
+
+def _keep_text(connection: sa.Connection) -> None:
+    """Have dates and JSON as PostgreSQL writes them.
+
+    Python knows no date before Christ and no infinity, and reads JSON numbers as floats.
+    """
+    from psycopg2 import extensions
+
+    json, jsonb, date, timestamp, timestamptz = 114, 3802, 1082, 1114, 1184
+    oids = (json, jsonb, date, timestamp, timestamptz)
+    text = extensions.new_type(oids, "TEXT", lambda value, cursor: value)
+    extensions.register_type(text, connection.connection.driver_connection)
 
 
 def _exists(url: sa.URL) -> bool:

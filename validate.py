@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy import Table
 
 from config import StarSchemaConfig
+from errors import WarehouseError
 from schema import (
+    TOO_LARGE,
     UNKNOWN_KEY,
     Role,
     business_key,
@@ -21,11 +23,10 @@ from schema import (
     dimensions,
     etl_run,
     fact_sales,
+    metadata,
     surrogate_key,
 )
 from warehouse import Warehouse, new_run_id, open_warehouse
-
-_TOO_LARGE = 10**15  # beyond NUMERIC(19,4); NaN counts as larger than any number
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,25 @@ class StarSchemaValidator:
         self.config = config
         self._given = warehouse
         self._run_id = run_id
+        self.loaded_rows = 0
+        """How many rows of this run the fact table holds, once the checks have run."""
+        self.loaded_net = Decimal(0)
+        """Their net amount."""
 
     def run_all_checks(self) -> dict[str, Any]:
         """`row_counts`, `referential_integrity`, `checks`, `validation_errors` and, when used by
         itself, the `data_quality_score` of the last published run. Changes nothing.
+        Raises `WarehouseError` where there is no star.
         """
         if self._given is not None:
             return self._run(self._given)
         with open_warehouse(self.config, new_run_id()) as warehouse:
+            missing = warehouse.drift(metadata.sorted_tables).missing_tables
+            if missing:
+                raise WarehouseError(
+                    f"{self.config.warehouse_url}, schema {warehouse.schema}: there is no star to "
+                    f"check, without {missing[0].name}; run the pipeline first"
+                )
             results = self._run(warehouse)
             results["data_quality_score"] = _last_score(warehouse)
             return results
@@ -147,25 +159,28 @@ class StarSchemaValidator:
             "net = gross - discount": fact.net_amount.is_distinct_from(
                 fact.gross_amount - fact.discount_amount
             ),
-            "amounts are finite": sa.or_(
+            "amounts are finite": sa.or_(  # NaN counts as larger than any number
                 *(
-                    sa.func.abs(fact[c.name]) >= _TOO_LARGE
+                    sa.func.abs(fact[c.name]) >= TOO_LARGE
                     for c in columns_of(fact_sales, Role.MEASURE)
                 )
             ),
         }
+        profit = fact.net_amount - cost
+        profit = sa.case((sa.func.abs(profit) < TOO_LARGE, profit))
         loaded = fact.run_id == self._run_id
         counts = warehouse.row(
             sa.select(
+                sa.func.coalesce(sa.func.sum(fact.net_amount).filter(loaded), 0),
                 sa.func.count(),
                 sa.func.count().filter(loaded),
-                sa.func.count().filter(
-                    loaded, fact.profit_amount.is_distinct_from(fact.net_amount - cost)
-                ),
+                sa.func.count().filter(loaded, fact.profit_amount.is_distinct_from(profit)),
                 *(sa.func.count().filter(condition) for condition in broken.values()),
             ).select_from(joined)
         )
-        rows, of_this_run, wrong_profit, *problems = map(int, counts)
+        self.loaded_net = Decimal(counts[0])
+        rows, of_this_run, wrong_profit, *problems = (int(count) for count in counts[1:])
+        self.loaded_rows = of_this_run
         checks = [
             Check(name, fact_sales.name, number, rows)
             for name, number in zip(broken, problems, strict=True)
@@ -217,5 +232,5 @@ def _last_score(warehouse: Warehouse) -> float | None:
     )
     if counts is None:
         return None
-    score: float | None = json.loads(counts).get("data_quality_score")
+    score: float | None = json.loads(counts)["validation_results"].get("data_quality_score")
     return score

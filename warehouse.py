@@ -6,6 +6,7 @@ The engine is chosen once, by `open_warehouse`. No table is known here by name.
 from __future__ import annotations
 
 import io
+import json
 import os
 import secrets
 import socket
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import psycopg2
 import psycopg2.extensions
@@ -54,6 +55,9 @@ def new_run_id() -> str:
     """A name for a run that sorts by time: 20260131T235959-1a2b3c."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
+
+Encoded: TypeAlias = pa.Table | pa.Buffer
+"""A batch as the engine's bulk load takes it."""
 
 _LOCK_CLASS = 0x57A2  # tells this application's advisory locks from others'
 _LOCAL_HOSTS = ("", "localhost", "::1")
@@ -294,8 +298,8 @@ class Warehouse(ABC):
         elif present != row:
             self.execute(sa.update(dimension).where(is_unknown).values(row))
 
-    def stage(self, table: Table, columns: Sequence[str], batches: Iterable[pa.Table]) -> Table:
-        """Bulk load `batches` into a new temporary table like `table` with just `columns`."""
+    def stage(self, table: Table, columns: Sequence[str], batches: Iterable[Encoded]) -> Table:
+        """Bulk load encoded batches into a new temporary table like `table` with `columns`."""
         staging = bare_copy(table, f"stage_{table.name}", columns, self.staging_schema)
         self.execute(sa.schema.DropTable(staging, if_exists=True))
         self.execute(CreateTable(staging))
@@ -319,6 +323,14 @@ class Warehouse(ABC):
     def enforces_primary_key(self, table: Table) -> bool:  # noqa: ARG002
         """Whether the engine itself guarantees that the key of `table` is unique."""
         return False
+
+    @abstractmethod
+    def mark(self, tables: Sequence[Table]) -> str:
+        """A note of the tables' state, taken just before a commit."""
+
+    @abstractmethod
+    def untouched_since(self, marks: Sequence[str], tables: Sequence[Table]) -> bool:
+        """Whether `tables` are as at the first of `marks`; the others are older, newest first."""
 
     def drop(self, table: Table) -> None:
         """Drop a temporary table."""
@@ -350,9 +362,13 @@ class Warehouse(ABC):
     @abstractmethod
     def _unreachable(self, error: sa.exc.DBAPIError) -> WarehouseError: ...
 
+    def encode(self, batch: pa.Table) -> Encoded:
+        """A batch as `append` takes it. Any worker may call this."""
+        return batch
+
     @abstractmethod
-    def append(self, table: Table, batches: Iterable[pa.Table]) -> None:
-        """Bulk load batches, whose columns are all of `table`'s, in its order."""
+    def append(self, table: Table, batches: Iterable[Encoded]) -> None:
+        """Bulk load encoded batches, whose columns are all of `table`'s, in its order."""
 
     @abstractmethod
     def fetch(self, statement: sa.Select[Any]) -> pa.Table:
@@ -408,7 +424,9 @@ class DuckDb(Warehouse):
     def _create_engine(self) -> sa.Engine:
         url = self.config.warehouse_url
         self._file = None if url.database in (None, "", ":memory:") else Path(str(url.database))
-        return sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
+        engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
+        engine.dialect.supports_native_decimal = True  # else sums come by way of a float
+        return engine
 
     def _dial(self) -> Connection:
         """Lock, then open the file. DuckDB's own lock keeps out other processes, but not a second
@@ -424,7 +442,8 @@ class DuckDb(Warehouse):
             raise BusyError(f"another run holds the warehouse {self._file}: {holder}") from None
         except OSError as error:
             raise WarehouseError(
-                f"WAREHOUSE_URL {self.config.warehouse_url}: {error.filename}: {error.strerror}"
+                f"WAREHOUSE_URL {self.config.warehouse_url}: the folder {self._file.parent} cannot "
+                f"be used ({error.strerror}: {error.filename}); make it, or name another place"
             ) from error
         before = os.umask(0o077)  # what DuckDB creates is for us alone
         try:
@@ -447,7 +466,7 @@ class DuckDb(Warehouse):
     def _prepare(self) -> None:
         for name, value in (
             ("threads", str(self.config.workers)),
-            ("memory_limit", "'512MB'"),
+            ("memory_limit", "'256MB'"),
             ("temp_directory", f"'{str(self.config.work_dir).replace(chr(39), chr(39) * 2)}'"),
             ("preserve_insertion_order", "false"),
         ):
@@ -458,12 +477,15 @@ class DuckDb(Warehouse):
 
     def _unreachable(self, error: sa.exc.DBAPIError) -> WarehouseError:
         reason = str(error.orig).partition("\n")[0]
-        if "lock" in reason.lower() or "different configuration" in reason:
+        if "could not set lock" in reason.lower() or "different configuration" in reason:
             return BusyError(
                 f"{self.config.warehouse_url.database} is in use on {socket.gethostname()}: "
                 f"{reason}; wait for it, or close the notebook that holds the file"
             )
-        return WarehouseError(f"WAREHOUSE_URL {self.config.warehouse_url}: {reason}")
+        return WarehouseError(
+            f"WAREHOUSE_URL {self.config.warehouse_url}: {reason}; name another file, or move "
+            "this one away and the next run makes a new one"
+        )
 
     def _has_schema(self) -> bool:
         schemata = sa.table("schemata", sa.column("schema_name"), schema="information_schema")
@@ -485,7 +507,7 @@ class DuckDb(Warehouse):
         )
         return {row.column_name: str(row.data_type).lower() for row in self.execute(query)}
 
-    def append(self, table: Table, batches: Iterable[pa.Table]) -> None:
+    def append(self, table: Table, batches: Iterable[Encoded]) -> None:
         driver: Any = self.connection.connection.driver_connection
         chunks = (chunk for batch in batches for chunk in batch.to_batches())
         schema = arrow_schema(table.columns)
@@ -496,6 +518,23 @@ class DuckDb(Warehouse):
     def fetch(self, statement: sa.Select[Any]) -> pa.Table:
         driver: Any = self.connection.connection.driver_connection
         return driver.sql(self._text_of(statement)).to_arrow_table()
+
+    def mark(self, tables: Sequence[Table]) -> str:
+        """Row count and sum of row hashes of each table."""
+        return json.dumps(
+            [
+                [
+                    str(value)
+                    for value in self.connection.exec_driver_sql(
+                        f"SELECT count(*), sum(hash(t)) FROM {self.qualified(table)} AS t"
+                    ).one()
+                ]
+                for table in tables
+            ]
+        )
+
+    def untouched_since(self, marks: Sequence[str], tables: Sequence[Table]) -> bool:
+        return marks[0] == self.mark(tables)
 
     def _create(self, table: Table) -> None:
         if table.foreign_keys:  # declared keys on a fact cost 8 x, and are proven by validation
@@ -728,7 +767,12 @@ class PostgreSql(Warehouse):
             f"GRANT SELECT, INSERT, UPDATE ON {names} TO {grantee};",
         ]
 
-    def append(self, table: Table, batches: Iterable[pa.Table]) -> None:
+    def encode(self, batch: pa.Table) -> Encoded:
+        sink = pa.BufferOutputStream()
+        pa_csv.write_csv(batch, sink, pa_csv.WriteOptions(include_header=False))
+        return sink.getvalue()
+
+    def append(self, table: Table, batches: Iterable[Encoded]) -> None:
         columns = ", ".join(
             self._engine.dialect.identifier_preparer.quote(c.name) for c in table.columns
         )
@@ -763,6 +807,31 @@ class PostgreSql(Warehouse):
             ),
         )
 
+    def mark(self, tables: Sequence[Table]) -> str:
+        """This transaction's number, and each table's row count."""
+        number = self.scalar(sa.text("SELECT pg_current_xact_id()::text"))
+        counts = [self.scalar(sa.select(sa.func.count()).select_from(t)) for t in tables]
+        return json.dumps({"xid": int(number), "rows": counts})
+
+    def untouched_since(self, marks: Sequence[str], tables: Sequence[Table]) -> bool:
+        """Every row version was written by a marked transaction, and none is gone.
+
+        PostgreSQL keeps the writing transaction of a row version in `xmin`, also after freezing;
+        a dump that was restored has others, and is looked at row by row.
+        """
+        known = [json.loads(mark) for mark in marks if mark]
+        writers = [str(mark["xid"] % (1 << 32)) for mark in known]
+        for table, rows in zip(tables, known[0]["rows"], strict=True):
+            writer = sa.cast(sa.literal_column("xmin"), sa.Text)
+            count, foreign = self.row(
+                sa.select(
+                    sa.func.count(), sa.func.count().filter(writer.not_in(writers))
+                ).select_from(table)
+            )
+            if count != rows or foreign:
+                return False
+        return True
+
     def _create(self, table: Table) -> None:
         if table.foreign_keys:  # keys and indexes are built after the rows, five times faster
             bare = bare_copy(table, table.name, table.columns.keys())
@@ -778,7 +847,6 @@ class PostgreSql(Warehouse):
             self.execute(CreateIndex(index))
         for constraint in sorted(table.foreign_key_constraints, key=lambda c: str(c.name)):
             self.execute(AddConstraint(constraint))
-        self.analyze(table)
 
     def enforces_primary_key(self, table: Table) -> bool:
         found = self.execute(
@@ -818,11 +886,11 @@ def _is_this_machine(host: str) -> bool:
 
 
 class _CsvStream(io.RawIOBase):
-    """Arrow batches as the CSV that COPY reads, encoded one batch at a time."""
+    """Buffers of CSV as the one file that COPY reads."""
 
-    def __init__(self, batches: Iterable[pa.Table]) -> None:
+    def __init__(self, chunks: Iterable[pa.Buffer]) -> None:
         self.error: BaseException | None = None
-        self._chunks: Iterator[pa.Buffer] = map(_to_csv, batches)
+        self._chunks: Iterator[pa.Buffer] = iter(chunks)
         self._current = memoryview(b"")
 
     def read(self, size: int = -1) -> bytes:
@@ -837,9 +905,3 @@ class _CsvStream(io.RawIOBase):
             self._current = memoryview(chunk)
         piece, self._current = self._current[:size], self._current[size:]
         return bytes(piece)
-
-
-def _to_csv(batch: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    pa_csv.write_csv(batch, sink, pa_csv.WriteOptions(include_header=False))
-    return sink.getvalue()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from support import Retailer, Star
+from support import Retailer, Star, dropping
 
 ENGINES = ("duckdb", "postgresql")
 
@@ -76,12 +76,8 @@ def duckdb_star(tmp_path: Path) -> Star:
 @pytest.fixture
 def postgresql_star(postgresql_url: str) -> Iterator[Star]:
     """An empty PostgreSQL warehouse: a schema of its own."""
-    star = Star(postgresql_url, f"star_{uuid.uuid4().hex[:16]}")
-    yield star
-    engine = sa.create_engine(postgresql_url, poolclass=sa.NullPool)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f'DROP SCHEMA IF EXISTS "{star.schema}" CASCADE')
-    engine.dispose()
+    with dropping(Star(postgresql_url, f"star_{uuid.uuid4().hex[:16]}")) as star:
+        yield star
 
 
 @pytest.fixture(params=ENGINES)

@@ -148,8 +148,16 @@ class Star:
         """Run id and status of each recorded run, oldest first."""
         if "etl_run" not in self.tables():
             return []
-        found = self.rows("SELECT run_id, status FROM etl_run ORDER BY started_at, run_id")
+        found = self.rows("SELECT run_id, status FROM etl_run ORDER BY ended_at")
         return [(run_id, status) for run_id, status in found]
+
+
+@contextmanager
+def dropping(star: Star) -> Iterator[Star]:
+    """Drops the star's own schema at the end; a DuckDB file goes with its folder."""
+    yield star
+    if star.schema:
+        star.execute(f'DROP SCHEMA IF EXISTS "{star.schema}" CASCADE')
 
 
 FILES = {

@@ -607,3 +607,12 @@ def test_a_first_load_numbers_members_alike_in_any_order(
         rng.shuffle(rows)
     other.publish(BATCH_ROWS=seed + 1)
     assert postgresql_star.digest(with_runs=False) == digest
+
+
+def test_an_absurd_profit_is_unknown_and_stops_nothing(shop: Retailer) -> None:
+    shop.products[0]["cost"] = "90000000000000"
+    shop.sales[0] |= {"quantity": "4006381333931", "unit_price": "0.01"}  # a bar code, misplaced
+    shop.publish()
+    profit = "SELECT profit_amount FROM fact_sales WHERE transaction_id = 'T1'"
+    assert shop.star.scalar(profit) is None
+    assert changes(shop.publish()) == 0

@@ -31,10 +31,10 @@ RANKS = {
     "spool": 1,
     "config": 1,
     "blocks": 1,
-    "text": 1,
     "places": 1,
     "duplicates": 1,
     "rejects": 1,
+    "text": 2,
     "csv_reader": 2,
     "json_reader": 2,
     "typed_reader": 2,
@@ -93,12 +93,17 @@ def python_files() -> list[Path]:
     return [path for path in repository_files() if path.suffix == ".py"]
 
 
-def python(code: str, cwd: Path, **environment: str) -> str:
+def python(code: str, cwd: Path) -> str:
     """What a fresh interpreter prints that can import the application."""
     result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        env={  # nothing else: what this process has imported may have changed its own
+            "PATH": os.environ["PATH"],
+            "HOME": str(cwd),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,92 @@
+"""The same input again is recognised by its content, and only while nobody touched the star."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import Retailer, changes, counts
+
+RECOGNISED = "the input is that of run"
+
+
+def recognised(shop: Retailer) -> int:
+    """How many runs of the shop were recognised as repetitions."""
+    return shop.log.count(RECOGNISED)
+
+
+def test_the_same_bytes_are_recognised_and_reported_as_unchanged(shop: Retailer) -> None:
+    shop.publish()
+    before = shop.star.digest(with_runs=False)
+    results = shop.publish()
+    assert recognised(shop) == 1
+    assert counts(results, "fact_sales") == (0, 0, 3)
+    assert results["validation_results"]["reconciliation"]["money"]["closed"]
+    assert [phase["status"] for phase in results["phases"].values()] == ["success"] * 5
+    assert shop.star.digest(with_runs=False) == before
+    assert [status for _, status in shop.star.runs()] == ["published", "published"]
+
+
+def test_the_same_rows_in_other_bytes_are_merged_and_change_nothing(shop: Retailer) -> None:
+    shop.publish()
+    before = shop.star.digest(with_runs=False)
+    shop.files["transactions"] = shop.path("transactions").read_text(encoding="utf-8") + "\n"
+    results = shop.publish()
+    assert recognised(shop) == 0
+    assert changes(results) == 0
+    assert counts(results, "fact_sales") == (0, 0, 3)
+    assert shop.star.digest(with_runs=False) == before
+
+
+@pytest.mark.parametrize(
+    ("tampering", "table", "expected"),
+    [
+        ("UPDATE fact_sales SET quantity = 9 WHERE transaction_id = 'T1'", "fact_sales", (0, 1, 2)),
+        ("DELETE FROM fact_sales WHERE transaction_id = 'T1'", "fact_sales", (1, 0, 2)),
+        ("UPDATE dim_customer SET city = 'X' WHERE customer_id = 'C1'", "dim_customer", (0, 1, 1)),
+    ],
+)
+def test_a_star_that_was_touched_is_loaded_again(
+    shop: Retailer, tampering: str, table: str, expected: tuple[int, int, int]
+) -> None:
+    shop.publish()
+    before = shop.star.digest(with_runs=False)
+    shop.star.execute(tampering)
+    results = shop.publish()
+    assert recognised(shop) == 0
+    assert counts(results, table) == expected
+    if table == "dim_customer":  # facts carry the run that wrote them
+        assert shop.star.digest(with_runs=False) == before
+
+
+def test_another_setting_means_another_load(shop: Retailer) -> None:
+    shop.publish()
+    shop.publish(PRICE_TIER_HIGH="20", PRICE_TIER_MEDIUM="5")
+    assert recognised(shop) == 0
+    shop.publish(PRICE_TIER_HIGH="20", PRICE_TIER_MEDIUM="5", BATCH_ROWS="1")
+    assert recognised(shop) == 1
+
+
+def test_a_day_between_means_another_load(shop: Retailer) -> None:
+    shop.publish()
+    shop.customers[0]["city"] = "Elsewhere"
+    shop.publish()
+    shop.customers[0]["city"] = "Springfield"
+    shop.publish()
+    assert recognised(shop) == 0
+
+
+def test_a_repetition_leaves_the_rejects_of_its_own(shop: Retailer) -> None:
+    shop.sales[2]["transaction_id"] = ""
+    first, second = shop.publish(), shop.publish()
+    assert recognised(shop) == 1
+    assert first["rejects_dir"] != second["rejects_dir"]
+    assert shop.reasons(second) == shop.reasons(first) == ["missing_key"]
+
+
+def test_rejects_that_were_cleared_away_are_made_again(shop: Retailer) -> None:
+    shop.sales[2]["transaction_id"] = ""
+    first = shop.publish()
+    (Path(first["rejects_dir"]) / "transactions.csv").unlink()
+    assert shop.reasons(shop.publish()) == ["missing_key"]
+    assert recognised(shop) == 0
