@@ -177,7 +177,7 @@ class StarSchemaETLPipeline:
             entry["status"] = "success"
         finally:
             entry["duration_seconds"] = round(time.perf_counter() - started, 3)
-            self._progress.finish()
+            self._progress.finish(entry["rows"])
         report.logger.info(
             "%s done: %s rows in %.2f s", PHASES[phase], f"{entry['rows']:,}",
             entry["duration_seconds"],
