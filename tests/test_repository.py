@@ -26,8 +26,8 @@ from sample_data import generate
 RANKS = {
     "errors": 0,
     "schema": 0,
-    "spool": 0,
     "keymap": 0,
+    "spool": 1,
     "config": 1,
     "blocks": 1,
     "places": 1,
@@ -44,6 +44,7 @@ RANKS = {
     "load_dimensions": 3,
     "load_facts": 3,
     "validate": 3,
+    "unchanged": 3,
     "extract": 4,
     "report": 5,
     "main": 6,
