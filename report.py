@@ -180,6 +180,8 @@ def render_summary(results: dict[str, Any]) -> list[str]:
         f"in {results['total_duration_seconds']:.2f} s"
     ]
     lines += [f"  error: {one_line(error)}" for error in results["errors"]]
+    if results["repeats_run"]:
+        lines.append(f"  the input is that of run {results['repeats_run']}: all rows are unchanged")
     lines += [
         "",
         *_table(
