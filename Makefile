@@ -3,6 +3,9 @@
 
 PYTHON ?= python3
 ARGS ?=
+ROWS ?= 1000000
+RUNS ?= 3
+ENGINES ?= duckdb postgresql
 UV = uv==0.13.9
 
 VENV := .venv
@@ -13,7 +16,7 @@ LOCK = $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test fix sample docs lock audit clean
+.PHONY: help run test fix bench sample docs lock audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +33,9 @@ test: $(VENV)/.installed-dev ## format check, lint, types and all tests
 fix: $(VENV)/.installed-dev ## format the code, and correct what ruff can correct
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
+
+bench: $(VENV)/.installed-dev ## measure both engines beside their baselines; ROWS=10000000 RUNS=3
+	@$(BIN)/python -m benchmarks --rows $(ROWS) --runs $(RUNS) $(ENGINES)
 
 sample: $(VENV)/.installed ## make the samples in data/ again
 	@$(BIN)/python sample_data.py

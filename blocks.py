@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -73,7 +74,7 @@ class Reading:
 
 
 def column_names(shown: str, header: list[str]) -> list[str]:
-    """The header's names, trimmed; a nameless column is called by its number.
+    """The header's names, trimmed and composed (NFC); a nameless column is called by its number.
 
     Raises `SourceError` when a name appears twice, or there are too many.
     """
@@ -81,7 +82,10 @@ def column_names(shown: str, header: list[str]) -> list[str]:
         raise SourceError(
             f"{shown}, header: {len(header)} columns exceed the limit of {MAX_COLUMNS}"
         )
-    names = [name.strip() or f"column_{number}" for number, name in enumerate(header, 1)]
+    names = [
+        unicodedata.normalize("NFC", name.strip()) or f"column_{number}"
+        for number, name in enumerate(header, 1)
+    ]
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise SourceError(

@@ -74,7 +74,12 @@ class DimensionLoader:
         `transformed` maps a table's name, such as `dim_customer`, to its rows: the columns of the
         table without its surrogate key. Rows with `is_inferred` are placeholders: they are
         inserted where a member is missing, and never change one. Counts are in `results`.
+        Raises ValueError for rows of a table that is no dimension.
         """
+        unknown = sorted(set(transformed) - {dimension.name for dimension in dimensions})
+        if unknown:
+            names = ", ".join(dimension.name for dimension in dimensions)
+            raise ValueError(f"{', '.join(unknown)}: no such dimension; there are {names}")
         keys = {}
         for dimension in dimensions:
             rows = transformed.get(dimension.name)

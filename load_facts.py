@@ -59,6 +59,9 @@ class FactLoader:
         self._given = warehouse
         self.run_id = run_id or new_run_id()
         self.orphans: list[pa.Table] = []
+        """Rows that no member was found for, as they are to be rejected."""
+        self.net_unchanged = Decimal(0)
+        """Net amount of the rows that the fact table already held just so."""
 
     def __enter__(self) -> FactLoader:
         self.warehouse = self._given or open_warehouse(self.config, self.run_id)
@@ -117,7 +120,7 @@ class FactLoader:
                 warehouse.append(table, batches)
                 warehouse.complete(table)
                 inserted = warehouse.scalar(sa.select(sa.func.count()).select_from(table))
-                return _counts(int(inserted), 0, 0, Decimal(0))
+                return _counts(int(inserted), 0, int(inserted))
             staging = warehouse.stage(table, table.columns.keys(), batches)
         return self._merge(staging)
 
@@ -168,16 +171,15 @@ class FactLoader:
             warehouse.execute(sa.insert(table).from_select(table.columns.keys(), rows))
         warehouse.drop(changes)
         warehouse.drop(staging)
-        unchanged_net = Decimal(staged_net) - Decimal(changed_net)
-        return _counts(int(inserted), int(updated), int(staged), unchanged_net)
+        self.net_unchanged = Decimal(staged_net) - Decimal(changed_net)
+        return _counts(int(inserted), int(updated), int(staged))
 
 
-def _counts(inserted: int, updated: int, staged: int, unchanged_net: Decimal) -> dict[str, Any]:
+def _counts(inserted: int, updated: int, staged: int) -> dict[str, Any]:
     return {
         "records_inserted": inserted,
         "records_updated": updated,
-        "records_unchanged": staged - inserted - updated if staged else 0,
-        "net_unchanged": unchanged_net,
+        "records_unchanged": staged - inserted - updated,
     }
 
 

@@ -131,7 +131,11 @@ class StarSchemaETLPipeline:
             "total_duration_seconds": 0.0,
             "errors": [],
             "warnings": [],
+<<<<<<< HEAD
             "retries": 0,
+=======
+            "repeats_run": None,
+>>>>>>> main
             "rejects_dir": str(self.config.rejects_dir / run_id),
             "phases": {
                 phase: {"status": "not_run", "duration_seconds": 0.0, "rows": 0} for phase in PHASES
@@ -217,6 +221,7 @@ class StarSchemaETLPipeline:
             return False
         unchanged.copy_rejects(self.config, previous, self.config.rejects_dir / self.run_id)
         self.results.update(unchanged.repeat(previous))
+        self.results["repeats_run"] = previous.run_id
         self._sources = previous.sources
         report.logger.info(
             "the input is that of run %s, and the star is as it left it: all rows are unchanged",
@@ -238,7 +243,7 @@ class StarSchemaETLPipeline:
             entry["status"] = "success"
         finally:
             entry["duration_seconds"] = round(time.perf_counter() - started, 3)
-            self._progress.finish()
+            self._progress.finish(entry["rows"])
         report.logger.info(
             "%s done: %s rows in %.2f s", PHASES[phase], f"{entry['rows']:,}",
             entry["duration_seconds"],
@@ -402,7 +407,7 @@ class StarSchemaETLPipeline:
             loaded = loader.load_sales_facts(
                 sales.tasks(), self._keys, partial(self._progress.advance, "fact_sales")
             )
-        self._net_unchanged: Decimal = loaded.pop("net_unchanged")
+        self._net_unchanged = loader.net_unchanged
         self.results["fact_loading_results"] = loaded
         if loader.orphans:
             late = write_late_rejects(

@@ -98,12 +98,13 @@ def _find_cloud(url: str, scheme: str, setting: str) -> list[Place]:
             "run pip install -r requirements-cloud.txt"
         ) from None
     try:
-        system, root = fsspec.core.url_to_fs(url)
-        if system.isdir(root) and scheme not in ("http", "https"):
+        web = scheme in ("http", "https")
+        system, root = fsspec.core.url_to_fs(url, **(_web_options() if web else {}))
+        if not web and system.isdir(root):
             found = [f for f in system.ls(root, detail=False) if system.isfile(f)]
         else:
             # The ? of a web address begins its query, which may sign the request.
-            wild = "*" in root if scheme in ("http", "https") else glob.has_magic(root)
+            wild = "*" in root if web else glob.has_magic(root)
             found = system.glob(root) if wild else [root]
         places = [_cloud(system, scheme, file) for file in sorted(found)]
         for place in places:
@@ -121,6 +122,14 @@ def _find_cloud(url: str, scheme: str, setting: str) -> list[Place]:
     if not places:
         raise SourceError(f"{_shown(url)}: no file is there; set {setting}")
     return places
+
+
+def _web_options() -> dict[str, Any]:
+    """One request per file, read from start to end: not every server knows ranges."""
+    import aiohttp
+
+    patience = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+    return {"block_size": 0, "client_kwargs": {"timeout": patience}}
 
 
 def _cloud(system: Any, scheme: str, file: str) -> Place:
@@ -165,9 +174,10 @@ def _members(place: Place) -> list[Place]:
     """
     try:
         with place.open_raw() as raw:
-            if raw.read(4) not in _ZIP_MARKS:
+            if _with_os_errors(lambda: raw.read(4)) not in _ZIP_MARKS:
                 return [place]
-        with _random_access(place) as raw, zipfile.ZipFile(raw) as archive:
+        place = place if place.is_local else _downloaded(place)
+        with place.open_raw() as raw, zipfile.ZipFile(raw) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except OSError:
         return [place]
@@ -190,20 +200,15 @@ def _faulty(place: Place, problem: str) -> Place:
     return replace(place, open_raw=refuse)
 
 
-def _random_access(place: Place) -> BinaryIO:
-    """The place opened for reading at any point; a copy where the server gives no choice."""
-    raw = place.open_raw()
-    try:
-        raw.seek(0, io.SEEK_END)
-        raw.seek(0)
-    except (OSError, ValueError):
-        with raw:
-            return _copy(raw)
-    return raw
+def _downloaded(place: Place) -> Place:
+    """The place with its bytes on this machine, for as long as somebody holds it."""
+    with place.open_raw() as raw:
+        copy = _with_os_errors(lambda: _copy(raw))
+    return replace(place, open_raw=lambda: Path(copy.name).open("rb"), is_local=True)
 
 
 def _copy(stream: BinaryIO) -> BinaryIO:
-    copy = tempfile.TemporaryFile()  # noqa: SIM115  # the caller keeps it open while it reads
+    copy = tempfile.NamedTemporaryFile()  # noqa: SIM115  # goes when nobody holds it any more
     shutil.copyfileobj(stream, copy, 1 << 20)
     copy.seek(0)
     return cast("BinaryIO", copy)
@@ -277,7 +282,7 @@ def open_content(place: Place, digest: hashlib._Hash) -> Iterator[Content]:
 
 def _open_member(place: Place, stack: ExitStack) -> BinaryIO:
     """One file of a zip archive; `zipfile` never gives more than the size it declares."""
-    archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(_random_access(place))))
+    archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(place.open_raw())))
     member = archive.getinfo(place.member or "")
     refuse_expansion(place.shown, member.compress_size, member.file_size)
     try:

@@ -63,7 +63,7 @@ def logging_to(log_file: Path, level: str, run_id: str, *, quiet: bool) -> Itera
     )
     console = _console_handler()
     console.addFilter(lambda record: not getattr(record, "file_only", False))
-    console.setLevel(logging.ERROR if quiet else level)
+    console.setLevel(_console_level(level, quiet=quiet))
     handlers = [file, console]
     for handler in handlers:
         handler.addFilter(_RunFilter(run_id))
@@ -156,6 +156,13 @@ class _ConsoleHandler(logging.Handler):
             pass
 
 
+def _console_level(level: str, *, quiet: bool) -> int | str:
+    """What stderr shows: on a terminal the live display tells what INFO lines would."""
+    if quiet:
+        return logging.ERROR
+    return logging.WARNING if level == "INFO" and sys.stderr.isatty() else level
+
+
 def _console_handler() -> logging.Handler:
     handler = _ConsoleHandler()
     stamp = "" if sys.stderr.isatty() else "%(asctime)s "
@@ -185,10 +192,10 @@ class PhaseProgress:
             self._told = time.monotonic()
             logger.info("%s: %s rows, at %s", self._title, f"{self._done:,}", what)
 
-    def finish(self) -> None:
-        """The phase is over."""
+    def finish(self, rows: int) -> None:
+        """The phase is over, with so many rows."""
         if _live is not None and self._task is not None:
-            _live.update(self._task, total=max(self._done, 1), completed=max(self._done, 1))
+            _live.update(self._task, total=max(rows, 1), completed=rows, what="")
 
 
 @contextmanager
@@ -223,6 +230,8 @@ def render_summary(results: dict[str, Any]) -> list[str]:
         f"in {results['total_duration_seconds']:.2f} s"
     ]
     lines += [f"  error: {one_line(error)}" for error in results["errors"]]
+    if results["repeats_run"]:
+        lines.append(f"  the input is that of run {results['repeats_run']}: all rows are unchanged")
     lines += [
         "",
         *_table(

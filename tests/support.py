@@ -209,6 +209,7 @@ class Retailer:
     sales: list[Row] = field(default_factory=_sales)
     reps: list[Row] | None = None
     files: dict[str, str | bytes | None] = field(default_factory=dict)
+    nights: int = 0
 
     def path(self, source: str) -> Path:
         """Where the file of a source is."""
@@ -257,6 +258,13 @@ class Retailer:
         assert results["errors"] == []
         assert results["status"] == "published"
         return results
+
+    def publish_in_full(self, **changed: object) -> Row:
+        """Publish again through every phase: a limit of rejects in another spelling is another
+        setting, so that the same input is not recognised as such.
+        """
+        self.nights += 1
+        return self.publish(**{"MAX_REJECT_RATE": "1." + "0" * self.nights, **changed})
 
     def env_file(self, **changed: object) -> str:
         """The path of a settings file, for the command line."""

@@ -206,7 +206,7 @@ def test_every_customer_and_product_is_accounted_for(sample: Load) -> None:
 
 
 def test_the_second_load_accounts_for_all_rows_as_unchanged(sample: Load) -> None:
-    results = sample.shop.publish(**sample.settings())
+    results = sample.shop.publish_in_full(**sample.settings())
     assert changes(results) == 0
     account = results["validation_results"]["reconciliation"]
     before = sample.account
@@ -391,6 +391,28 @@ def test_rejects_have_the_names_of_the_source_under_a_mapping(duckdb_shop: Retai
     corrected.write_text(to_csv([row | {"Nr": "7"}]), encoding="utf-8")
     duckdb_shop.publish(CUSTOMERS__COLUMNS=mapping, CUSTOMERS__PATH=corrected)
     assert duckdb_shop.star.member("dim_customer", "7")["city"] == "Berlin"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"CUSTOMERS__DELIMITER": ";"}, {"CUSTOMERS__ENCODING": "cp1252"}],
+)
+def test_corrected_rejects_are_loaded_under_the_settings_of_their_source(
+    duckdb_shop: Retailer, settings: Row
+) -> None:
+    content = "customer_id;city;company\n;Zürich;a,b\n2;Wien;\n"
+    encoding = settings.get("CUSTOMERS__ENCODING", "utf-8")
+    duckdb_shop.files["customers"] = content.encode(encoding)
+    results = duckdb_shop.publish(**settings)
+    path = Path(results["rejects_dir"]) / "customers.csv"
+    text = path.read_text(encoding=encoding)
+    assert "Zürich" in text
+    delimiter = settings.get("CUSTOMERS__DELIMITER", ",")
+    corrected = text.replace(f'""{delimiter}', f"7{delimiter}", 1)
+    path.write_text(corrected, encoding=encoding)
+    duckdb_shop.publish(**settings, CUSTOMERS__PATH=path)
+    member = duckdb_shop.star.member("dim_customer", "7")
+    assert (member["city"], member["company"]) == ("Zürich", "a,b")
 
 
 def test_without_rejects_there_is_no_reject_file(duckdb_shop: Retailer) -> None:

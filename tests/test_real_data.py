@@ -92,6 +92,6 @@ def test_a_second_load_of_real_data_changes_nothing(shop: Retailer) -> None:
     }
     shop.publish(**paths)
     before = shop.star.digest()
-    results = shop.publish(**paths)
+    results = shop.publish_in_full(**paths)
     assert results["fact_loading_results"]["records_unchanged"] == 2240
     assert shop.star.digest() == before

@@ -45,6 +45,7 @@ RANKS = {
     "load_dimensions": 3,
     "load_facts": 3,
     "validate": 3,
+    "unchanged": 3,
     "extract": 4,
     "report": 5,
     "main": 6,

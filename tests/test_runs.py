@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from support import Retailer, Row, Star, changes, counts, to_csv
+from support import Retailer, Row, Star, changes, counts, dropping, to_csv
 
 import schema
 from config import StarSchemaConfig, load_config
@@ -27,6 +28,7 @@ from load_facts import FactLoader
 from main import StarSchemaETLPipeline, main
 from transform import StarSchemaTransformer
 from validate import StarSchemaValidator
+from warehouse import open_warehouse
 
 PHASES = ["extraction", "transformation", "dimension_loading", "fact_loading", "validation"]
 FIXED_KEYS = {
@@ -81,7 +83,7 @@ def test_the_summary_of_a_published_run_is_complete_and_json(shop: Retailer) -> 
 
 def test_the_warehouse_holds_the_star_and_the_runs_and_nothing_else(shop: Retailer) -> None:
     for _ in range(2):
-        shop.publish()
+        shop.publish_in_full()
     assert shop.star.tables() == STAR_TABLES
     assert [*(shop.folder / "work").iterdir()] == []
 
@@ -108,7 +110,7 @@ def test_each_run_is_one_row_that_tells_what_it_did(shop: Retailer) -> None:
 def test_postgresql_declares_keys_and_an_index_per_foreign_key(postgresql_shop: Retailer) -> None:
     shop = postgresql_shop
     for _ in range(2):  # the second load finds them as the first one left them
-        shop.publish()
+        shop.publish_in_full()
         found = shop.star.rows(
             "SELECT tc.table_name, tc.constraint_type, k.column_name "
             "FROM information_schema.table_constraints tc "
@@ -137,11 +139,24 @@ def primary_keys() -> list[tuple[sa.Table, str]]:
     return [(table, next(iter(table.primary_key.columns)).name) for table in tables]
 
 
-def test_a_schema_is_made_and_used_in_duckdb_too(duckdb_shop: Retailer) -> None:
-    duckdb_shop.publish(WAREHOUSE_SCHEMA="sales mart")
-    count = 'SELECT count(*) FROM "sales mart".fact_sales'
-    assert duckdb_shop.star.scalar(count) == 3
-    assert duckdb_shop.star.tables() == set()
+def test_a_schema_of_any_name_is_made_and_used(shop: Retailer) -> None:
+    name = f'Sales "Mart" {uuid.uuid4().hex[:8]}'
+    quoted = '"{}"'.format(name.replace('"', '""'))
+    for _ in range(2):
+        shop.publish_in_full(WAREHOUSE_SCHEMA=name)
+    assert shop.star.scalar(f"SELECT count(*) FROM {quoted}.fact_sales") == 3
+    assert shop.star.tables() == set()
+    shop.star.execute(f"DROP SCHEMA {quoted} CASCADE")
+
+
+def test_stars_in_two_schemas_do_not_wait_for_each_other(postgresql_shop: Retailer) -> None:
+    shop = postgresql_shop
+    shop.publish()
+    with open_warehouse(shop.config(), "another-run"):
+        assert shop.run()["status"] == "busy"
+        with dropping(Star(shop.star.url, f"{shop.star.schema}_2")) as other:
+            other_shop = Retailer(shop.folder, other)
+            assert other_shop.run()["status"] == "published"
 
 
 def test_warnings_name_the_columns_that_are_not_used(duckdb_shop: Retailer) -> None:
@@ -426,10 +441,21 @@ def test_faults_of_all_sources_are_told_together(duckdb_shop: Retailer) -> None:
     assert (told["success"], len(told["extraction_errors"])) == (False, 3)
 
 
-def test_rejects_within_the_limit_are_no_failure(shop: Retailer) -> None:
+def test_rejects_up_to_the_limit_are_no_failure(duckdb_shop: Retailer) -> None:
+    shop = duckdb_shop
     _bad_quantity(shop)
-    results = shop.publish(MAX_REJECT_RATE="0.3334")
+    shop.sales.append(shop.sales[1] | {"transaction_id": "T4"})
+    results = shop.publish(MAX_REJECT_RATE="0.25")
     assert shop.reasons(results) == ["invalid_quantity"]
+
+
+def test_the_limit_of_rejects_is_for_each_source_by_itself(duckdb_shop: Retailer) -> None:
+    shop = duckdb_shop
+    shop.customers[0]["customer_id"] = ""
+    shop.sales += [shop.sales[0] | {"transaction_id": f"N{n}"} for n in range(20)]
+    results = shop.run(MAX_REJECT_RATE="0.2")
+    assert results["status"] == "gate_failed"
+    assert "customers: 1 of 2 rows rejected" in results["errors"][0]
 
 
 @pytest.mark.parametrize("fault", ["too many rejects", "wrong gross"])
@@ -827,7 +853,7 @@ def test_the_classes_one_by_one_make_the_same_star_as_a_run(
     assert shop.star.digest(with_runs=False) == run.star.digest(with_runs=False)
     again = by_hand(shop.config())
     assert (again["records_inserted"], again["records_updated"]) == (0, 0)
-    assert changes(shop.publish()) == 0
+    assert changes(shop.publish_in_full()) == 0
 
 
 def test_the_extractor_gives_frames_of_text_and_what_it_read(duckdb_shop: Retailer) -> None:

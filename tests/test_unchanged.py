@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support import Retailer, changes, counts
 
-RECOGNISED = "the input is that of run"
+RECOGNISED = "and the star is as it left it"
 
 
 def recognised(shop: Retailer) -> int:

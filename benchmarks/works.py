@@ -1,0 +1,296 @@
+"""The measured works, and the proof that each left the right star behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from psycopg2 import sql
+
+from benchmarks import baselines
+from benchmarks.data import MOVED_TO, ROOT, SALES, Bench, Totals
+from benchmarks.measure import FailedError, Usage, run
+from benchmarks.server import Server
+
+Rows = list[tuple[Any, ...]]
+Query = Callable[[str], Rows]
+NIGHT_TABLES = ("dim_customer", "dim_product", "fact_sales")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One measured run; `rows` are those of the input, whoever reads it."""
+
+    work: str
+    rows: int
+    usage: Usage
+    phases: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        kept = {k: v for k, v in asdict(self.usage).items() if k != "output"}
+        per_second = round(self.rows / self.usage.wall_seconds)
+        return (
+            {"work": self.work, "rows": self.rows, "rows_per_second": per_second}
+            | kept
+            | {"phases": self.phases}
+        )
+
+
+# --- the pipeline and the baselines, as processes -----------------------------------------------
+
+
+def _load(
+    work: str, folder: Path, sources: Path, warehouse: str, server: Server | None = None
+) -> tuple[Run, dict[str, Any]]:
+    """Run the pipeline on the files in `sources`; the run and the summary it printed."""
+    products = next(sources.glob("products.*"))
+    settings = {
+        "WAREHOUSE_URL": warehouse,
+        "CUSTOMERS__PATH": str(sources / "customers.csv"),
+        "PRODUCTS__PATH": str(products),
+        "TRANSACTIONS__PATH": str(sources / SALES),
+        "LOG_FILE": str(folder / "etl.log"),
+        "REJECTS_DIR": str(folder / "rejects"),
+        "WORK_DIR": str(folder / "work"),
+    }
+    usage = run([sys.executable, ROOT / "main.py", "--json"], folder, settings, server)
+    shutil.rmtree(folder / "rejects", ignore_errors=True)
+    summary = json.loads(usage.output)
+    phases = {name: phase["duration_seconds"] for name, phase in summary["phases"].items()}
+    rows = summary["extraction_results"]["transactions"]["records"]
+    return Run(work, rows, usage, phases), summary
+
+
+def _baseline(
+    work: str,
+    kind: str,
+    rows: int,
+    folder: Path,
+    url: str,
+    server: Server | None = None,
+    **more: str,
+) -> Run:
+    command = [sys.executable, baselines.__file__, kind]
+    return Run(work, rows, run(command, folder, {"BENCH_URL": url, **more}, server), {})
+
+
+# --- the proof ----------------------------------------------------------------------------------
+
+
+def _expect(what: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise FailedError(f"{what}: {found}, where {expected} is right")
+
+
+def _prove_totals(work: str, query: Query, expected: Totals) -> None:
+    """The sums over the fact, to the last decimal."""
+    (found,) = query(
+        "SELECT count(*), sum(quantity), sum(gross_amount), sum(discount_amount), sum(net_amount) "
+        "FROM fact_sales"
+    )
+    right = (expected.rows, expected.quantity, expected.gross, expected.discount, expected.net)
+    _expect(f"{work}: rows and sums of the fact", found, right)
+
+
+def _prove_star(work: str, query: Query, bench: Bench) -> None:
+    """The star after a first load: the fact's sums, also by year, and the members."""
+    truth = bench.truth["base"]
+    _prove_totals(work, query, bench.loaded)
+    by_year = query(
+        "SELECT year, sum(net_amount) FROM fact_sales JOIN dim_date USING (date_key) GROUP BY year"
+    )
+    right = {int(year): Decimal(net) for year, net in truth["net_by_year"].items()}
+    _expect(f"{work}: net by year", dict(by_year), right)
+    for name in ("customers", "products", "sales_reps"):
+        members = truth[name]["members"] + truth[name].get("inferred", 0) + 1  # the Unknown one
+        table = f"dim_{name.removesuffix('s')}"
+        _expect(f"{work}: {table}", query(f"SELECT count(*) FROM {table}"), [(members,)])
+
+
+def _prove_summary(
+    work: str, summary: dict[str, Any], truth: dict[str, Any], changes: tuple[int, int, int]
+) -> None:
+    """What the run says: rejects by reason, duplicates, and facts by what became of them."""
+    _expect(f"{work}: status", summary["status"], "published")
+    for told in summary["transformation_results"].values():
+        right = truth.get(told["source"], {})
+        if "duplicate" in right:
+            found = told["rejected"], told["duplicates"]
+            _expect(f"{work}: rejects", found, (right["rejected"], right["duplicate"]))
+    facts = summary["fact_loading_results"]
+    told = tuple(facts[f"records_{kind}"] for kind in ("inserted", "updated", "unchanged"))
+    _expect(f"{work}: facts inserted, updated, unchanged", told, changes)
+
+
+# --- PostgreSQL ---------------------------------------------------------------------------------
+
+
+class PostgreSql:
+    """First load, same again and a night, each beside its baseline."""
+
+    def __init__(self, bench: Bench, server: Server, folder: Path) -> None:
+        self.bench, self.server, self.folder = bench, server, folder
+        self.version = f"PostgreSQL {server.version}"
+
+    def prepare(self) -> None:
+        """A loaded star to start nights from, and the finished rows for the baselines."""
+        server = self.server
+        server.create("star")
+        self._first("setup", "star")
+        (self.folder / "floor").mkdir()
+        (self.folder / "night").mkdir()
+        self._export("star", "SELECT * FROM fact_sales", self.folder / "floor" / "fact.csv")
+        server.create("dimensions", "star")
+        with server.cursor("dimensions") as cursor:
+            cursor.execute("DROP TABLE fact_sales")
+        with server.cursor("star") as cursor:
+            cursor.execute("VACUUM ANALYZE")  # as autovacuum does in the course of a day
+        self._export_night()
+
+    def round(self) -> Iterator[Run]:
+        """Every work once, a work and its baseline one after the other."""
+        server = self.server
+        server.create("floor", "dimensions")
+        yield self._floor()
+        server.create("first")
+        yield self._first("first load", "first")
+        server.checkpoint()
+        yield self._again()
+        server.drop("floor", "first")
+        server.create("night", "star")
+        yield self._night("night")[0]
+        server.create("night", "star")
+        yield self._night_baseline()
+        server.drop("night")
+
+    def _floor(self) -> Run:
+        rows, url = self.bench.rows, self.server.url("floor")
+        done = _baseline("floor", "floor", rows, self.folder / "floor", url, self.server)
+        _prove_totals("floor", self._query("floor"), self.bench.loaded)
+        return done
+
+    def _first(self, work: str, database: str) -> Run:
+        url = self.server.url(database, "postgresql+psycopg2")
+        done, summary = _load(work, self.folder, self.bench.base, url, self.server)
+        _prove_summary(work, summary, self.bench.truth["base"], (self.bench.loaded.rows, 0, 0))
+        _prove_star(work, self._query(database), self.bench)
+        return done
+
+    def _again(self) -> Run:
+        work, url = "same again", self.server.url("first", "postgresql+psycopg2")
+        done, summary = _load(work, self.folder, self.bench.base, url, self.server)
+        _prove_summary(work, summary, self.bench.truth["base"], (0, 0, self.bench.loaded.rows))
+        _prove_star(work, self._query("first"), self.bench)
+        return done
+
+    def _night(self, work: str) -> tuple[Run, str]:
+        url = self.server.url("night", "postgresql+psycopg2")
+        done, summary = _load(work, self.folder, self.bench.night, url, self.server)
+        truth, corrected = self.bench.truth["new"], self.bench.truth["corrections"][0]
+        new = {"transactions": truth["transactions"]}
+        _prove_summary(work, summary, new, (truth["transactions"]["loaded"], corrected, 0))
+        self._prove_night(work)
+        return done, str(summary["run_id"])
+
+    def _night_baseline(self) -> Run:
+        work, url = "night in plain SQL", self.server.url("night")
+        rows = self.bench.truth["new"]["transactions"]["read"] + self.bench.truth["corrections"][0]
+        done = _baseline(work, "night", rows, self.folder / "night", url, self.server)
+        self._prove_night(work)
+        return done
+
+    def _prove_night(self, work: str) -> None:
+        _prove_totals(work, self._query("night"), self.bench.loaded_after_night)
+        moved = sql.SQL("SELECT count(*) FROM dim_customer WHERE city = {}")
+        found = self.server.value("night", moved.format(sql.Literal(MOVED_TO)))
+        _expect(f"{work}: moved customers", found, self.bench.truth["moved"])
+
+    def _export_night(self) -> None:
+        """What a night writes is what differs between the stars before and after one."""
+        self.server.create("night", "star")
+        last = {
+            name: self.server.value("star", f"SELECT max({name}_key) FROM dim_{name}")
+            for name in ("customer", "product")
+        }
+        run_id = self._night("setup")[1]
+        customer = "SELECT * FROM dim_customer WHERE city = {} OR customer_key > {}"
+        product = "SELECT * FROM dim_product WHERE product_key > {}"
+        fact = "SELECT * FROM fact_sales WHERE run_id = {}"
+        folder = self.folder / "night"
+        self._export("night", customer, folder / "customer.csv", MOVED_TO, last["customer"])
+        self._export("night", product, folder / "product.csv", last["product"])
+        self._export("night", fact, folder / "fact.csv", run_id)
+
+    def _export(self, database: str, query: str, path: Path, *values: object) -> None:
+        composed = sql.SQL(query).format(*map(sql.Literal, values))
+        with self.server.cursor(database) as cursor, path.open("wb") as file:
+            copy = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(composed)
+            cursor.copy_expert(copy, file, 1 << 18)
+
+    def _query(self, database: str) -> Query:
+        return lambda query: self.server.rows(database, query)
+
+
+# --- DuckDB -------------------------------------------------------------------------------------
+
+
+class DuckDb:
+    """First load beside a script that does the same, and the same input again."""
+
+    def __init__(self, bench: Bench, folder: Path) -> None:
+        self.bench, self.folder = bench, folder
+        self.version = f"DuckDB {duckdb.__version__}"
+
+    def prepare(self) -> None:
+        """Nothing: every work starts from the files."""
+
+    def round(self) -> Iterator[Run]:
+        """Every work once, a work and its baseline one after the other."""
+        script, star = self.folder / "script.duckdb", self.folder / "star.duckdb"
+        yield self._script(script)
+        yield self._load("first load", star, (self.bench.loaded.rows, 0, 0))
+        yield self._load("same again", star, (0, 0, self.bench.loaded.rows))
+        script.unlink()
+        star.unlink()
+
+    def _load(self, work: str, file: Path, changes: tuple[int, int, int]) -> Run:
+        done, summary = _load(work, self.folder, self.bench.base, f"duckdb:///{file}")
+        _prove_summary(work, summary, self.bench.truth["base"], changes)
+        self._prove(work, file)
+        return done
+
+    def _script(self, file: Path) -> Run:
+        sources = str(self.bench.base)
+        rows = self.bench.rows
+        done = _baseline("SQL script", "duckdb", rows, self.folder, str(file), BENCH_FILES=sources)
+        for name in ("transactions", "customers", "products"):
+            found = {r: n for source, r, n in json.loads(done.usage.output) if source == name}
+            truth = self.bench.truth["base"][name]
+            right = {**truth["rejected"], "duplicate": truth["duplicate"]}
+            _expect(f"SQL script: rejects of {name}", found, right)
+        self._prove("SQL script", file)
+        return done
+
+    def _prove(self, work: str, file: Path) -> None:
+        with duckdb.connect(str(file), read_only=True) as connection:
+            _prove_star(work, lambda query: connection.execute(query).fetchall(), self.bench)
+
+
+# --- starting up --------------------------------------------------------------------------------
+
+
+def start_up(folder: Path) -> Iterable[tuple[str, float]]:
+    """Seconds to the help, to the first line of progress, and for the samples as a whole."""
+    yield "`--help`", run([sys.executable, ROOT / "main.py", "--help"], folder, {}).wall_seconds
+    file = folder / "samples.duckdb"
+    done, _ = _load("samples", folder, ROOT / "data", f"duckdb:///{file}")
+    file.unlink()
+    yield "first progress line", done.usage.first_line_seconds or done.usage.wall_seconds
+    yield "sample data, whole run", done.usage.wall_seconds

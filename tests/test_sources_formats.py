@@ -1,0 +1,494 @@
+"""The same retailer in every format and place: the same star, digest for digest."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import sqlite3
+import threading
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date
+from decimal import Decimal
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import openpyxl
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from support import Retailer, Row, Star, csv_rows, shared_data, to_csv
+from test_sources_corpus import READ, SOURCE_OF, VALUES, settings_of
+
+from config import StarSchemaConfig, load_config
+from extract import DataExtractor
+from main import StarSchemaETLPipeline
+from spool import Spool
+
+Rows = dict[str, list[Row]]
+"""The rows of each source, as values of Python's types."""
+ORIGINAL = {
+    "customers": "customers.csv",
+    "products": "products.json",
+    "transactions": "sales.csv",
+    "sales_reps": "sales_reps.csv",
+}
+
+
+# --- how rows are written ------------------------------------------------------------------
+
+
+def plain(rows: list[Row]) -> list[Row]:
+    """Rows without nested values, for formats that have none."""
+    return [
+        {name: json.dumps(v) if isinstance(v, dict) else v for name, v in row.items()}
+        for row in rows
+    ]
+
+
+def csv_text(rows: list[Row]) -> bytes:
+    return to_csv(plain(rows)).encode()
+
+
+def json_lines(rows: list[Row]) -> bytes:
+    return "".join(f"{json_text(row)}\n" for row in rows).encode()
+
+
+def json_array(rows: list[Row]) -> bytes:
+    return f"[{','.join(map(json_text, rows))}]".encode()
+
+
+def json_text(row: Row) -> str:
+    """A row as JSON, its decimals as numbers with all their digits."""
+    values = (
+        str(value) if isinstance(value, Decimal) else json.dumps(value, default=str)
+        for value in row.values()
+    )
+    return f"{{{','.join(f'{json.dumps(n)}:{v}' for n, v in zip(row, values, strict=True))}}}"
+
+
+def parquet(rows: list[Row]) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), file, row_group_size=1000)
+    return file.getvalue()
+
+
+def excel(rows: list[Row]) -> bytes:
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    sheet.append(list(rows[0]))
+    for number, row in enumerate(plain(rows), 2):
+        for place, value in enumerate(row.values(), 1):
+            cell = sheet.cell(number, place, value)
+            if isinstance(value, str):
+                cell.data_type = "s"  # text, also when it looks like a formula
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def gzipped(rows: list[Row]) -> bytes:
+    content = csv_text(rows)
+    half = len(content) // 2  # of two parts, as log rotation leaves them
+    return gzip.compress(content[:half]) + gzip.compress(content[half:])
+
+
+def zstandard(rows: list[Row]) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(csv_text(rows))
+    return bytes(sink.getvalue())
+
+
+def zipped(rows: list[Row]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("__MACOSX/._rows.csv", b"\x00\x05\x16\x07")
+        archive.writestr("export/rows.csv", csv_text(rows))
+    return file.getvalue()
+
+
+FILES: dict[str, tuple[str, Callable[[list[Row]], bytes]]] = {
+    "csv": ("csv", csv_text),
+    "json_lines": ("jsonl", json_lines),
+    "json_array": ("json", json_array),
+    "parquet": ("parquet", parquet),
+    "excel": ("xlsx", excel),
+    "gzip": ("csv.gz", gzipped),
+    "zstd": ("csv.zst", zstandard),
+    "zip": ("zip", zipped),
+    "no_extension": ("", parquet),
+}
+
+
+def write_files(folder: Path, rows: Rows, form: str) -> Row:
+    """Each source as one file; returns the settings that name them."""
+    suffix, write = FILES[form]
+    settings = {}
+    for source, content in rows.items():
+        path = folder / f"{source}.{suffix}".rstrip(".")
+        path.write_bytes(write(content))
+        settings[f"{source.upper()}__PATH"] = path
+    return settings
+
+
+def in_database(url: str, sources: Iterable[str], prefix: str = "") -> Row:
+    """The settings for sources that are tables of a database."""
+    return {
+        f"{source.upper()}__{name}": value
+        for source in sources
+        for name, value in (("PATH", url), ("QUERY", prefix + source))
+    }
+
+
+def write_sqlite(folder: Path, rows: Rows) -> Row:
+    """Every source as a table of SQLite, amounts as its floating-point numbers."""
+    path = folder / "shop.sqlite"
+    with sqlite3.connect(path) as connection:
+        for source, content in rows.items():
+            names = list(content[0])
+            marks = ",".join("?" * len(names))
+            connection.execute(f"CREATE TABLE {source} ({','.join(names)})")
+            connection.executemany(
+                f"INSERT INTO {source} VALUES ({marks})",
+                [tuple(map(for_sqlite, row.values())) for row in plain(content)],
+            )
+    connection.close()
+    return in_database(f"sqlite:///{path}", rows)
+
+
+def for_sqlite(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def write_duckdb(folder: Path, rows: Rows) -> Row:
+    """Every source as a table of DuckDB: decimals, dates and structs."""
+    path = folder / "shop.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        for source, content in rows.items():
+            connection.register("content", pa.Table.from_pylist(content))
+            connection.execute(f"CREATE TABLE {source} AS SELECT * FROM content")
+    return in_database(f"duckdb:///{path}", rows)
+
+
+_POSTGRESQL_TYPES: dict[type, Any] = {
+    int: sa.BigInteger, Decimal: sa.Numeric, date: sa.Date, dict: JSONB,
+}  # fmt: skip
+
+
+def write_postgresql(url: str, schema: str, rows: Rows) -> Row:
+    """Every source as a table of PostgreSQL: numeric, date and jsonb."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
+        for source, content in rows.items():
+            columns = [
+                sa.Column(name, _POSTGRESQL_TYPES.get(type(value), sa.Text))
+                for name, value in content[0].items()
+            ]
+            table = sa.Table(source, sa.MetaData(), *columns, schema=schema)
+            table.create(connection)
+            connection.execute(sa.insert(table), content)
+    engine.dispose()
+    return in_database(url, rows, f"{schema}.")
+
+
+# --- Chinook -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chinook() -> Rows:
+    """The real data set, typed as a program would have it."""
+    folder = shared_data("chinook")
+    products = (folder / "products.json").read_text(encoding="utf-8")
+    sales = [
+        {
+            "transaction_id": int(row["transaction_id"]),
+            "transaction_date": date.fromisoformat(row["transaction_date"]),
+            "customer_id": int(row["customer_id"]),
+            "product_id": int(row["product_id"]),
+            "sales_rep_id": int(row["sales_rep_id"]),
+            "quantity": int(row["quantity"]),
+            "unit_price": Decimal(row["unit_price"]),
+            "discount_amount": Decimal(row["discount_amount"]),
+        }
+        for row in csv_rows(folder / "sales.csv")
+    ]
+    return {
+        "customers": [dict(row) for row in csv_rows(folder / "customers.csv")],
+        "products": json.loads(products, parse_float=Decimal),
+        "transactions": sales,
+        "sales_reps": [dict(row) for row in csv_rows(folder / "sales_reps.csv")],
+    }
+
+
+@pytest.fixture(scope="module")
+def the_star(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The digest of the star that the original files make."""
+    source = shared_data("chinook")
+    paths = {f"{name.upper()}__PATH": source / file for name, file in ORIGINAL.items()}
+    return digest_of(tmp_path_factory.mktemp("original"), paths)
+
+
+def digest_of(folder: Path, settings: Row) -> str:
+    """Load an empty DuckDB warehouse, and tell the digest of the star in it."""
+    star = Star(f"duckdb:///{folder / 'warehouse.duckdb'}")
+    own = {
+        "LOG_FILE": folder / "etl.log",
+        "REJECTS_DIR": folder / "rejects",
+        "WORK_DIR": folder / "work",
+        "MAX_REJECT_RATE": 0,
+    }
+    all_settings = {**star.settings, **own, **settings}
+    config = load_config(None, {name: str(value) for name, value in all_settings.items()})
+    results = StarSchemaETLPipeline(config, quiet=True).run_full_pipeline()
+    assert results["errors"] == []
+    assert results["fact_loading_results"]["records_inserted"] == 2240
+    return star.digest(with_runs=False)
+
+
+@pytest.mark.parametrize("form", FILES)
+def test_every_file_format_gives_the_same_star(
+    form: str, chinook: Rows, the_star: str, tmp_path: Path
+) -> None:
+    assert digest_of(tmp_path, write_files(tmp_path, chinook, form)) == the_star
+
+
+def test_fifty_files_in_a_directory_give_the_same_star(
+    chinook: Rows, the_star: str, tmp_path: Path
+) -> None:
+    settings = write_files(tmp_path, chinook, "csv")
+    settings["TRANSACTIONS__PATH"] = write_parts(tmp_path / "days", chinook["transactions"])
+    assert digest_of(tmp_path, settings) == the_star
+
+
+def test_files_that_a_pattern_matches_give_the_same_star(
+    chinook: Rows, the_star: str, tmp_path: Path
+) -> None:
+    settings = write_files(tmp_path, chinook, "csv")
+    days = write_parts(tmp_path / "days", chinook["transactions"])
+    (days / "sales-notes.txt").write_text("not a sale", encoding="utf-8")
+    settings["TRANSACTIONS__PATH"] = tmp_path / "d*s" / "sales-??.csv"
+    assert digest_of(tmp_path, settings) == the_star
+
+
+def write_parts(folder: Path, sales: list[Row], files: int = 50) -> Path:
+    """The sales in many files, whose order by name is that of the rows; some are compressed."""
+    folder.mkdir()
+    size = -(-len(sales) // files)
+    for number in range(files):
+        part = sales[number * size : (number + 1) * size]
+        path = folder / f"sales-{number:02}.csv"
+        path.write_bytes(gzipped(part) if number % 10 == 3 else csv_text(part))
+    return folder
+
+
+def test_tables_of_sqlite_give_the_same_star(chinook: Rows, the_star: str, tmp_path: Path) -> None:
+    assert digest_of(tmp_path, write_sqlite(tmp_path, chinook)) == the_star
+
+
+def test_tables_of_duckdb_give_the_same_star(chinook: Rows, the_star: str, tmp_path: Path) -> None:
+    assert digest_of(tmp_path, write_duckdb(tmp_path, chinook)) == the_star
+
+
+def test_tables_of_postgresql_give_the_same_star(
+    chinook: Rows, the_star: str, tmp_path: Path, postgresql_star: Star
+) -> None:
+    schema = str(postgresql_star.schema)
+    assert digest_of(tmp_path, write_postgresql(postgresql_star.url, schema, chinook)) == the_star
+
+
+# --- object storage and the web ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """A bucket on an S3 server of our own, on this machine; the environment points at it."""
+    boto3 = pytest.importorskip("boto3")
+    from moto.server import ThreadedMotoServer
+    from s3fs import S3FileSystem
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "canary-of-s3")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3").create_bucket(Bucket="shop")
+        S3FileSystem.clear_instance_cache()
+        yield "s3://shop"
+    S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+def upload(folder: Path, *, under: str) -> None:
+    """Every file of `folder` into the bucket."""
+    import boto3
+
+    client = boto3.client("s3")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            client.upload_file(str(path), "shop", f"{under}/{path.relative_to(folder)}")
+
+
+class _QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The address of a web server on this machine, and the folder that it serves.
+
+    It knows no ranges, as many do not, so that nothing can be read but from start to end.
+    """
+    folder = tmp_path / "web"
+    folder.mkdir()
+    handler = partial(_QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", folder
+        server.shutdown()
+
+
+def at_place(settings: Row, place: str) -> Row:
+    """The settings of `write_files`, for its files at another place."""
+    return {name: f"{place}/{path.name}" for name, path in settings.items()}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "zip"])
+def test_objects_of_s3_give_the_same_star(
+    form: str, s3: str, chinook: Rows, the_star: str, tmp_path: Path
+) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    settings = write_files(files, chinook, form)
+    upload(files, under=form)
+    assert digest_of(tmp_path, at_place(settings, f"{s3}/{form}")) == the_star
+
+
+def test_objects_under_a_prefix_and_by_a_pattern_give_the_same_star(
+    s3: str, chinook: Rows, the_star: str, tmp_path: Path
+) -> None:
+    settings = write_files(tmp_path, chinook, "gzip")
+    upload(write_parts(tmp_path / "days", chinook["transactions"], files=5), under="days")
+    for path in ("days", "days/sales-*.csv"):
+        folder = tmp_path / path.replace("/", "-").replace("*", "x")
+        folder.mkdir(exist_ok=True)
+        settings["TRANSACTIONS__PATH"] = f"{s3}/{path}"
+        assert digest_of(folder, settings) == the_star
+
+
+@pytest.mark.parametrize("form", ["csv", "excel", "zip"])
+def test_files_of_a_web_server_give_the_same_star(
+    form: str, web: tuple[str, Path], chinook: Rows, the_star: str, tmp_path: Path
+) -> None:
+    address, folder = web
+    settings = at_place(write_files(folder, chinook, form), address)
+    settings["TRANSACTIONS__PATH"] += "?signature=a%2Fb&expires=1"
+    assert digest_of(tmp_path, settings) == the_star
+
+
+def test_a_large_file_of_a_web_server_is_read_to_its_end(
+    web: tuple[str, Path], duckdb_shop: Retailer
+) -> None:
+    address, folder = web
+    rows = [{"customer_id": f"C{n}", "company": f"No. {n}", "x": "x" * 100_000} for n in range(70)]
+    (folder / "customers.csv").write_text(to_csv(rows), encoding="utf-8")
+    config = duckdb_shop.config(CUSTOMERS__PATH=f"{address}/customers.csv")
+    assert [row["company"] for row in records_in(config, "customers")] == [
+        row["company"] for row in rows
+    ]
+
+
+# --- the same rows in every format ---------------------------------------------------------
+
+
+OTHER_FORMS = ("json_lines", "json_array", "parquet", "excel", "sqlite", "duckdb")
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+@pytest.mark.parametrize("oddity", VALUES)
+def test_odd_values_are_read_the_same_from_every_format(
+    oddity: str, form: str, duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    given = settings_of(oddity, tmp_path)
+    rows = {
+        SOURCE_OF[path.stem]: rows_of(path, storable_in_excel=form == "excel")
+        for path in (tmp_path / oddity).iterdir()
+    }
+    as_csv = duckdb_shop.config(**{**given, **write_files(tmp_path, rows, "csv")})
+    as_form = duckdb_shop.config(**{**given, **write(tmp_path, rows, form)})
+    for source, content in rows.items():
+        expected = records_in(as_csv, source)
+        assert len(expected) == len(content) > 0
+        assert records_in(as_form, source) == expected
+
+
+def write(folder: Path, rows: Rows, form: str) -> Row:
+    """Each source in one of `OTHER_FORMS`; returns the settings that name them."""
+    tables = {"sqlite": write_sqlite, "duckdb": write_duckdb}
+    return tables[form](folder, rows) if form in tables else write_files(folder, rows, form)
+
+
+def rows_of(path: Path, *, storable_in_excel: bool) -> list[Row]:
+    """The rows of a CSV file by Python's own parser."""
+    text = path.read_text(encoding="utf-8")
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    if storable_in_excel:  # XML knows neither most control characters nor noncharacters
+        return [row for row in rows if not _NOT_IN_XML.search("".join(row.values()))]
+    return rows
+
+
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
+
+
+def records_in(config: StarSchemaConfig, source: str) -> list[dict[Any, Any]]:
+    """A source as everything after its extraction sees it; no value and blank are the same."""
+    frame: pd.DataFrame = DataExtractor(config).extract_all_sources()[source]
+    records: list[dict[Any, Any]] = frame.fillna("").to_dict("records")
+    return records
+
+
+@pytest.mark.parametrize("oddity", READ)
+def test_the_size_of_a_batch_decides_nothing(
+    oddity: str, duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    settings = settings_of(oddity, tmp_path)
+    whole = records_of(duckdb_shop.config(**settings))
+    assert whole["transactions"] or oddity.startswith(("header_only", "json_empty"))
+    for size in (1, 2, 3):
+        assert records_of(duckdb_shop.config(**{**settings, "BATCH_ROWS": size})) == whole
+
+
+def records_of(config: StarSchemaConfig) -> dict[str, list[tuple[int, Any]]]:
+    """The records of each source in the order of their lines: rows, or why they are none."""
+    found = {}
+    with Spool(config.work_dir) as folder:
+        for name, source in DataExtractor(config).extract(folder).items():
+            records: list[tuple[int, Any]] = []
+            for number in range(len(source)):
+                for row in source.originals(number).to_pylist():
+                    values = {column: row.get(column) for column in source.columns}
+                    records.append((row["_line"], values))
+                malformed = source.malformed(number)
+                if malformed is not None:
+                    records += [(row["_line"], row["_detail"]) for row in malformed.to_pylist()]
+            assert len(records) == source.records
+            found[name] = sorted(records, key=lambda record: record[0])
+    return found
