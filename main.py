@@ -132,11 +132,8 @@ class StarSchemaETLPipeline:
             "total_duration_seconds": 0.0,
             "errors": [],
             "warnings": [],
-<<<<<<< HEAD
             "retries": 0,
-=======
             "repeats_run": None,
->>>>>>> main
             "rejects_dir": str(self.config.rejects_dir / run_id),
             "phases": {
                 phase: {"status": "not_run", "duration_seconds": 0.0, "rows": 0} for phase in PHASES
@@ -150,6 +147,7 @@ class StarSchemaETLPipeline:
 
     def _open(self, stack: ExitStack) -> None:
         """Take the warehouse's lock before a million rows are read; make the working folder."""
+        from config import SOURCES
         from rejects import RejectFiles
         from spool import Spool
         from transform import StarSchemaTransformer
@@ -160,7 +158,9 @@ class StarSchemaETLPipeline:
         for warning in self._warehouse.warnings:
             self._warn(warning)
         self._spool: Spool = stack.enter_context(Spool(self.config.work_dir))
-        self._rejects: RejectFiles = RejectFiles(self.config.rejects_dir / self.run_id)
+        sources = {name: self.config.source(name) for name in SOURCES}
+        formats = {name: (s.delimiter or ",", s.encoding) for name, s in sources.items()}
+        self._rejects: RejectFiles = RejectFiles(self.config.rejects_dir / self.run_id, formats)
         stack.callback(self._rejects.close)
         self._transformer: StarSchemaTransformer = StarSchemaTransformer(self.config)
 

@@ -210,7 +210,7 @@ def through(proxy: Proxy, mode: Mode) -> Strike:
 
 
 def inside(case: Case, point: int) -> tuple[int, bool]:
-    """Faults in the process itself: the load gets the point as its last argument, and dies there."""
+    """Faults in the process itself: the load gets the point as its last argument."""
     child = _context.Process(target=_run_child, args=(case.load, (*case.arguments, point)))
     child.start()
     child.join(120)

@@ -191,9 +191,8 @@ def two_commits(url: str) -> int:
 
 def append_without_key(url: str) -> int:
     """A wrong loader: a run again appends again. It takes a lost answer for a failure, too."""
-    with closing(psycopg2.connect(url)) as connection:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("INSERT INTO log VALUES (2)")
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO log VALUES (2)")
     return 0
 
 
