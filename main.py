@@ -133,6 +133,7 @@ class StarSchemaETLPipeline:
 
     def _open(self, stack: ExitStack) -> None:
         """Take the warehouse's lock before a million rows are read; make the working folder."""
+        from config import SOURCES
         from rejects import RejectFiles
         from spool import Spool
         from transform import StarSchemaTransformer
@@ -141,7 +142,9 @@ class StarSchemaETLPipeline:
         gc.enable()  # see `program`: all imports are done
         self._warehouse = stack.enter_context(open_warehouse(self.config, self.run_id))
         self._spool: Spool = stack.enter_context(Spool(self.config.work_dir))
-        self._rejects: RejectFiles = RejectFiles(self.config.rejects_dir / self.run_id)
+        sources = {name: self.config.source(name) for name in SOURCES}
+        formats = {name: (s.delimiter or ",", s.encoding) for name, s in sources.items()}
+        self._rejects: RejectFiles = RejectFiles(self.config.rejects_dir / self.run_id, formats)
         stack.callback(self._rejects.close)
         self._transformer: StarSchemaTransformer = StarSchemaTransformer(self.config)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,8 +21,10 @@ WHY = ("_reason", "_detail", "_line", "_file")
 class RejectFiles:
     """`<REJECTS_DIR>/<run_id>/<source>.csv`, made when the first row of a source is refused."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, formats: Mapping[str, tuple[str, str]] | None = None) -> None:
+        """`formats`: delimiter and encoding of a source, so that its settings fit its rejects."""
         self.folder = folder
+        self._formats = formats or {}
         self._files: dict[str, BinaryIO] = {}
         self._lock = threading.Lock()
 
@@ -42,7 +46,7 @@ class RejectFiles:
             try:
                 is_new = source not in self._files
                 file = self._files.get(source) or self._open(source)
-                pa_csv.write_csv(whole, file, pa_csv.WriteOptions(include_header=is_new))
+                file.write(self._encoded(source, whole, is_new=is_new))
             except OSError as error:
                 raise self._failed(source, error) from error
 
@@ -56,6 +60,18 @@ class RejectFiles:
                     os.fsync(file.fileno())
             except OSError as error:
                 raise self._failed(source, error) from error
+
+    def _encoded(self, source: str, rows: pa.Table, *, is_new: bool) -> bytes:
+        delimiter, encoding = self._formats.get(source, (",", "utf-8"))
+        sink = pa.BufferOutputStream()
+        options = pa_csv.WriteOptions(include_header=is_new, delimiter=delimiter)
+        pa_csv.write_csv(rows, sink, options)
+        data: bytes = sink.getvalue().to_pybytes()
+        if codecs.lookup(encoding).name == "utf-8":
+            return data
+        text = data.decode().encode(encoding, "backslashreplace")
+        mark = b"" if is_new else "".encode(encoding)  # a byte-order mark only at the beginning
+        return text.removeprefix(mark)
 
     def path(self, source: str) -> Path:
         """Where the rejects of `source` are."""
