@@ -357,7 +357,7 @@ class StarSchemaETLPipeline:
 
     def _run_transformation_phase(self) -> int:
         """Clean every batch, resolve duplicates, write the rejects."""
-        from prepare import prepare_source
+        from prepare import Job, prepare_sources
         from schema import Role, business_key, columns_of, fact_sales
         from transform import TABLE_OF
 
@@ -366,19 +366,20 @@ class StarSchemaETLPipeline:
             for c in columns_of(fact_sales, Role.DIMENSION_KEY)
             if c.info["finds_by"].endswith("_id")
         ]
-        for name, source in self._extracted.items():
-            is_fact = TABLE_OF[name] is fact_sales
-            prepared = prepare_source(
-                source,
-                self._transformer.prepare_batch,
-                business_key(TABLE_OF[name]).name,
-                self.config,
-                self._spool,
-                self._rejects,
-                collect=[*self._referenced, "date_key"] if is_fact else [],
-                progress=partial(self._progress.advance, name),
-            )
-            self._prepared[name] = prepared
+        collected = {fact_sales: (*self._referenced, "date_key")}
+        jobs = [
+            Job(source, business_key(TABLE_OF[name]).name, collected.get(TABLE_OF[name], ()))
+            for name, source in self._extracted.items()
+        ]
+        self._prepared = prepare_sources(
+            jobs,
+            self._transformer.prepare_batch,
+            self.config,
+            self._spool,
+            self._rejects,
+            progress=self._progress.advance,
+        )
+        for prepared in self._prepared.values():
             self._report_transformation(prepared)
         self._check_reject_rates()
         return sum(source.rows for source in self._prepared.values())

@@ -69,6 +69,16 @@ class PreparedSource:
         """How many rows go on to be loaded."""
         return self.read - self.duplicates - sum(self.rejected.values())
 
+    def add(self, batch: _Batch) -> None:
+        """Take a cleaned batch into the account."""
+        self.paths.append(batch.path)
+        self.rejected.update(batch.refused)
+        self.issues.update(batch.cleaned.issues)
+        for name, amount in batch.cleaned.money.items():
+            self.money[name] += amount
+        for name, values in batch.ids.items():
+            self.ids.setdefault(name, []).append(values)
+
     def tasks(self) -> list[Callable[[], pa.Table]]:
         """A call per batch that returns its rows, duplicates left out."""
         return [partial(self._batch, number) for number in range(len(self.paths))]
@@ -87,48 +97,81 @@ class PreparedSource:
         return rows.filter(pa.array(~lost))
 
 
-def prepare_source(
-    source: Originals,
+@dataclass(frozen=True)
+class Job:
+    """A source to prepare: its business key, and the columns whose distinct values are kept, to
+    find members that no source describes.
+    """
+
+    source: Originals
+    key: str
+    collect: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Batch:
+    job: Job
+    number: int
+    path: Path
+    cleaned: Cleaned
+    ids: dict[str, pa.Array]
+    refused: Counter[str]
+
+
+def prepare_sources(
+    jobs: Iterable[Job],
     clean: Callable[[str, int, pa.Table], Cleaned],
-    key: str,
     config: StarSchemaConfig,
     folder: Spool,
     rejects: RejectFiles,
     *,
-    collect: Iterable[str] = (),
-    progress: Callable[[int], None] = lambda rows: None,
-) -> PreparedSource:
-    """Clean every batch of `source`, spill the good rows, then resolve duplicates of `key`.
+    progress: Callable[[str, int], None] = lambda name, rows: None,
+) -> dict[str, PreparedSource]:
+    """Clean every batch of all sources, spill the good rows, and resolve duplicate keys.
 
-    `clean` is the rule for one batch (source name, batch number, canonical rows); `collect` names
-    the columns whose distinct values are kept, to find members that no source describes.
+    `clean` is the rule for one batch (source name, batch number, canonical rows). The largest
+    source goes first: the others keep the workers busy while its duplicates are looked for.
     """
-    result = PreparedSource(source.name, source.records)
-
-    def run(number: int) -> tuple[Path, Cleaned, dict[str, pa.Array], Counter[str]]:
-        cleaned = clean(source.name, number, source.canonical(number))
-        path = folder.write(f"{source.name}-prepared-{number:06}", cleaned.rows)
-        np.save(path.with_suffix(".npy"), key_hashes(cleaned.rows[key]))
-        refused = _write_rejects(source, number, cleaned.rejects, rejects)
-        ids = {name: _distinct(cleaned.rows[name]) for name in collect}
-        return path, cleaned, ids, refused
-
+    jobs = list(jobs)
+    results = {j.source.name: PreparedSource(j.source.name, j.source.records) for j in jobs}
+    calls = (
+        partial(_prepare_batch, job, number, clean, folder, rejects)
+        for job in sorted(jobs, key=lambda job: -job.source.records)
+        for number in range(len(job.source))
+    )
     with ThreadPoolExecutor(config.workers) as pool:
-        tasks = (partial(run, number) for number in range(len(source)))
-        for path, cleaned, ids, refused in in_order(pool, tasks, config.workers):
-            result.paths.append(path)
-            result.rejected.update(refused)
-            result.issues.update(cleaned.issues)
-            for name, amount in cleaned.money.items():
-                result.money[name] += amount
-            for name, values in ids.items():
-                result.ids.setdefault(name, []).append(values)
-            progress(len(cleaned.rows))
+        for batch in in_order(pool, calls, config.workers):
+            result = results[batch.job.source.name]
+            result.add(batch)
+            progress(result.name, len(batch.cleaned.rows))
+            if len(result.paths) == len(batch.job.source):
+                _resolve_duplicates(batch.job, result, folder, rejects)
+    return results
+
+
+def _prepare_batch(
+    job: Job,
+    number: int,
+    clean: Callable[[str, int, pa.Table], Cleaned],
+    folder: Spool,
+    rejects: RejectFiles,
+) -> _Batch:
+    source = job.source
+    cleaned = clean(source.name, number, source.canonical(number))
+    path = folder.write(f"{source.name}-prepared-{number:06}", cleaned.rows)
+    np.save(path.with_suffix(".npy"), key_hashes(cleaned.rows[job.key]))
+    refused = _write_rejects(source, number, cleaned.rejects, rejects)
+    ids = {name: _distinct(cleaned.rows[name]) for name in job.collect}
+    return _Batch(job, number, path, cleaned, ids, refused)
+
+
+def _resolve_duplicates(
+    job: Job, result: PreparedSource, folder: Spool, rejects: RejectFiles
+) -> None:
     readers = [partial(spool.read, path) for path in result.paths]
     hashes = [np.load(path.with_suffix(".npy"), mmap_mode="r") for path in result.paths]
-    result.losers = find_losers(readers, hashes, key, temp=folder.folder)
-    _account_losers(source, result, key, rejects)
-    return result
+    result.losers = find_losers(readers, hashes, job.key, temp=folder.folder)
+    _account_losers(job.source, result, job.key, rejects)
 
 
 def write_late_rejects(
