@@ -107,7 +107,6 @@ class DimensionLoader:
             warehouse.execute(self._insert(dimension, changes))
         warehouse.drop(staging)
         warehouse.drop(changes)
-        warehouse.analyze(dimension)
         return counts
 
     def _changes(self, dimension: Table, staging: Table) -> Table:

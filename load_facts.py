@@ -60,6 +60,7 @@ class FactLoader:
         self.run_id = run_id or new_run_id()
         self.orphans: list[pa.Table] = []
         """Rows that no member was found for, as they are to be rejected."""
+        self._handed_over = 0
         self.net_unchanged = Decimal(0)
         """Net amount of the rows that the fact table already held just so."""
 
@@ -119,8 +120,7 @@ class FactLoader:
             if warehouse.is_created(table):
                 warehouse.append(table, batches)
                 warehouse.complete(table)
-                inserted = warehouse.scalar(sa.select(sa.func.count()).select_from(table))
-                return _counts(int(inserted), 0, int(inserted))
+                return _counts(self._handed_over, 0, self._handed_over)
             staging = warehouse.stage(table, table.columns.keys(), batches)
         return self._merge(staging)
 
@@ -137,6 +137,7 @@ class FactLoader:
             if len(keyed.orphans):
                 self.orphans.append(keyed.orphans)
             progress(keyed.count)
+            self._handed_over += keyed.count
             yield keyed.rows
 
     def _merge(self, staging: sa.Table) -> dict[str, Any]:

@@ -428,11 +428,12 @@ class StarSchemaETLPipeline:
     def _run_validation_phase(self) -> int:
         """Prove the star and close the accounts, inside the transaction."""
         from errors import GateError
+        from unchanged import marks
         from validate import StarSchemaValidator, quality_score
 
         self._rejects.sync()  # on disk before anything is published
         warehouse = self._open_warehouse()
-        validator = StarSchemaValidator(self.config, warehouse, self.run_id)
+        validator = StarSchemaValidator(self.config, warehouse, self.run_id, marks(warehouse))
         results = validator.run_all_checks()
         self.results["validation_results"] = results
         results["reconciliation"] = self._reconcile(validator)

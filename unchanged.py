@@ -66,21 +66,28 @@ def find_previous(config: StarSchemaConfig, warehouse: Warehouse, signed: str) -
     found = warehouse.drift(metadata.sorted_tables)
     if found.missing_tables or found.missing_columns or found.problems:
         return None
-    runs = warehouse.execute(
-        sa.select(etl_run.c.run_id, etl_run.c.counts, etl_run.c.sources)
-        .where(etl_run.c.status == "published")
-        .order_by(etl_run.c.ended_at.desc(), etl_run.c.run_id.desc())
-    ).all()
-    if not runs:
+    published = etl_run.c.status == "published"
+    newest = (etl_run.c.ended_at.desc(), etl_run.c.run_id.desc())
+    columns = sa.select(etl_run.c.run_id, etl_run.c.counts, etl_run.c.sources)
+    run = warehouse.execute(columns.where(published).order_by(*newest).limit(1)).first()
+    if run is None:
         return None
-    counts = [json.loads(run.counts) for run in runs]
-    last = Previous(runs[0].run_id, counts[0], json.loads(runs[0].sources))
+    last = Previous(run.run_id, json.loads(run.counts), json.loads(run.sources))
     if last.results.get("signature") != signed or not _same_files(config, last.sources):
         return None
     if any(not path.is_file() for path in _reject_files(config, last)):
         return None
-    marks = [count.get("mark", "") for count in counts]
-    return last if warehouse.untouched_since(marks, STAR) else None
+    return last if warehouse.untouched_since(marks(warehouse), STAR) else None
+
+
+def marks(warehouse: Warehouse) -> list[str]:
+    """What published runs noted of the star when they committed, the newest first."""
+    counts = warehouse.execute(
+        sa.select(etl_run.c.counts)
+        .where(etl_run.c.status == "published")
+        .order_by(etl_run.c.ended_at.desc(), etl_run.c.run_id.desc())
+    ).scalars()
+    return [json.loads(count).get("mark", "") for count in counts]
 
 
 def repeat(previous: Previous) -> dict[str, Any]:

@@ -27,7 +27,7 @@ import psycopg2.extensions
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import sqlalchemy as sa
-from sqlalchemy import Connection, MetaData, Table
+from sqlalchemy import ARRAY, Connection, MetaData, Table
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import AddConstraint, CreateColumn, CreateIndex, CreateSchema, CreateTable
 from tenacity import (
@@ -304,11 +304,7 @@ class Warehouse(ABC):
         self.execute(sa.schema.DropTable(staging, if_exists=True))
         self.execute(CreateTable(staging))
         self.append(staging, batches)
-        self.analyze(staging)
         return staging
-
-    def analyze(self, table: Table) -> None:
-        """Tell the planner how large `table` is."""
 
     def keep_changes(self, statement: sa.Select[Any], name: str) -> Table:
         """Keep the rows of `statement` in a temporary table; its columns are the statement's."""
@@ -317,12 +313,19 @@ class Warehouse(ABC):
         self.execute(sa.schema.DropTable(kept, if_exists=True))
         self.execute(CreateTable(kept))
         self.execute(sa.insert(kept).from_select([c.name for c in columns], statement))
-        self.analyze(kept)
         return kept
 
     def enforces_primary_key(self, table: Table) -> bool:  # noqa: ARG002
         """Whether the engine itself guarantees that the key of `table` is unique."""
         return False
+
+    def unproven(
+        self,
+        table: sa.FromClause,  # noqa: ARG002
+        marks: Sequence[str],  # noqa: ARG002
+    ) -> sa.ColumnElement[bool]:
+        """Which rows of `table` may be other than what the transactions of `marks` wrote."""
+        return sa.true()
 
     @abstractmethod
     def mark(self, tables: Sequence[Table]) -> str:
@@ -541,6 +544,16 @@ class DuckDb(Warehouse):
             self.execute(CreateTable(bare_copy(table, table.name, table.columns.keys())))
         else:
             self.execute(CreateTable(table))
+
+
+class _Xid(sa.types.UserDefinedType[int]):
+    """PostgreSQL's type of transaction numbers."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **options: Any) -> str:  # noqa: ARG002
+        """Its name in SQL."""
+        return "xid"
 
 
 class PostgreSql(Warehouse):
@@ -814,21 +827,10 @@ class PostgreSql(Warehouse):
         return json.dumps({"xid": int(number), "rows": counts})
 
     def untouched_since(self, marks: Sequence[str], tables: Sequence[Table]) -> bool:
-        """Every row version was written by a marked transaction, and none is gone.
-
-        PostgreSQL keeps the writing transaction of a row version in `xmin`, also after freezing;
-        a dump that was restored has others, and is looked at row by row.
-        """
-        known = [json.loads(mark) for mark in marks if mark]
-        writers = [str(mark["xid"] % (1 << 32)) for mark in known]
-        for table, rows in zip(tables, known[0]["rows"], strict=True):
-            writer = sa.cast(sa.literal_column("xmin"), sa.Text)
-            count, foreign = self.row(
-                sa.select(
-                    sa.func.count(), sa.func.count().filter(writer.not_in(writers))
-                ).select_from(table)
-            )
-            if count != rows or foreign:
+        """Every row version was written by a marked transaction, and none is gone."""
+        for table, rows in zip(tables, json.loads(marks[0])["rows"], strict=True):
+            foreign = sa.func.count().filter(self.unproven(table, marks))
+            if self.row(sa.select(sa.func.count(), foreign).select_from(table)) != (rows, 0):
                 return False
         return True
 
@@ -860,8 +862,14 @@ class PostgreSql(Warehouse):
         )
         return bool(found.scalar())
 
-    def analyze(self, table: Table) -> None:
-        self.connection.exec_driver_sql(f"ANALYZE {self.qualified(table)}")
+    def unproven(self, table: sa.FromClause, marks: Sequence[str]) -> sa.ColumnElement[bool]:
+        """PostgreSQL keeps the transaction that wrote a row version in `xmin`, also after freezing;
+        a table restored from a dump has others.
+        """
+        written_by: sa.ColumnElement[Any] = sa.literal_column(f"{table.description}.xmin")
+        writers = [str(json.loads(mark)["xid"] % (1 << 32)) for mark in marks if mark]
+        array = sa.cast(sa.literal(f"{{{','.join(writers)}}}"), ARRAY(_Xid))
+        return written_by != sa.all_(array)
 
     def binary(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         return sa.collate(column, "C")
