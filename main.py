@@ -315,7 +315,8 @@ class StarSchemaETLPipeline:
         counts = unchanged.record(self.results)
         counts["warehouse_warnings"] = [] if self._warehouse is None else self._warehouse.warnings
         if status == "published":
-            counts |= {"signature": self._signature, "mark": warehouse.mark(unchanged.STAR)}
+            mark = warehouse.mark(unchanged.STAR, self.results["validation_results"]["row_counts"])
+            counts |= {"signature": self._signature, "mark": mark}
         sources = {s.name: s.files for s in self._extracted.values()} or self._sources
         warehouse.execute(
             sa.insert(etl_run).values(

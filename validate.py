@@ -67,7 +67,8 @@ class StarSchemaValidator:
         self._given = warehouse
         self._run_id = run_id
         self._proven = proven
-        self._last_key: dict[Table, int] = {}  # of dimensions whose keys are 1, 2, 3, ... last
+        self._last_key: dict[Table, int] = {}
+        """Of dimensions whose keys are 1, 2, 3 and so on, without gaps."""
         self.loaded_rows = 0
         """How many rows of this run the fact table holds, once the checks have run."""
         self.loaded_net = Decimal(0)
@@ -151,73 +152,64 @@ class StarSchemaValidator:
         return [Check("dates without gaps", dim_date.name, abs(expected - int(count)), int(count))]
 
     def _fact_checks(self, warehouse: Warehouse) -> tuple[int, list[Check]]:
-        """All statements about single facts in one pass over the table."""
-        table = fact_sales.alias("fact")
-        fact = table.c
-        loaded = fact.run_id == self._run_id
-        joined: Any = table
-        broken: dict[str, sa.ColumnElement[bool]] = {}
-        for column in columns_of(fact_sales, Role.DIMENSION_KEY):
-            joined, is_orphan = self._orphan(joined, fact[column.name], column)
-            broken[f"orphan {column.name}"] = is_orphan
-        product = dim_product.alias()
-        of_loaded = sa.case((loaded, fact.product_key))
-        joined = joined.outerjoin(product, of_loaded == product.c.product_key)
-        gross = sa.func.round(fact.quantity * fact.unit_price, 4)
-        cost = sa.func.round(fact.quantity * product.c.cost, 4)
-        wrong = {
-            "gross = quantity x unit price": fact.gross_amount.is_distinct_from(gross),
-            "net = gross - discount": fact.net_amount.is_distinct_from(
-                fact.gross_amount - fact.discount_amount
-            ),
-            "amounts are finite": sa.or_(  # NaN counts as larger than any number
-                *(
-                    sa.func.abs(fact[c.name]) >= TOO_LARGE
-                    for c in columns_of(fact_sales, Role.MEASURE)
-                )
-            ),
-        }
-        unproven = warehouse.unproven(table, self._proven)
-        broken |= {name: sa.and_(unproven, condition) for name, condition in wrong.items()}
-        profit = fact.net_amount - cost
-        profit = sa.case((sa.func.abs(profit) < TOO_LARGE, profit))
-        counts = warehouse.row(
-            sa.select(
-                sa.func.coalesce(sa.func.sum(fact.net_amount).filter(loaded), 0),
-                sa.func.count(),
-                sa.func.count().filter(loaded),
-                sa.func.count().filter(loaded, fact.profit_amount.is_distinct_from(profit)),
-                *(sa.func.count().filter(condition) for condition in broken.values()),
-            ).select_from(joined)
-        )
-        self.loaded_net = Decimal(counts[0])
-        rows, of_this_run, wrong_profit, *problems = (int(count) for count in counts[1:])
-        self.loaded_rows = of_this_run
-        checks = [
-            Check(name, fact_sales.name, number, rows)
-            for name, number in zip(broken, problems, strict=True)
-        ]
-        # A later change of a product's cost does not restate older profits.
-        checks.append(
-            Check("profit = net - quantity x cost", fact_sales.name, wrong_profit, of_this_run)
-        )
+        """Keys of all facts; measures of those that no earlier run has proven."""
+        rows, orphans = self._count_orphans(warehouse)
+        found = {f"orphan {name}": number for name, number in orphans.items()}
+        found |= self._count_wrong(warehouse)
+        checks = [Check(name, fact_sales.name, number, rows) for name, number in found.items()]
         twice = self._repeated_keys(warehouse)
         checks.append(Check("unique transaction_id", fact_sales.name, twice, rows))
         return rows, checks
 
-    def _orphan(
-        self, joined: Any, key: sa.ColumnElement[int], column: sa.Column[Any]
-    ) -> tuple[Any, sa.ColumnElement[bool]]:
-        """Which facts have no member. Where keys are numbered without gaps, their range tells it
-        as surely as a join would, and far sooner.
+    def _count_orphans(self, warehouse: Warehouse) -> tuple[int, dict[str, int]]:
+        """How many facts there are, and how many have no member, by column.
+
+        Where keys have no gaps, the first and last that occur tell that none is missing: engines
+        know these at once. Only the other dimensions are joined, all in one pass.
         """
+        columns = columns_of(fact_sales, Role.DIMENSION_KEY)
+        proven = {c for c in columns if self._is_within(warehouse, c)}
+        joined: Any = fact_sales
+        counted: dict[str, Any] = {}
+        for column in columns:
+            if column not in proven:
+                target = next(iter(column.foreign_keys)).column
+                member = target.table.alias().c[target.name]
+                joined = joined.outerjoin(member.table, column == member)
+                counted[column.name] = sa.func.count().filter(member.is_(None))
+        rows, *numbers = warehouse.row(
+            sa.select(sa.func.count(), *counted.values()).select_from(joined)
+        )
+        missing = {c.name: 0 for c in columns}
+        return int(rows), missing | dict(zip(counted, map(int, numbers), strict=True))
+
+    def _is_within(self, warehouse: Warehouse, column: sa.Column[Any]) -> bool:
         target = next(iter(column.foreign_keys)).column
-        if target.table in self._last_key:
-            member_range = key.between(1, self._last_key[target.table])
-            return joined, sa.or_(key == UNKNOWN_KEY, member_range).is_distinct_from(sa.true())
-        member = target.table.alias()
-        found = member.c[target.name]
-        return joined.outerjoin(member, key == found), found.is_(None)
+        if target.table not in self._last_key:
+            return False
+        known = sa.select(sa.func.min(column), sa.func.max(column)).where(column != UNKNOWN_KEY)
+        low, high = warehouse.row(known)
+        return low is None or (low >= 1 and high <= self._last_key[target.table])
+
+    def _count_wrong(self, warehouse: Warehouse) -> dict[str, int]:
+        """How many facts have measures that do not follow from each other, by check."""
+        unproven = warehouse.unproven(self._proven)
+        fact = sa.select(fact_sales).where(unproven).subquery("fact")
+        product = dim_product.alias()
+        loaded = fact.c.run_id == self._run_id
+        wrong = _wrong_measures(fact.c)
+        # A later change of a product's cost does not restate older profits.
+        wrong_profit = sa.and_(loaded, _wrong_profit(fact.c, product.c.cost))
+        wrong["profit = net - quantity x cost"] = wrong_profit
+        net, of_this_run, *problems = warehouse.row(
+            sa.select(
+                sa.func.coalesce(sa.func.sum(fact.c.net_amount).filter(loaded), 0),
+                sa.func.count().filter(loaded),
+                *(sa.func.count().filter(condition) for condition in wrong.values()),
+            ).select_from(fact.outerjoin(product, fact.c.product_key == product.c.product_key))
+        )
+        self.loaded_rows, self.loaded_net = int(of_this_run), Decimal(net)
+        return dict(zip(wrong, map(int, problems), strict=True))
 
     def _repeated_keys(self, warehouse: Warehouse) -> int:
         """Rows too many; a primary key that the engine enforces has proven there are none."""
@@ -237,6 +229,27 @@ def quality_score(read: int, rejected: int) -> float | None:
         return None
     share = Decimal(100) * (read - rejected) / read
     return float(share.quantize(Decimal("0.0001"), ROUND_DOWN))
+
+
+def _wrong_measures(fact: Any) -> dict[str, sa.ColumnElement[bool]]:
+    """Conditions on a fact's columns that nothing else is needed for."""
+    gross = sa.func.round(fact.quantity * fact.unit_price, 4)
+    net = fact.gross_amount - fact.discount_amount
+    measures = columns_of(fact_sales, Role.MEASURE)
+    return {
+        "gross = quantity x unit price": fact.gross_amount.is_distinct_from(gross),
+        "net = gross - discount": fact.net_amount.is_distinct_from(net),
+        "amounts are finite": sa.or_(  # NaN counts as larger than any number
+            *(sa.func.abs(fact[measure.name]) >= TOO_LARGE for measure in measures)
+        ),
+    }
+
+
+def _wrong_profit(fact: Any, cost: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    profit = fact.net_amount - sa.func.round(fact.quantity * cost, 4)
+    fitting = sa.case((sa.func.abs(profit) < TOO_LARGE, profit))
+    wrong: sa.ColumnElement[bool] = fact.profit_amount.is_distinct_from(fitting)
+    return wrong
 
 
 def _count(warehouse: Warehouse, table: Table) -> int:

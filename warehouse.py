@@ -14,7 +14,7 @@ import ssl
 import time
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -319,17 +319,13 @@ class Warehouse(ABC):
         """Whether the engine itself guarantees that the key of `table` is unique."""
         return False
 
-    def unproven(
-        self,
-        table: sa.FromClause,  # noqa: ARG002
-        marks: Sequence[str],  # noqa: ARG002
-    ) -> sa.ColumnElement[bool]:
-        """Which rows of `table` may be other than what the transactions of `marks` wrote."""
+    def unproven(self, marks: Sequence[str]) -> sa.ColumnElement[bool]:  # noqa: ARG002
+        """Which rows of a table may be other than what the transactions of `marks` wrote."""
         return sa.true()
 
     @abstractmethod
-    def mark(self, tables: Sequence[Table]) -> str:
-        """A note of the tables' state, taken just before a commit."""
+    def mark(self, tables: Sequence[Table], counts: Mapping[str, int]) -> str:
+        """A note of the state of `tables`, which have `counts` rows; taken just before a commit."""
 
     @abstractmethod
     def untouched_since(self, marks: Sequence[str], tables: Sequence[Table]) -> bool:
@@ -415,6 +411,11 @@ def bare_copy(table: Table, name: str, columns: Sequence[str], schema: str | Non
     copies = [sa.Column(c, table.columns[c].type, nullable=True) for c in columns]
     prefixes = ["TEMPORARY"] if schema else []
     return Table(name, MetaData(), *copies, schema=schema, prefixes=prefixes)
+
+
+def _without_keys(table: Table) -> Table:
+    columns = [sa.Column(c.name, c.type, nullable=c.nullable) for c in table.columns]
+    return Table(table.name, MetaData(), *columns)
 
 
 class DuckDb(Warehouse):
@@ -522,7 +523,10 @@ class DuckDb(Warehouse):
         driver: Any = self.connection.connection.driver_connection
         return driver.sql(self._text_of(statement)).to_arrow_table()
 
-    def mark(self, tables: Sequence[Table]) -> str:
+    def mark(self, tables: Sequence[Table], counts: Mapping[str, int]) -> str:  # noqa: ARG002
+        return self._fingerprint(tables)
+
+    def _fingerprint(self, tables: Sequence[Table]) -> str:
         """Row count and sum of row hashes of each table."""
         return json.dumps(
             [
@@ -537,11 +541,11 @@ class DuckDb(Warehouse):
         )
 
     def untouched_since(self, marks: Sequence[str], tables: Sequence[Table]) -> bool:
-        return marks[0] == self.mark(tables)
+        return marks[0] == self._fingerprint(tables)
 
     def _create(self, table: Table) -> None:
         if table.foreign_keys:  # declared keys on a fact cost 8 x, and are proven by validation
-            self.execute(CreateTable(bare_copy(table, table.name, table.columns.keys())))
+            self.execute(CreateTable(_without_keys(table)))
         else:
             self.execute(CreateTable(table))
 
@@ -820,26 +824,22 @@ class PostgreSql(Warehouse):
             ),
         )
 
-    def mark(self, tables: Sequence[Table]) -> str:
+    def mark(self, tables: Sequence[Table], counts: Mapping[str, int]) -> str:
         """This transaction's number, and each table's row count."""
         number = self.scalar(sa.text("SELECT pg_current_xact_id()::text"))
-        counts = [self.scalar(sa.select(sa.func.count()).select_from(t)) for t in tables]
-        return json.dumps({"xid": int(number), "rows": counts})
+        return json.dumps({"xid": int(number), "rows": [counts[table.name] for table in tables]})
 
     def untouched_since(self, marks: Sequence[str], tables: Sequence[Table]) -> bool:
         """Every row version was written by a marked transaction, and none is gone."""
         for table, rows in zip(tables, json.loads(marks[0])["rows"], strict=True):
-            foreign = sa.func.count().filter(self.unproven(table, marks))
+            foreign = sa.func.count().filter(self.unproven(marks))
             if self.row(sa.select(sa.func.count(), foreign).select_from(table)) != (rows, 0):
                 return False
         return True
 
     def _create(self, table: Table) -> None:
         if table.foreign_keys:  # keys and indexes are built after the rows, five times faster
-            bare = bare_copy(table, table.name, table.columns.keys())
-            for column in table.columns:
-                bare.columns[column.name].nullable = column.nullable
-            self.execute(CreateTable(bare))
+            self.execute(CreateTable(_without_keys(table)))
         else:
             self.execute(CreateTable(table))
 
@@ -862,11 +862,11 @@ class PostgreSql(Warehouse):
         )
         return bool(found.scalar())
 
-    def unproven(self, table: sa.FromClause, marks: Sequence[str]) -> sa.ColumnElement[bool]:
+    def unproven(self, marks: Sequence[str]) -> sa.ColumnElement[bool]:
         """PostgreSQL keeps the transaction that wrote a row version in `xmin`, also after freezing;
         a table restored from a dump has others.
         """
-        written_by: sa.ColumnElement[Any] = sa.literal_column(f"{table.description}.xmin")
+        written_by: sa.ColumnElement[Any] = sa.literal_column("xmin")
         writers = [str(json.loads(mark)["xid"] % (1 << 32)) for mark in marks if mark]
         array = sa.cast(sa.literal(f"{{{','.join(writers)}}}"), ARRAY(_Xid))
         return written_by != sa.all_(array)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -61,7 +60,6 @@ def _load(
         "WORK_DIR": str(folder / "work"),
     }
     usage = run([sys.executable, ROOT / "main.py", "--json"], folder, settings, server)
-    shutil.rmtree(folder / "rejects", ignore_errors=True)
     summary = json.loads(usage.output)
     phases = {name: phase["duration_seconds"] for name, phase in summary["phases"].items()}
     rows = summary["extraction_results"]["transactions"]["records"]
