@@ -22,6 +22,7 @@ from blocks import (
     Reading,
     as_text,
     exact_number,
+    storable,
 )
 from errors import SourceError
 
@@ -40,6 +41,10 @@ class _Malformed:
 
 Item = tuple[int, dict[str, Any] | _Malformed]
 """A record's number or line, and the record."""
+
+
+class _TooDeepError(ValueError):
+    """Nested so deep that the parser gave up, and where the value ends is not known."""
 
 
 class _Decoder:
@@ -61,11 +66,14 @@ class _Decoder:
         try:
             value, end = self._json.raw_decode(text, at)
         except RecursionError:
-            raise ValueError(f"nested more than {_DEEPEST} deep") from None
+            raise _TooDeepError(f"nested more than {_DEEPEST} deep") from None
         if not isinstance(value, dict):
             return _Malformed("not a JSON object", text[at:end]), end
         if self._twice:  # which value was meant is anybody's guess
             return _Malformed("a key appears twice", text[at:end]), end
+        names = "".join(value)
+        if not names.isascii() and storable(names) != names:  # columns must have names
+            return _Malformed("a key with half of a Unicode pair", text[at:end]), end
         if text.count("[", at, end) + text.count("{", at, end) > _DEEPEST:
             return self._shallow(value, text[at:end]), end
         return value, end
@@ -180,6 +188,10 @@ def _array_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Ite
                 yield number, value
                 continue
             problem: ValueError | str = "it never ends"
+        except _TooDeepError as error:
+            raise SourceError(
+                f"{shown}, record {number + 1}: {error}; take that record out of the file"
+            ) from None
         except ValueError as error:
             problem = error
         if ended:
