@@ -405,7 +405,7 @@ def resolve_mapping(file: Opened, name: str, settings: SourceSettings) -> dict[s
             mapping[canonical] = [canonical]
         elif len(by_case.get(canonical, [])) == 1:
             mapping[canonical] = by_case[canonical]
-        elif canonical in spec.required and file.columns:
+        elif canonical in spec.required and (file.columns or not file.is_schemaless):
             near = _nearest(canonical, file.columns)
             problems.append(
                 f"the required column {canonical} is missing{near}; "

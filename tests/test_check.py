@@ -312,7 +312,7 @@ FAULTS: dict[str, tuple[Callable[[Retailer], None], dict[str, str], str, tuple[s
         lambda shop: _write("products", '[{"product_id": "P1"}, {"product', shop),
         {},
         "products",
-        ("products.json, record 2", "cut off"),
+        ("products.json, line 1, record 2", "cut off"),
     ),
     "a query is wrong": (
         lambda shop: None,
