@@ -57,6 +57,8 @@ class Opened:
     digest: hashlib._Hash | None = None
     """Of the bytes read so far; of the whole file once `pieces` is exhausted."""
     delimiter: str = ""
+    is_schemaless: bool = False
+    """Whether the columns are those that the records name: without records there are none."""
     close: Callable[[], None] = lambda: None
     """For an opened file whose pieces are not all taken."""
 

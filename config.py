@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import io
 import json
 import os
 import sys
@@ -20,7 +21,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -283,11 +284,9 @@ def load_config(
     Raises `ConfigError` listing every problem at once; no message holds a setting's value
     unless it is harmless.
     """
-    from_file = {} if env_file is None else dotenv_values(env_file, interpolate=False)
-    if env_file is not None and str(env_file) != ".env" and not Path(env_file).is_file():
-        raise ConfigError([f"{env_file}: there is no such file"])
+    from_file, problems = ({}, []) if env_file is None else _read_env_file(Path(env_file))
     from_environment = os.environ if environment is None else environment
-    problems = _unknown_names(from_file, strict=True)
+    problems += _unknown_names(from_file, strict=True)
     problems += _unknown_names(from_environment, strict=False)
     merged = {**from_file, **from_environment}
     nested: dict[str, Any] = {}
@@ -310,6 +309,30 @@ def load_config(
     if problems:
         raise ConfigError(problems) from None
     return config
+
+
+def _read_env_file(path: Path) -> tuple[dict[str, str | None], list[str]]:
+    """The settings in a file, and the lines that are none: they may hold secrets, so the number
+    of each is all that is told.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        if str(path) == ".env":
+            return {}, []
+        raise ConfigError([f"{path}: there is no such file"]) from None
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read ({error.strerror})"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: byte {error.start} is not UTF-8; save it as UTF-8"]) from None
+    bindings = list(parse_stream(io.StringIO(text)))
+    settings = {binding.key: binding.value for binding in bindings if binding.key is not None}
+    return settings, [
+        f"{path}, line {binding.original.line}: cannot be read; write NAME=value, and a value with "
+        "quotes, spaces or # as NAME='value' with \\' for a quote in it"
+        for binding in bindings
+        if binding.error
+    ]
 
 
 def _explain(detail: Any) -> list[str]:

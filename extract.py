@@ -159,24 +159,28 @@ class DataExtractor:
             raise ExtractionError(problems)
         return extracted
 
-    def inspect(self, name: str, rows: int = 3) -> Inspection:
-        """What a run would find of a source, without reading more than its beginning."""
+    def inspect(self, name: str, rows: int = 1000) -> Inspection:
+        """What a run would find of a source, from no more than its first `rows` or so."""
         problems: list[str] = []
         with closing(Databases()) as databases:
-            calls = self._files(problems, name, databases)
-            opened = [_attempt(problems, name, call) for call in calls]
-            files = [file for file in opened if file is not None]
-            mappings = [
-                _attempt(problems, name, partial(self._mapping, name, f.opened)) for f in files
-            ]
-            sample = None
-            if files and mappings[0] is not None:
-                sample = _attempt(
-                    problems, name, partial(_sample, name, files[0], mappings[0], rows)
-                )
-            for file in files:
-                file.opened.close()
-        return Inspection(name, [f.opened for f in files], mappings, sample, problems)
+            found = Inspection(name, problems)
+            for call in self._files(problems, name, databases, min(rows, self.config.batch_rows)):
+                file = _attempt(problems, name, call)
+                if file is not None:
+                    self._look_into(found, file.opened)
+                    file.opened.close()
+        return found
+
+    def _look_into(self, found: Inspection, opened: Opened) -> None:
+        """Note a file's mapping, and of the first file its first rows."""
+        mapping = _attempt(found.problems, found.name, partial(self._mapping, found.name, opened))
+        found.files.append(opened)
+        found.mappings.append(mapping)
+        if mapping is not None and len(found.files) == 1:
+            block = _attempt(found.problems, found.name, partial(_first_block, opened))
+            if block is not None:
+                found.sample = to_canonical(block.rows, mapping, found.name)
+                found.malformed = block.malformed
 
     def _collect(self, problems: list[str], name: str, databases: Databases) -> list[_File]:
         """The files of a source, opened and mapped; what is wrong with them is in `problems`.
@@ -198,7 +202,7 @@ class DataExtractor:
         return resolve_mapping(opened, name, self.config.source(name))
 
     def _files(
-        self, problems: list[str], name: str, databases: Databases
+        self, problems: list[str], name: str, databases: Databases, batch_rows: int | None = None
     ) -> list[Callable[[], _File]]:
         """One call per file of the source that opens it; each may raise its own `SourceError`."""
         settings = self.config.source(name)
@@ -206,7 +210,7 @@ class DataExtractor:
             name,
             settings.encoding,
             settings.delimiter,
-            self.config.batch_rows,
+            batch_rows or self.config.batch_rows,
             _encoded(name, settings),
         )
         if isinstance(settings.path, URL):
@@ -272,15 +276,25 @@ class _File:
     mapping: dict[str, list[str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Inspection:
-    """What `check` says of one source: its files, each one's mapping, and some rows as read."""
+    """What `check` says of one source: its files, each one's mapping, and its first rows."""
 
     name: str
-    files: list[Opened]
-    mappings: list[dict[str, list[str]] | None]
-    sample: pa.Table | None
     problems: list[str]
+    files: list[Opened] = field(default_factory=list)
+    mappings: list[dict[str, list[str]] | None] = field(default_factory=list)
+    sample: pa.Table | None = None
+    """The first rows under canonical names."""
+    malformed: dict[int, str] = field(default_factory=dict)
+    """Records among them that are no rows, by line, and why."""
+
+    def unused(self) -> list[str]:
+        """Columns of the files that nothing is mapped to."""
+        mappings = [mapping for mapping in self.mappings if mapping is not None]
+        used = {column for mapping in mappings for own in mapping.values() for column in own}
+        columns = dict.fromkeys(column for file in self.files for column in file.columns)
+        return _unused(columns, used)
 
 
 Result = TypeVar("Result")
@@ -327,11 +341,9 @@ def _identity(place: Place) -> object:
         return None
 
 
-def _sample(name: str, file: _File, mapping: dict[str, list[str]], rows: int) -> pa.Table:
-    piece = next(file.opened.pieces, None)
-    if piece is None:
-        return pa.table({column: pa.array([], pa.string()) for column in mapping})
-    return to_canonical(piece().rows.slice(0, rows), mapping, name)
+def _first_block(opened: Opened) -> Block | None:
+    piece = next(opened.pieces, None)
+    return None if piece is None else piece()
 
 
 def _encoded(name: str, settings: SourceSettings) -> frozenset[str]:
@@ -393,7 +405,7 @@ def resolve_mapping(file: Opened, name: str, settings: SourceSettings) -> dict[s
             mapping[canonical] = [canonical]
         elif len(by_case.get(canonical, [])) == 1:
             mapping[canonical] = by_case[canonical]
-        elif canonical in spec.required and file.columns:
+        elif canonical in spec.required and (file.columns or not file.is_schemaless):
             near = _nearest(canonical, file.columns)
             problems.append(
                 f"the required column {canonical} is missing{near}; "
@@ -478,11 +490,15 @@ class _SpillTask:
 
 
 def _warnings(source: Extracted, used: set[str]) -> list[str]:
-    used = used | {column.partition(".")[0] for column in used} | set(OWN_COLUMNS)
-    ignored = [column for column in source.columns if column not in used]
+    ignored = _unused(source.columns, used)
     if not ignored:
         return []
     return [f"{source.name}: these columns are not used and are ignored: {', '.join(ignored)}"]
+
+
+def _unused(columns: Iterable[str], used: set[str]) -> list[str]:
+    known = used | {column.partition(".")[0] for column in used} | set(OWN_COLUMNS)
+    return [column for column in columns if column not in known]
 
 
 def _as_list(value: str | list[str]) -> list[str]:

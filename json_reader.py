@@ -22,6 +22,7 @@ from blocks import (
     Reading,
     as_text,
     exact_number,
+    storable,
 )
 from errors import SourceError
 
@@ -40,6 +41,10 @@ class _Malformed:
 
 Item = tuple[int, dict[str, Any] | _Malformed]
 """A record's number or line, and the record."""
+
+
+class _TooDeepError(ValueError):
+    """Nested so deep that the parser gave up, and where the value ends is not known."""
 
 
 class _Decoder:
@@ -61,11 +66,16 @@ class _Decoder:
         try:
             value, end = self._json.raw_decode(text, at)
         except RecursionError:
-            raise ValueError(f"nested more than {_DEEPEST} deep") from None
+            raise _TooDeepError(f"nested more than {_DEEPEST} deep") from None
         if not isinstance(value, dict):
             return _Malformed("not a JSON object", text[at:end]), end
+        if not value:
+            return _Malformed("an object without keys", text[at:end]), end
         if self._twice:  # which value was meant is anybody's guess
             return _Malformed("a key appears twice", text[at:end]), end
+        names = "".join(value)
+        if not names.isascii() and storable(names) != names:  # columns must have names
+            return _Malformed("a key with half of a Unicode pair", text[at:end]), end
         if text.count("[", at, end) + text.count("{", at, end) > _DEEPEST:
             return self._shallow(value, text[at:end]), end
         return value, end
@@ -76,7 +86,7 @@ class _Decoder:
         try:
             value, end = self.decode(text, 0)
         except ValueError as error:
-            return _Malformed(f"not a JSON object ({error})", text)
+            return _Malformed(f"not a JSON object ({_told(error)})", text)
         return value if end == len(text) else _Malformed("text after the JSON value", text)
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -98,6 +108,12 @@ class _Decoder:
         return _Malformed(f"nested more than {_DEEPEST} deep", text)
 
 
+def _told(error: ValueError) -> str:
+    """What is wrong, without the place in a text that nobody else has."""
+    told = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    return told.removesuffix(" starting at")
+
+
 def _integer(digits: str) -> int | str:
     """An integer; one that no column could hold stays text, and is refused as a number later."""
     return int(digits) if len(digits) < 100 else digits
@@ -106,15 +122,16 @@ def _integer(digits: str) -> int | str:
 def open_json(shown: str, utf8: Iterator[bytes], reading: Reading) -> Opened:
     """A JSON array of objects, or JSON Lines; told apart by the first character."""
     chunks = (chunk.decode() for chunk in utf8)
-    head = ""
+    head, line = "", 1
     for chunk in chunks:
-        head = (head + chunk).lstrip()
+        head = chunk.lstrip()
+        line += chunk.count("\n") - head.count("\n")
         if head:
             break
     if not head:
         raise SourceError(f"{shown}: the file is empty; expected a JSON array or JSON Lines")
     if head[0] == "[":
-        items, kind = _array_items(shown, head[1:], chunks), "json array"
+        items, kind = _array_items(shown, head[1:], chunks, line), "json array"
     elif head[0] == "{":
         _refuse_spread(shown, head)
         items, kind = _line_items(shown, head, chunks), "json lines"
@@ -130,7 +147,7 @@ def open_json(shown: str, utf8: Iterator[bytes], reading: Reading) -> Opened:
             _add_columns(shown, columns, batch)
             yield partial(_parse_json, list(columns), batch)
 
-    return Opened(shown, kind, columns, pieces())
+    return Opened(shown, kind, columns, pieces(), is_schemaless=True)
 
 
 def _add_columns(shown: str, columns: list[str], batch: list[Item]) -> None:
@@ -157,8 +174,11 @@ def _refuse_spread(shown: str, head: str) -> None:
             ) from None
 
 
-def _array_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item]:
-    """The elements of a JSON array, decoded one by one from a growing and shrinking buffer."""
+def _array_items(shown: str, buffer: str, chunks: Iterator[str], line: int) -> Iterator[Item]:
+    """The elements of a JSON array, decoded one by one from a growing and shrinking buffer.
+
+    `line` is the one of the file that the buffer begins in.
+    """
     decoder = _Decoder()
     number, at, after_comma, ended = 0, 0, False, False
     while True:
@@ -166,25 +186,35 @@ def _array_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Ite
             at += 1
         if buffer[at : at + 1] == "]" and not after_comma:
             if buffer[at + 1 :].strip() or any(chunk.strip() for chunk in chunks):
-                raise SourceError(f"{shown}: there is text after the JSON array's end")
+                raise SourceError(f"{shown}: there is text after the JSON array's end; remove it")
             return
         if buffer[at : at + 1] == "," and number and not after_comma:
             at, after_comma = at + 1, True
             continue
         try:
             if number and not after_comma and at < len(buffer):
-                raise SourceError(f"{shown}, after record {number}: expected a comma or ]")
+                place = line + buffer.count("\n", 0, at)
+                raise SourceError(
+                    f"{shown}, line {place}, after record {number}: expected a comma or ]"
+                )
             value, end = decoder.decode(buffer, at)
             if end < len(buffer) or ended:  # else a number may go on in the next chunk
                 number, at, after_comma = number + 1, end, False
                 yield number, value
                 continue
-            problem: ValueError | str = "it never ends"
-        except ValueError as error:
-            problem = error
-        if ended:
+            problem, stop = "it never ends", len(buffer)
+        except _TooDeepError as error:
             raise SourceError(
-                f"{shown}, record {number + 1}: not valid JSON ({problem}); the file may be cut off"
+                f"{shown}, record {number + 1}: {error}; take that record out of the file"
+            ) from None
+        except ValueError as error:
+            problem, stop = _told(error), getattr(error, "pos", at)
+        if ended:
+            place = line + buffer.count("\n", 0, stop)
+            is_cut = problem.startswith("Unterminated") or not buffer[stop:].strip()
+            raise SourceError(
+                f"{shown}, line {place}, record {number + 1}: not valid JSON ({problem}); "
+                + ("the file seems to be cut off" if is_cut else "correct it in the file")
             )
         if len(buffer) - at > MAX_RECORD_BYTES:
             raise SourceError(
@@ -193,6 +223,7 @@ def _array_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Ite
             )
         more = next(chunks, "")
         ended = not more
+        line += buffer.count("\n", 0, at)
         buffer, at = buffer[at:] + more, 0
 
 

@@ -663,28 +663,34 @@ def check(config: StarSchemaConfig) -> int:
 
     \b
     For each source: its files, their format and delimiter, how each column is
-    mapped, what is missing, and three rows as they would be read. For the
-    warehouse: whether it is reachable, its version, and whether the star there
-    fits. Exit code 0 when a run can start, 2 when it cannot.
+    mapped, what is missing, three rows as they would be read, and what of the
+    first 1,000 would be refused. For the warehouse: whether it is reachable, its
+    version, and whether the star there fits. Exit code 0 when a run can start,
+    2 when it cannot.
     """
     import report
     from config import SOURCES
     from extract import SPECS, DataExtractor
     from schema import metadata
+    from transform import StarSchemaTransformer
     from warehouse import inspect_warehouse
 
-    extractor, good = DataExtractor(config), True
+    extractor, transformer, good = DataExtractor(config), StarSchemaTransformer(config), True
     for name in SOURCES:
         if config.source(name).path is None:
             click.echo(f"{name}: not configured (set {name.upper()}__PATH); not required\n")
             continue
         inspection = extractor.inspect(name)
         good = good and not inspection.problems
-        lines = report.render_inspection(inspection, SPECS[name].required, config.source(name))
-        click.echo("\n".join(lines) + "\n")
+        lines = report.render_inspection(inspection, SPECS[name], config.source(name))
+        if inspection.sample is not None:
+            prepared = transformer.prepare_batch(name, 0, inspection.sample)
+            refused = prepared.rejects.select(["_reason", "_detail"]).to_pylist()
+            lines += report.render_refusals(inspection, refused, prepared.issues)
+        _say("\n".join(lines) + "\n")
     lines, fits = inspect_warehouse(config, metadata.sorted_tables)
-    click.echo("\n".join(lines))
-    click.echo("\nA run can start." if good and fits else "\nA run cannot start: see above.")
+    _say("\n".join(lines))
+    _say("\nA run can start." if good and fits else "\nA run cannot start: see above.")
     return 0 if good and fits else 2
 
 

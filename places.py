@@ -289,6 +289,8 @@ def _open_member(place: Place, stack: ExitStack) -> BinaryIO:
         return cast("BinaryIO", archive.open(member))
     except RuntimeError as error:  # encrypted, or compressed in a way that Python does not know
         raise SourceError(f"{place.shown}: {error}; unpack the archive yourself") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise SourceError(f"{place.shown}: damaged or cut off ({error}); fetch it again") from error
 
 
 def refuse_expansion(shown: str, compressed: int, size: int) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from config import SourceSettings
-    from extract import Inspection
+    from extract import Inspection, SourceSpec
 
 LOGGER = "star_etl"
 logger = logging.getLogger(LOGGER)
@@ -258,10 +258,14 @@ def render_summary(results: dict[str, Any]) -> list[str]:
 
 
 def render_inspection(
-    inspection: Inspection, required: Sequence[str], settings: SourceSettings
+    inspection: Inspection, spec: SourceSpec, settings: SourceSettings
 ) -> list[str]:
     """What `check` says of one source."""
-    lines = [f"{inspection.name}: {len(inspection.files)} file(s), encoding {settings.encoding}"]
+    name = inspection.name
+    lines = [
+        f"{name}: {len(inspection.files)} file(s), encoding {settings.encoding}, dates "
+        f"{' or '.join(settings.date_formats)}, decimal separator {settings.decimal_separator!r}"
+    ]
     shown = inspection.files[:_FILES_SHOWN]
     for file in shown:
         delimiter = f", delimiter {file.delimiter!r}" if file.delimiter else ""
@@ -270,13 +274,21 @@ def render_inspection(
         lines.append(f"  ... and {len(inspection.files) - len(shown)} more")
     mapping = inspection.mappings[0] if inspection.mappings else None
     for canonical, own in (mapping or {}).items():
-        star = "*" if canonical in required else " "
-        lines.append(f"  {star} {canonical:<18} <- {' - '.join(own)}")
+        star = "*" if canonical in spec.required else " "
+        lines.append(f"  {star} {canonical:<18} <- {one_line(' - '.join(own))}")
+    if mapping is not None:
+        absent = [column for column in spec.optional if column not in mapping]
+        for what, columns in (("not found", absent), ("not used", inspection.unused())):
+            shown_columns = ", ".join(map(one_line, columns[:_COLUMNS_SHOWN]))
+            more = f" and {len(columns) - _COLUMNS_SHOWN} more" if columns[_COLUMNS_SHOWN:] else ""
+            lines += [f"  {what}: {shown_columns}{more}"] if columns else []
+        if absent and inspection.unused():
+            lines.append(f"  ({name.upper()}__COLUMNS maps columns that have other names)")
     if inspection.sample is not None and inspection.sample.num_rows:
         sample = inspection.sample
         rows = [
             tuple(one_line(str(value if value is not None else "")[:30]) for value in row.values())
-            for row in sample.to_pylist()
+            for row in sample.slice(0, _ROWS_SHOWN).to_pylist()
         ]
         lines += ["  as they would be read:", *_table(tuple(sample.column_names), rows)]
     lines += [f"  problem: {one_line(problem)}" for problem in inspection.problems]
@@ -284,6 +296,58 @@ def render_inspection(
 
 
 _FILES_SHOWN = 5
+_COLUMNS_SHOWN = 50
+_ROWS_SHOWN = 3
+
+_ADVICE = {
+    "malformed_row": "see the file, or set {source}__DELIMITER",
+    "missing_key": "see the file, or map the column in {source}__COLUMNS",
+    "invalid_date": "say in {source}__DATE_FORMATS how dates are written",
+    "invalid_quantity": "say in {source}__DECIMAL_SEPARATOR how numbers are written",
+    "invalid_unit_price": "say in {source}__DECIMAL_SEPARATOR how numbers are written",
+    "non_positive_quantity": "ACCEPT_RETURNS=true would allow returns",
+    "non_positive_price": "ACCEPT_FREE_ITEMS=true would allow items for free",
+    "invalid_discount": "an amount is 0 or more, a rate from 0 to 1; see "
+    "{source}__DECIMAL_SEPARATOR too",
+    "negative_net_amount": "the discount is above quantity x unit_price; if it is a rate, map it "
+    "to discount_rate in {source}__COLUMNS",
+    "price": "say in {source}__DECIMAL_SEPARATOR how numbers are written",
+    "cost": "say in {source}__DECIMAL_SEPARATOR how numbers are written",
+    "hire_date": "say in {source}__DATE_FORMATS how dates are written",
+}
+"""What to look at when rows are refused for a reason, or values of an attribute are not usable."""
+
+
+def render_refusals(
+    inspection: Inspection, refused: Sequence[dict[str, str]], issues: dict[str, int]
+) -> list[str]:
+    """What `check` says of the first rows that a run would not take as they are.
+
+    `refused` has the `_reason` and `_detail` of each row, `issues` counts unusable attributes.
+    """
+    examples: dict[str, list[str]] = {}
+    for line, detail in inspection.malformed.items():
+        examples.setdefault("malformed_row", []).append(f"line {line}: {detail}")
+    for row in refused:
+        examples.setdefault(row["_reason"], []).append(row["_detail"])
+    read = len(inspection.malformed) + (0 if inspection.sample is None else len(inspection.sample))
+    source, lines = inspection.name.upper(), []
+    for reason, details in examples.items():
+        example = f", such as {one_line(details[0][:60])!r}" if details[0] else ""
+        lines.append(
+            f"  warning: {len(details):,} of the first {read:,} rows would be rejected: "
+            f"{reason}{example}{_advice(reason, source)}"
+        )
+    lines += [
+        f"  warning: {count:,} of the first {read:,} rows have a {name} that is not usable"
+        f"{_advice(name, source)}"
+        for name, count in issues.items()
+    ]
+    return lines
+
+
+def _advice(what: str, source: str) -> str:
+    return f"; {_ADVICE[what].format(source=source)}" if what in _ADVICE else ""
 
 
 def _accounts(accounts: dict[str, Any]) -> list[str]:

@@ -176,7 +176,12 @@ class Databases:
                 stream_results=True, max_row_buffer=min(reading.batch_rows, 10_000)
             ).execute(_statement(query))
             columns = column_names(shown, list(result.keys()))
-        except (sa.exc.SQLAlchemyError, ImportError) as error:
+        except ImportError as error:
+            raise SourceError(
+                f"{shown}: the driver {error.name} is not installed; pip install it, or name "
+                "another driver in the URL, such as mysql+pymysql://"
+            ) from None
+        except sa.exc.SQLAlchemyError as error:
             raise SourceError(
                 f"{shown}: cannot be read ({explain(error)}); "
                 f"check {name.upper()}__PATH and __QUERY"

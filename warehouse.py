@@ -70,6 +70,8 @@ _TRANSIENT_REASONS = (
     "remaining connection slots", "server closed the connection", "connection reset",
 )  # fmt: skip
 """Why a connection was not made, where it may be made a moment later: there is no SQLSTATE."""
+_DUCKDB_SUFFIXES = ("", ".db", ".ddb", ".duckdb")
+"""Names under which DuckDB takes an empty file for a new database, and not for a table of data."""
 _CONNECT_TRIES = 3
 _CONNECT_SECONDS = 5  # a wrong host is told quickly
 _SETTLE_SECONDS = 10  # for a server that is starting again, and for the end of a lost session
@@ -101,7 +103,10 @@ def inspect_warehouse(config: StarSchemaConfig, tables: Sequence[Table]) -> tupl
     lines = [f"warehouse: {url.render_as_string(hide_password=True)}"]
     file = Path(url.database or "")
     if url.get_backend_name() == "duckdb" and url.database != ":memory:" and not file.exists():
-        return [*lines, "  the file does not exist yet; the first run creates it"], True
+        folder = next(parent for parent in file.absolute().parents if parent.exists())
+        if folder.is_dir() and os.access(folder, os.W_OK):
+            return [*lines, "  the file does not exist yet; the first run creates it"], True
+        return [*lines, f"  problem: WAREHOUSE_URL {url}: nothing can be made in {folder}"], False
     try:
         with open_warehouse(config, new_run_id()) as warehouse:
             found = warehouse.drift(tables)
@@ -451,12 +456,32 @@ class DuckDb(Warehouse):
             ) from error
         before = os.umask(0o077)  # what DuckDB creates is for us alone
         try:
+            self._refuse_other_files(self._file)
             return super()._dial()
         except BaseException:
             self._release()
             raise
         finally:
             os.umask(before)
+
+    def _refuse_other_files(self, path: Path) -> None:
+        """DuckDB opens a table of data, such as a CSV file, as a database in memory: what was
+        published there would be gone with the run.
+        """
+        try:
+            with path.open("rb") as file:
+                head = file.read(12)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise WarehouseError(
+                f"WAREHOUSE_URL {self.config.warehouse_url}: cannot be read ({error.strerror})"
+            ) from error
+        if head[8:] != b"DUCK" and (head or path.suffix.lower() not in _DUCKDB_SUFFIXES):
+            raise WarehouseError(
+                f"WAREHOUSE_URL {self.config.warehouse_url}: the file is not a DuckDB database; "
+                "name another, or move this one away and the next run makes a new one"
+            )
 
     def close(self) -> None:
         super().close()

@@ -510,7 +510,8 @@ def test_an_unreachable_warehouse_is_told_without_its_password(
         assert "s3cret" not in text
 
 
-@pytest.mark.parametrize("name", ["blocked.duckdb", "warehouse.duckdb"])
+# DuckDB would open a CSV file as a database in memory, and all that is published there is lost.
+@pytest.mark.parametrize("name", ["blocked.duckdb", "warehouse.duckdb", "numbers.csv"])
 def test_a_file_that_is_no_duckdb_database_is_told(duckdb_shop: Retailer, name: str) -> None:
     path = duckdb_shop.folder / name
     path.write_bytes(b"this is no database" * 1000)
@@ -609,6 +610,35 @@ def test_a_setting_that_cannot_work_is_refused_before_anything_is_touched(
     assert not (shop.folder / "etl.log").exists()
     assert not (shop.folder / "work").exists()
     assert not Path(str(sa.make_url(shop.star.url).database)).exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"WAREHOUSE_URL='postgresql://etl:s3cret@h/d'x'", ", line 2: cannot be read"),
+        (b"PASSWORD s3cret", ", line 2: cannot be read"),
+        ("CUSTOMERS__PATH=café s3cret".encode("cp1252"), ": byte 39 is not UTF-8"),
+    ],
+)
+def test_a_line_that_is_no_setting_is_told_by_its_number_alone(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], line: bytes, told: str
+) -> None:
+    path = duckdb_shop.folder / "shop.env"
+    path.write_bytes(b"MAX_REJECT_RATE=1.0\n" + line + b"\n")
+    assert main(["--env-file", str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"{path}{told}" in err
+    assert "s3cret" not in err
+
+
+def test_a_settings_file_with_a_byte_order_mark_is_read(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(duckdb_shop.env_file())
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert main(["--env-file", str(path), "--quiet"]) == 0
+    assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == 3
 
 
 def test_all_settings_that_cannot_work_are_told_at_once(

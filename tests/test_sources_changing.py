@@ -1,0 +1,120 @@
+"""A file that somebody writes to while it is read is not loaded: half of it may be yesterday's."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import Retailer, Row, to_csv
+
+import report
+
+
+def sales(count: int) -> list[Row]:
+    """So many good sales."""
+    return [
+        {"transaction_id": f"T{n}", "transaction_date": "2024-02-29", "customer_id": "C1",
+         "product_id": "P1", "quantity": 1, "unit_price": 9.99}
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def while_reading(
+    monkeypatch: pytest.MonkeyPatch, source: str, change: Callable[[], object]
+) -> None:
+    """Have `change` happen once, when the first batch of `source` has been read."""
+    pending = [change]
+
+    def advance(self: report.PhaseProgress, what: str, rows: int) -> None:
+        if what == source and pending:
+            pending.pop()()
+
+    monkeypatch.setattr(report.PhaseProgress, "advance", advance)
+
+
+def append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"T9999,2024-02-29,C1,P1,1,9.99\n")
+
+
+def replace(path: Path) -> None:
+    """Another file of the same size and time under the same name, as a careful copy makes it."""
+    other, status = path.with_name("new.csv"), path.stat()
+    other.write_bytes(path.read_bytes().replace(b"9.99", b"8.88"))
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(path)
+
+
+def overwrite(path: Path) -> None:
+    """Other bytes in the same file, which has the same size."""
+    content = path.read_bytes().replace(b"9.99", b"8.88")
+    with path.open("r+b") as file:
+        file.write(content)
+    os.utime(path)
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+CHANGES = {
+    "appended to": append,
+    "replaced": replace,
+    "overwritten": overwrite,
+    "cut short": truncate,
+    "removed": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    change: str, shop: Retailer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.publish()
+    before = shop.star.digest()
+    shop.files["transactions"] = to_csv(sales(3000))
+    path = shop.path("transactions")
+    with monkeypatch.context() as patch:
+        while_reading(patch, "transactions", lambda: CHANGES[change](path))
+        results = shop.run(BATCH_ROWS=500)
+    assert results["errors"] == [
+        f"Extraction phase failed: transactions: {path}: the file changed while it was read; "
+        "run again when it is complete"
+    ]
+    assert (results["status"], results["success"]) == ("failed", False)
+    assert shop.star.digest() == before
+    assert [status for _, status in shop.star.runs()] == ["published", "failed"]
+    shop.publish()
+    assert shop.star.scalar("SELECT count(*) FROM fact_sales") == 3000
+
+
+def test_a_later_file_of_a_source_that_changes_before_its_turn_is_refused(
+    duckdb_shop: Retailer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = duckdb_shop.folder / "days"
+    days.mkdir()
+    for day in (1, 2, 3):
+        (days / f"{day}.csv").write_text(to_csv(sales(day)), encoding="utf-8")
+    while_reading(monkeypatch, "transactions", lambda: append(days / "2.csv"))
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=days)["errors"]
+    assert f"{days / '2.csv'}: the file changed while it was read" in error
+    assert duckdb_shop.star.tables() == {"etl_run"}
+
+
+def test_a_compressed_file_that_grows_while_it_is_read_is_refused(
+    duckdb_shop: Retailer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = duckdb_shop.folder / "sales.csv.gz"
+    path.write_bytes(gzip.compress(to_csv(sales(3000)).encode()))
+
+    def grow() -> None:
+        with path.open("ab") as file:
+            file.write(gzip.compress(b"T9999,2024-02-29,C1,P1,1,9.99\n"))
+
+    while_reading(monkeypatch, "transactions", grow)
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path, BATCH_ROWS=500)["errors"]
+    assert f"{path}: the file changed while it was read" in error
+    assert duckdb_shop.star.tables() == {"etl_run"}

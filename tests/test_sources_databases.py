@@ -1,0 +1,187 @@
+"""Databases as sources: what they refuse is told in full, and their passwords never are."""
+
+from __future__ import annotations
+
+import traceback
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import sqlalchemy as sa
+from support import Retailer, Star
+
+from config import load_config
+from errors import ExtractionError
+from extract import DataExtractor
+from main import main
+
+PASSWORD = "s3cr@t/p#w%d: x"  # noqa: S105  # a canary
+PIECE = 4
+"""Characters of a password that tell too much of it."""
+
+
+@dataclass
+class Database:
+    """A PostgreSQL that lets a user of ours in with a password and nobody without."""
+
+    star: Star
+    user: str
+
+    def url(self, password: str = PASSWORD) -> str:
+        """The address of the database for our user."""
+        url = sa.make_url(self.star.url).set(username=self.user, password=password)
+        text = url.render_as_string(hide_password=False)
+        # SQLAlchemy leaves a space as it is, and so do people.
+        assert quote(password, safe=" ") in text or quote(password, safe=" +") in text
+        return text
+
+
+@pytest.fixture
+def database(postgresql_star: Star) -> Iterator[Database]:
+    """Access is by password also where a server of our own trusts everybody."""
+    star = postgresql_star
+    found = Database(star, f"canary_{uuid.uuid4().hex[:8]}")
+    literal = PASSWORD.replace("'", "''").replace(":", "\\:")
+    star.execute(
+        f'CREATE SCHEMA "{star.schema}"',
+        f'CREATE TABLE "{star.schema}".people AS SELECT n AS customer_id, 10 - n AS ten '
+        "FROM generate_series(1, 20000) AS n",
+        f"CREATE ROLE {found.user} LOGIN PASSWORD '{literal}'",
+        f'GRANT USAGE ON SCHEMA "{star.schema}" TO {found.user}',
+        f'GRANT SELECT ON "{star.schema}".people TO {found.user}',
+    )
+    before = None if _is_refused(found.url("wrong")) else _demand_passwords(found)
+    yield found
+    if before is not None:
+        _write_rules(star, before)
+    star.execute(f'DROP SCHEMA "{star.schema}" CASCADE', f"DROP ROLE {found.user}")
+
+
+def _is_refused(url: str) -> bool:
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    try:
+        engine.connect().close()
+    except sa.exc.OperationalError:
+        return True
+    return False
+
+
+def _demand_passwords(database: Database) -> list[str]:
+    star = database.star
+    rules = str(star.scalar("SELECT pg_read_file(current_setting('hba_file'))")).splitlines()
+    ours = [
+        f"local all {database.user} scram-sha-256",
+        f"host all {database.user} all scram-sha-256",
+    ]
+    _write_rules(star, [*ours, *rules])
+    return rules
+
+
+def _write_rules(star: Star, rules: list[str]) -> None:
+    path = star.scalar("SHOW hba_file")
+    with star.connection() as connection:
+        connection.exec_driver_sql("CREATE TEMPORARY TABLE rules (number serial, rule text)")
+        for rule in rules:
+            connection.execute(sa.text("INSERT INTO rules (rule) VALUES (:rule)"), {"rule": rule})
+        connection.exec_driver_sql(
+            f"COPY (SELECT rule FROM rules ORDER BY number) TO '{path}' (DELIMITER E'\\x01')"
+        )
+        connection.commit()
+        connection.exec_driver_sql("SELECT pg_reload_conf(), pg_sleep(0.3)")
+
+
+def pieces(password: str) -> set[str]:
+    """What of a password may be seen nowhere, plain or percent-encoded."""
+    return {
+        text[at : at + PIECE]
+        for text in (password, quote(password, safe=""), quote(password, safe=" +"))
+        for at in range(len(text) - PIECE + 1)
+    }
+
+
+CASES = {
+    "the host is unreachable": ("127.0.0.1:1", "people", PASSWORD, "cannot be read"),
+    "the password is wrong": (None, "people", f"{PASSWORD}!", "password authentication failed"),
+    "there is no such table": (None, "nobody", PASSWORD, 'relation "'),
+    "the query is wrong": (None, "SELECT nonsense", PASSWORD, 'column "nonsense" does not exist'),
+    "the read fails on the way": (
+        None, "SELECT customer_id, 1 / (customer_id - 15000) FROM {schema}.people", PASSWORD,
+        "after record 10000: the read failed (division by zero",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_password_is_told_nowhere(
+    case: str, database: Database, duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host, query, password, words = CASES[case]
+    url = database.url(password)
+    if host:
+        url = f"postgresql+psycopg2://{database.user}:{quote(password, safe='')}@{host}/sales"
+    settings = {
+        "CUSTOMERS__PATH": url,
+        "CUSTOMERS__QUERY": query.format(schema=database.star.schema),
+        "BATCH_ROWS": 5000,
+        "LOG_LEVEL": "DEBUG",
+    }
+    shop = duckdb_shop
+    environment = ["--env-file", shop.env_file(**settings)]
+    told = [repr(shop.config(**settings)), str(shop.config(**settings))]
+    for command, code in (([], 1), (["--json"], 1), (["--quiet"], 1), (["check"], 2)):
+        if command == ["check"] and "on the way" in case:
+            continue  # it does not read that far
+        assert main([*environment, *command]) == code
+        told += capsys.readouterr()
+        assert words in "".join(told[-2:])
+    with pytest.raises(ExtractionError) as raised:
+        DataExtractor(shop.config(**settings)).extract_all_sources()
+    told += traceback.format_exception(raised.value)
+    told += [_text(path) for path in shop.folder.rglob("*") if path.name != "shop.env"]
+    assert words in shop.log
+    shown = "\n".join(told)
+    harmless = f"{sa.make_url(url)} {shop.folder} {words}"
+    leaked = {piece for piece in pieces(password) if piece in shown and piece not in harmless}
+    assert leaked == set()
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode(errors="replace") if path.is_file() else str(path)
+
+
+def test_a_password_of_any_characters_opens_the_database(
+    database: Database, duckdb_shop: Retailer
+) -> None:
+    config = duckdb_shop.config(
+        CUSTOMERS__PATH=database.url(), CUSTOMERS__QUERY=f"{database.star.schema}.people"
+    )
+    assert len(DataExtractor(config).extract_all_sources()["customers"]) == 20_000
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://etl:s3cr@t/p@127.0.0.1:1/sales",
+        "postgresql://etl:s3cr@t@127.0.0.1:1/sales",
+        "postgresql://etl@127.0.0.1:1/sales?password=s3cr@t",
+        "postgresql://etl:s3cr@127.0.0.1:port/sales",
+    ],
+)
+def test_a_password_in_a_faulty_address_is_not_told(url: str) -> None:
+    with pytest.raises(Exception, match="CUSTOMERS__PATH") as raised:
+        load_config(None, {"CUSTOMERS__PATH": url, "CUSTOMERS__QUERY": "people"})
+    assert "s3cr" not in "".join(traceback.format_exception(raised.value))
+    assert "t/p" not in str(raised.value)
+
+
+def test_a_database_without_a_driver_is_told(duckdb_shop: Retailer) -> None:
+    results = duckdb_shop.run(
+        CUSTOMERS__PATH="mysql://etl:s3cret@127.0.0.1/sales", CUSTOMERS__QUERY="people"
+    )
+    (error,) = results["errors"]
+    assert "the driver MySQLdb is not installed" in error
+    assert "mysql+pymysql" in error
+    assert "s3cret" not in error
