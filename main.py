@@ -94,12 +94,10 @@ class StarSchemaETLPipeline:
             try:
                 with ExitStack() as stack:
                     self._open(stack)
-                    if self._repeats_previous():
-                        self._publish()
-                    else:
+                    if not self._with_retries(self._repeat_previous):
                         self._run_phase("extraction", self._run_extraction_phase)
                         self._run_phase("transformation", self._run_transformation_phase)
-                        self._publish_with_retries()
+                        self._with_retries(self._load_and_publish)
             except KeyboardInterrupt:
                 self._record_interruption()
                 raise
@@ -164,42 +162,50 @@ class StarSchemaETLPipeline:
         stack.callback(self._rejects.close)
         self._transformer: StarSchemaTransformer = StarSchemaTransformer(self.config)
 
-    def _publish_with_retries(self) -> None:
-        """The whole transaction, again on a new connection where a disturbance may have passed."""
+    def _with_retries(self, step: Callable[[], bool]) -> bool:
+        """A step with a transaction of its own, whole and on a new connection again where a
+        disturbance may have passed.
+        """
         from errors import TransientError
         from warehouse import tries
 
         self._cleaned, self._written = dict(self._prepared), self._rejects.mark()
+        self._disturbed = False
         retrying = tries(_TRIES, self.config.retry_seconds, before_sleep=self._prepare_retry)
         try:
-            retrying(self._try_to_publish)
+            return bool(retrying(self._try, step))
         except TransientError as error:
-            done = self.results["retries"] + 1
+            done = retrying.statistics["attempt_number"]
             raise TransientError(f"{error}; given up after {done} of {_TRIES} tries") from error
 
-    def _try_to_publish(self) -> None:
-        """Load, validate and commit; a disturbance that may pass is a `TransientError`."""
+    def _try(self, step: Callable[[], bool]) -> bool:
+        """One try of a step; a disturbance that may pass is a `TransientError`."""
         import psycopg2
         from sqlalchemy.exc import DBAPIError
 
         warehouse = self._open_warehouse()
         try:
-            if self.results["retries"]:
+            if self._disturbed:
                 warehouse.reconnect()
-            self._run_phase("dimension_loading", self._run_dimension_loading_phase)
-            self._run_phase("fact_loading", self._run_fact_loading_phase)
-            self._run_phase("validation", self._run_validation_phase)
-            self._publish()
+            return step()
         except (DBAPIError, psycopg2.Error) as error:
             transient = warehouse.transient(error)
             if transient is None:
                 raise
             raise transient from error
 
+    def _load_and_publish(self) -> bool:
+        self._run_phase("dimension_loading", self._run_dimension_loading_phase)
+        self._run_phase("fact_loading", self._run_fact_loading_phase)
+        self._run_phase("validation", self._run_validation_phase)
+        self._publish()
+        return True
+
     def _prepare_retry(self, state: RetryCallState) -> None:
         """Take back what the failed try has told and written."""
         error = state.outcome.exception() if state.outcome else None
         self.results["retries"] += 1
+        self._disturbed = True
         self._warn(f"{PHASES[self._phase]} is tried again: {error}")
         self._rejects.rewind(self._written)
         self._prepared = dict(self._cleaned)
@@ -209,21 +215,33 @@ class StarSchemaETLPipeline:
             self.results["phases"][phase] |= {"status": "not_run", "rows": 0}
             self.results[f"{phase}_results"] = {}
 
-    def _repeats_previous(self) -> bool:
-        """Whether input and star are as the last published run left them: its results stand."""
+    def _repeat_previous(self) -> bool:
+        """Whether input and star are as the last published run left them. Its results stand then,
+        and are published as this run's.
+        """
         import report
         import unchanged
 
         warehouse = self._open_warehouse()
         warehouse.begin()
-        previous = unchanged.find_previous(self.config, warehouse, self._signature)
-        if previous is None:
-            warehouse.rollback()  # no transaction stays open while sources are read
+        previous = unchanged.find_previous(warehouse, self._signature)
+        warehouse.rollback()  # no transaction stays open while sources are read
+        if previous is None or not unchanged.same_input(self.config, previous):
+            return False
+        warehouse.begin()
+        if not unchanged.same_star(warehouse):
+            warehouse.rollback()
             return False
         unchanged.copy_rejects(self.config, previous, self.config.rejects_dir / self.run_id)
-        self.results.update(unchanged.repeat(previous))
-        self.results["repeats_run"] = previous.run_id
-        self._sources = previous.sources
+        before = dict(self.results)
+        try:
+            self.results.update(unchanged.repeat(previous))
+            self.results["repeats_run"] = previous.run_id
+            self._sources = previous.sources
+            self._publish()
+        except BaseException:
+            self.results.update(before)
+            raise
         report.logger.info(
             "the input is that of run %s, and the star is as it left it: all rows are unchanged",
             previous.run_id,
