@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -89,6 +90,7 @@ class StarSchemaETLPipeline:
                 self.config.log_file, self.config.log_level, self.run_id, quiet=self.quiet
             ),
             report.live_progress(quiet=self.quiet),
+            self._cancelling(),
         ):
             report.logger.info("run %s begins", self.run_id)
             try:
@@ -112,12 +114,41 @@ class StarSchemaETLPipeline:
 
     # --- the frame of a run ----------------------------------------------------------------
 
+    @contextmanager
+    def _cancelling(self) -> Iterator[None]:
+        """Python handles no signal while a driver waits for its server, which may take hours. So
+        another thread is told of signals, and has the server end the statement.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        told, teller = socket.socketpair()
+        teller.setblocking(False)
+        before = signal.set_wakeup_fd(teller.fileno(), warn_on_full_buffer=False)
+        watching = threading.Thread(target=self._cancel_when, args=(told,), daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            teller.close()
+            watching.join()
+            told.close()
+
+    def _cancel_when(self, told: socket.socket) -> None:
+        ending = (_signals.handle, signal.default_int_handler)
+        while number := told.recv(1):
+            is_end = number[0] in _ENDING and signal.getsignal(number[0]) in ending
+            if is_end and not self._is_committing and self._warehouse is not None:
+                self._warehouse.cancel()
+
     def _begin_results(self, run_id: str) -> None:
         self.run_id = run_id
         self._clock = time.perf_counter()
         self._phase = "dimension_loading"  # what a failure before the first phase is called
         self._error_class: str | None = None
         self._warehouse: Warehouse | None = None
+        self._is_committing = False
         self._extracted: dict[str, Extracted] = {}
         self._prepared: dict[str, PreparedSource] = {}
         self._keys: dict[str, KeyMap] = {}
@@ -205,7 +236,7 @@ class StarSchemaETLPipeline:
         """Take back what the failed try has told and written."""
         error = state.outcome.exception() if state.outcome else None
         self.results["retries"] += 1
-        self._disturbed = True
+        self._disturbed, self._is_committing = True, False
         self._warn(f"{PHASES[self._phase]} is tried again: {error}")
         self._rejects.rewind(self._written)
         self._prepared = dict(self._cleaned)
@@ -479,6 +510,7 @@ class StarSchemaETLPipeline:
             return
         mine = etl_run.c.run_id == self.run_id
         self._insert_run(warehouse, "published")
+        self._is_committing = True
         self._before_commit()
         warehouse.commit(
             proof=sa.select(etl_run.c.status).where(mine, etl_run.c.status == "published")
@@ -747,14 +779,15 @@ class _Signals:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._handle) for number in _ENDING}
+        before = {number: signal.signal(number, self.handle) for number in _ENDING}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Interrupt the run, once and as long as it can be."""
         if not self.received and not self._held:
             self.received = number
             raise KeyboardInterrupt

@@ -104,7 +104,9 @@ def meanwhile(act: Callable[[], None]) -> Iterator[None]:
 def somebody_waits(star: Star, connection: sa.Connection) -> None:
     """Wait until a session waits for a lock of this one."""
     pid = connection.scalar(sa.text("SELECT pg_backend_pid()"))
-    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND :pid = ANY(pg_blocking_pids(pid))"
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND :pid = ANY(pg_blocking_pids(pid))"
+    )
     wait_until(lambda: star.scalar(waiting, pid=pid), "the run waits for a lock")
 
 
@@ -450,7 +452,9 @@ def test_an_unknown_database_or_role_is_not_asked_for_again(
 
 def test_a_wrong_password_is_tried_once(cluster: Cluster, cluster_shop: Retailer) -> None:
     """Or the account would be locked by us."""
-    cluster_shop.star.execute("DROP ROLE IF EXISTS guarded", "CREATE ROLE guarded LOGIN PASSWORD 'right'")
+    cluster_shop.star.execute(
+        "DROP ROLE IF EXISTS guarded", "CREATE ROLE guarded LOGIN PASSWORD 'right'"
+    )
     cluster.demand_password("guarded")
     url = sa.make_url(cluster.url).set(username="guarded", password="wrong")  # noqa: S106
     before = cluster.log.count("password authentication failed")

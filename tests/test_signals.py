@@ -19,7 +19,7 @@ from test_retries import somebody_waits, transaction
 from main import PHASES
 
 INT, TERM = signal.SIGINT, signal.SIGTERM
-SIGNALS = [(INT,), (TERM,), (INT, INT), (TERM, TERM), (INT, TERM)]
+SIGNALS = [(INT,), (TERM,), (INT, INT), (TERM, TERM)]
 
 
 class Gate:
@@ -95,16 +95,17 @@ def test_a13_a_signal_on_the_first_night_leaves_nothing(
 
 
 @pytest.mark.parametrize("number", [INT, TERM])
+@pytest.mark.parametrize("mode", ["SHARE", "ACCESS EXCLUSIVE"])
 def test_a13_a_signal_ends_a_statement_that_the_server_works_on(
-    number: int, postgresql_shop: Retailer, warm: Warm
+    mode: str, number: int, postgresql_shop: Retailer, warm: Warm
 ) -> None:
-    """Here it would wait for a lock for a minute, or longer."""
+    """Here it would wait for a lock for ten minutes, in its first phase or in a later one."""
     shop = postgresql_shop
     shop.publish()
     content, runs = shop.star.content(), shop.star.runs()
     tomorrow(shop)
     with transaction(shop.star) as other:
-        other.execute(sa.text("LOCK TABLE fact_sales IN SHARE MODE"))
+        other.execute(sa.text(f"LOCK TABLE fact_sales IN {mode} MODE"))
         run = warm.start(shop.folder, "load", shop.env_file(LOCK_TIMEOUT_SECONDS=600))
         somebody_waits(shop.star, other)
         run.send(number)
@@ -160,6 +161,26 @@ def test_i2_an_interrupted_cell_leaves_no_transaction_and_the_next_one_works(
     results = json.loads(kernel.stdout)
     assert (results["status"], results["errors"]) == ("published", [])
     assert shop.star.runs()[1:] == [(results["run_id"], "published")]
+
+
+def test_i2_a_cell_that_waits_for_the_server_is_interrupted(
+    postgresql_shop: Retailer, warm: Warm, gate: Gate
+) -> None:
+    shop = postgresql_shop
+    shop.publish()
+    content, runs = shop.star.content(), shop.star.runs()
+    tomorrow(shop)
+    env = shop.env_file(LOCK_TIMEOUT_SECONDS=600)
+    with transaction(shop.star) as other:
+        other.execute(sa.text("LOCK TABLE fact_sales IN SHARE MODE"))
+        kernel = warm.start(shop.folder, "notebook", env, "validation", str(gate))
+        somebody_waits(shop.star, other)
+        kernel.send(INT)
+        gate.wait("interrupted")
+    assert_rolled_back(shop, kernel, content, runs)
+    gate.tell("next cell")
+    assert kernel.wait() == 0, kernel.stderr
+    assert json.loads(kernel.stdout)["status"] == "published"
 
 
 def test_i2_a_run_works_in_another_thread_than_the_main_one(shop: Retailer) -> None:
