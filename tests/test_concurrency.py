@@ -246,7 +246,7 @@ class Readers:
         self._over = threading.Event()
         self.seen: list[tuple[object, object]] = []
         self.problems: list[BaseException] = []
-        self._thread = threading.Thread(target=self._read)
+        self._thread = threading.Thread(target=self._read, daemon=True)
 
     def _read(self) -> None:
         try:
