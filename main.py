@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -89,17 +90,16 @@ class StarSchemaETLPipeline:
                 self.config.log_file, self.config.log_level, self.run_id, quiet=self.quiet
             ),
             report.live_progress(quiet=self.quiet),
+            self._cancelling(),
         ):
             report.logger.info("run %s begins", self.run_id)
             try:
                 with ExitStack() as stack:
                     self._open(stack)
-                    if self._repeats_previous():
-                        self._publish()
-                    else:
+                    if not self._with_retries(self._repeat_previous):
                         self._run_phase("extraction", self._run_extraction_phase)
                         self._run_phase("transformation", self._run_transformation_phase)
-                        self._publish_with_retries()
+                        self._with_retries(self._load_and_publish)
             except KeyboardInterrupt:
                 self._record_interruption()
                 raise
@@ -114,12 +114,41 @@ class StarSchemaETLPipeline:
 
     # --- the frame of a run ----------------------------------------------------------------
 
+    @contextmanager
+    def _cancelling(self) -> Iterator[None]:
+        """Python handles no signal while a driver waits for its server, which may take hours. So
+        another thread is told of signals, and has the server end the statement.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        told, teller = socket.socketpair()
+        teller.setblocking(False)
+        before = signal.set_wakeup_fd(teller.fileno(), warn_on_full_buffer=False)
+        watching = threading.Thread(target=self._cancel_when, args=(told,), daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            teller.close()
+            watching.join()
+            told.close()
+
+    def _cancel_when(self, told: socket.socket) -> None:
+        ending = (_signals.handle, signal.default_int_handler)
+        while number := told.recv(1):
+            is_end = number[0] in _ENDING and signal.getsignal(number[0]) in ending
+            if is_end and not self._is_committing and self._warehouse is not None:
+                self._warehouse.cancel()
+
     def _begin_results(self, run_id: str) -> None:
         self.run_id = run_id
         self._clock = time.perf_counter()
         self._phase = "dimension_loading"  # what a failure before the first phase is called
         self._error_class: str | None = None
         self._warehouse: Warehouse | None = None
+        self._is_committing = False
         self._extracted: dict[str, Extracted] = {}
         self._prepared: dict[str, PreparedSource] = {}
         self._keys: dict[str, KeyMap] = {}
@@ -164,42 +193,50 @@ class StarSchemaETLPipeline:
         stack.callback(self._rejects.close)
         self._transformer: StarSchemaTransformer = StarSchemaTransformer(self.config)
 
-    def _publish_with_retries(self) -> None:
-        """The whole transaction, again on a new connection where a disturbance may have passed."""
+    def _with_retries(self, step: Callable[[], bool]) -> bool:
+        """A step with a transaction of its own, whole and on a new connection again where a
+        disturbance may have passed.
+        """
         from errors import TransientError
         from warehouse import tries
 
         self._cleaned, self._written = dict(self._prepared), self._rejects.mark()
+        self._disturbed = False
         retrying = tries(_TRIES, self.config.retry_seconds, before_sleep=self._prepare_retry)
         try:
-            retrying(self._try_to_publish)
+            return bool(retrying(self._try, step))
         except TransientError as error:
-            done = self.results["retries"] + 1
+            done = retrying.statistics["attempt_number"]
             raise TransientError(f"{error}; given up after {done} of {_TRIES} tries") from error
 
-    def _try_to_publish(self) -> None:
-        """Load, validate and commit; a disturbance that may pass is a `TransientError`."""
+    def _try(self, step: Callable[[], bool]) -> bool:
+        """One try of a step; a disturbance that may pass is a `TransientError`."""
         import psycopg2
         from sqlalchemy.exc import DBAPIError
 
         warehouse = self._open_warehouse()
         try:
-            if self.results["retries"]:
+            if self._disturbed:
                 warehouse.reconnect()
-            self._run_phase("dimension_loading", self._run_dimension_loading_phase)
-            self._run_phase("fact_loading", self._run_fact_loading_phase)
-            self._run_phase("validation", self._run_validation_phase)
-            self._publish()
+            return step()
         except (DBAPIError, psycopg2.Error) as error:
             transient = warehouse.transient(error)
             if transient is None:
                 raise
             raise transient from error
 
+    def _load_and_publish(self) -> bool:
+        self._run_phase("dimension_loading", self._run_dimension_loading_phase)
+        self._run_phase("fact_loading", self._run_fact_loading_phase)
+        self._run_phase("validation", self._run_validation_phase)
+        self._publish()
+        return True
+
     def _prepare_retry(self, state: RetryCallState) -> None:
         """Take back what the failed try has told and written."""
         error = state.outcome.exception() if state.outcome else None
         self.results["retries"] += 1
+        self._disturbed, self._is_committing = True, False
         self._warn(f"{PHASES[self._phase]} is tried again: {error}")
         self._rejects.rewind(self._written)
         self._prepared = dict(self._cleaned)
@@ -209,21 +246,33 @@ class StarSchemaETLPipeline:
             self.results["phases"][phase] |= {"status": "not_run", "rows": 0}
             self.results[f"{phase}_results"] = {}
 
-    def _repeats_previous(self) -> bool:
-        """Whether input and star are as the last published run left them: its results stand."""
+    def _repeat_previous(self) -> bool:
+        """Whether input and star are as the last published run left them. Its results stand then,
+        and are published as this run's.
+        """
         import report
         import unchanged
 
         warehouse = self._open_warehouse()
         warehouse.begin()
-        previous = unchanged.find_previous(self.config, warehouse, self._signature)
-        if previous is None:
-            warehouse.rollback()  # no transaction stays open while sources are read
+        previous = unchanged.find_previous(warehouse, self._signature)
+        warehouse.rollback()  # no transaction stays open while sources are read
+        if previous is None or not unchanged.same_input(self.config, previous):
+            return False
+        warehouse.begin()
+        if not unchanged.same_star(warehouse):
+            warehouse.rollback()
             return False
         unchanged.copy_rejects(self.config, previous, self.config.rejects_dir / self.run_id)
-        self.results.update(unchanged.repeat(previous))
-        self.results["repeats_run"] = previous.run_id
-        self._sources = previous.sources
+        before = dict(self.results)
+        try:
+            self.results.update(unchanged.repeat(previous))
+            self.results["repeats_run"] = previous.run_id
+            self._sources = previous.sources
+            self._publish()
+        except BaseException:
+            self.results.update(before)
+            raise
         report.logger.info(
             "the input is that of run %s, and the star is as it left it: all rows are unchanged",
             previous.run_id,
@@ -462,6 +511,7 @@ class StarSchemaETLPipeline:
             return
         mine = etl_run.c.run_id == self.run_id
         self._insert_run(warehouse, "published")
+        self._is_committing = True
         self._before_commit()
         warehouse.commit(
             proof=sa.select(etl_run.c.status).where(mine, etl_run.c.status == "published")
@@ -736,14 +786,15 @@ class _Signals:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._handle) for number in _ENDING}
+        before = {number: signal.signal(number, self.handle) for number in _ENDING}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Interrupt the run, once and as long as it can be."""
         if not self.received and not self._held:
             self.received = number
             raise KeyboardInterrupt

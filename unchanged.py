@@ -61,8 +61,8 @@ def record(results: dict[str, Any]) -> dict[str, Any]:
     return {name: results[name] for name in _KEPT}
 
 
-def find_previous(config: StarSchemaConfig, warehouse: Warehouse, signed: str) -> Previous | None:
-    """The last published run, if this one has the same input and the star is as it left it."""
+def find_previous(warehouse: Warehouse, signed: str) -> Previous | None:
+    """The last published run, if it was of the same settings and code, and its tables fit."""
     found = warehouse.drift(metadata.sorted_tables)
     if found.missing_tables or found.missing_columns or found.problems:
         return None
@@ -73,11 +73,19 @@ def find_previous(config: StarSchemaConfig, warehouse: Warehouse, signed: str) -
     if run is None:
         return None
     last = Previous(run.run_id, json.loads(run.counts), json.loads(run.sources))
-    if last.results.get("signature") != signed or not _same_files(config, last.sources):
-        return None
-    if any(not path.is_file() for path in _reject_files(config, last)):
-        return None
-    return last if warehouse.untouched_since(marks(warehouse), STAR) else None
+    return last if last.results.get("signature") == signed else None
+
+
+def same_input(config: StarSchemaConfig, previous: Previous) -> bool:
+    """Whether the sources are those that `previous` read, and its rejects are still there."""
+    return _same_files(config, previous.sources) and all(
+        path.is_file() for path in _reject_files(config, previous)
+    )
+
+
+def same_star(warehouse: Warehouse) -> bool:
+    """Whether nobody has touched the star since the last run was published."""
+    return warehouse.untouched_since(marks(warehouse), STAR)
 
 
 def marks(warehouse: Warehouse) -> list[str]:

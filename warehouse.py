@@ -198,6 +198,9 @@ class Warehouse(ABC):
         """What to raise for `error` if trying the whole transaction again can help."""
         return None
 
+    def cancel(self) -> None:
+        """End the statement that is running, if there is one. Any thread may call this."""
+
     def rollback(self) -> None:
         """Leave the warehouse as it was."""
         self.connection.rollback()
@@ -692,6 +695,10 @@ class PostgreSql(Warehouse):
             f"not say what became of it ({explain(reason)}); {asked}; "
             "a row means that it was published, no row that nothing was"
         ) from lost
+
+    def cancel(self) -> None:
+        with suppress(psycopg2.Error):  # there is no connection: nothing is running
+            self._driver.cancel()
 
     def transient(self, error: Exception) -> TransientError | None:
         original = getattr(error, "orig", None) or error

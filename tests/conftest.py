@@ -7,10 +7,12 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from faults import Cluster, Proxy, Warm
 from support import Retailer, Star, dropping
 
 ENGINES = ("duckdb", "postgresql")
@@ -109,6 +111,39 @@ def _retailer(folder: Path, star: Star) -> Retailer:
     place = folder / "shop"
     place.mkdir()
     return Retailer(place, star)
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """Starts runs in processes of their own."""
+    with closing(Warm()) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(postgresql_url: str) -> Iterator[Proxy]:
+    """A proxy to the tests' PostgreSQL."""
+    url = sa.make_url(postgresql_url)
+    folder, port = url.query.get("host"), url.port or 5432
+    with closing(Proxy(f"{folder}/.s.PGSQL.{port}" if folder else (str(url.host), port))) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL that a test may crash."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells that XDG_RUNTIME_DIR is not set
+        own = Cluster()
+    with closing(own):
+        yield own
+
+
+@pytest.fixture
+def cluster_shop(cluster: Cluster, tmp_path: Path) -> Iterator[Retailer]:
+    """A retailer with a warehouse in that PostgreSQL."""
+    with dropping(Star(cluster.url, f"star_{uuid.uuid4().hex[:16]}")) as star:
+        yield _retailer(tmp_path, star)
 
 
 @pytest.fixture(autouse=True)

@@ -128,15 +128,15 @@ class Star:
 
     def content(self, *, with_runs: bool = True) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of the star, surrogate keys included, in the order of its keys."""
-        present = self.tables()
-        content = {}
-        for table in STAR:
-            names = [c.name for c in table.columns if with_runs or c.name != "run_id"]
-            key = next(iter(table.primary_key.columns)).name
-            if table.name in present:
-                rows = self.rows(f"SELECT {', '.join(names)} FROM {table.name}")
-                place = names.index(key)
-                content[table.name] = sorted(rows, key=lambda row: row[place])
+        present, content = self.tables(), {}
+        with self.connection() as connection:
+            for table in STAR:
+                names = [c.name for c in table.columns if with_runs or c.name != "run_id"]
+                key = next(iter(table.primary_key.columns)).name
+                if table.name in present:
+                    sql = sa.text(f"SELECT {', '.join(names)} FROM {table.name}")
+                    rows, place = map(tuple, connection.execute(sql)), names.index(key)
+                    content[table.name] = sorted(rows, key=lambda row: row[place])
         return content
 
     def digest(self, *, with_runs: bool = True) -> str:

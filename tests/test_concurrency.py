@@ -1,0 +1,337 @@
+"""Several at once: C1, C2, C4, C5, C6, C8 for runs, C3 for readers beside a run."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import sqlalchemy as sa
+from faults import Cluster, Run, Warm, wait_until
+from support import Retailer, Row, Star, drawn, to_csv
+from test_faults import TABLES, nobody_is_connected, tomorrow
+from test_retries import with_options
+from test_signals import Gate
+
+import main
+from main import StarSchemaETLPipeline
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    """A gate."""
+    return Gate(tmp_path)
+
+
+def the_end_of_all_but_one(runs: list[Run]) -> Run:
+    """The run that still goes on when all others have ended."""
+    wait_until(lambda: sum(run.has_ended() for run in runs) >= len(runs) - 1, "all but one end")
+    (winner,) = [run for run in runs if not run.has_ended()]
+    return winner
+
+
+# --- runs beside each other -----------------------------------------------------------------
+
+
+def test_c1_of_twenty_runs_at_once_one_loads_and_the_others_name_it(
+    shop: Retailer, warm: Warm, gate: Gate
+) -> None:
+    shop.publish()
+    tomorrow(shop)
+    env = shop.env_file()
+    arguments = (env, "transformation", str(gate), "--json")
+    runs = [warm.start(shop.folder, "load_pausing", *arguments) for _ in range(20)]
+    winner = the_end_of_all_but_one(runs)
+    gate.wait()
+    before = shop.star.digest() if shop.star.schema else None  # DuckDB lets nobody look
+    gate.tell()
+    assert winner.wait() == 0, winner.stderr
+    results = main.json.loads(winner.stdout)
+    holder = re.compile(
+        f"run {results['run_id']} on \\S+, process {winner.pid}, "
+        r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    )
+    for run in runs:
+        if run is winner:
+            continue
+        assert run.wait() == 4, run.stderr
+        told = main.json.loads(run.stdout)
+        assert (told["status"], told["success"]) == ("busy", False)
+        assert holder.search(told["errors"][0]), told["errors"]
+        assert "Traceback" not in run.stderr
+    assert shop.star.runs()[1:] == [(results["run_id"], "published")]
+    assert shop.star.digest() != before
+    assert not list((shop.folder / "work").iterdir())
+
+
+def test_c2_a_killed_holder_leaves_nothing_behind(shop: Retailer, warm: Warm) -> None:
+    shop.publish()
+    before = shop.star.content()
+    tomorrow(shop)
+    env = shop.env_file()
+    for phase in ("extraction", "fact_loading"):
+        gate = Gate(shop.folder, phase)
+        run = warm.start(shop.folder, "load_pausing", env, phase, str(gate))
+        gate.wait()
+        run.send(signal.SIGKILL)
+        assert run.wait() == -signal.SIGKILL
+        if shop.star.schema:
+            nobody_is_connected(shop.star, run)
+        assert (shop.star.content(), len(shop.star.runs())) == (before, 1)
+    after = warm.start(shop.folder, "load", env, "--quiet")
+    assert after.wait() == 0, after.stderr
+    assert not list((shop.folder / "work").iterdir())
+    assert shop.star.tables() == set(TABLES)
+    assert [status for _, status in shop.star.runs()] == ["published"] * 2
+
+
+def test_c2_a19_a_statement_of_a_killed_run_ends_soon_and_changes_nothing(
+    postgresql_shop: Retailer, warm: Warm
+) -> None:
+    """The server notices within a second that the client is gone; until then it is told busy."""
+    shop = postgresql_shop
+    shop.publish()
+    before = shop.star.content()
+    tomorrow(shop)
+    env = shop.env_file()
+    shop.star.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_catalog.pg_sleep(600); RETURN NULL; END $$",
+        "CREATE TRIGGER slow AFTER INSERT ON fact_sales EXECUTE FUNCTION slow()",
+    )
+    run = warm.start(shop.folder, "load", env)
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND "
+    mine = f"application_name LIKE 'star-etl %:{run.pid}'"
+    wait_until(lambda: shop.star.scalar(sleeping + mine), "the server sleeps")
+    run.send(signal.SIGKILL)
+    run.wait()
+    at_once = warm.start(shop.folder, "load", env, "--quiet")
+    if at_once.wait() == 4:
+        assert f"process {run.pid}" in at_once.stderr
+        nobody_is_connected(shop.star, run)
+    else:  # it was noticed even before
+        at_once.send(signal.SIGKILL)
+    assert shop.star.content() == before
+    shop.star.execute("DROP TRIGGER slow ON fact_sales")
+    wait_until(lambda: shop.run()["status"] == "published", "the lock is free")
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_c5_two_first_runs_on_an_empty_database_make_one_star(
+    number: int, shop: Retailer, warm: Warm
+) -> None:
+    env = shop.env_file()
+    runs = [warm.start(shop.folder, "load", env, "--quiet") for _ in range(2)]
+    codes = sorted(run.wait() for run in runs)
+    assert codes in ([0, 0], [0, 4]), [run.stderr for run in runs]
+    assert shop.star.tables() == set(TABLES)
+    assert [status for _, status in shop.star.runs()] == ["published"] * codes.count(0)
+    assert shop.star.scalar("SELECT count(*) FROM fact_sales") == len(shop.sales)
+
+
+def test_c6_leftover_tables_of_staging_are_neither_used_nor_touched(shop: Retailer) -> None:
+    """Whatever made them: they are in the star's schema, under the names that staging has."""
+    shop.publish()
+    tomorrow(shop)
+    planted = {f"{kind}_{table}" for kind in ("stage", "changes") for table in TABLES}
+    shop.star.execute(
+        *(f"CREATE TABLE {name} AS SELECT 'left over' AS what" for name in sorted(planted))
+    )
+    results = shop.publish()
+    assert results["fact_loading_results"]["records_inserted"] == 1
+    assert results["fact_loading_results"]["records_updated"] == 1
+    assert shop.star.tables() == {*TABLES, *planted}
+    for name in planted:
+        assert shop.star.rows(f"SELECT * FROM {name}") == [("left over",)]
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_c8_a_notebook_that_holds_the_file_is_told_without_a_traceback(
+    read_only: bool, duckdb_shop: Retailer, warm: Warm
+) -> None:
+    shop = duckdb_shop
+    shop.publish()
+    before = shop.star.digest(), shop.star.runs()
+    path = str(sa.make_url(shop.star.url).database)
+    hold = (
+        "import duckdb, sys\n"
+        f"connection = duckdb.connect(sys.argv[1], read_only={read_only})\n"
+        "print('held', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    tomorrow(shop)
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as notebook:
+        assert notebook.stdout is not None
+        assert notebook.stdout.readline() == "held\n"
+        run = warm.start(shop.folder, "load", shop.env_file(), "--quiet")
+        assert run.wait() == 4
+        told = run.stderr
+        notebook.communicate()
+    assert path in told
+    assert f"PID {notebook.pid}" in told
+    assert "close the notebook" in told
+    assert "Traceback" not in told
+    assert (shop.star.digest(), shop.star.runs()) == before
+    shop.publish()
+
+
+def test_c8_a_notebook_that_holds_the_file_itself_is_told(duckdb_shop: Retailer) -> None:
+    """Read-only, as the README opens it, in the very process of the run."""
+    shop = duckdb_shop
+    shop.publish()
+    path = str(sa.make_url(shop.star.url).database)
+    with duckdb.connect(path, read_only=True):
+        results = shop.run()
+    assert results["status"] == "busy"
+    assert "close the notebook" in results["errors"][0]
+    assert shop.run()["status"] == "published"
+
+
+# --- readers beside a run -------------------------------------------------------------------
+
+MANY = 3000
+
+
+def busy_shop(shop: Retailer) -> None:
+    """Yesterday's many sales; each belongs to a customer, whose city is part of the totals."""
+    shop.customers = [
+        {**shop.customers[0], "customer_id": f"C{number}", "city": "London"} for number in range(50)
+    ]
+    shop.sales = [
+        {**shop.sales[0], "transaction_id": f"T{number}", "customer_id": f"C{number % 50}"}
+        for number in range(MANY)
+    ]
+
+
+def next_day(shop: Retailer) -> None:
+    """All customers have moved, half of the sales are corrected, and there are as many new."""
+    for customer in shop.customers:
+        customer["city"] = "Paris"
+    for sale in shop.sales[::2]:
+        sale["quantity"] = "3"
+    shop.sales += [{**sale, "transaction_id": f"N{n}"} for n, sale in enumerate(shop.sales)]
+
+
+CITIES = "SELECT city, count(*) FROM dim_customer GROUP BY city ORDER BY city"
+SALES = "SELECT count(*), sum(net_amount), sum(quantity) FROM fact_sales"
+TOGETHER = (
+    "SELECT city, count(*), sum(net_amount) FROM fact_sales JOIN dim_customer "
+    "USING (customer_key) GROUP BY city ORDER BY city"
+)
+
+
+def reports(connection: sa.Connection) -> tuple[object, object]:
+    """A report of one statement, and one of two statements in one snapshot."""
+    together = connection.execute(sa.text(TOGETHER)).all()
+    connection.rollback()
+    parts = [connection.execute(sa.text(sql)).all() for sql in (CITIES, SALES)]
+    connection.rollback()
+    return str(together), str(parts)
+
+
+class Readers:
+    """Analysts who ask for the totals again and again while a run goes on."""
+
+    def __init__(self, star: Star) -> None:
+        self._star = star
+        self._over = threading.Event()
+        self.seen: list[tuple[object, object]] = []
+        self.problems: list[BaseException] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def _read(self) -> None:
+        try:
+            with self._star.connection() as connection:
+                if self._star.schema:  # any wait for a lock is an error
+                    connection.exec_driver_sql("SET lock_timeout = '1ms'")
+                    connection.exec_driver_sql(
+                        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+                    )
+                    connection.commit()
+                while not self._over.is_set():
+                    self.seen.append(reports(connection))
+        except BaseException as error:
+            self.problems.append(error)
+
+    def __enter__(self) -> Readers:
+        self._thread.start()
+        wait_until(lambda: self.seen or self.problems, "the reader has begun")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+class Slow(StarSchemaETLPipeline):
+    """A run in which readers see each phase's end a few times."""
+
+    readers: Readers
+
+    def _run_phase(self, phase: str, run: Callable[[], int]) -> None:
+        super()._run_phase(phase, run)
+        before = len(self.readers.seen)
+        wait_until(lambda: len(self.readers.seen) > before + 2 or self.readers.problems, "reading")
+
+
+def test_c3_readers_see_yesterday_or_today_and_never_wait(shop: Retailer) -> None:
+    """Not a mixture of facts and dimensions either, when both change."""
+    busy_shop(shop)
+    shop.publish()
+    with shop.star.connection() as connection:
+        yesterday = reports(connection)
+    next_day(shop)
+    with Readers(shop.star) as readers:
+
+        def pipeline(*arguments: Any, **named: Any) -> Slow:
+            slow = Slow(*arguments, **named)
+            slow.readers = readers
+            return slow
+
+        results = shop.run(pipeline)
+        seen = len(readers.seen)
+        wait_until(lambda: len(readers.seen) > seen + 2 or readers.problems, "reading")
+    assert (results["status"], readers.problems) == ("published", [])
+    with shop.star.connection() as connection:
+        today = reports(connection)
+    assert yesterday != today
+    for number in (0, 1):
+        order = [each[number] for each in readers.seen]
+        assert set(order) == {yesterday[number], today[number]}
+        assert order == sorted(order, key=lambda report: report == today[number])
+    assert len(readers.seen) > 20
+
+
+def test_c4_no_published_table_is_emptied_dropped_or_renamed(
+    cluster: Cluster, cluster_shop: Retailer
+) -> None:
+    """Every statement of a night that changes all, as the server has logged them. A view that
+    was made before still shows the facts after it.
+    """
+    shop = cluster_shop
+    busy_shop(shop)
+    shop.publish()
+    shop.star.execute("CREATE VIEW report AS SELECT count(*) AS sales FROM fact_sales")
+    tables = "SELECT oid FROM pg_class WHERE relname = ANY(:names) AND relkind = 'r' ORDER BY oid"
+    identities = shop.star.column(tables, names=TABLES)
+    next_day(shop)
+    start = len(cluster.log)
+    shop.publish(WAREHOUSE_URL=with_options(shop.star, log_statement="all"))
+    statements = re.findall(r"statement: (.*)", cluster.log[start:].replace("\n\t", " "))
+    assert [s for s in statements if s.startswith("UPDATE ")]
+    assert statements.count("COMMIT") >= 2
+    published = "|".join(TABLES)
+    forbidden = re.compile(rf"(TRUNCATE|DROP|ALTER|RENAME|DELETE)\b.*(?<!_)\b({published})\b", re.I)
+    assert [s for s in statements if forbidden.search(s)] == []
+    assert [s for s in statements if re.search(r"\bFREEZE\b|SET .*search_path.*public", s)] == []
+    assert shop.star.column(tables, names=TABLES) == identities
+    assert shop.star.scalar("SELECT sales FROM report") == 2 * MANY

@@ -1,0 +1,194 @@
+"""A13 and I2: interrupted and terminated runs, from a shell and from a notebook."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from faults import Run, Warm, wait_until
+from support import Retailer
+from test_faults import TABLES, nobody_is_connected, tomorrow
+from test_retries import somebody_waits, transaction
+
+from main import PHASES
+
+INT, TERM = signal.SIGINT, signal.SIGTERM
+SIGNALS = [(INT,), (TERM,), (INT, INT), (TERM, TERM)]
+
+
+class Gate:
+    """Where a run pauses until it may pass."""
+
+    def __init__(self, folder: Path, name: str = "gate") -> None:
+        self.folder = folder / name
+        self.folder.mkdir()
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def wait(self, what: str = "reached") -> None:
+        """Wait until a run is there."""
+        wait_until((self.folder / what).exists, f"{what} in {self.folder}")
+
+    def tell(self, what: str = "open") -> None:
+        """Let it pass."""
+        (self.folder / what).touch()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    """A gate."""
+    return Gate(tmp_path)
+
+
+def assert_rolled_back(shop: Retailer, run: Run, content: object, runs: object) -> None:
+    """Nothing published, and nothing left behind."""
+    if shop.star.schema:
+        nobody_is_connected(shop.star, run)
+    assert (shop.star.content(), shop.star.runs()) == (content, runs)
+    assert not list((shop.folder / "work").iterdir())
+    assert shop.star.tables() == set(TABLES)
+    assert not list(shop.folder.parent.glob("*.lock"))
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a13_a_signal_in_any_phase_rolls_back_and_tells(
+    phase: str, shop: Retailer, warm: Warm
+) -> None:
+    shop.publish()
+    content, runs = shop.star.content(), shop.star.runs()
+    tomorrow(shop)
+    env = shop.env_file()
+    for number, signals in enumerate(SIGNALS):
+        gate = Gate(shop.folder, f"gate{number}")
+        run = warm.start(shop.folder, "load_pausing", env, phase, str(gate))
+        gate.wait()
+        for each in signals:
+            run.send(each)
+            time.sleep(0.02)
+        assert run.wait() == 128 + signals[0], run.stderr
+        assert "nothing was published" in run.stderr
+        assert f"{PHASES[phase]} phase interrupted" in run.stderr
+        assert "Traceback" not in run.stderr
+        assert run.stdout == ""
+        assert_rolled_back(shop, run, content, runs)
+    assert shop.publish()["fact_loading_results"]["records_updated"] == 1
+
+
+def test_a13_a_signal_on_the_first_night_leaves_nothing(
+    shop: Retailer, warm: Warm, gate: Gate
+) -> None:
+    run = warm.start(shop.folder, "load_pausing", shop.env_file(), "validation", str(gate))
+    gate.wait()
+    run.send(TERM)
+    assert run.wait() == 128 + TERM
+    if shop.star.schema:
+        nobody_is_connected(shop.star, run)
+    assert shop.star.tables() == set()
+    shop.publish()
+
+
+@pytest.mark.parametrize("number", [INT, TERM])
+@pytest.mark.parametrize("mode", ["SHARE", "ACCESS EXCLUSIVE"])
+def test_a13_a_signal_ends_a_statement_that_the_server_works_on(
+    mode: str, number: int, postgresql_shop: Retailer, warm: Warm
+) -> None:
+    """Here it would wait for a lock for ten minutes, in its first phase or in a later one."""
+    shop = postgresql_shop
+    shop.publish()
+    content, runs = shop.star.content(), shop.star.runs()
+    tomorrow(shop)
+    with transaction(shop.star) as other:
+        other.execute(sa.text(f"LOCK TABLE fact_sales IN {mode} MODE"))
+        run = warm.start(shop.folder, "load", shop.env_file(LOCK_TIMEOUT_SECONDS=600))
+        somebody_waits(shop.star, other)
+        run.send(number)
+        assert run.wait() == 128 + number, run.stderr
+    assert "phase interrupted" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert_rolled_back(shop, run, content, runs)
+
+
+def test_a13_a_signal_during_the_commit_comes_too_late(
+    postgresql_shop: Retailer, warm: Warm
+) -> None:
+    """The run ends as it would have, and says so."""
+    shop = postgresql_shop
+    shop.publish()
+    tomorrow(shop)
+    with transaction(shop.star) as other:
+        other.execute(sa.text("SELECT pg_advisory_lock(4711)"))
+        shop.star.execute(
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "PERFORM pg_catalog.pg_advisory_xact_lock(4711); RETURN NULL; END $$",
+            "CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON etl_run DEFERRABLE INITIALLY DEFERRED "
+            "FOR EACH ROW EXECUTE FUNCTION wait()",
+        )
+        run = warm.start(shop.folder, "load", shop.env_file(), "--json")
+        somebody_waits(shop.star, other)
+        run.send(TERM, INT)
+        time.sleep(0.1)
+        assert not run.has_ended()
+        other.execute(sa.text("SELECT pg_advisory_unlock(4711)"))
+        assert run.wait() == 0, run.stderr
+    results = json.loads(run.stdout)
+    assert results["status"] == "published"
+    assert shop.star.runs()[-1] == (results["run_id"], "published")
+
+
+@pytest.mark.parametrize("phase", ["transformation", "fact_loading", "validation"])
+def test_i2_an_interrupted_cell_leaves_no_transaction_and_the_next_one_works(
+    phase: str, shop: Retailer, warm: Warm, gate: Gate
+) -> None:
+    shop.publish()
+    content, runs = shop.star.content(), shop.star.runs()
+    tomorrow(shop)
+    kernel = warm.start(shop.folder, "notebook", shop.env_file(), phase, str(gate))
+    gate.wait()
+    kernel.send(INT)
+    gate.wait("interrupted")
+    # The kernel still runs, and would keep a transaction or lock open if it had one.
+    assert not kernel.has_ended()
+    assert_rolled_back(shop, kernel, content, runs)
+    gate.tell("next cell")
+    assert kernel.wait() == 0, kernel.stderr
+    results = json.loads(kernel.stdout)
+    assert (results["status"], results["errors"]) == ("published", [])
+    assert shop.star.runs()[1:] == [(results["run_id"], "published")]
+
+
+def test_i2_a_cell_that_waits_for_the_server_is_interrupted(
+    postgresql_shop: Retailer, warm: Warm, gate: Gate
+) -> None:
+    shop = postgresql_shop
+    shop.publish()
+    content, runs = shop.star.content(), shop.star.runs()
+    tomorrow(shop)
+    env = shop.env_file(LOCK_TIMEOUT_SECONDS=600)
+    with transaction(shop.star) as other:
+        other.execute(sa.text("LOCK TABLE fact_sales IN SHARE MODE"))
+        kernel = warm.start(shop.folder, "notebook", env, "validation", str(gate))
+        somebody_waits(shop.star, other)
+        kernel.send(INT)
+        gate.wait("interrupted")
+    assert_rolled_back(shop, kernel, content, runs)
+    gate.tell("next cell")
+    assert kernel.wait() == 0, kernel.stderr
+    assert json.loads(kernel.stdout)["status"] == "published"
+
+
+def test_i2_a_run_works_in_another_thread_than_the_main_one(shop: Retailer) -> None:
+    """Where no signal can be handled; and two runs in one process do."""
+    done: list[dict[str, Any]] = []
+    for _ in range(2):
+        thread = threading.Thread(target=lambda: done.append(shop.publish_in_full()))
+        thread.start()
+        thread.join()
+    assert [results["status"] for results in done] == ["published"] * 2
+    assert len(shop.star.runs()) == 2
