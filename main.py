@@ -386,12 +386,20 @@ class StarSchemaETLPipeline:
 
     def _run_dimension_loading_phase(self) -> int:
         """Begin the transaction; merge the dimensions."""
+        import sqlalchemy as sa
+
         from load_dimensions import DimensionLoader
-        from schema import metadata
+        from schema import dimensions, metadata, surrogate_key
 
         warehouse = self._open_warehouse()
         warehouse.begin()
         warehouse.create_missing(metadata.sorted_tables)
+        self._members_before = {
+            table.name: int(
+                warehouse.scalar(sa.select(sa.func.count()).where(surrogate_key(table) >= 0))
+            )
+            for table in dimensions
+        }
         with DimensionLoader(self.config, warehouse) as loader:
             self._keys = loader.load_all_dimensions(
                 self._dimension_rows(), lambda table: self._progress.advance(table, 0)
@@ -429,7 +437,7 @@ class StarSchemaETLPipeline:
         """Prove the star and close the accounts, inside the transaction."""
         from errors import GateError
         from unchanged import marks
-        from validate import StarSchemaValidator, quality_score
+        from validate import StarSchemaValidator, failures, member_checks, quality_score
 
         self._rejects.sync()  # on disk before anything is published
         warehouse = self._open_warehouse()
@@ -439,7 +447,15 @@ class StarSchemaETLPipeline:
         results["reconciliation"] = self._reconcile(validator)
         read = sum(source.read for source in self._prepared.values())
         rejected = sum(sum(source.rejected.values()) for source in self._prepared.values())
-        results["data_quality_score"] = quality_score(read, rejected)
+        if results["row_counts"]["fact_sales"]:  # an empty star is of no quality, not of the best
+            results["data_quality_score"] = quality_score(read, rejected)
+        members = member_checks(
+            self._members_before,
+            self.results["dimension_loading_results"],
+            results["row_counts"],
+        )
+        results["checks"] += [check.as_dict() for check in members]
+        results["validation_errors"] += failures(members)
         results["validation_errors"] += self._unclosed(results["reconciliation"])
         self._check_reject_rates()
         if results["validation_errors"]:

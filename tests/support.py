@@ -136,7 +136,9 @@ class Star:
             if table.name in present:
                 rows = self.rows(f"SELECT {', '.join(names)} FROM {table.name}")
                 place = names.index(key)
-                content[table.name] = sorted(rows, key=lambda row: row[place])
+                content[table.name] = sorted(
+                    rows, key=lambda row: (row[place] is not None, row[place])
+                )
         return content
 
     def digest(self, *, with_runs: bool = True) -> str:
