@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -763,12 +763,16 @@ _signals = _Signals()
 
 
 def _say(text: str) -> None:
-    """Print a result. Nobody reading it (`| head`) does not change what has happened."""
+    """Print a result. That nobody reads it (`| head`), or that it finds no room, does not change
+    what has happened, nor the exit code that tells of it.
+    """
     try:
         click.echo(text)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"the result could not be printed: {error.strerror}", err=True)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -808,13 +812,28 @@ def program() -> None:
     Imports make no garbage worth looking for, a process that ends need not tidy its memory, and
     pandas is for people's frames: a run has none, yet pyarrow imports it wherever it can.
     """
+    _open_standard_streams()
     gc.disable()
     sys.meta_path.insert(0, _WithoutPandas())
     code = main()
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
     os._exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Where a caller has closed one (`>&-`), no file of ours may get its number: what somebody
+    prints would end up in the warehouse.
+    """
+    for number, mode in enumerate("rww"):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            name = ("stdin", "stdout", "stderr")[number]
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -293,8 +293,11 @@ def test_h4_what_is_planted_in_an_earlier_row_is_found(yesterday: Retailer, name
 
 def put_back(shop: Retailer, whole: dict[str, list[tuple[Any, ...]]]) -> None:
     """Have the star's tables hold just these rows."""
+    now = shop.star.content()
     with shop.star.connection() as connection:
         for name, rows in whole.items():
+            if rows == now[name]:
+                continue
             table = schema.metadata.tables[name]
             names = table.columns.keys()
             connection.execute(sa.delete(table))
