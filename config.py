@@ -38,6 +38,7 @@ from errors import ConfigError
 
 SOURCES = ("customers", "products", "transactions", "sales_reps")
 ISO_8601 = "ISO8601"
+_LONGEST_NAME = 63  # of a schema: PostgreSQL cuts off the rest, and would not find it again
 _SECRET_PARAMETERS = {"password", "passwd", "sslpassword", "token", "secret"}
 
 
@@ -255,6 +256,11 @@ class StarSchemaConfig(_Settings):
             for name in SOURCES
             if isinstance(self.source(name).path, URL) and not self.source(name).query
         ]
+        name = self.warehouse_schema or ""
+        if len(name.encode()) > _LONGEST_NAME or {".", "%"} & set(name):
+            problems.append(
+                f"WAREHOUSE_SCHEMA must have no '.' or '%', and no more than {_LONGEST_NAME} bytes"
+            )
         if self.price_tier_medium > self.price_tier_high:
             problems.append("PRICE_TIER_MEDIUM is above PRICE_TIER_HIGH")
         if problems:

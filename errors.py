@@ -97,6 +97,8 @@ _HINTS = {
 """What to do about an SQLSTATE."""
 _DATA_EXCEPTION = "22"
 """Class of SQLSTATEs whose message ends in the offending value."""
+_RAISED = "P0"
+"""Class of those whose message somebody's trigger has written, from whatever values."""
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
@@ -112,6 +114,8 @@ def explain(error: BaseException) -> str:
         state = original.pgcode or ""
         if state.startswith(_DATA_EXCEPTION):
             message = message.partition(":")[0]
+        if state.startswith(_RAISED):
+            message = "a trigger or function raised an exception; the server's log has its words"
         place = f" on {diagnosis.table_name}" if diagnosis.table_name else ""
         hint = f"; {_HINTS[state]}" if state in _HINTS else ""
         return f"{message}{place} (SQLSTATE {state}){hint}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -411,11 +412,21 @@ def resolve_mapping(file: Opened, name: str, settings: SourceSettings) -> dict[s
                 f"the required column {canonical} is missing{near}; "
                 f'name it in {setting}, as {{"{canonical}": "<their column>"}}'
             )
+    if problems and any(map(_is_value, file.columns)):  # somebody's data is not for the log
+        raise SourceError(
+            f"{file.shown}: the first line looks like a row, but must name the columns, among them "
+            f"{', '.join(spec.required)}; add a header"
+        )
     if problems:
         raise SourceError(
             f"{file.shown}: {'; '.join(problems)} (it has: {', '.join(file.columns[:50])})"
         )
     return mapping
+
+
+def _is_value(name: str) -> bool:
+    """Whether it is an e-mail address, a number or a date rather than the name of a column."""
+    return bool(re.search(r"@|^[+$(-]?\d[\d\s().,:/+-]*$", name))
 
 
 def to_canonical(rows: pa.Table, mapping: dict[str, list[str]], name: str) -> pa.Table:

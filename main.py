@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -436,12 +436,20 @@ class StarSchemaETLPipeline:
 
     def _run_dimension_loading_phase(self) -> int:
         """Begin the transaction; merge the dimensions."""
+        import sqlalchemy as sa
+
         from load_dimensions import DimensionLoader
-        from schema import metadata
+        from schema import dimensions, metadata, surrogate_key
 
         warehouse = self._open_warehouse()
         warehouse.begin()
         warehouse.create_missing(metadata.sorted_tables)
+        self._members_before = {
+            table.name: int(
+                warehouse.scalar(sa.select(sa.func.count()).where(surrogate_key(table) >= 0))
+            )
+            for table in dimensions
+        }
         with DimensionLoader(self.config, warehouse) as loader:
             self._keys = loader.load_all_dimensions(
                 self._dimension_rows(), lambda table: self._progress.advance(table, 0)
@@ -479,7 +487,7 @@ class StarSchemaETLPipeline:
         """Prove the star and close the accounts, inside the transaction."""
         from errors import GateError
         from unchanged import marks
-        from validate import StarSchemaValidator, quality_score
+        from validate import StarSchemaValidator, failures, member_checks, quality_score
 
         self._rejects.sync()  # on disk before anything is published
         warehouse = self._open_warehouse()
@@ -489,7 +497,15 @@ class StarSchemaETLPipeline:
         results["reconciliation"] = self._reconcile(validator)
         read = sum(source.read for source in self._prepared.values())
         rejected = sum(sum(source.rejected.values()) for source in self._prepared.values())
-        results["data_quality_score"] = quality_score(read, rejected)
+        if results["row_counts"]["fact_sales"]:  # an empty star is of no quality, not of the best
+            results["data_quality_score"] = quality_score(read, rejected)
+        members = member_checks(
+            self._members_before,
+            self.results["dimension_loading_results"],
+            results["row_counts"],
+        )
+        results["checks"] += [check.as_dict() for check in members]
+        results["validation_errors"] += failures(members)
         results["validation_errors"] += self._unclosed(results["reconciliation"])
         self._check_reject_rates()
         if results["validation_errors"]:
@@ -805,12 +821,16 @@ _signals = _Signals()
 
 
 def _say(text: str) -> None:
-    """Print a result. Nobody reading it (`| head`) does not change what has happened."""
+    """Print a result. That nobody reads it (`| head`), or that it finds no room, does not change
+    what has happened, nor the exit code that tells of it.
+    """
     try:
         click.echo(text)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"the result could not be printed: {error.strerror}", err=True)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -850,13 +870,28 @@ def program() -> None:
     Imports make no garbage worth looking for, a process that ends need not tidy its memory, and
     pandas is for people's frames: a run has none, yet pyarrow imports it wherever it can.
     """
+    _open_standard_streams()
     gc.disable()
     sys.meta_path.insert(0, _WithoutPandas())
     code = main()
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
     os._exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Where a caller has closed one (`>&-`), no file of ours may get its number: what somebody
+    prints would end up in the warehouse.
+    """
+    for number, mode in enumerate("rww"):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            name = ("stdin", "stdout", "stderr")[number]
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
 
 
 if __name__ == "__main__":

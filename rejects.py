@@ -24,8 +24,10 @@ WHY = ("_reason", "_detail", "_line", "_file")
 """The columns that follow the source's own ones."""
 
 _BEGINS_FORMULA = r"^([=+\-@\t\r\n'])"  # the apostrophe too, so that ours can be told from theirs
+_BEGINS_CELL = r"([,;|\t\r\n]'*)([=+\-@])"  # where a spreadsheet splits at another delimiter
 _NUMBER = r"^[+-]?[0-9]+([.,][0-9]+)*([eE][+-]?[0-9]+)?$"
 _DISARMED = r"^'([=+\-@\t\r\n'])"
+_DISARMED_INSIDE = r"([,;|\t\r\n]'*)'([=+\-@])"
 
 
 class RejectFiles:
@@ -127,10 +129,12 @@ class RejectFiles:
 
 def disarmed(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Texts with an apostrophe before what a spreadsheet would take for a formula."""
-    quoted = pc.replace_substring_regex(texts, _BEGINS_FORMULA, r"'\1")
+    quoted = pc.replace_substring_regex(texts, _BEGINS_CELL, r"\1'\2")
+    quoted = pc.replace_substring_regex(quoted, _BEGINS_FORMULA, r"'\1")
     return pc.if_else(pc.match_substring_regex(texts, _NUMBER), texts, quoted)
 
 
 def rearmed(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """The texts that `disarmed` was given."""
-    return pc.replace_substring_regex(texts, _DISARMED, r"\1")
+    outer = pc.replace_substring_regex(texts, _DISARMED, r"\1")
+    return pc.replace_substring_regex(outer, _DISARMED_INSIDE, r"\1\2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
@@ -112,11 +112,7 @@ class StarSchemaValidator:
             },
             "data_quality_score": None,
             "checks": [check.as_dict() for check in checks],
-            "validation_errors": [
-                f"{c.table}: {c.problems} of {c.looked_at} rows fail the check '{c.name}'"
-                for c in checks
-                if c.problems
-            ],
+            "validation_errors": failures(checks),
         }
 
     def _dimension_checks(self, warehouse: Warehouse, table: Table, rows: int) -> list[Check]:
@@ -141,15 +137,26 @@ class StarSchemaValidator:
         ]
 
     def _date_checks(self, warehouse: Warehouse) -> list[Check]:
-        """Whole years without gaps: as many days as from the first 1 January to 31 December."""
-        day = dim_date.c.full_date
-        count, first, last = warehouse.row(
-            sa.select(sa.func.count(day), sa.func.min(day), sa.func.max(day))
+        """Whole years without gaps: as many days as from the first 1 January to 31 December, none
+        twice, and each under its own key.
+        """
+        day, key = dim_date.c.full_date, dim_date.c.date_key
+        year, month, of_month = (sa.extract(part, day) for part in ("year", "month", "day"))
+        named = year * 10_000 + month * 100 + of_month
+        count, distinct, misnamed, first, last = warehouse.row(
+            sa.select(
+                sa.func.count(day),
+                sa.func.count(sa.distinct(day)),
+                sa.func.count(day).filter(named.is_distinct_from(key)),
+                sa.func.min(day),
+                sa.func.max(day),
+            )
         )
         if not count:
             return [Check("dates without gaps", dim_date.name, 0, 0)]
         expected = (last.replace(month=12, day=31) - first.replace(month=1, day=1)).days + 1
-        return [Check("dates without gaps", dim_date.name, abs(expected - int(count)), int(count))]
+        problems = abs(expected - int(distinct)) + int(count) - int(distinct) + int(misnamed)
+        return [Check("dates without gaps", dim_date.name, problems, int(count))]
 
     def _fact_checks(self, warehouse: Warehouse) -> tuple[int, list[Check]]:
         """Keys of all facts; measures of those that no earlier run has proven."""
@@ -220,6 +227,33 @@ class StarSchemaValidator:
         return int(warehouse.scalar(query.select_from(fact_sales)))
 
 
+def failures(checks: Iterable[Check]) -> list[str]:
+    """What those of `checks` that failed found, in words."""
+    return [
+        f"{c.table}: {c.problems} of {c.looked_at} rows fail the check '{c.name}'"
+        for c in checks
+        if c.problems
+    ]
+
+
+def member_checks(
+    before: dict[str, int], loaded: dict[str, dict[str, int]], now: dict[str, int]
+) -> list[Check]:
+    """Whether each dimension grew by just the members that its loader says are new.
+
+    `before` counts the members without the Unknown one; `now` are the row counts of the validator.
+    """
+    return [
+        Check(
+            "members before + new = now",
+            table,
+            abs(before[table] + new["inserted"] + new["inferred"] + 1 - now[table]),
+            now[table],
+        )
+        for table, new in loaded.items()
+    ]
+
+
 def quality_score(read: int, rejected: int) -> float | None:
     """Accepted rows as a percentage of those read, rounded down to four places; None of none.
 
@@ -236,7 +270,10 @@ def _wrong_measures(fact: Any) -> dict[str, sa.ColumnElement[bool]]:
     gross = fact.quantity * fact.unit_price
     net = fact.gross_amount - fact.discount_amount
     measures = columns_of(fact_sales, Role.MEASURE)
+    required = [fact[column.name] for column in fact_sales.columns if not column.nullable]
     return {
+        # A NULL, where somebody has let one in, breaks no other statement.
+        "no value is missing": sa.or_(*(column.is_(None) for column in required)),
         "gross = quantity x unit price": _differs(
             fact.gross_amount, gross, sa.func.round(gross, 4)
         ),

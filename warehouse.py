@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias, cast
@@ -60,7 +61,7 @@ Encoded: TypeAlias = pa.Table | pa.Buffer
 """A batch as the engine's bulk load takes it."""
 
 _LOCK_CLASS = 0x57A2  # tells this application's advisory locks from others'
-_LOCAL_HOSTS = ("", "localhost", "::1")
+_LOCAL_HOSTS = ("", "localhost")
 _TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
 """SQLSTATEs after which the whole transaction can be tried again, beside class 08."""
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -154,8 +155,7 @@ class Warehouse(ABC):
         try:
             self._driver: Any = self.connection.connection.driver_connection
             self._prepare()
-            chosen = self.config.warehouse_schema
-            self.schema = str(chosen or self.scalar(sa.select(sa.func.current_schema())))
+            self.schema = self.config.warehouse_schema or self._current_schema()
             if lock:
                 self._lock()
             self.connection.commit()
@@ -362,6 +362,10 @@ class Warehouse(ABC):
 
     @abstractmethod
     def _prepare(self) -> None: ...
+
+    def _current_schema(self) -> str:
+        """The schema that this user's tables are made in, unless another is named."""
+        return str(self.scalar(sa.select(sa.func.current_schema())))
 
     @abstractmethod
     def _lock(self) -> None: ...
@@ -594,6 +598,7 @@ class PostgreSql(Warehouse):
     staging_schema = "pg_temp"
 
     _session: tuple[Any, ...] | None = None
+    _home: str | None = None
 
     def _create_engine(self) -> sa.Engine:
         name = f"star-etl {self.run_id} {socket.gethostname()[:20]}:{os.getpid()}"
@@ -633,7 +638,12 @@ class PostgreSql(Warehouse):
         return {"sslrootcert": ssl.get_default_verify_paths().cafile or "system"}
 
     def _prepare(self) -> None:
-        """A killed run's session ends within a second; a waiting one is not ended for idling."""
+        """A killed run's session ends within a second; a waiting one is not ended for idling.
+
+        Nobody's search_path decides which function or table a name means.
+        """
+        self._home = self.scalar(sa.text("SELECT pg_catalog.current_schema()"))
+        self.connection.exec_driver_sql("SET search_path = pg_catalog, pg_temp")
         self.connection.exec_driver_sql("SET timezone = 'UTC'")
         self.connection.exec_driver_sql(
             "SELECT set_config(name, CASE name WHEN 'idle_session_timeout' THEN '0' ELSE '500' END,"
@@ -647,6 +657,14 @@ class PostgreSql(Warehouse):
                 "WHERE pid = pg_backend_pid()"
             )
         )
+
+    def _current_schema(self) -> str:
+        if self._home is None:
+            raise WarehouseError(
+                f"WAREHOUSE_URL {self.config.warehouse_url}: no schema of this user's search_path "
+                "exists; name one in WAREHOUSE_SCHEMA"
+            )
+        return str(self._home)
 
     def _end_lost_session(self) -> None:
         """Make sure that our former connection's transaction and lock are over, either way."""
@@ -778,7 +796,6 @@ class PostgreSql(Warehouse):
     def _tune(self) -> None:
         self.connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '256MB'")
         self.connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
-        self.connection.exec_driver_sql("SET LOCAL search_path = pg_catalog, pg_temp")
         self.execute(
             sa.text("SELECT set_config('lock_timeout', :limit, true)"),
             {"limit": f"{self.config.lock_timeout_seconds}s"},
@@ -913,6 +930,8 @@ def _now() -> str:
 
 def _hosts(url: sa.URL) -> list[str]:
     """Every host that a connection may go to."""
+    if url.query.get("service") or os.environ.get("PGSERVICE"):
+        return ["the host of the service"]  # libpq finds it in a file of its own
     named = [url.query.get("host"), url.query.get("hostaddr")]
     given: list[str] = [url.host] if url.host else []
     for value in named:
@@ -922,7 +941,13 @@ def _hosts(url: sa.URL) -> list[str]:
 
 
 def _is_this_machine(host: str) -> bool:
-    return host in _LOCAL_HOSTS or host.startswith(("/", "@", "127."))
+    """Whether it is a socket in the file system, or an address that leads to no network."""
+    if host in _LOCAL_HOSTS or host.startswith(("/", "@")):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name, and be it 127.0.0.1.example.com
+        return False
 
 
 class _CsvStream(io.RawIOBase):

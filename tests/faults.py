@@ -164,7 +164,7 @@ def _become(request: dict[str, Any]) -> None:
             os.dup2(os.open(place, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), number)
         code = globals()[request["call"]](*request["arguments"])
         sys.stdout.flush()
-    except BaseException:  # told, and the process ends here in any case
+    except BaseException:  # noqa: BLE001 - told, and the process ends here in any case
         traceback.print_exc()
     finally:
         sys.stderr.flush()

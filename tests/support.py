@@ -6,6 +6,10 @@ import csv
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -136,7 +140,9 @@ class Star:
                 if table.name in present:
                     sql = sa.text(f"SELECT {', '.join(names)} FROM {table.name}")
                     rows, place = map(tuple, connection.execute(sql)), names.index(key)
-                    content[table.name] = sorted(rows, key=lambda row: row[place])
+                    content[table.name] = sorted(
+                        rows, key=lambda row: (row[place] is not None, row[place])
+                    )
         return content
 
     def digest(self, *, with_runs: bool = True) -> str:
@@ -192,6 +198,70 @@ def _sales() -> list[Row]:
         T2             | 2024-03-01       | C2          | P2         | 3        | 59.99      | grace_hopper | 9.9975
         T3             | 2024-03-02       | C1          | P2         | 1        | 60.00      | john_backus  | 0
     """)  # noqa: E501
+
+
+_CHILD = """
+import os, re, resource, sys, time
+root, file_bytes, umask, *arguments = sys.argv[1:]
+sys.path.insert(0, root)
+if file_bytes != "0":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_bytes), int(file_bytes)))
+os.umask(int(umask, 8))
+import main
+code = main.main(arguments)
+with open("/proc/self/status") as status:
+    peak = re.search(r"VmHWM:\\s*([0-9]+) kB", status.read())[1]
+sys.stdout.flush()
+sys.stderr.write(f"peak={peak}")
+sys.stderr.flush()
+os._exit(code)
+"""
+
+
+@dataclass
+class Ended:
+    """How a command in a process of its own ended."""
+
+    code: int
+    out: str
+    err: str
+    peak_mib: float
+    seconds: float
+
+    @property
+    def results(self) -> Row:
+        """The summary that `--json` printed."""
+        summary: Row = json.loads(self.out)
+        return summary
+
+
+def in_a_child(
+    *arguments: str,
+    file_bytes: int = 0,
+    umask: int = 0o022,
+    environment: dict[str, str] | None = None,
+    timeout: float = 120,
+) -> Ended:
+    """Run `python main.py` in a process of its own, which tells its peak memory.
+
+    `file_bytes` limits how long a file may get, as a full disk does.
+    """
+    root = str(Path(__file__).parents[1])
+    given = [root, str(file_bytes), f"{umask:o}", *arguments]
+    started = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", _CHILD, *given],
+        capture_output=True,
+        encoding="utf-8",
+        errors="backslashreplace",
+        timeout=timeout,
+        check=False,
+        env={**os.environ, **(environment or {})},
+    )
+    err, _, peak = ended.stderr.rpartition("peak=")
+    assert peak.isdigit(), ended.stderr[-3000:]
+    seconds = time.monotonic() - started
+    return Ended(ended.returncode, ended.stdout, err, int(peak) / 1024, seconds)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -15,12 +16,11 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 from faults import Cluster, Run, Warm, wait_until
-from support import Retailer, Row, Star, drawn, to_csv
+from support import Retailer, Star
 from test_faults import TABLES, nobody_is_connected, tomorrow
 from test_retries import with_options
 from test_signals import Gate
 
-import main
 from main import StarSchemaETLPipeline
 
 
@@ -53,7 +53,7 @@ def test_c1_of_twenty_runs_at_once_one_loads_and_the_others_name_it(
     before = shop.star.digest() if shop.star.schema else None  # DuckDB lets nobody look
     gate.tell()
     assert winner.wait() == 0, winner.stderr
-    results = main.json.loads(winner.stdout)
+    results = json.loads(winner.stdout)
     holder = re.compile(
         f"run {results['run_id']} on \\S+, process {winner.pid}, "
         r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
@@ -62,7 +62,7 @@ def test_c1_of_twenty_runs_at_once_one_loads_and_the_others_name_it(
         if run is winner:
             continue
         assert run.wait() == 4, run.stderr
-        told = main.json.loads(run.stdout)
+        told = json.loads(run.stdout)
         assert (told["status"], told["success"]) == ("busy", False)
         assert holder.search(told["errors"][0]), told["errors"]
         assert "Traceback" not in run.stderr
@@ -259,7 +259,7 @@ class Readers:
                     connection.commit()
                 while not self._over.is_set():
                     self.seen.append(reports(connection))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - told by the test
             self.problems.append(error)
 
     def __enter__(self) -> Readers:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
-import psycopg2
 import pytest
 import sqlalchemy as sa
 from faults import Cluster, Proxy, wait_until
@@ -88,7 +85,7 @@ def meanwhile(act: Callable[[], None]) -> Iterator[None]:
     def run() -> None:
         try:
             act()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - told by the test
             problems.append(error)
 
     thread = threading.Thread(target=run)

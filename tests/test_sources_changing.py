@@ -60,7 +60,7 @@ def truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
-CHANGES = {
+CHANGES: dict[str, Callable[[Path], object]] = {
     "appended to": append,
     "replaced": replace,
     "overwritten": overwrite,

@@ -1,0 +1,392 @@
+"""The validator, validated: each thing that a wrong load can do to the star is caught and named.
+
+A mutated loader is the real one, with one statement more in its transaction. The tables have no
+keys or other constraints here, so that it is the checks alone that stand in the way.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from support import Retailer, Row, Star, counts, dropping
+
+import schema
+from load_facts import FactLoader
+from validate import quality_score
+
+ADDED = {"customers": "C3", "products": "P3"}  # tonight's new members, whom no sale names
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """Statements that spoil a star, and the check that must tell of it."""
+
+    statements: tuple[str, ...]
+    told: str
+    by_hand: bool = True  # whether a row of an earlier night, spoiled so, is found too
+    only: str = ""  # an engine
+
+
+def mutation(*statements: str, told: str, by_hand: bool = True, only: str = "") -> Mutation:
+    """A mutation by SQL in which {S} stands for the schema, {T} for the id of a sale."""
+    return Mutation(statements, told, by_hand, only)
+
+
+def copying(table: str, where: str, **changed: str) -> str:
+    """A statement that adds copies of rows, with other values in some columns."""
+    names = schema.metadata.tables[table].columns.keys()
+    values = ", ".join(changed.get(name, name) for name in names)
+    return f"INSERT INTO {{S}}.{table} SELECT {values} FROM {{S}}.{table} WHERE {where}"
+
+
+def _of_facts() -> dict[str, Mutation]:
+    sale = "transaction_id = '{T}'"
+    update = "UPDATE {S}.fact_sales SET "
+    more = "quantity = quantity + 1, gross_amount = gross_amount + unit_price, "
+    more += "net_amount = net_amount + unit_price, profit_amount = profit_amount + unit_price - 42"
+    nothing = ", ".join(f"{c.name} = NULL" for c in schema.columns_of(
+        schema.fact_sales, schema.Role.MEASURE
+    ))  # fmt: skip
+    found = {
+        "a sale is dropped": mutation(
+            f"DELETE FROM {{S}}.fact_sales WHERE {sale}",
+            told="the rows of transactions do not add up",
+            by_hand=False,
+        ),
+        "a sale is doubled": mutation(copying("fact_sales", sale), told="'unique transaction_id'"),
+        "a sale is doubled under another id": mutation(
+            copying("fact_sales", sale, transaction_id="'other'"),
+            told="the rows of transactions do not add up",
+            by_hand=False,
+        ),
+        "a sale is altered in all its amounts": mutation(
+            f"{update}{more} WHERE {sale}", told="the net amounts do not add up", by_hand=False
+        ),
+        "a sale is altered in its quantity": mutation(
+            f"{update}quantity = quantity + 1 WHERE {sale}",
+            told="'gross = quantity x unit price'",
+        ),
+        "a sale is altered in its discount": mutation(
+            f"{update}discount_amount = discount_amount + 1 WHERE {sale}",
+            told="'net = gross - discount'",
+        ),
+        "a sale is altered in its profit": mutation(
+            f"{update}profit_amount = profit_amount + 0.0001 WHERE {sale}",
+            told="'profit = net - quantity x cost'",
+            by_hand=False,  # the cost of a product may have changed since
+        ),
+        "a sale has lost its profit": mutation(
+            f"{update}profit_amount = NULL WHERE {sale}",
+            told="'profit = net - quantity x cost'",
+            by_hand=False,
+        ),
+        "a sale has no id": mutation(
+            f"{update}transaction_id = NULL WHERE {sale}", told="'no value is missing'"
+        ),
+        "a sale has no amounts": mutation(
+            f"{update}{nothing} WHERE {sale}", told="'no value is missing'"
+        ),
+        "a sale is of no run": mutation(
+            f"{update}run_id = NULL WHERE {sale}", told="'no value is missing'"
+        ),
+    }
+    for name in ("quantity", "net_amount", "profit_amount"):
+        found[f"{name} is not a number"] = mutation(
+            f"{update}{name} = 'NaN' WHERE {sale}", told="'amounts are finite'", only="postgresql"
+        )
+    for key in ("customer_key", "product_key", "sales_rep_key", "date_key"):
+        for value, told in (("999", f"'orphan {key}'"), ("NULL", "'no value is missing'")):
+            found[f"{key} is {value}"] = mutation(
+                f"{update}{key} = {value} WHERE {sale}", told=told
+            )
+    return found
+
+
+def _of_dimensions() -> dict[str, Mutation]:
+    found: dict[str, Mutation] = {}
+    for table, sample in (("dim_customer", "C1"), ("dim_product", "P1"),
+                          ("dim_sales_rep", "grace_hopper")):  # fmt: skip
+        dimension = schema.metadata.tables[table]
+        key, surrogate = schema.business_key(dimension).name, schema.surrogate_key(dimension).name
+        member = f"{key} = '{sample}'"
+        other = {key: "'other'"}
+        found |= {
+            f"{table} has two Unknown members": mutation(
+                copying(table, member, **other, **{surrogate: "-1"}), told="'one Unknown member'"
+            ),
+            f"{table} has no Unknown member": mutation(
+                f"DELETE FROM {{S}}.{table} WHERE {surrogate} = -1",
+                told="'one Unknown member'",
+                by_hand=False,  # the load itself puts it back
+            ),
+            f"{table} has an id twice": mutation(
+                copying(table, member, **{surrogate: "500"}), told="'unique business keys'"
+            ),
+            f"{table} has a member without id": mutation(
+                copying(table, member, **{surrogate: "500", key: "NULL"}),
+                told="'unique business keys'",
+            ),
+            f"{table} has a key twice": mutation(
+                copying(table, member, **other), told="'unique surrogate keys'"
+            ),
+            f"{table} has a negative key": mutation(
+                copying(table, member, **other, **{surrogate: "-5"}),
+                told="'no other negative keys'",
+            ),
+            f"{table} has a member too many": mutation(
+                copying(table, member, **other, **{surrogate: "500"}),
+                told="'members before + new = now'",
+                by_hand=False,
+            ),
+        }
+    for table, source in (("dim_customer", "customers"), ("dim_product", "products")):
+        key = schema.business_key(schema.metadata.tables[table]).name
+        found[f"{table} has lost a member"] = mutation(
+            f"DELETE FROM {{S}}.{table} WHERE {key} = '{ADDED[source]}'",
+            told="'members before + new = now'",
+            by_hand=False,
+        )
+    days = "{S}.dim_date"
+    found |= {
+        "a day is missing": mutation(
+            f"DELETE FROM {days} WHERE date_key = 20240505",
+            told="'dates without gaps'",
+            by_hand=False,  # the load itself puts it back
+        ),
+        "a day is there twice": mutation(
+            copying("dim_date", "date_key = 20240505"), told="'dates without gaps'"
+        ),
+        "a day stands in for another": mutation(
+            f"UPDATE {days} SET full_date = '2024-05-06' WHERE date_key = 20240505",
+            told="'dates without gaps'",
+            by_hand=False,  # the load itself corrects it
+        ),
+        "a day has another's key": mutation(
+            f"UPDATE {days} SET date_key = 20241505 WHERE date_key = 20240505",
+            told="'dates without gaps'",
+        ),
+    }  # fmt: skip
+    return found
+
+
+MUTATIONS = {**_of_facts(), **_of_dimensions()}
+
+
+def without_constraints(shop: Retailer) -> None:
+    """The star in tables without a key, a reference or a NOT NULL."""
+    for table in (schema.fact_sales.name, *(d.name for d in schema.dimensions)):
+        shop.star.execute(
+            f"CREATE TABLE bare_copy AS SELECT * FROM {table}",
+            f"DROP TABLE {table} CASCADE",
+            f"ALTER TABLE bare_copy RENAME TO {table}",
+        )
+
+
+def tonight(shop: Retailer) -> None:
+    """One sale and two members are new, one sale is changed."""
+    shop.customers.append(shop.customers[0] | {"customer_id": ADDED["customers"]})
+    shop.products.append(shop.products[0] | {"product_id": ADDED["products"]})
+    shop.sales = [
+        shop.sales[2] | {"transaction_id": "T4"},
+        shop.sales[1] | {"discount_amount": "1"},
+    ]
+
+
+@contextmanager
+def mutated_loader(chosen: Mutation, sale: str = "T4") -> Iterator[None]:
+    """The loader of facts, which also runs the statements of a mutation."""
+    real = FactLoader.load_sales_facts
+
+    def load(loader: FactLoader, *rows: Any) -> Any:
+        counted = real(loader, *rows)
+        for statement in chosen.statements:
+            text = statement.format(S=f'"{loader.warehouse.schema}"', T=sale)
+            loader.warehouse.connection.exec_driver_sql(text)
+        return counted
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FactLoader, "load_sales_facts", load)
+        yield
+
+
+def assert_refused(shop: Retailer, results: Row, told: str, before: str) -> None:
+    """The gate named the check, with numbers, and yesterday's star is what is there."""
+    assert results["status"] == "gate_failed"
+    errors = results["validation_results"]["validation_errors"]
+    assert any(told in error for error in errors), errors
+    (summary,) = results["errors"]
+    assert summary.startswith("Validation phase failed: ")
+    assert told in summary
+    if told.startswith("'"):
+        failed = [
+            check for check in results["validation_results"]["checks"]
+            if check["check"] == told.strip("'") and check["status"] == "failed"
+        ]  # fmt: skip
+        assert failed
+        assert all(check["problems"] > 0 for check in failed)
+    assert shop.star.digest() == before
+    assert shop.star.runs()[-1] == (results["run_id"], "gate_failed")
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgresql"])
+def yesterday(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Retailer]:
+    """A shop on the second night, its star without constraints. No test here publishes in it."""
+    folder = tmp_path_factory.mktemp("yesterday")
+    if request.param == "duckdb":
+        star = Star(f"duckdb:///{folder / 'w.duckdb'}")
+    else:
+        star = Star(request.getfixturevalue("postgresql_url"), f"star_{uuid.uuid4().hex[:16]}")
+    with dropping(star):
+        shop = Retailer(folder, star)
+        shop.publish()
+        without_constraints(shop)
+        tonight(shop)
+        yield shop
+
+
+def unless_impossible(name: str, shop: Retailer) -> bool:
+    """Whether the engine can hold the value; if it cannot, it says so."""
+    if MUTATIONS[name].only in ("", shop.star.engine_name):
+        return True
+    with pytest.raises(sa.exc.DBAPIError, match="NaN"):
+        shop.star.execute("UPDATE fact_sales SET quantity = 'NaN'")
+    return False
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_h3_a_mutated_loader_is_caught(yesterday: Retailer, name: str) -> None:
+    """H3: whatever goes wrong in one row of a load, the check is named, and nothing published."""
+    shop = yesterday
+    if unless_impossible(name, shop):
+        before = shop.star.digest()
+        with mutated_loader(MUTATIONS[name]):
+            results = shop.run()
+        assert_refused(shop, results, MUTATIONS[name].told, before)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, m in MUTATIONS.items() if m.by_hand and "product has" not in name]
+)
+def test_h4_what_is_planted_in_an_earlier_row_is_found(yesterday: Retailer, name: str) -> None:
+    """H4: a row of an earlier night, broken by hand, stops the next load."""
+    shop = yesterday
+    if unless_impossible(name, shop):
+        whole = shop.star.content()
+        place = f'"{shop.star.schema or "main"}"'
+        shop.star.execute(*(s.format(S=place, T="T1") for s in MUTATIONS[name].statements))
+        spoiled = shop.star.digest()
+        try:
+            assert_refused(shop, shop.run(), MUTATIONS[name].told, spoiled)
+        finally:
+            put_back(shop, whole)
+
+
+def put_back(shop: Retailer, whole: dict[str, list[tuple[Any, ...]]]) -> None:
+    """Have the star's tables hold just these rows."""
+    now = shop.star.content()
+    with shop.star.connection() as connection:
+        for name, rows in whole.items():
+            if rows == now[name]:
+                continue
+            table = schema.metadata.tables[name]
+            names = table.columns.keys()
+            connection.execute(sa.delete(table))
+            connection.execute(
+                sa.insert(table), [dict(zip(names, row, strict=True)) for row in rows]
+            )
+        connection.commit()
+
+
+def test_h3_the_same_night_without_a_mutation_is_published(shop: Retailer) -> None:
+    """H3: it is the mutation that is refused, and not the night or the lack of constraints."""
+    shop.publish()
+    without_constraints(shop)
+    tonight(shop)
+    with mutated_loader(mutation(told="")):
+        assert counts(shop.publish(), "fact_sales") == (1, 1, 0)
+
+
+def _short(task: Callable[[], Any]) -> Any:
+    """What `task` gives, without its first row."""
+    return task().slice(1)
+
+
+@pytest.mark.parametrize("name", ["a sale is dropped", "a sale is altered in all its amounts"])
+def test_h3_a_mutated_first_load_is_caught(shop: Retailer, name: str) -> None:
+    """H3 on an empty warehouse, where the rows go straight into the new table."""
+    tonight(shop)
+    with mutated_loader(MUTATIONS[name]):
+        results = shop.run()
+    assert results["status"] == "gate_failed"
+    assert MUTATIONS[name].told in results["errors"][0]
+    assert shop.star.tables() == {"etl_run"}
+
+
+@pytest.mark.parametrize("name", ["a sale is dropped", "a sale is altered in all its amounts"])
+def test_h3_a_row_lost_on_the_way_to_the_loader_is_caught(shop: Retailer, name: str) -> None:
+    """H3 for the loader's input: a batch that arrives short is told by rows and by money."""
+    shop.publish()
+    tonight(shop)
+    before = shop.star.digest()
+    real = FactLoader.load_sales_facts
+
+    def load(loader: FactLoader, tasks: Any, *rest: Any) -> Any:
+        return real(loader, [partial(_short, task) for task in tasks], *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FactLoader, "load_sales_facts", load)
+        results = shop.run()
+    assert_refused(shop, results, MUTATIONS[name].told, before)
+
+
+def test_every_check_there_is_has_a_mutation_that_it_catches(shop: Retailer) -> None:
+    """No check is there for show: the summary has none that the tests above do not see fail."""
+    results = shop.publish()["validation_results"]
+    told = {m.told.strip("'") for m in MUTATIONS.values()}
+    assert {check["check"] for check in results["checks"]} <= told
+    assert {"the rows of transactions do not add up", "the net amounts do not add up"} <= told
+
+
+def test_h5_nothing_that_was_not_looked_at_is_passed(shop: Retailer) -> None:
+    """H5: of an empty fact table no check passes, and the score is not 100 but none at all."""
+    header = "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price\n"
+    shop.files["transactions"] = header
+    results = shop.publish()["validation_results"]
+    of_facts = [check for check in results["checks"] if check["table"] == "fact_sales"]
+    assert len(of_facts) > 5
+    assert {check["status"] for check in of_facts} == {"not evaluated"}
+    assert results["data_quality_score"] is None
+    del shop.files["transactions"]
+    assert shop.publish()["validation_results"]["data_quality_score"] == 100
+
+
+@pytest.mark.parametrize(
+    ("read", "rejected", "score"),
+    [
+        (0, 0, None), (3, 0, 100.0), (3, 3, 0.0), (3, 1, 66.6666), (10_000_000, 1, 99.9999),
+        (10**15, 1, 99.9999), (10**15, 10**15 - 1, 0.0),
+    ],
+)  # fmt: skip
+def test_h6_the_score_is_rounded_down(read: int, rejected: int, score: float | None) -> None:
+    """H6: one bad row in ten million never shows as 100."""
+    assert quality_score(read, rejected) == score
+
+
+def test_h6_the_score_follows_from_the_reject_files(shop: Retailer) -> None:
+    """H6: accepted / read, where the rejects are those on disk; duplicates are accepted."""
+    shop.sales += [shop.sales[0], shop.sales[1] | {"transaction_id": "T8", "quantity": "x"}]
+    shop.customers.append({"customer_id": ""})
+    results = shop.publish()
+    on_disk = sum(len(shop.rejects(results, source)) for source in ("transactions", "customers"))
+    read = results["extraction_results"]["_metadata"]["total_records"]
+    assert (read, on_disk) == (10, 2)
+    assert results["validation_results"]["data_quality_score"] == 80.0
