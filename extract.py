@@ -389,6 +389,7 @@ def resolve_mapping(file: Opened, name: str, settings: SourceSettings) -> dict[s
         if canonical not in spec.columns
     ]
     mapping: dict[str, list[str]] = {}
+    missing: dict[str, str] = {}
     by_case: dict[str, list[str]] = {}
     for column in file.columns:
         by_case.setdefault(column.casefold(), []).append(column)
@@ -408,15 +409,15 @@ def resolve_mapping(file: Opened, name: str, settings: SourceSettings) -> dict[s
             mapping[canonical] = by_case[canonical]
         elif canonical in spec.required and (file.columns or not file.is_schemaless):
             near = _nearest(canonical, file.columns)
-            problems.append(
-                f"the required column {canonical} is missing{near}; "
-                f'name it in {setting}, as {{"{canonical}": "<their column>"}}'
-            )
+            problems.append(f"the required column {canonical} is missing{near}")
+            missing[canonical] = "<their column>"
     if problems and any(map(_is_value, file.columns)):  # somebody's data is not for the log
         raise SourceError(
             f"{file.shown}: the first line looks like a row, but must name the columns, among them "
             f"{', '.join(spec.required)}; add a header"
         )
+    if missing:
+        problems.append(f"give its name: {setting}='{json.dumps(missing)}'")
     if problems:
         raise SourceError(
             f"{file.shown}: {'; '.join(problems)} (it has: {', '.join(file.columns[:50])})"
