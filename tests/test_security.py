@@ -381,9 +381,7 @@ def test_f3_a_row_that_the_warehouse_refuses_is_not_in_the_log(
     shop: Retailer = request.getfixturevalue(f"{engine}_shop")
     shop.publish()
     shop.star.execute(*REFUSALS_OF_POSTGRESQL[name])
-    people = [
-        {"customer_id": f"N{n}", "city": "Rome", "country": "US", **PERSON} for n in (1, 2)
-    ]
+    people = [{"customer_id": f"N{n}", "city": "Rome", "country": "US", **PERSON} for n in (1, 2)]
     shop.files["customers"] = to_csv(shop.customers + people, ["segment", *people[0]])
     code, out, err = run_command(shop, capsys, "--json", LOG_LEVEL="DEBUG")
     assert code == 1
