@@ -27,6 +27,7 @@ from errors import SourceError
 Lines = npt.NDArray[np.int64]
 
 MAX_RECORD_BYTES = 4 << 20
+MAX_PIECE_BYTES = 32 << 20  # fewer rows than asked for, where they are long: they share memory
 """A single record above this size is refused: no customer, product or sale is that long."""
 MAX_COLUMNS = 10_000
 SHOWN = 500

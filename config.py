@@ -27,6 +27,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     ValidationError,
     field_validator,
     model_validator,
@@ -80,7 +81,9 @@ def _parse_json(value: object) -> object:
 
 
 TextList = Annotated[list[str], BeforeValidator(_parse_list)]
-DatabaseUrl = Annotated[URL, BeforeValidator(_parse_url)]
+# A URL is a tuple to pydantic, and its dump would hold the password in clear.
+_Masked = PlainSerializer(lambda value: None if value is None else str(value))
+DatabaseUrl = Annotated[URL, BeforeValidator(_parse_url), _Masked]
 
 
 class _Settings(BaseModel):
@@ -92,7 +95,7 @@ class _Settings(BaseModel):
 class SourceSettings(_Settings):
     """Where one source is and how it is read."""
 
-    path: str | URL | None = Field(
+    path: Annotated[str | URL | None, _Masked] = Field(
         None, description="file, glob, directory, or SQLAlchemy URL of a source database"
     )
     query: str | None = Field(None, description="SQL or table name when the path is a database")

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from blocks import (
+    MAX_PIECE_BYTES,
     MAX_RECORD_BYTES,
     SHOWN,
     Block,
@@ -126,7 +127,7 @@ def _csv_pieces(
                 buffer += b"\n"
             if target == 0:
                 mean = len(buffer) / max(1, buffer.count(b"\n"))
-                target = max(1, int(mean * batch_rows))
+                target = max(1, min(int(mean * batch_rows), MAX_PIECE_BYTES))
         if start >= len(buffer):
             return
         end = _cut_at(buffer, start, target, ended)

@@ -753,9 +753,9 @@ def check(config: StarSchemaConfig) -> int:
             prepared = transformer.prepare_batch(name, 0, inspection.sample)
             refused = prepared.rejects.select(["_reason", "_detail"]).to_pylist()
             lines += report.render_refusals(inspection, refused, prepared.issues)
-        _say("\n".join(lines) + "\n")
+        _say("\n".join(map(report.one_line, lines)) + "\n")
     lines, fits = inspect_warehouse(config, metadata.sorted_tables)
-    _say("\n".join(lines))
+    _say("\n".join(map(report.one_line, lines)))
     _say("\nA run can start." if good and fits else "\nA run cannot start: see above.")
     return 0 if good and fits else 2
 

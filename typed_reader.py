@@ -16,7 +16,16 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
-from blocks import SHOWN, Block, Opened, Piece, Reading, as_text, column_names
+from blocks import (
+    MAX_PIECE_BYTES,
+    SHOWN,
+    Block,
+    Opened,
+    Piece,
+    Reading,
+    as_text,
+    column_names,
+)
 from errors import SourceError, explain
 from places import refuse_expansion
 
@@ -39,7 +48,7 @@ def open_parquet(shown: str, file: BinaryIO, reading: Reading) -> Opened:
     def pieces() -> Iterator[Piece]:
         count = 0
         try:
-            for batch in parquet.iter_batches(reading.batch_rows):
+            for batch in _gathered(parquet.iter_batches(min(reading.batch_rows, 8_192)), reading):
                 yield partial(_parse_arrow, batch, columns, count + 1, reading.encoded)
                 count += len(batch)
         except (pa.ArrowException, OSError) as error:
@@ -52,6 +61,23 @@ def open_parquet(shown: str, file: BinaryIO, reading: Reading) -> Opened:
             )
 
     return Opened(shown, "parquet", columns, pieces())
+
+
+def _gathered(few: Iterator[pa.RecordBatch], reading: Reading) -> Iterator[pa.RecordBatch]:
+    """Few rows at a time made into batches, which are short where the rows are long.
+
+    A file of kilobytes can hold gigabytes, and only decoding them tells.
+    """
+    kept: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in few:
+        kept.append(batch)
+        rows, size = rows + len(batch), size + batch.nbytes
+        if rows >= reading.batch_rows or size >= MAX_PIECE_BYTES:
+            yield from pa.Table.from_batches(kept).combine_chunks().to_batches()
+            kept, rows, size = [], 0, 0
+    if kept:
+        yield from pa.Table.from_batches(kept).combine_chunks().to_batches()
 
 
 def _parse_arrow(
