@@ -5,6 +5,7 @@ Records are found and counted by a scan of the bytes; pyarrow parses them; the t
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Mapping
@@ -242,6 +243,8 @@ def _parse_csv(dialect: _Dialect, taken: _Taken) -> Block:
         )
         return "skip"
 
+    if data.startswith(codecs.BOM_UTF8):  # of the first value: the parser takes one away
+        data = codecs.BOM_UTF8 + data
     table = pa_csv.read_csv(
         pa.BufferReader(data or b"\n"),
         read_options=pa_csv.ReadOptions(

@@ -90,6 +90,8 @@ class Warm:
         for line in self._server.stdout:
             what, key, value = line.split()
             with self._changed:
+                if what == "started":
+                    self._codes.pop(int(value), None)  # of an earlier process of that number
                 (self._pids if what == "started" else self._codes)[int(key)] = int(value)
                 self._changed.notify_all()
 
@@ -123,7 +125,8 @@ class Run:
 
     @property
     def stderr(self) -> str:
-        return self.err.read_text(encoding="utf-8")
+        """Nothing, where it was killed before it had opened it."""
+        return self.err.read_text(encoding="utf-8") if self.err.exists() else ""
 
 
 def serve() -> None:
@@ -139,10 +142,12 @@ def serve() -> None:
     signal.signal(signal.SIGCHLD, _reap)
     for line in sys.stdin:
         request = json.loads(line)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # first started, then ended
         pid = os.fork()
         if not pid:
             _become(request)
         os.write(1, f"started {request['ticket']} {pid}\n".encode())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
 
 def _reap(number: int, frame: object) -> None:
@@ -158,6 +163,7 @@ def _become(request: dict[str, Any]) -> None:
     code = 70
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(request["cwd"])
         for number, place in ((0, os.devnull), (1, request["out"]), (2, request["err"])):

@@ -84,6 +84,7 @@ class Star:
         with engine.connect() as connection:
             if self.schema:
                 connection.exec_driver_sql(f'SET search_path TO "{self.schema}"')
+                connection.commit()  # so that no rollback undoes it
             yield connection
         engine.dispose()
 
