@@ -16,10 +16,10 @@ LOCK = $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test fix bench sample docs lock audit clean
+.PHONY: help run test test-faults fix bench sample docs lock audit clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.installed ## load the configured sources (the samples, if none are); ARGS="--dry-run"
 	@$(BIN)/python main.py $(ARGS)
@@ -29,6 +29,9 @@ test: $(VENV)/.installed-dev ## format check, lint, types and all tests
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy .
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-faults: $(VENV)/.installed-dev ## kill and cut at every single point; prints the figures; takes many minutes
+	$(BIN)/python -m pytest -n 2 -m faults -rP $(ARGS)
 
 fix: $(VENV)/.installed-dev ## format the code, and correct what ruff can correct
 	$(BIN)/python -m ruff check --fix .

@@ -511,3 +511,18 @@ def test_ci_runs_the_same_as_make_test() -> None:
     assert text.startswith("#!/usr/bin/env bash\n")
     assert "set -euo pipefail" in text
     assert "make test" in text
+
+
+def test_every_promise_names_tests_that_there_are() -> None:
+    """Each row of the table of promises in the README."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Promises\n")[2]
+    rows = re.findall(
+        r"^\| (?!Promise )[^|]+ \| (.*) \|$", section.partition("\n## ")[0], re.MULTILINE
+    )
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`(\w+)::(\w+)`", row)
+        assert named, row
+        for module, test in named:
+            source = (ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8")
+            assert f"\ndef {test}(" in source, f"{module}::{test}"
