@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from parallel import in_order
 
 BATCH_BITS = 32
 """A row's place is one integer: batch number << 32 | row number in the batch."""
@@ -74,6 +78,7 @@ def find_losers(
     key: str,
     *,
     temp: Path | None = None,
+    workers: int = 1,
 ) -> dict[int, Losers]:
     """The rows to leave out, by batch number.
 
@@ -85,8 +90,9 @@ def find_losers(
         return {}
     options: dict[str, str | bool | int | float | list[str]]
     options = {"memory_limit": "256MB", "threads": 1, "temp_directory": str(temp or "")}
-    with duckdb.connect(config=options) as connection:
-        connection.register("claimed", _claimed(batches, hashes, np.unique(repeated), key))
+    with duckdb.connect(config=options) as connection, ThreadPoolExecutor(workers) as pool:
+        claimed = in_order(pool, _claims(batches, hashes, np.unique(repeated), key), workers)
+        connection.register("claimed", _stream(claimed))
         found = connection.sql(_LOSERS).to_arrow_table()
     places = found["_place"].to_numpy()
     numbers = places >> BATCH_BITS
@@ -126,26 +132,26 @@ def _membership(wanted: Hashes) -> Callable[[Hashes], npt.NDArray[np.int64]]:
     return positions
 
 
-def _claimed(
+def _claims(
     batches: Sequence[Callable[[], pa.Table]],
     hashes: Sequence[Hashes],
     repeated: Hashes,
     key: str,
-) -> pa.RecordBatchReader:
-    """The rows whose hash repeats, with the key under the name `_key`."""
-
+) -> Iterator[Callable[[], pa.Table]]:
+    """A call per batch for the rows whose hash repeats, with the key under the name `_key`."""
     positions = _membership(repeated)
 
-    def chosen() -> Iterator[pa.Table]:
-        for batch, hashed in zip(batches, hashes, strict=True):
-            rows_there = positions(hashed)
-            if len(rows_there):
-                rows = batch().take(pa.array(rows_there))
-                yield rows.rename_columns(
-                    ["_key" if name == key else name for name in rows.column_names]
-                )
+    def chosen(batch: Callable[[], pa.Table], rows: npt.NDArray[np.int64]) -> pa.Table:
+        table = batch().take(pa.array(rows))
+        return table.rename_columns(["_key" if n == key else n for n in table.column_names])
 
-    tables = chosen()
+    for batch, hashed in zip(batches, hashes, strict=True):
+        rows = positions(hashed)
+        if len(rows):
+            yield partial(chosen, batch, rows)
+
+
+def _stream(tables: Iterator[pa.Table]) -> pa.RecordBatchReader:
     first = next(tables)
     chunks = (chunk for table in chain([first], tables) for chunk in table.to_batches())
     return pa.RecordBatchReader.from_batches(first.schema, chunks)

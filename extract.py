@@ -26,10 +26,11 @@ import spool
 from blocks import Block, Opened, Reading, as_text, exact_number
 from config import SOURCES, SourceSettings, StarSchemaConfig
 from errors import ExtractionError, SourceError
+from parallel import in_order
 from places import Place, find_places
 from readers import open_file
 from rejects import rearmed
-from spool import Spool, in_order
+from spool import Spool
 from typed_reader import Databases
 
 if TYPE_CHECKING:

@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from amounts import MONEY, fitting, multiplied
 from config import StarSchemaConfig
 from keymap import KeyMap
+from parallel import in_order
 from schema import (
     TOO_LARGE,
     Role,
@@ -26,7 +28,6 @@ from schema import (
     fact_sales,
     metadata,
 )
-from spool import in_order
 from warehouse import Encoded, Warehouse, new_run_id, open_warehouse
 
 if TYPE_CHECKING:
@@ -253,13 +254,11 @@ def profit(net: pa.Array, quantity: pa.Array, cost: pa.Array) -> pa.Array:
 
     Null where the cost is unknown, or so absurd that no column holds the profit.
     """
-    narrow, wide = pa.decimal128(18, 4), pa.decimal128(37, 4)
-    spent = pc.round(
-        pc.multiply(quantity.cast(narrow), cost), ndigits=4, round_mode="half_towards_infinity"
-    )
-    exact = pc.subtract(net.cast(wide), spent.cast(wide))
-    fits = pc.less(pc.abs(exact), TOO_LARGE)
-    return pc.if_else(fits, exact, pa.scalar(None, exact.type)).cast(pa.decimal128(19, 4))
+    spent = multiplied(quantity, cost)
+    if spent.type == MONEY:  # far below all limits
+        return pc.subtract(net, spent).cast(MONEY)
+    wide = pa.decimal128(37, 4)
+    return fitting(pc.subtract(net.cast(wide), spent.cast(wide)), TOO_LARGE)
 
 
 def _array(column: Any) -> pa.Array:

@@ -22,8 +22,9 @@ import pyarrow.compute as pc
 import spool
 from config import StarSchemaConfig
 from duplicates import BATCH_BITS, Losers, find_losers, key_hashes
+from parallel import in_order
 from rejects import RejectFiles
-from spool import Spool, in_order
+from spool import Spool
 
 _ROW = (1 << BATCH_BITS) - 1
 
@@ -145,7 +146,7 @@ def prepare_sources(
             result.add(batch)
             progress(result.name, len(batch.cleaned.rows))
             if len(result.paths) == len(batch.job.source):
-                _resolve_duplicates(batch.job, result, folder, rejects)
+                _resolve_duplicates(batch.job, result, folder, rejects, config.workers)
     return results
 
 
@@ -166,11 +167,11 @@ def _prepare_batch(
 
 
 def _resolve_duplicates(
-    job: Job, result: PreparedSource, folder: Spool, rejects: RejectFiles
+    job: Job, result: PreparedSource, folder: Spool, rejects: RejectFiles, workers: int
 ) -> None:
     readers = [partial(spool.read, path) for path in result.paths]
     hashes = [np.load(path.with_suffix(".npy"), mmap_mode="r") for path in result.paths]
-    result.losers = find_losers(readers, hashes, job.key, temp=folder.folder)
+    result.losers = find_losers(readers, hashes, job.key, temp=folder.folder, workers=workers)
     _account_losers(job.source, result, job.key, rejects)
 
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 import fcntl
 import shutil
 import tempfile
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
 
 import pyarrow as pa
 
@@ -24,8 +21,6 @@ from files import private_folder
 
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
 _LOCK = "in-use"
-
-Result = TypeVar("Result")
 
 
 class Spool:
@@ -92,23 +87,6 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
             options = pa.ipc.IpcReadOptions(included_fields=fields)
         with pa.ipc.open_file(file, options=options) as reader:
             return reader.read_all()
-
-
-def in_order(
-    pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Result]], workers: int
-) -> Iterator[Result]:
-    """Results of `tasks` in their order, a few ahead at most, so that memory stays flat."""
-    waiting: deque[Future[Result]] = deque()
-    try:
-        for task in tasks:
-            waiting.append(pool.submit(task))
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def _remove_abandoned(parent: Path) -> None:

@@ -25,6 +25,7 @@ import phonenumbers
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from amounts import MONEY, fitting, multiplied, rounded
 from blocks import as_text, to_json
 from config import ISO_8601, SourceSettings, StarSchemaConfig
 from duplicates import BATCH_BITS, find_losers, key_hashes
@@ -72,8 +73,6 @@ REASONS = (
 )
 """The reject reasons, in the order in which they are looked for: a row has the first one."""
 
-MONEY = pa.decimal128(MONEY_PRECISION, MONEY_SCALE)
-_FACTOR = pa.decimal128(MONEY_PRECISION - 1, MONEY_SCALE)  # so that a product fits 38 digits
 _SHARE = pa.decimal128(18, 16)  # so that a product with money fits 38 digits
 _LIMIT = Decimal(10) ** (MONEY_PRECISION - MONEY_SCALE - 1)  # 10^14, on every amount
 _ZERO = pa.scalar(Decimal(0), MONEY)
@@ -213,12 +212,12 @@ class StarSchemaTransformer:
         read = _Reader(batch, self.config.customers)
         verdict = _Verdict(len(batch))
         key = read.key("customer_id")
-        verdict.reject("invalid_text", read.has_nul(), None)
+        verdict.reject("invalid_text", read.has_nul())
         verdict.reject("missing_key", _blank(key), key)
         issues: dict[str, int] = {}
         first, last = read.map("first_name", person_name), read.map("last_name", person_name)
         company = read.attribute("company")
-        email = read.map("email", email_address, issues)
+        email = _emails(read, issues)
         phone = self._phones(read, issues)
         address = _split_addresses(read)
         full_name = pc.coalesce(_full_name(first, last), company, _labelled("Customer", key))
@@ -241,12 +240,12 @@ class StarSchemaTransformer:
         read = _Reader(batch, self.config.products)
         verdict = _Verdict(len(batch))
         key = read.key("product_id")
-        verdict.reject("invalid_text", read.has_nul(), None)
+        verdict.reject("invalid_text", read.has_nul())
         verdict.reject("missing_key", _blank(key), key)
         issues: dict[str, int] = {}
         price, given_cost = read.price("price", issues), read.price("cost", issues)
         ratio = pa.scalar(self.config.default_cost_ratio)
-        estimate = money(pc.multiply(price.cast(_FACTOR), ratio))
+        estimate = money(pc.multiply(price.cast(pa.decimal128(18, MONEY_SCALE)), ratio))
         estimated = pc.and_(pc.is_null(given_cost), pc.is_valid(estimate))
         cost = pc.coalesce(given_cost, estimate)
         columns = {
@@ -267,7 +266,7 @@ class StarSchemaTransformer:
         read = _Reader(batch, self.config.sales_reps)
         verdict = _Verdict(len(batch))
         key = read.key("sales_rep_id")
-        verdict.reject("invalid_text", read.has_nul(), None)
+        verdict.reject("invalid_text", read.has_nul())
         verdict.reject("missing_key", _blank(key), key)
         issues: dict[str, int] = {}
         first, last = read.map("first_name", person_name), read.map("last_name", person_name)
@@ -283,7 +282,7 @@ class StarSchemaTransformer:
             "first_name": first,
             "last_name": last,
             "full_name": pc.coalesce(_full_name(first, last), key),
-            "email": read.map("email", email_address, issues),
+            "email": _emails(read, issues),
             "region": pc.coalesce(read.attribute("region"), "Unassigned"),
             "hire_date": hire_date,
         }
@@ -293,7 +292,7 @@ class StarSchemaTransformer:
         read = _Reader(batch, self.config.transactions)
         verdict = _Verdict(len(batch))
         key, product = read.key("transaction_id"), read.key("product_id")
-        verdict.reject("invalid_text", read.has_nul(), None)
+        verdict.reject("invalid_text", read.has_nul())
         verdict.reject("missing_key", _blank(key), "transaction_id is blank")
         verdict.reject("missing_key", _blank(product), "product_id is blank")
 
@@ -312,7 +311,7 @@ class StarSchemaTransformer:
         if not self.config.accept_returns:
             unwanted = pc.or_(unwanted, is_return)
         verdict.reject("non_positive_quantity", unwanted, given_quantity)
-        gross = money(pc.multiply(quantity.cast(_FACTOR), price))
+        gross = fitting(multiplied(quantity, price), _LIMIT)
         verdict.reject("invalid_unit_price", pc.is_null(price), given_price)
         too_low = pc.less if self.config.accept_free_items else pc.less_equal
         verdict.reject("non_positive_price", too_low(price, _ZERO), given_price)
@@ -323,16 +322,15 @@ class StarSchemaTransformer:
         )
 
         discount = self._discount(read, gross)
-        given = read.attribute("discount_amount"), read.attribute("discount_rate")
-        shown = pc.coalesce(*map(_plain, given), "")
+        shown = read.attribute("discount_amount"), read.attribute("discount_rate")
         wrong = pc.or_kleene(pc.is_null(discount), pc.less(discount, _ZERO))
         # A return mirrors a sale: what was taken off it comes off the refund.
         mirrored = pc.less_equal(pc.abs(discount), pc.abs(gross))
         invalid = pc.if_else(is_return, pc.invert(mirrored), wrong)
-        verdict.reject("invalid_discount", pc.fill_null(invalid, True), shown)
+        verdict.reject("invalid_discount", pc.fill_null(invalid, True), *shown)
         net = pc.subtract(gross, discount).cast(MONEY)
         negative = pc.and_(pc.less(net, _ZERO), pc.invert(is_return))
-        verdict.reject("negative_net_amount", negative, shown)
+        verdict.reject("negative_net_amount", negative, *shown)
 
         columns = {
             "transaction_id": key,
@@ -359,18 +357,26 @@ class StarSchemaTransformer:
         amount, rate = read.number("discount_amount"), read.share("discount_rate")
         no_amount = _null_or_blank(read.attribute("discount_amount"))
         no_rate = _null_or_blank(read.attribute("discount_rate"))
+        if rate.null_count == len(rate):  # as of most sources
+            return pc.if_else(no_amount, pc.if_else(no_rate, _ZERO, rate.cast(MONEY)), amount)
         from_rate = money(pc.multiply(gross, rate))
         return pc.if_else(no_amount, pc.if_else(no_rate, _ZERO, from_rate), amount)
 
     def _phones(self, read: _Reader, issues: dict[str, int]) -> pa.Array:
-        """Phones by number and country, each distinct pair once."""
-        phones, countries = read.attribute("phone"), read.attribute("country")
+        """Phones by number and country: plain ones in bulk, other distinct pairs once each."""
+        phones, countries = _plain(read.attribute("phone")), read.attribute("country")
         home = self.config.phone_region
-        formatted = [
-            None if phone is None else phone_number(phone, country, home)
-            for phone, country in zip(phones.to_pylist(), countries.to_pylist(), strict=True)
-        ]
-        result = pa.array(formatted, pa.string())
+        regions = pc.coalesce(per_distinct(countries, country_region), home)
+        result = pa.nulls(len(phones), pa.string())
+        if home == "US":
+            result = pc.if_else(pc.equal(regions, home), _north_american(phones), None)
+        odd = np.flatnonzero(_as_numpy(pc.and_(pc.is_valid(phones), pc.is_null(result))))
+        pairs = zip(*(a.take(pa.array(odd)).to_pylist() for a in (phones, regions)), strict=True)
+        format_once = cache(partial(phone_number, home=home))
+        formatted = pa.array([format_once(*pair) for pair in pairs], pa.string())
+        mask = np.zeros(len(phones), bool)
+        mask[odd] = True
+        result = pc.replace_with_mask(result, pa.array(mask), formatted)
         _count(issues, "phone", pc.and_(pc.is_valid(phones), pc.is_null(result)))
         return pc.coalesce(result, phones)
 
@@ -480,21 +486,20 @@ class _Verdict:
         self._code = np.zeros(size, np.int8)
         self._parts: list[pa.Table] = []
 
-    def reject(self, reason: str, mask: Any, shown: Any) -> None:
+    def reject(self, reason: str, mask: Any, *shown: pa.Array | str) -> None:
         """Give `reason` to rows of `mask` (null is no) that have none yet.
 
-        `shown` is the array whose value goes into the detail, or the detail itself.
+        The detail is the first of `shown`, arrays or texts, that is not null.
         """
         new = _as_numpy(mask) & (self._code == 0)
         rows = np.flatnonzero(new)
         if not len(rows):
             return
         self._code[new] = 1
-        if isinstance(shown, pa.Array | pa.ChunkedArray):
-            detail = pc.coalesce(shown.take(pa.array(rows)).cast(pa.string()), "")
-            self._parts.append(reject_table(rows, reason, detail))
-        else:
-            self._parts.append(reject_table(rows, reason, shown or ""))
+        at = pa.array(rows)
+        texts = (s if isinstance(s, str) else s.take(at).cast(pa.string()) for s in shown)
+        detail = pc.if_else(pc.is_valid(at), pc.coalesce(*texts, ""), "")  # a column, of whatever
+        self._parts.append(reject_table(rows, reason, detail))
 
     def untouched(self) -> pa.Array:
         return pa.array(self._code == 0)
@@ -554,7 +559,7 @@ def _count(issues: dict[str, int], name: str, mask: Any) -> None:
 
 
 def _sum(amounts: pa.Array) -> Decimal:
-    total = pc.sum(amounts.cast(pa.decimal128(38, MONEY_SCALE))).as_py()
+    total = pc.sum(amounts).as_py()  # with 38 digits
     return Decimal(0) if total is None else total
 
 
@@ -580,7 +585,11 @@ class _Reader:
 
     def key(self, name: str) -> pa.Array:
         """A business key: blank ('') when missing; null tokens do not apply to keys."""
-        return on_values(self.text(name), lambda values: pc.coalesce(values, ""), fill="")
+
+        def rule(values: pa.Array) -> pa.Array:
+            return pc.coalesce(values, "") if values.null_count else values
+
+        return on_values(self.text(name), rule, fill="")
 
     def attribute(self, name: str) -> pa.Array:
         """Text, or null where it is blank or one of the source's null tokens."""
@@ -633,8 +642,8 @@ class _Reader:
         for name in self._batch.column_names:
             column = self.text(name)
             values = column.dictionary if pa.types.is_dictionary(column.type) else column
-            nul = pc.match_substring(values, "\0")
-            if pc.any(nul).as_py():
+            text = values.buffers()[2]
+            if text is not None and np.frombuffer(text, np.uint8).min(initial=1) == 0:
                 found |= _as_numpy(on_values(column, lambda v: pc.match_substring(v, "\0")))
         return found
 
@@ -766,10 +775,8 @@ def _symbol_outside(text: str) -> bool:
 
 
 def money(amounts: pa.Array) -> pa.Array:
-    """Rounded half away from zero to four places; null where it does not fit NUMERIC(19,4)."""
-    rounded = pc.round(amounts, ndigits=MONEY_SCALE, round_mode="half_towards_infinity")
-    fits = pc.less(pc.abs(rounded), pa.scalar(_LIMIT))
-    return pc.if_else(fits, rounded, pa.scalar(None, rounded.type)).cast(MONEY)
+    """Rounded half away from zero to four places; null where it is 10^14 or more."""
+    return fitting(rounded(amounts), _LIMIT)
 
 
 _ISO_BASIC = re.compile(r"[0-9]{8}")
@@ -919,19 +926,35 @@ def title_case(text: str) -> str:
     return re.sub(r"[^\W\d_]+", lambda word: word[0].capitalize(), text)
 
 
-_PLAIN_EMAIL = re.compile(
-    r"(?=.{1,254}\Z)(?=[^@]{1,64}@)[a-z0-9_%+-]+(?:\.[a-z0-9_%+-]+)*"
-    r"@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}"
+_PLAIN_EMAIL = (
+    r"^[a-z0-9_%+-]+(?:\.[a-z0-9_%+-]+)*@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}$"
 )
 
 
+def _emails(read: _Reader, issues: dict[str, int]) -> pa.Array:
+    """Addresses in lower case, null where the syntax is invalid, which is counted.
+
+    The plain ones are told in bulk, the odd ones left to email-validator.
+    """
+    given = _plain(read.attribute("email"))
+    lower = pc.utf8_lower(given)
+    is_short = pc.and_(
+        pc.less_equal(pc.find_substring(lower, "@"), 64),
+        pc.less_equal(pc.binary_length(lower), 254),
+    )
+    is_plain = pc.fill_null(pc.and_(is_short, pc.match_substring_regex(lower, _PLAIN_EMAIL)), False)
+    odd = per_distinct(pc.if_else(is_plain, None, given), email_address)
+    result = pc.if_else(is_plain, lower, odd)
+    _count(issues, "email", pc.and_(pc.is_valid(given), pc.is_null(result)))
+    return result
+
+
 def email_address(text: str) -> str | None:
-    """Lower-case, or None where the syntax is invalid; the odd ones are left to email-validator."""
-    address = text.lower()
-    if _PLAIN_EMAIL.fullmatch(address):
-        return address
+    """Lower-case, or None where email-validator finds the syntax invalid."""
     try:
-        checked = email_validator.validate_email(address, check_deliverability=False, strict=True)
+        checked = email_validator.validate_email(
+            text.lower(), check_deliverability=False, strict=True
+        )
         return checked.normalized
     except email_validator.EmailNotValidError:
         return None
@@ -971,27 +994,33 @@ def country_region(country: str) -> str | None:
     return _COUNTRY_ALIASES.get(name) or _regions().get(name)
 
 
-_NORTH_AMERICAN = re.compile(r"(?:\+?1)?([2-9][0-9]{9})")
-_PUNCTUATION = str.maketrans("", "", " ().-\u00a0")
+_NORTH_AMERICAN = r"^(?:\+?1)?[2-9][0-9]{9}$"
+_PUNCTUATION = "[ ().\u00a0-]"
 
 
-def phone_number(text: str, country: str | None, home: str) -> str | None:
+def _north_american(phones: pa.Array) -> pa.Array:
+    """(555) 123-4567, or null where the text is not just such a number with usual punctuation."""
+    digits = pc.replace_substring_regex(phones, _PUNCTUATION, "")
+    area, exchange, line = (
+        pc.utf8_slice_codeunits(digits, start, stop)
+        for start, stop in ((-10, -7), (-7, -4), (-4, None))
+    )
+    written = pc.binary_join_element_wise("(", area, ") ", exchange, "-", line, "")
+    return pc.if_else(pc.match_substring_regex(digits, _NORTH_AMERICAN), written, None)
+
+
+def phone_number(text: str, region: str, home: str) -> str | None:
     """National format in the region `home`, international elsewhere; None if not recognisable.
 
     A number is recognised when libphonenumber finds it valid, or when it has the shape of a
     North American one (555 numbers are shaped so, although no exchange assigns them).
     """
-    region = (country_region(country) if country else None) or home
-    plain = _NORTH_AMERICAN.fullmatch(text.translate(_PUNCTUATION))
-    if plain and home == region == "US":
-        digits = plain[1]
-        return f"({digits[:3]}) {digits[3:6]}-{digits[6:]}"
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         return None
     north_american = number.country_code == 1 and bool(
-        _NORTH_AMERICAN.fullmatch(str(number.national_number))
+        re.fullmatch(_NORTH_AMERICAN, str(number.national_number))
     )
     if not (north_american or phonenumbers.is_valid_number(number)):
         return None

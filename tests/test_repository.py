@@ -28,6 +28,8 @@ RANKS = {
     "schema": 0,
     "files": 0,
     "keymap": 0,
+    "parallel": 0,
+    "amounts": 1,
     "spool": 1,
     "config": 1,
     "blocks": 1,
