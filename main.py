@@ -871,6 +871,8 @@ def program() -> None:
     pandas is for people's frames: a run has none, yet pyarrow imports it wherever it can.
     """
     _open_standard_streams()
+    if sys.platform == "linux":  # gives pages back sooner, and is asked for fewer: a sixth of a run
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     gc.disable()
     sys.meta_path.insert(0, _WithoutPandas())
     code = main()

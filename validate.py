@@ -160,16 +160,16 @@ class StarSchemaValidator:
 
     def _fact_checks(self, warehouse: Warehouse) -> tuple[int, list[Check]]:
         """Keys of all facts; measures of those that no earlier run has proven."""
-        rows, orphans = self._count_orphans(warehouse)
-        found = {f"orphan {name}": number for name, number in orphans.items()}
-        found |= self._count_wrong(warehouse)
+        seen, wrong = self._count_wrong(warehouse)
+        rows, orphans = self._count_orphans(warehouse, None if self._proven else seen)
+        found = {f"orphan {name}": number for name, number in orphans.items()} | wrong
         checks = [Check(name, fact_sales.name, number, rows) for name, number in found.items()]
         twice = self._repeated_keys(warehouse)
         checks.append(Check("unique transaction_id", fact_sales.name, twice, rows))
         return rows, checks
 
-    def _count_orphans(self, warehouse: Warehouse) -> tuple[int, dict[str, int]]:
-        """How many facts there are, and how many have no member, by column.
+    def _count_orphans(self, warehouse: Warehouse, rows: int | None) -> tuple[int, dict[str, int]]:
+        """How many facts there are, if that is not known, and how many have no member, by column.
 
         Where keys have no gaps, the first and last that occur tell that none is missing: engines
         know these at once. Only the other dimensions are joined, all in one pass.
@@ -184,11 +184,14 @@ class StarSchemaValidator:
                 member = target.table.alias().c[target.name]
                 joined = joined.outerjoin(member.table, column == member)
                 counted[column.name] = sa.func.count().filter(member.is_(None))
-        rows, *numbers = warehouse.row(
-            sa.select(sa.func.count(), *counted.values()).select_from(joined)
-        )
         missing = {c.name: 0 for c in columns}
-        return int(rows), missing | dict(zip(counted, map(int, numbers), strict=True))
+        if rows is not None and not counted:
+            return rows, missing
+        rows, *numbers = map(
+            int,
+            warehouse.row(sa.select(sa.func.count(), *counted.values()).select_from(joined)),
+        )
+        return rows, missing | dict(zip(counted, numbers, strict=True))
 
     def _is_within(self, warehouse: Warehouse, column: sa.Column[Any]) -> bool:
         target = next(iter(column.foreign_keys)).column
@@ -198,8 +201,10 @@ class StarSchemaValidator:
         low, high = warehouse.row(known)
         return low is None or (low >= 1 and high <= self._last_key[target.table])
 
-    def _count_wrong(self, warehouse: Warehouse) -> dict[str, int]:
-        """How many facts have measures that do not follow from each other, by check."""
+    def _count_wrong(self, warehouse: Warehouse) -> tuple[int, dict[str, int]]:
+        """How many facts were looked at, and how many of them have measures that do not follow
+        from each other, by check.
+        """
         unproven = warehouse.unproven(self._proven)
         fact = sa.select(fact_sales).where(unproven).subquery("fact")
         product = dim_product.alias()
@@ -208,15 +213,16 @@ class StarSchemaValidator:
         # A later change of a product's cost does not restate older profits.
         wrong_profit = sa.and_(loaded, _wrong_profit(fact.c, product.c.cost))
         wrong["profit = net - quantity x cost"] = wrong_profit
-        net, of_this_run, *problems = warehouse.row(
+        seen, net, of_this_run, *problems = warehouse.row(
             sa.select(
+                sa.func.count(),
                 sa.func.coalesce(sa.func.sum(fact.c.net_amount).filter(loaded), 0),
                 sa.func.count().filter(loaded),
                 *(sa.func.count().filter(condition) for condition in wrong.values()),
             ).select_from(fact.outerjoin(product, fact.c.product_key == product.c.product_key))
         )
         self.loaded_rows, self.loaded_net = int(of_this_run), Decimal(net)
-        return dict(zip(wrong, map(int, problems), strict=True))
+        return int(seen), dict(zip(wrong, map(int, problems), strict=True))
 
     def _repeated_keys(self, warehouse: Warehouse) -> int:
         """Rows too many; a primary key that the engine enforces has proven there are none."""

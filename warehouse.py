@@ -794,7 +794,6 @@ class PostgreSql(Warehouse):
         return kind(f"WAREHOUSE_URL {self.config.warehouse_url}: cannot connect ({reason}); {hint}")
 
     def _tune(self) -> None:
-        self.connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '256MB'")
         self.connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
         self.execute(
             sa.text("SELECT set_config('lock_timeout', :limit, true)"),
@@ -915,6 +914,8 @@ class PostgreSql(Warehouse):
         """PostgreSQL keeps the transaction that wrote a row version in `xmin`, also after freezing;
         a table restored from a dump has others.
         """
+        if not any(marks):
+            return sa.true()
         written_by: sa.ColumnElement[Any] = sa.literal_column("xmin")
         writers = [str(json.loads(mark)["xid"] % (1 << 32)) for mark in marks if mark]
         array = sa.cast(sa.literal(f"{{{','.join(writers)}}}"), ARRAY(_Xid))
