@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -30,6 +30,11 @@ MAX_RECORD_BYTES = 4 << 20
 MAX_PIECE_BYTES = 32 << 20  # fewer rows than asked for, where they are long: they share memory
 """A single record above this size is refused: no customer, product or sale is that long."""
 MAX_COLUMNS = 10_000
+NUMBERS = {
+    "products": ("price", "cost"),
+    "transactions": ("quantity", "unit_price", "discount_amount", "discount_rate"),
+}
+"""The canonical columns of each source that hold numbers."""
 SHOWN = 500
 """Characters of a malformed record that go into the reject's detail."""
 
@@ -60,6 +65,8 @@ class Opened:
     delimiter: str = ""
     is_schemaless: bool = False
     """Whether the columns are those that the records name: without records there are none."""
+    note: str = ""
+    """What of the file is not read, and why."""
     close: Callable[[], None] = lambda: None
     """For an opened file whose pieces are not all taken."""
 
@@ -74,10 +81,13 @@ class Reading:
     batch_rows: int
     encoded: frozenset[str] = frozenset()
     """Columns worth dictionary-encoding while they are read."""
+    commas: frozenset[str] = frozenset()
+    """Columns, in lower case, whose text has decimal commas: so have the numbers put among it."""
 
 
 def column_names(shown: str, header: list[str]) -> list[str]:
-    """The header's names, trimmed and composed (NFC); a nameless column is called by its number.
+    """The header's names in one line each, trimmed and composed (NFC); a nameless column is
+    called by its number.
 
     Raises `SourceError` when a name appears twice, or there are too many.
     """
@@ -86,16 +96,20 @@ def column_names(shown: str, header: list[str]) -> list[str]:
             f"{shown}, header: {len(header)} columns exceed the limit of {MAX_COLUMNS}"
         )
     names = [
-        unicodedata.normalize("NFC", name.strip()) or f"column_{number}"
+        unicodedata.normalize("NFC", " ".join(_in_one_line(name))) or f"column_{number}"
         for number, name in enumerate(header, 1)
     ]
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise SourceError(
-            f"{shown}, header: {', '.join(twice)} appears more than once; "
-            "rename one of the columns in the file"
+            f"{shown}, header: {', '.join(twice)} appears more than once; rename one of them"
         )
     return names
+
+
+def _in_one_line(name: str) -> Iterator[str]:
+    """The lines of a column's name, without the space and the unseen marks around them."""
+    return (line.strip().strip("\ufeff\u200b").strip() for line in name.splitlines())
 
 
 def as_text(value: Any) -> str | None:  # noqa: PLR0911  # one line per type
@@ -126,6 +140,21 @@ def as_text(value: Any) -> str | None:  # noqa: PLR0911  # one line per type
     return storable(str(value))
 
 
+def comma_text(value: Any) -> str | None:
+    """`as_text`, with a decimal comma in what is a number already."""
+    text = as_text(value)
+    is_number = isinstance(value, float | Decimal | np.floating)
+    return text.replace(".", ",") if text and is_number else text
+
+
+def text_array(values: Sequence[Any], text: Callable[[Any], str | None] = as_text) -> pa.Array:
+    """Values as text. Most columns are text already, and taken as a whole."""
+    try:
+        return pa.array(values, pa.string())
+    except (pa.ArrowException, UnicodeError):
+        return pa.array([text(value) for value in values], pa.string())
+
+
 def storable(text: str) -> str:
     """`text` with NUL, which rows are refused for, instead of lone surrogates."""
     try:
@@ -152,4 +181,4 @@ def to_json(value: Any) -> str:
         return f"[{','.join(map(to_json, value))}]"
     if isinstance(value, Decimal):
         return str(value)
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False, default=as_text)

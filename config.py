@@ -80,6 +80,18 @@ def _parse_json(value: object) -> object:
         raise ValueError(f"is not valid JSON: {error.msg} at position {error.pos}") from None
 
 
+def _parse_columns(value: object) -> object:
+    """Each column of ours with a name, or a list of names."""
+    value = _parse_json(value)
+    if not isinstance(value, dict):
+        raise ValueError('is no JSON object such as {"customer_id": "their column"}')
+    for ours, theirs in value.items():
+        names = theirs if isinstance(theirs, list) else [theirs]
+        if not names or not all(isinstance(name, str) and name.strip() for name in names):
+            raise ValueError(f'maps "{ours}" neither to a column\'s name nor to a list of them')
+    return value
+
+
 TextList = Annotated[list[str], BeforeValidator(_parse_list)]
 # A URL is a tuple to pydantic, and its dump would hold the password in clear.
 _Masked = PlainSerializer(lambda value: None if value is None else str(value))
@@ -99,7 +111,7 @@ class SourceSettings(_Settings):
         None, description="file, glob, directory, or SQLAlchemy URL of a source database"
     )
     query: str | None = Field(None, description="SQL or table name when the path is a database")
-    columns: Annotated[dict[str, str | list[str]], BeforeValidator(_parse_json)] = Field(
+    columns: Annotated[dict[str, str | list[str]], BeforeValidator(_parse_columns)] = Field(
         {}, description="JSON: our column -> theirs, or -> list of columns joined with '-'"
     )
     encoding: str = Field("utf-8", description="text encoding")
@@ -124,7 +136,7 @@ class SourceSettings(_Settings):
     def _known_encoding(cls, value: str) -> str:
         try:
             "".encode(value)
-        except LookupError:
+        except (LookupError, UnicodeError):
             raise ValueError("is not an encoding that Python knows, such as cp1252") from None
         return value
 
@@ -301,7 +313,10 @@ def load_config(
     nested: dict[str, Any] = {}
     for name, value in merged.items():
         head, _, rest = name.upper().partition("__")
-        if value is None or value.strip() == "" or name.upper() not in setting_names():
+        is_blank = value is None or (
+            value.strip() == "" and not name.upper().endswith("__DELIMITER")
+        )
+        if not value or is_blank or name.upper() not in setting_names():
             continue
         if rest:
             nested.setdefault(head.lower(), {})[rest.lower()] = value

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,9 @@ from errors import SourceError
 
 _DELIMITERS = ",;|\t"
 _QUOTE, _NEWLINE = 0x22, 0x0A
+_HEADER_LINES = 20
+_SEPARATOR_TOLD = re.compile(rb'"?sep=([ -~\t])"?', re.IGNORECASE)
+"""A first line that tells Excel the delimiter."""
 
 
 @dataclass(frozen=True)
@@ -67,38 +71,81 @@ class _Dialect:
 
 def open_csv(shown: str, chunks: Iterator[bytes], reading: Reading) -> Opened:
     """Read the header of a CSV file, given as UTF-8 chunks; its rows come as pieces."""
-    head = b""
-    for chunk in chunks:
-        head += chunk
-        if b"\n" in head.lstrip(b"\n") or len(head) > MAX_RECORD_BYTES:
-            break
-    body = head.lstrip(b"\n")
-    if not body:
+    lines = _Lines(shown, chunks)
+    first, number = lines.take(), 1
+    while not first.strip() and not lines.at_end():
+        first, number = lines.take(), number + 1
+    if not first.strip():
         raise SourceError(f"{shown}: the file is empty; a source needs at least a header line")
-    first_line, _, rest = body.partition(b"\n")
-    if len(first_line) > MAX_RECORD_BYTES:
+    if b"\0" in first:
         raise SourceError(
-            f"{shown}, line 1: the line exceeds the limit of {MAX_RECORD_BYTES} bytes"
+            f"{shown}, line {number}: the header holds NUL characters, it is not "
+            f"{reading.encoding} text; set {reading.source.upper()}__ENCODING, such as utf-16-le"
         )
-    if b"\0" in first_line:
-        raise SourceError(
-            f"{shown}, line 1: the header holds NUL characters, it is not {reading.encoding} text; "
-            f"set {reading.source.upper()}__ENCODING, such as utf-16-le"
-        )
-    header = first_line.decode()
-    delimiter = reading.delimiter or max(_DELIMITERS, key=header.count)
-    fields = _Dialect(shown, delimiter, (), {}).fields(header)
+    told = _SEPARATOR_TOLD.fullmatch(first)
+    if told and not lines.at_end():
+        first, number = lines.take(), number + 1
+    header = first.decode()
+    delimiter = reading.delimiter or (told[1].decode() if told else _likely_delimiter(header))
+    dialect = _Dialect(shown, delimiter, (), {})
+    begin = number
+    while dialect.fields(header) is None and _is_open(header, begin, number) and not lines.at_end():
+        header, number = f"{header}\n{lines.take().decode()}", number + 1
+    fields = dialect.fields(header)
     if fields is None:
-        raise SourceError(f"{shown}, line 1: the header is not a well-formed CSV line")
+        raise SourceError(
+            f"{shown}, line {begin}: the header is not a well-formed CSV line; "
+            "correct its quotes in the file"
+        )
     columns = column_names(shown, fields)
     types = {
         name: pa.dictionary(pa.int32(), pa.string()) if name in reading.encoded else pa.string()
         for name in columns
     }
     dialect = _Dialect(shown, delimiter, tuple(columns), types)
-    line = len(head) - len(body) + 2  # the first after the header
-    pieces = _csv_pieces(dialect, rest, chunks, line, reading.batch_rows)
+    pieces = _csv_pieces(dialect, lines.rest, chunks, number + 1, reading.batch_rows)
     return Opened(shown, "csv", columns, pieces, delimiter=delimiter)
+
+
+class _Lines:
+    """The first lines of a file, one by one; `rest` is what was read beyond them."""
+
+    def __init__(self, shown: str, chunks: Iterator[bytes]) -> None:
+        self._shown, self._chunks = shown, chunks
+        self._number = 0
+        self.rest = b""
+
+    def take(self) -> bytes:
+        """The next line, without its end."""
+        self._number += 1
+        while b"\n" not in self.rest and self._more():
+            if len(self.rest) > MAX_RECORD_BYTES:
+                raise SourceError(
+                    f"{self._shown}, line {self._number}: the line exceeds the limit of "
+                    f"{MAX_RECORD_BYTES} bytes"
+                )
+        line, _, self.rest = self.rest.partition(b"\n")
+        return line
+
+    def at_end(self) -> bool:
+        """Whether there is no other line."""
+        return not self.rest and not self._more()
+
+    def _more(self) -> bool:
+        chunk = next(self._chunks, b"")
+        self.rest += chunk
+        return bool(chunk)
+
+
+def _likely_delimiter(header: str) -> str:
+    """The one that makes most fields of the header; what is in quotes does not count."""
+    unquoted = re.sub(r'"[^"]*"', "", header)
+    return max(_DELIMITERS, key=unquoted.count)
+
+
+def _is_open(header: str, first: int, last: int) -> bool:
+    """Whether a name in quotes may go on in the next line."""
+    return header.count('"') % 2 == 1 and last - first < _HEADER_LINES
 
 
 def _csv_pieces(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,7 @@ import pyarrow.compute as pc
 from sqlalchemy import URL
 
 import spool
-from blocks import Block, Opened, Reading, as_text, exact_number
+from blocks import NUMBERS, Block, Opened, Reading, as_text, comma_text, exact_number
 from config import SOURCES, SourceSettings, StarSchemaConfig
 from errors import ExtractionError, SourceError
 from parallel import in_order
@@ -93,6 +94,7 @@ class Extracted:
     """A source that was read and spilled. Batches are read back one at a time."""
 
     name: str
+    decimal_separator: str = "."
     columns: list[str] = field(default_factory=list)  # the source's own, over all its files
     batches: list[ExtractedBatch] = field(default_factory=list)
     records: int = 0
@@ -109,7 +111,8 @@ class Extracted:
 
     def canonical(self, index: int) -> pa.Table:
         """Batch `index` under canonical names, text; absent optional columns are left out."""
-        return to_canonical(self.originals(index), self.batches[index].mapping, self.name)
+        mapping, decimal = self.batches[index].mapping, self.decimal_separator
+        return to_canonical(self.originals(index), mapping, self.name, decimal)
 
     def malformed(self, index: int) -> pa.Table | None:
         """Records of batch `index` that are not rows: `_file`, `_line`, `_detail`."""
@@ -142,7 +145,7 @@ class DataExtractor:
 
         Raises `ExtractionError` with the problems of all sources.
         """
-        problems: list[str] = []
+        problems = _Problems()
         extracted: dict[str, Extracted] = {}
         with closing(Databases()) as databases:
             found = {
@@ -150,76 +153,85 @@ class DataExtractor:
                 for name in SOURCES
                 if self.config.source(name).path is not None
             }
-            if problems:
-                raise ExtractionError(problems)
-            for name, files in found.items():
-                try:
-                    extracted[name] = self._read(name, files, folder, progress)
-                except SourceError as error:
-                    problems.append(f"{name}: {error}")
-        if problems:
-            raise ExtractionError(problems)
+            for name, files in found.items():  # also after a fault: others may be further on
+                extracted[name] = self._read(problems, name, files, folder, progress)
+        if problems.told():
+            raise ExtractionError(problems.told())
         return extracted
 
     def inspect(self, name: str, rows: int = 1000) -> Inspection:
         """What a run would find of a source, from no more than its first `rows` or so."""
-        problems: list[str] = []
+        problems = _Problems()
         with closing(Databases()) as databases:
-            found = Inspection(name, problems)
-            for call in self._files(problems, name, databases, min(rows, self.config.batch_rows)):
-                file = _attempt(problems, name, call)
+            found = Inspection(name)
+            few = min(rows, self.config.batch_rows)
+            for shown, call in self._files(problems, name, databases, few):
+                file = problems.attempt(name, shown, call)
                 if file is not None:
-                    self._look_into(found, file.opened)
+                    self._look_into(found, file.opened, problems)
                     file.opened.close()
+        found.problems = problems.told()
+        found.warnings += _partly_absent(found.files, found.mappings)
         return found
 
-    def _look_into(self, found: Inspection, opened: Opened) -> None:
+    def _look_into(self, found: Inspection, opened: Opened, problems: _Problems) -> None:
         """Note a file's mapping, and of the first file its first rows."""
-        mapping = _attempt(found.problems, found.name, partial(self._mapping, found.name, opened))
+        name = found.name
+        mapping = problems.attempt(name, opened.shown, partial(self._mapping, name, opened))
         found.files.append(opened)
         found.mappings.append(mapping)
+        found.warnings += [opened.note] if opened.note else []
         if mapping is not None and len(found.files) == 1:
-            block = _attempt(found.problems, found.name, partial(_first_block, opened))
+            block = problems.attempt(name, opened.shown, partial(_first_block, opened))
             if block is not None:
-                found.sample = to_canonical(block.rows, mapping, found.name)
+                found.warnings += _without_values(block.rows, mapping, opened.columns)
+                decimal = self.config.source(found.name).decimal_separator
+                found.sample = to_canonical(block.rows, mapping, found.name, decimal)
                 found.malformed = block.malformed
 
-    def _collect(self, problems: list[str], name: str, databases: Databases) -> list[_File]:
+    def _collect(self, problems: _Problems, name: str, databases: Databases) -> list[_File]:
         """The files of a source, opened and mapped; what is wrong with them is in `problems`.
 
         Of several, none stays open: a thousand files are more than a process may have.
         """
         files = []
         calls = self._files(problems, name, databases)
-        for call in calls:
-            file = _attempt(problems, name, call)
-            if file is not None:
-                mapping = _attempt(problems, name, partial(self._mapping, name, file.opened))
-                files.append(replace(file, mapping=mapping or {}))
-                if len(calls) > 1:
-                    file.opened.close()
+        for shown, call in calls:
+            file = problems.attempt(name, shown, call)
+            if file is None:
+                continue
+            mapping = problems.attempt(name, shown, partial(self._mapping, name, file.opened))
+            if mapping is not None:
+                files.append(replace(file, mapping=mapping, is_open=len(calls) == 1))
+            if mapping is None or len(calls) > 1:
+                file.opened.close()
         return files
 
     def _mapping(self, name: str, opened: Opened) -> dict[str, list[str]]:
         return resolve_mapping(opened, name, self.config.source(name))
 
     def _files(
-        self, problems: list[str], name: str, databases: Databases, batch_rows: int | None = None
-    ) -> list[Callable[[], _File]]:
-        """One call per file of the source that opens it; each may raise its own `SourceError`."""
+        self, problems: _Problems, name: str, databases: Databases, batch_rows: int | None = None
+    ) -> list[tuple[str, Callable[[], _File]]]:
+        """The files of the source, and a call that opens each; it may raise `SourceError`."""
         settings = self.config.source(name)
         reading = Reading(
             name,
             settings.encoding,
             settings.delimiter,
             batch_rows or self.config.batch_rows,
-            _encoded(name, settings),
+            _behind(SPECS[name].few_values, settings),
+            _behind(NUMBERS.get(name, ()), settings, in_lower_case=True)
+            if settings.decimal_separator == ","
+            else frozenset(),
         )
         if isinstance(settings.path, URL):
             call = partial(databases.open, name, settings.path, settings.query or "", reading)
-            return [lambda: _File(call, lambda: None, None, call())]
+            shown = databases.shown(name, settings.path)
+            return [(shown, lambda: _File(call, lambda: None, None, call()))]
         setting = f"{name.upper()}__PATH"
-        places = _attempt(problems, name, partial(find_places, settings.path or "", setting))
+        path = settings.path or ""
+        places = problems.attempt(name, path, partial(find_places, path, setting))
 
         def open_place(place: Place) -> _File:
             call = partial(_open_place, place, reading)
@@ -228,43 +240,68 @@ class DataExtractor:
                 raise SourceError(f"{place.shown}: there is no such file; see {setting}")
             return _File(call, partial(_identity, place), before, call())
 
-        return [partial(open_place, place) for place in places or []]
+        return [(place.shown, partial(open_place, place)) for place in places or []]
 
     def _read(
         self,
+        problems: _Problems,
         name: str,
         files: list[_File],
         folder: Spool,
         progress: Callable[[str, int], None],
     ) -> Extracted:
-        result = Extracted(name)
-        used: set[str] = set()
+        result = Extracted(name, self.config.source(name).decimal_separator)
+        opened: list[Opened] = []
+        mappings: list[dict[str, list[str]] | None] = []
         with ThreadPoolExecutor(self.config.workers) as pool:
             for file in files:
-                opened = file.opened if len(files) == 1 else file.open()
-                records, first = 0, len(result.batches)
-                tasks = (
-                    _SpillTask(folder, f"{name}-{number:06}", opened.shown, piece)
-                    for number, piece in enumerate(opened.pieces, first)
-                )
-                for rows, malformed, count in in_order(pool, tasks, self.config.workers):
-                    result.batches.append(ExtractedBatch(rows, malformed, file.mapping))
-                    records += count
-                    progress(name, count)
-                if file.identity() != file.before:
-                    raise SourceError(
-                        f"{opened.shown}: the file changed while it was read; "
-                        "run again when it is complete"
-                    )
-                mapping = self._mapping(name, opened)  # later records may have brought columns
-                for batch in result.batches[first:]:
-                    batch.mapping = mapping
-                used.update(column for own in mapping.values() for column in own)
-                result.columns = list(dict.fromkeys([*result.columns, *opened.columns]))
-                result.records += records
-                result.files.append(_fingerprint(opened, records))
-        result.warnings = _warnings(result, used)
+                call = partial(self._read_file, result, file, folder, pool, progress)
+                read = problems.attempt(name, file.opened.shown, call)
+                if read is not None:
+                    opened.append(read[0])
+                    mappings.append(read[1])
+        used = {
+            column for mapping in mappings for own in (mapping or {}).values() for column in own
+        }
+        notes = [file.note for file in opened if file.note]
+        if result.batches:
+            rows, mapping = result.originals(0), result.batches[0].mapping
+            notes += _without_values(rows, mapping, result.columns)
+        notes += _partly_absent(opened, mappings)
+        result.warnings = [*_warnings(result, used), *(f"{name}: {note}" for note in notes)]
         return result
+
+    def _read_file(
+        self,
+        result: Extracted,
+        file: _File,
+        folder: Spool,
+        pool: ThreadPoolExecutor,
+        progress: Callable[[str, int], None],
+    ) -> tuple[Opened, dict[str, list[str]]]:
+        """Spill one file of a source, and add it to `result`; returns it with its mapping."""
+        name = result.name
+        opened = file.opened if file.is_open else file.open()
+        records, first = 0, len(result.batches)
+        tasks = (
+            _SpillTask(folder, f"{name}-{number:06}", opened.shown, piece)
+            for number, piece in enumerate(opened.pieces, first)
+        )
+        for rows, malformed, count in in_order(pool, tasks, self.config.workers):
+            result.batches.append(ExtractedBatch(rows, malformed, file.mapping))
+            records += count
+            progress(name, count)
+        if file.identity() != file.before:
+            raise SourceError(
+                f"{opened.shown}: the file changed while it was read; run again when it is complete"
+            )
+        mapping = self._mapping(name, opened)  # later records may have brought columns
+        for batch in result.batches[first:]:
+            batch.mapping = mapping
+        result.columns = list(dict.fromkeys([*result.columns, *opened.columns]))
+        result.records += records
+        result.files.append(_fingerprint(opened, records))
+        return opened, mapping
 
 
 @dataclass(frozen=True)
@@ -276,6 +313,38 @@ class _File:
     before: object
     opened: Opened
     mapping: dict[str, list[str]] = field(default_factory=dict)
+    is_open: bool = False
+    """Whether `opened` can still be read."""
+
+
+class _Problems:
+    """What is wrong with the sources. What is wrong with many files is told once."""
+
+    def __init__(self) -> None:
+        self._files: dict[tuple[str, str], list[str]] = {}
+
+    def attempt(self, name: str, shown: str, call: Callable[[], Result]) -> Result | None:
+        """The result of `call`, or None and one more problem of the file `shown` of a source."""
+        try:
+            return call()
+        except SourceError as error:
+            problem = str(error)
+            begins = problem.startswith(shown)
+            key = name, problem.removeprefix(shown) if begins else problem
+            self._files.setdefault(key, []).extend([shown] if begins else [])
+            return None
+
+    def told(self) -> list[str]:
+        """One line for each problem."""
+        lines = []
+        for (name, problem), files in self._files.items():
+            more = f" and {len(files) - _FILES_TOLD} more files" if files[_FILES_TOLD:] else ""
+            lines.append(f"{name}: {', '.join(files[:_FILES_TOLD])}{more}{problem}")
+        return lines
+
+
+_FILES_TOLD = 5
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -283,7 +352,8 @@ class Inspection:
     """What `check` says of one source: its files, each one's mapping, and its first rows."""
 
     name: str
-    problems: list[str]
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     files: list[Opened] = field(default_factory=list)
     mappings: list[dict[str, list[str]] | None] = field(default_factory=list)
     sample: pa.Table | None = None
@@ -297,9 +367,6 @@ class Inspection:
         used = {column for mapping in mappings for own in mapping.values() for column in own}
         columns = dict.fromkeys(column for file in self.files for column in file.columns)
         return _unused(columns, used)
-
-
-Result = TypeVar("Result")
 
 
 def _open_place(place: Place, reading: Reading) -> Opened:
@@ -326,15 +393,6 @@ def _rearmed_block(piece: Callable[[], Block]) -> Block:
     return replace(block, rows=pa.table(columns, names))
 
 
-def _attempt(problems: list[str], name: str, call: Callable[[], Result]) -> Result | None:
-    """The result of `call`, or None and one more problem."""
-    try:
-        return call()
-    except SourceError as error:
-        problems.append(f"{name}: {error}")
-        return None
-
-
 def _identity(place: Place) -> object:
     """What the file is at this moment; None when it is not there."""
     try:
@@ -348,11 +406,13 @@ def _first_block(opened: Opened) -> Block | None:
     return None if piece is None else piece()
 
 
-def _encoded(name: str, settings: SourceSettings) -> frozenset[str]:
-    """The file's columns behind the canonical ones that have few distinct values."""
+def _behind(
+    names: Iterable[str], settings: SourceSettings, *, in_lower_case: bool = False
+) -> frozenset[str]:
+    """The file's columns behind some canonical ones."""
     return frozenset(
-        column
-        for canonical in SPECS[name].few_values
+        column.lower() if in_lower_case else column
+        for canonical in names
         for column in _as_list(settings.columns.get(canonical, canonical))
     )
 
@@ -381,49 +441,118 @@ def resolve_mapping(file: Opened, name: str, settings: SourceSettings) -> dict[s
     A column is found by `<SOURCE>__COLUMNS`, else by its own name, else by its name in another
     case. Raises `SourceError` naming what is missing, what there is, and the nearest match.
     """
-    setting = f"{name.upper()}__COLUMNS"
-    spec = SPECS[name]
-    problems = [
-        f"{setting} maps {canonical!r}, which is not a column of {name}"
-        f"{_nearest(canonical, spec.columns)}"
-        for canonical in settings.columns
-        if canonical not in spec.columns
-    ]
-    mapping: dict[str, list[str]] = {}
-    missing: dict[str, str] = {}
+    spec, columns = SPECS[name], file.columns
     by_case: dict[str, list[str]] = {}
-    for column in file.columns:
+    for column in columns:
         by_case.setdefault(column.casefold(), []).append(column)
+    mapping: dict[str, list[str]] = {}
+    absent: dict[str, list[str]] = {}  # of the mapped columns, those that are not there
+    missing = []
     for canonical in spec.columns:
+        wanted = _as_list(settings.columns.get(canonical, canonical))
+        found = [_own_name(column, by_case) for column in wanted]
         if canonical in settings.columns:
-            wanted = _as_list(settings.columns[canonical])
-            problems += [
-                f"{setting} maps {canonical} to {column!r}, which the file does not have"
-                f"{_nearest(column, file.columns)}"
-                for column in wanted
-                if column not in file.columns and column.partition(".")[0] not in file.columns
-            ]
-            mapping[canonical] = wanted
-        elif canonical in file.columns:
-            mapping[canonical] = [canonical]
-        elif len(by_case.get(canonical, [])) == 1:
-            mapping[canonical] = by_case[canonical]
-        elif canonical in spec.required and (file.columns or not file.is_schemaless):
-            near = _nearest(canonical, file.columns)
-            problems.append(f"the required column {canonical} is missing{near}")
-            missing[canonical] = "<their column>"
-    if problems and any(map(_is_value, file.columns)):  # somebody's data is not for the log
+            mapping[canonical] = [own or given for own, given in zip(found, wanted, strict=True)]
+            if not file.is_schemaless or (columns and canonical in spec.required):
+                absent[canonical] = [w for w, own in zip(wanted, found, strict=True) if own is None]
+        elif found[0] is not None:
+            mapping[canonical] = [found[0]]
+        elif canonical in spec.required and (columns or not file.is_schemaless):
+            missing.append(canonical)
+    strange = [canonical for canonical in settings.columns if canonical not in spec.columns]
+    if strange or missing or any(absent.values()):
         raise SourceError(
-            f"{file.shown}: the first line looks like a row, but must name the columns, among them "
-            f"{', '.join(spec.required)}; add a header"
-        )
-    if missing:
-        problems.append(f"give its name: {setting}='{json.dumps(missing)}'")
-    if problems:
-        raise SourceError(
-            f"{file.shown}: {'; '.join(problems)} (it has: {', '.join(file.columns[:50])})"
+            f"{file.shown}: {_misfit(file, name, settings, mapping, absent, missing)}"
         )
     return mapping
+
+
+def _own_name(wanted: str, by_case: dict[str, list[str]]) -> str | None:
+    """The file's column, or place inside one, that a name means: in just this case, or in any."""
+    wanted = unicodedata.normalize("NFC", wanted.strip())
+    for head, rest in ((wanted, ""), (wanted.partition(".")[0], wanted[wanted.find(".") :])):
+        same = by_case.get(head.casefold(), [])
+        if head in same:
+            return head + rest
+        if len(same) == 1:
+            return same[0] + rest
+    return None
+
+
+def _misfit(
+    file: Opened,
+    name: str,
+    settings: SourceSettings,
+    mapping: dict[str, list[str]],
+    absent: dict[str, list[str]],
+    missing: list[str],
+) -> str:
+    """What is wrong with the columns of a file, and the setting that would be right."""
+    spec, setting = SPECS[name], f"{name.upper()}__COLUMNS"
+    free = [
+        c for c in file.columns if c not in {own for found in mapping.values() for own in found}
+    ]
+    if len(free) == len(file.columns) and any(map(_is_value, free)):  # data is not for the log
+        return (
+            "the first line looks like a row, but must name the columns, among them "
+            f"{', '.join(spec.required)}; add a header"
+        )
+    right: dict[str, str | list[str]] = {}
+    problems = []
+    for canonical, wanted in settings.columns.items():
+        if canonical not in spec.columns:
+            near = _near(canonical, spec.columns)
+            problems.append(
+                f"{setting} maps {canonical!r}, which is not a column of {name}{_nearest(near)}"
+            )
+            if near is not None:
+                right[near] = wanted
+            continue
+        better = {w: _near(w, file.columns) for w in absent.get(canonical, [])}
+        problems += [
+            f"{setting} maps {canonical} to {w!r}, which the file does not have{_nearest(near)}"
+            for w, near in better.items()
+        ]
+        names = [better.get(w) or (_THEIRS if w in better else w) for w in _as_list(wanted)]
+        right[canonical] = names[0] if isinstance(wanted, str) else names
+    if missing:
+        near_by: dict[str, str | None] = {}
+        for canonical in missing:
+            near_by[canonical] = _near(canonical, [c for c in free if c not in near_by.values()])
+        told = ", ".join(f"{canonical}{_nearest(near)}" for canonical, near in near_by.items())
+        problems.append(
+            f"the required column {missing[0]} is missing{_nearest(near_by[missing[0]])}"
+            if len(missing) == 1
+            else f"the required columns {told} are missing"
+        )
+        right |= {canonical: near or _THEIRS for canonical, near in near_by.items()}
+    pasted = json.dumps(right, ensure_ascii=False).replace("\\", "\\\\").replace("'", "\\'")
+    return (
+        f"{'; '.join(problems)}; set {setting}='{pasted}' "
+        f"(it has: {', '.join(file.columns[:50])}){_doubt(file, name)}"
+        + (f"; {file.note}" if file.note else "")
+    )
+
+
+_THEIRS = "<their column>"
+
+
+def _doubt(file: Opened, name: str) -> str:
+    """What else may be wrong when the columns do not look like a header."""
+    columns, doubts = file.columns, []
+    others = [d for d in ",;|\t:" if d != file.delimiter and any(d in c for c in columns)]
+    if file.delimiter and (len(columns) == 1 or others):
+        doubts.append(
+            f"if {file.delimiter!r} is not the delimiter, set {name.upper()}__DELIMITER"
+            + (f", perhaps to {others[0]!r}" if others else "")
+        )
+    is_file = not file.is_schemaless and not file.format.startswith("database")
+    if is_file and (len(columns) == 1 or any(map(_NAMELESS.fullmatch, columns))):
+        doubts.append("if the header comes further down, remove the lines above it")
+    return f"; {'; '.join(doubts)}" if doubts else ""
+
+
+_NAMELESS = re.compile(r"column_\d+")
 
 
 def _is_value(name: str) -> bool:
@@ -431,43 +560,60 @@ def _is_value(name: str) -> bool:
     return bool(re.search(r"@|^[+$(-]?\d[\d\s().,:/+-]*$", name))
 
 
-def to_canonical(rows: pa.Table, mapping: dict[str, list[str]], name: str) -> pa.Table:
-    """`rows` under canonical names. A composite key with a blank part is blank as a whole."""
+def to_canonical(
+    rows: pa.Table, mapping: dict[str, list[str]], name: str, decimal_separator: str = "."
+) -> pa.Table:
+    """`rows` under canonical names."""
+    numbers = NUMBERS.get(name, ()) if decimal_separator == "," else ()
     columns = {}
     for canonical, own in mapping.items():
-        parts = [_own_column(rows, column) for column in own]
-        if len(parts) > 1:
-            texts = [pc.coalesce(part.cast(pa.string()), "") for part in parts]
-            joined = pc.binary_join_element_wise(*texts, "-")
-            for text in texts if canonical in SPECS[name].required else ():
-                blank = pc.equal(pc.utf8_trim_whitespace(text), "")
-                joined = pc.if_else(blank, "", joined)
-            columns[canonical] = joined
-        else:
-            columns[canonical] = parts[0]
+        parts = [_own_column(rows, column, comma=canonical in numbers) for column in own]
+        is_key = canonical in SPECS[name].required or canonical.endswith("_id")
+        columns[canonical] = parts[0] if len(parts) == 1 else _joined(parts, is_key=is_key)
     return pa.table(columns) if columns else rows.select([])
 
 
-def _own_column(rows: pa.Table, name: str) -> pa.ChunkedArray:
-    """A column of the file; `specifications.color` is a value inside a JSON column."""
+def _joined(parts: Sequence[pa.ChunkedArray], *, is_key: bool) -> pa.ChunkedArray:
+    """Columns joined with `-`. A key with a blank part is blank; elsewhere the part is left out."""
+    joined, *others = (
+        pc.utf8_trim_whitespace(pc.coalesce(part.cast(pa.string()), "")) for part in parts
+    )
+    for text in others:
+        before, after = pc.equal(joined, ""), pc.equal(text, "")
+        whole = pc.binary_join_element_wise(joined, text, "-")
+        if is_key:
+            joined = pc.if_else(pc.or_(before, after), "", whole)
+        else:
+            joined = pc.if_else(before, text, pc.if_else(after, joined, whole))
+    return joined
+
+
+def _own_column(rows: pa.Table, name: str, *, comma: bool = False) -> pa.ChunkedArray:
+    """A column of the file; `specifications.color` is a value inside a JSON column.
+
+    A number there gets a decimal comma, where that is what the source has.
+    """
     if name in rows.column_names:
         return rows[name]
     head, *path = name.split(".")
     if head not in rows.column_names:  # it came with a later record of the file
         return pa.chunked_array([pa.nulls(len(rows), pa.string())])
     encoded = rows[head].combine_chunks().cast(pa.string()).dictionary_encode()
-    values = [_value_at(text, path) for text in encoded.dictionary.to_pylist()]
+    values = [_value_at(text, path, comma=comma) for text in encoded.dictionary.to_pylist()]
     return pa.chunked_array([pa.array(values, pa.string()).take(encoded.indices)])
 
 
-def _value_at(text: str, path: list[str]) -> str | None:
+def _value_at(text: str, path: list[str], *, comma: bool) -> str | None:
     try:
         value = json.loads(text, parse_float=exact_number)
     except (ValueError, RecursionError):
         return None
     for step in path:
-        value = value.get(step) if isinstance(value, dict) else None
-    return as_text(value)
+        if isinstance(value, list) and step.isdecimal():
+            value = value[int(step)] if int(step) < len(value) else None
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
+    return comma_text(value) if comma else as_text(value)
 
 
 @dataclass
@@ -518,9 +664,71 @@ def _as_list(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f" (nearest: {close[0]!r})" if close else ""
+def _near(name: str, names: Iterable[str]) -> str | None:
+    """The name most like another one, whatever its case and punctuation."""
+    plain = {re.sub(r"[\W_]+", "", other).casefold() or other: other for other in names}
+    close = difflib.get_close_matches(re.sub(r"[\W_]+", "", name).casefold(), plain, 1, 0.6)
+    return plain[close[0]] if close else None
+
+
+def _nearest(near: str | None) -> str:
+    return "" if near is None else f" (nearest: {near!r})"
+
+
+def _partly_absent(
+    files: Sequence[Opened], mappings: Sequence[dict[str, list[str]] | None]
+) -> list[str]:
+    """Which columns some files of a source have and others lack: is it another name there?
+
+    A record of a JSON file need not name what it has no value for.
+    """
+    pairs = [(f, m) for f, m in zip(files, mappings, strict=True) if m is not None]
+    told = []
+    for canonical in dict.fromkeys(column for _, mapping in pairs for column in mapping):
+        lacking = [f.shown for f, m in pairs if canonical not in m and not f.is_schemaless]
+        if lacking:
+            more = f" and {len(lacking) - _FILES_TOLD} more files" if lacking[_FILES_TOLD:] else ""
+            told.append(
+                f"{canonical} is in other files, not in {', '.join(lacking[:_FILES_TOLD])}{more}"
+            )
+    return told
+
+
+def _without_values(
+    rows: pa.Table, mapping: dict[str, list[str]], columns: Sequence[str]
+) -> list[str]:
+    """Which mappings find nothing in JSON: no record has the name, or no value has the path."""
+    told = []
+    for canonical, name in ((c, name) for c, own in mapping.items() for name in own):
+        head, _, path = name.partition(".")
+        if name in columns or not len(rows):
+            continue
+        if head not in columns:
+            near = _nearest(_near(name, columns))
+            told.append(f"no record has {name!r}, which {canonical} is mapped to{near}")
+        elif path and head in rows.column_names and _is_empty(_own_column(rows, name)):
+            keys = ", ".join(_keys_of(rows[head])[:20])
+            told.append(
+                f"none of the first {len(rows):,} rows has a value at {name!r}, which "
+                f"{canonical} is mapped to; {head!r} holds {keys or 'no JSON object'}"
+            )
+    return told
+
+
+def _is_empty(column: pa.ChunkedArray) -> bool:
+    return bool(column.null_count == len(column))
+
+
+def _keys_of(column: pa.ChunkedArray) -> list[str]:
+    """The keys of a column's JSON objects, as far as the first ones tell."""
+    keys: dict[str, None] = {}
+    for text in pc.unique(column.cast(pa.string()).slice(0, 1000)).drop_null().to_pylist():
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        keys.update(dict.fromkeys(value if isinstance(value, dict) else ()))
+    return list(keys)
 
 
 def _frame(source: Extracted | None, name: str) -> pd.DataFrame:

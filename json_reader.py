@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -21,8 +22,10 @@ from blocks import (
     Piece,
     Reading,
     as_text,
+    comma_text,
     exact_number,
     storable,
+    text_array,
 )
 from errors import SourceError
 
@@ -145,7 +148,7 @@ def open_json(shown: str, utf8: Iterator[bytes], reading: Reading) -> Opened:
     def pieces() -> Iterator[Piece]:
         while batch := list(islice(items, reading.batch_rows)):
             _add_columns(shown, columns, batch)
-            yield partial(_parse_json, list(columns), batch)
+            yield partial(_parse_json, list(columns), batch, reading.commas)
 
     return Opened(shown, kind, columns, pieces(), is_schemaless=True)
 
@@ -168,9 +171,15 @@ def _refuse_spread(shown: str, head: str) -> None:
         _Decoder().decode(line, 0)
     except ValueError:
         if rest.lstrip()[:1] not in ("", "{"):
+            inside = re.search(r'"([^"\\]+)"\s*:\s*\[', head)
             raise SourceError(
                 f"{shown}: it begins with one JSON object over several lines; "
                 "expected an array of objects, or one object per line"
+                + (
+                    f"; take out the array {inside[1]!r}, as `jq .{inside[1]}` does"
+                    if inside
+                    else ""
+                )
             ) from None
 
 
@@ -247,7 +256,7 @@ def _line_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item
         buffer += more
 
 
-def _parse_json(columns: list[str], batch: list[Item]) -> Block:
+def _parse_json(columns: list[str], batch: list[Item], commas: frozenset[str]) -> Block:
     rows, lines, malformed = [], [], {}
     for number, value in batch:
         if isinstance(value, _Malformed):
@@ -255,7 +264,9 @@ def _parse_json(columns: list[str], batch: list[Item]) -> Block:
         else:
             rows.append(value)
             lines.append(number)
-    table = pa.table(
-        {name: pa.array([as_text(row.get(name)) for row in rows], pa.string()) for name in columns}
-    )
+    texts = {}
+    for name in columns:
+        text = comma_text if name.lower() in commas else as_text
+        texts[name] = text_array([row.get(name) for row in rows], text)
+    table = pa.table(texts)
     return Block(table, np.array(lines, np.int64), malformed, len(batch))

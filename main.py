@@ -752,7 +752,8 @@ def check(config: StarSchemaConfig) -> int:
         if inspection.sample is not None:
             prepared = transformer.prepare_batch(name, 0, inspection.sample)
             refused = prepared.rejects.select(["_reason", "_detail"]).to_pylist()
-            lines += report.render_refusals(inspection, refused, prepared.issues)
+            limit = config.max_reject_rate
+            lines += report.render_refusals(inspection, refused, prepared.issues, limit)
         _say("\n".join(map(report.one_line, lines)) + "\n")
     lines, fits = inspect_warehouse(config, metadata.sorted_tables)
     _say("\n".join(map(report.one_line, lines)))

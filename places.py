@@ -54,6 +54,11 @@ def find_places(path: str, setting: str) -> list[Place]:
     scheme = urlsplit(path).scheme.lower()
     if scheme == "file":
         path = urlsplit(path).path
+    elif "://" in path and scheme not in CLOUD:
+        raise SourceError(
+            f"{_shown(path)}: {scheme}:// cannot be read; {setting} may be a path, or a URL that "
+            f"begins with {', '.join(CLOUD)} or the name of a database"
+        )
     places = _find_cloud(path, scheme, setting) if scheme in CLOUD else _find_local(path, setting)
     return [member for place in places for member in _members(place)]
 
@@ -63,7 +68,15 @@ def _find_local(path: str, setting: str) -> list[Place]:
     if place.is_dir():
         files = [p for p in place.iterdir() if _is_file(p) and not p.name.startswith(".")]
         if not files:
-            raise SourceError(f"{place}: the directory holds no files; see {setting}")
+            inside = any(p.is_dir() for p in place.iterdir())
+            raise SourceError(
+                f"{place}: the directory holds no files; "
+                + (
+                    f"for those in its folders set {setting}={place}/**/*"
+                    if inside
+                    else f"see {setting}"
+                )
+            )
     elif place.exists():
         files = [place]
     else:
@@ -186,8 +199,9 @@ def _members(place: Place) -> list[Place]:
     if "xl/workbook.xml" in names:
         return [place]
     kept = sorted(n for n in names if not Path(n).name.startswith(".") and "__MACOSX" not in n)
-    if not kept:
-        return [_faulty(place, "the zip archive holds no files")]
+    if not kept or {"[Content_Types].xml", "mimetype"} & set(kept):
+        office = "it is an office document of another kind; save it as .xlsx"
+        return [_faulty(place, office if kept else "the zip archive holds no files")]
     return [replace(place, member=name) for name in kept]
 
 

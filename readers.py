@@ -29,6 +29,9 @@ _FOREIGN = {
     b"7z\xbc\xaf": "a 7-Zip archive; use gzip, zstd or zip",
     b"Rar!": "a RAR archive; use gzip, zstd or zip",
     b"%PDF": "a PDF document, not a table",
+    b"\x89PNG": "a picture, not a table",
+    b"ARROW1": "an Arrow file; write it as Parquet",
+    b"Obj\x01": "an Avro file; write it as Parquet, JSON or CSV",
 }
 """Files by their first bytes that people take for a source, and what to do instead."""
 
@@ -63,9 +66,14 @@ def _open_format(place: Place, content: Content, reading: Reading, stack: ExitSt
     suffix = Path(content.name).suffix.lower()
     if suffix in (".parquet", ".xlsx") and content.head:
         raise SourceError(f"{place.shown}: the content is not {suffix[1:]}; is it cut off?")
+    first = content.head.removeprefix(BOM_UTF8).lstrip()[:1]
+    if first == b"<":
+        raise SourceError(
+            f"{place.shown}: it is a web page or XML, perhaps what a failed export left behind; "
+            "export it as CSV, JSON, Parquet or .xlsx"
+        )
     chunks = text_chunks(content.stream, place.shown, reading)
-    looks_like_json = content.head.removeprefix(BOM_UTF8).lstrip()[:1] in (b"[", b"{")
-    if suffix in _JSON or (looks_like_json and suffix not in _CSV):
+    if suffix in _JSON or (first in (b"[", b"{") and suffix not in _CSV):
         return open_json(place.shown, chunks, reading)
     return open_csv(place.shown, chunks, reading)
 

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -291,6 +292,7 @@ def render_inspection(
             for row in sample.slice(0, _ROWS_SHOWN).to_pylist()
         ]
         lines += ["  as they would be read:", *_table(tuple(sample.column_names), rows)]
+    lines += [f"  warning: {one_line(warning)}" for warning in inspection.warnings]
     lines += [f"  problem: {one_line(problem)}" for problem in inspection.problems]
     return lines
 
@@ -319,7 +321,10 @@ _ADVICE = {
 
 
 def render_refusals(
-    inspection: Inspection, refused: Sequence[dict[str, str]], issues: dict[str, int]
+    inspection: Inspection,
+    refused: Sequence[dict[str, str]],
+    issues: dict[str, int],
+    max_reject_rate: Decimal,
 ) -> list[str]:
     """What `check` says of the first rows that a run would not take as they are.
 
@@ -337,6 +342,12 @@ def render_refusals(
         lines.append(
             f"  warning: {len(details):,} of the first {read:,} rows would be rejected: "
             f"{reason}{example}{_advice(reason, source)}"
+        )
+    rejected = len(inspection.malformed) + len(refused)
+    if rejected > max_reject_rate * read:
+        lines.append(
+            f"  warning: {rejected:,} of {read:,} is above MAX_REJECT_RATE={max_reject_rate}: "
+            "if the other rows are like these, nothing will be published"
         )
     lines += [
         f"  warning: {count:,} of the first {read:,} rows have a {name} that is not usable"

@@ -10,7 +10,13 @@ from blocks import Reading, storable
 from errors import SourceError
 
 _FIRST_BYTES, _READ_BYTES = 64 << 10, 4 << 20
-_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_MARKS = {  # the longer ones first: one begins like a shorter one
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_CUT_OFF = ("unexpected end of data", "truncated data", "incomplete multibyte sequence")
 
 
 def text_chunks(stream: BinaryIO, shown: str, reading: Reading) -> Iterator[bytes]:
@@ -81,11 +87,12 @@ def _misfit(shown: str, reading: Reading, place: int, reason: str, raw: bytes) -
     return SourceError(
         f"{shown}: byte {place} is not valid {reading.encoding} ({reason}); "
         f"set {reading.source.upper()}__ENCODING{_hint(raw, place)}"
+        + (", if the file is not cut off" if reason in _CUT_OFF else "")
     )
 
 
 def _hint(raw: bytes, place: int) -> str:
-    marked = _MARKS.get(raw[:2]) if place < 2 else None
-    if marked:
+    marked = next((name for mark, name in _MARKS.items() if raw.startswith(mark)), None)
+    if marked and place < 2:
         return f"={marked}: the file begins with that byte-order mark"
     return ", such as cp1252 or latin-1"

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amounts import MONEY, fitting, multiplied, rounded
-from blocks import as_text, to_json
+from blocks import NUMBERS, as_text, comma_text, to_json
 from config import ISO_8601, SourceSettings, StarSchemaConfig
 from duplicates import BATCH_BITS, find_losers, key_hashes
 from schema import (
@@ -160,7 +160,9 @@ class StarSchemaTransformer:
 
         Raises `KeyError` naming the required columns that the rows do not have.
         """
-        prepared = self.prepare_batch(source, 0, _checked(as_table(rows), REQUIRED[source]))
+        is_comma = self.config.source(source).decimal_separator == ","
+        table = as_table(rows, NUMBERS.get(source, ()) if is_comma else ())
+        prepared = self.prepare_batch(source, 0, _checked(table, REQUIRED[source]))
         key = business_key(TABLE_OF[source]).name
         rows = prepared.rows
         losers = find_losers([lambda: rows], [key_hashes(rows[key])], key).get(0)
@@ -414,10 +416,11 @@ REQUIRED: Mapping[str, Sequence[str]] = {
 # --- frames in and out ---------------------------------------------------------------------
 
 
-def as_table(rows: Rows) -> pa.Table:
+def as_table(rows: Rows, commas: Sequence[str] = ()) -> pa.Table:
     """Any rows as a table of text columns; the caller's object is not changed.
 
     Whole floats lose their `.0` (an integer column with gaps arrives as float in pandas).
+    Numbers in the columns `commas` get a decimal comma, as the text there has.
     """
     if isinstance(rows, pa.Table):
         return rows
@@ -427,7 +430,10 @@ def as_table(rows: Rows) -> pa.Table:
     else:
         columns = {str(name): rows[name] for name in rows.columns}
     return pa.table(
-        {n: pa.array([_cell(value) for value in v], pa.string()) for n, v in columns.items()}
+        {
+            n: pa.array([_cell(value, comma=n in commas) for value in v], pa.string())
+            for n, v in columns.items()
+        }
     )
 
 
@@ -444,13 +450,14 @@ def _checked(table: pa.Table, required: Sequence[str]) -> pa.Table:
     return table
 
 
-def _cell(value: Any) -> str | None:
+def _cell(value: Any, *, comma: bool) -> str | None:
     """A value of a frame as text; every kind of missing value is None."""
     if type(value).__name__ in ("NaTType", "NAType") or (
         isinstance(value, float) and math.isnan(value)
     ):
         return None
-    return as_text(value.item() if isinstance(value, np.generic) else value)
+    plain = value.item() if isinstance(value, np.generic) else value
+    return comma_text(plain) if comma else as_text(plain)
 
 
 def _to_frame(rows: pa.Table) -> pd.DataFrame:

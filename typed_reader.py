@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,11 +27,17 @@ from blocks import (
     Reading,
     as_text,
     column_names,
+    comma_text,
+    text_array,
 )
 from errors import SourceError, explain
 from places import refuse_expansion
 
-_TABLE_NAME = re.compile(r"\w+(\.\w+)?")
+_TABLE_NAME = re.compile(r"""(?:(\w+|"(?:[^"]|"")+")\.)?(\w+|"(?:[^"]|"")+")""")
+
+_IS_QUERY = re.compile(r"[\s(]*(select|with)\b", re.IGNORECASE)
+_MOST_ROWS = 50_000  # of a database in one piece: as Python's objects they are large
+_ABORTED = "25P02"  # an earlier statement of the transaction has failed
 
 
 # --- Parquet -------------------------------------------------------------------------------
@@ -49,7 +57,7 @@ def open_parquet(shown: str, file: BinaryIO, reading: Reading) -> Opened:
         count = 0
         try:
             for batch in _gathered(parquet.iter_batches(min(reading.batch_rows, 8_192)), reading):
-                yield partial(_parse_arrow, batch, columns, count + 1, reading.encoded)
+                yield partial(_parse_arrow, batch, columns, count + 1, reading)
                 count += len(batch)
         except (pa.ArrowException, OSError) as error:
             raise SourceError(
@@ -80,13 +88,13 @@ def _gathered(few: Iterator[pa.RecordBatch], reading: Reading) -> Iterator[pa.Re
         yield from pa.Table.from_batches(kept).combine_chunks().to_batches()
 
 
-def _parse_arrow(
-    batch: pa.RecordBatch, columns: list[str], first: int, encoded: frozenset[str]
-) -> Block:
+def _parse_arrow(batch: pa.RecordBatch, columns: list[str], first: int, reading: Reading) -> Block:
     texts = []
     for name, column in zip(columns, batch.columns, strict=True):
         text = text_column(column)
-        texts.append(text.dictionary_encode() if name in encoded else text)
+        if name.lower() in reading.commas and _is_fractional(column.type):
+            text = pc.replace_substring(text, ".", ",")
+        texts.append(text.dictionary_encode() if name in reading.encoded else text)
     lines = np.arange(first, first + len(batch), dtype=np.int64)
     return Block(pa.table(texts, names=columns), lines, records=len(batch))
 
@@ -111,53 +119,74 @@ def text_column(column: pa.Array) -> pa.Array:
         return pc.cast(moments, pa.string())
     encoded = column if pa.types.is_nested(kind) else column.dictionary_encode()
     if pa.types.is_nested(kind):
-        return pa.array([as_text(value) for value in encoded.to_pylist()], pa.string())
-    values = [as_text(value) for value in encoded.dictionary.to_pylist()]
-    return pa.array(values, pa.string()).take(encoded.indices)
+        values = encoded.to_pylist(maps_as_pydicts="lossy")
+        return pa.array([as_text(value) for value in values], pa.string())
+    distinct = [as_text(value) for value in encoded.dictionary.to_pylist()]
+    return pa.array(distinct, pa.string()).take(encoded.indices)
+
+
+def _is_fractional(kind: pa.DataType) -> bool:
+    """Whether values of this type are numbers with a decimal point."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 # --- Excel ---------------------------------------------------------------------------------
 
 
 def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
-    """The first sheet of an .xlsx workbook; its first row is the header."""
+    """The first visible sheet of an .xlsx workbook; its first row is the header."""
     import openpyxl  # 0.2 s that other sources do not need
 
     try:
         _refuse_bomb(shown, file)
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        sheet = book.worksheets[0]
+        visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
+        sheet, *others = visible or book.worksheets
         sheet.reset_dimensions()  # many programs write a wrong one, which would hide cells
         rows = sheet.iter_rows(values_only=True)
         header = next(rows, ())
-    except (OSError, ValueError, KeyError, IndexError, BadZipFile, SyntaxError) as error:
+    except SourceError:
+        raise
+    except Exception as error:  # openpyxl meets damage with whatever exception comes up
         raise SourceError(f"{shown}: not a whole Excel file ({_first_line(error)})") from error
     fields = [as_text(value) or "" for value in header]
     while fields and not fields[-1].strip():
         fields.pop()
     if not fields:
-        raise SourceError(f"{shown}: the first sheet is empty; its first row must be a header")
+        raise SourceError(
+            f"{shown}: the first sheet, {sheet.title!r}, has no header in its first row; "
+            "put the sheet that holds the rows first, and its header into row 1"
+        )
     columns = column_names(shown, fields)
+    note = (
+        f"{shown}: only its first sheet, {sheet.title!r}, is read; not read: "
+        f"{', '.join(repr(other.title) for other in others)}"
+    )
 
     def pieces() -> Iterator[Piece]:
         with closing(book):
             numbered = enumerate(rows, 2)
             try:
                 while batch := list(islice(numbered, reading.batch_rows)):
-                    yield partial(_parse_rows, batch, columns)
-            except (ValueError, KeyError, BadZipFile, SyntaxError) as error:
+                    yield partial(_parse_rows, batch, columns, reading.commas)
+            except Exception as error:
                 raise SourceError(f"{shown}: damaged ({_first_line(error)})") from error
 
-    return Opened(shown, "excel", columns, pieces())
+    return Opened(shown, "excel", columns, pieces(), note=note if others else "")
 
 
 def _refuse_bomb(shown: str, file: BinaryIO) -> None:
     with ZipFile(file) as archive:
         for part in archive.infolist():
             refuse_expansion(shown, part.compress_size, part.file_size)
+        if "xl/workbook.xml" not in archive.namelist():
+            raise SourceError(f"{shown}: an archive inside another one; unpack one of them")
 
 
-def _parse_rows(batch: Sequence[tuple[int, Sequence[Any]]], columns: list[str]) -> Block:
+def _parse_rows(
+    batch: Sequence[tuple[int, Sequence[Any]]], columns: list[str], commas: frozenset[str]
+) -> Block:
     """Rows of values; blank rows are passed over, cells beyond the header make a malformed row."""
     width, records = len(columns), 0
     good, lines, malformed = [], [], {}
@@ -171,12 +200,17 @@ def _parse_rows(batch: Sequence[tuple[int, Sequence[Any]]], columns: list[str]) 
             continue
         good.append([*values[:width], *[None] * (width - len(values))])
         lines.append(number)
-    return Block(_as_table(good, columns), np.array(lines, np.int64), malformed, records)
+    return Block(_as_table(good, columns, commas), np.array(lines, np.int64), malformed, records)
 
 
-def _as_table(rows: Iterable[Sequence[Any]], columns: list[str]) -> pa.Table:
+def _as_table(
+    rows: Iterable[Sequence[Any]], columns: list[str], commas: frozenset[str]
+) -> pa.Table:
     by_column: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(columns)
-    texts = [pa.array([as_text(value) for value in column], pa.string()) for column in by_column]
+    texts = []
+    for name, values in zip(columns, by_column, strict=True):
+        text = comma_text if name.lower() in commas else as_text
+        texts.append(text_array(values, text))
     return pa.table(texts, names=columns)
 
 
@@ -193,15 +227,16 @@ class Databases:
     def __init__(self) -> None:
         self._open: dict[tuple[str, str], tuple[sa.Engine, sa.Connection]] = {}
 
+    @staticmethod
+    def shown(name: str, url: sa.URL) -> str:
+        """The database's name for messages and reject files."""
+        return f"{url.render_as_string(hide_password=True)} ({name})"
+
     def open(self, name: str, url: sa.URL, query: str, reading: Reading) -> Opened:
         """A table or query, streamed through a server-side cursor. Raises `SourceError`."""
-        shown = f"{url.render_as_string(hide_password=True)} ({name})"
+        shown, setting = self.shown(name, url), f"{name.upper()}__QUERY"
         try:
             connection = self._connect(url, name)
-            result = connection.execution_options(
-                stream_results=True, max_row_buffer=min(reading.batch_rows, 10_000)
-            ).execute(_statement(query))
-            columns = column_names(shown, list(result.keys()))
         except ImportError as error:
             raise SourceError(
                 f"{shown}: the driver {error.name} is not installed; pip install it, or name "
@@ -209,23 +244,43 @@ class Databases:
             ) from None
         except sa.exc.SQLAlchemyError as error:
             raise SourceError(
-                f"{shown}: cannot be read ({explain(error)}); "
-                f"check {name.upper()}__PATH and __QUERY"
+                f"{shown}: cannot be opened ({explain(error)}); check {name.upper()}__PATH"
             ) from None
+        stream = _arrow_rows if url.get_backend_name() == "duckdb" else _driver_rows
+        try:
+            columns, batches = stream(connection, query, reading)
+        except _FAILURES as error:
+            near = _table_like(connection, query)
+            wanted = (
+                f"correct {setting}"
+                if _IS_QUERY.match(query)
+                else f"{setting} must be a query, or the name of a table, with each part in "
+                '"double quotes" where it is no plain word'
+            )
+            raise SourceError(
+                f"{shown}: cannot be read ({explain(error)}); {wanted}"
+                + (f" (nearest table: {near})" if near else "")
+            ) from None
+        names = column_names(shown, columns)
 
         def pieces() -> Iterator[Piece]:
             count = 0
             try:
-                with result:
-                    while rows := result.fetchmany(reading.batch_rows):
-                        yield partial(_parse_database, rows, columns, count + 1, reading.encoded)
-                        count += len(rows)
-            except (sa.exc.SQLAlchemyError, ValueError) as error:  # or a value Python cannot hold
+                for batch in batches:
+                    yield partial(_parse_database, batch, names, count + 1, reading)
+                    count += len(batch)
+            except (*_FAILURES, ValueError) as error:  # or a value that Python cannot hold
+                if getattr(getattr(error, "orig", None), "pgcode", "") == _ABORTED:
+                    raise SourceError(
+                        f"{shown}: not read to its end, because another source in this database "
+                        "was not; correct that one"
+                    ) from None
                 raise SourceError(
-                    f"{shown}, after record {count}: the read failed ({explain(error)})"
+                    f"{shown}, after record {count}: the read failed ({explain(error)}); "
+                    f"correct that record, or leave it out by {setting}"
                 ) from None
 
-        return Opened(shown, f"database {url.get_backend_name()}", columns, pieces())
+        return Opened(shown, f"database {url.get_backend_name()}", names, pieces())
 
     def close(self) -> None:
         """End the snapshots."""
@@ -251,13 +306,97 @@ class Databases:
             engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True, **options)
             if backend == "sqlite" and not _exists(url):
                 raise sa.exc.ArgumentError("there is no such file")
-            connection = engine.connect()
+            try:
+                connection = engine.connect()
+            except sa.exc.DBAPIError as error:
+                if backend != "duckdb" or "different configuration" not in str(error.orig):
+                    raise
+                engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
+                connection = _beside_the_warehouse(engine)
             if backend == "sqlite":
-                connection.exec_driver_sql("BEGIN")
+                _prepare_sqlite(connection)
             elif engine.driver == "psycopg2":
                 _keep_text(connection)
             self._open[key] = engine, connection
         return self._open[key][1]
+
+
+_FAILURES = (sa.exc.SQLAlchemyError, duckdb.Error, pa.ArrowException, OSError)
+"""What drivers raise: SQLAlchemy's errors around their own, and DuckDB's on the way to Arrow."""
+
+
+def _driver_rows(
+    connection: sa.Connection, query: str, reading: Reading
+) -> tuple[list[str], Iterator[Sequence[Any]]]:
+    """The columns of a result, and its rows in batches, fetched as they are asked for."""
+    options = {"stream_results": True, "max_row_buffer": min(reading.batch_rows, 10_000)}
+    # A statement that fails must not end the snapshot that other sources are read from.
+    is_shared = connection.dialect.name == "postgresql"
+    with connection.begin_nested() if is_shared else nullcontext():
+        result = connection.execute(_statement(query), execution_options=options)
+
+    def batches() -> Iterator[Sequence[Any]]:
+        with result:
+            while rows := result.fetchmany(min(reading.batch_rows, _MOST_ROWS)):
+                yield rows
+
+    return list(result.keys()), batches()
+
+
+def _arrow_rows(
+    connection: sa.Connection, query: str, reading: Reading
+) -> tuple[list[str], Iterator[pa.RecordBatch]]:
+    """The same from DuckDB, whose values are exact in Arrow; some have no like in Python."""
+    driver: Any = connection.connection.driver_connection
+    named = _statement(query)
+    text = str(named.compile(connection)) if isinstance(named, sa.Select) else query
+    relation = driver.sql(text)
+    if relation is None:
+        raise sa.exc.ResourceClosedError("the statement returns no rows")
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from _gathered(relation.to_arrow_reader(min(reading.batch_rows, 8_192)), reading)
+
+    return relation.columns, batches()
+
+
+def _table_like(connection: sa.Connection, query: str) -> str | None:
+    """The table or view with the name that is most like the one asked for."""
+    if not _TABLE_NAME.fullmatch(query.strip()):
+        return None
+    wanted, schema = query.strip(), None
+    try:
+        inspector = sa.inspect(connection)
+        schema = wanted.rpartition(".")[0].strip('"') or None
+        if schema is not None and schema not in inspector.get_schema_names():
+            schema = _most_like(schema, inspector.get_schema_names())
+        tables = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
+    except (sa.exc.SQLAlchemyError, duckdb.Error, NotImplementedError):
+        return None
+    table = _most_like(wanted.rpartition(".")[2].strip('"'), tables)
+    return f"{schema}.{table}" if schema and table else table
+
+
+def _most_like(name: str, names: Iterable[str]) -> str | None:
+    by_case = {other.casefold(): other for other in names}
+    close = difflib.get_close_matches(name.casefold(), by_case, 1)
+    return by_case[close[0]] if close else None
+
+
+def _beside_the_warehouse(engine: sa.Engine) -> sa.Connection:
+    """A reader in a DuckDB file that the run has open already, as its warehouse."""
+    connection = engine.connect()
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN TRANSACTION READ ONLY")
+    return connection
+
+
+def _prepare_sqlite(connection: sa.Connection) -> None:
+    """Read only, as of one moment, and text that is no UTF-8 is the row's fault alone."""
+    driver: Any = connection.connection.driver_connection
+    driver.text_factory = bytes
+    connection.exec_driver_sql("PRAGMA query_only = ON")
+    connection.exec_driver_sql("BEGIN")
 
 
 def _keep_text(connection: sa.Connection) -> None:
@@ -279,20 +418,30 @@ def _exists(url: sa.URL) -> bool:
     return bool(url.database) and Path(str(url.database)).is_file()
 
 
-def _statement(query: str) -> sa.Executable:
-    """The setting as a statement: a bare name is a table, anything else is SQL."""
-    if not _TABLE_NAME.fullmatch(query.strip()):
+def _statement(query: str) -> sa.Select[Any] | sa.TextClause:
+    """The setting as a statement: a name is a table, anything else is SQL."""
+    name = _TABLE_NAME.fullmatch(query.strip())
+    if name is None:
         return sa.text(query.replace(":", "\\:"))
-    schema, _, table = query.strip().rpartition(".")
-    return sa.select(sa.literal_column("*")).select_from(sa.table(table, schema=schema or None))
+    schema, table = (_unquoted(part) for part in name.groups())
+    return sa.select(sa.literal_column("*")).select_from(sa.table(table or "", schema=schema))
+
+
+def _unquoted(name: str | None) -> str | None:
+    """A name as it is; in double quotes it may hold whatever it likes."""
+    if name is None or not name.startswith('"'):
+        return name
+    return sa.quoted_name(name[1:-1].replace('""', '"'), quote=True)
 
 
 def _parse_database(
-    rows: Sequence[Sequence[Any]], columns: list[str], first: int, encoded: frozenset[str]
+    rows: Sequence[Sequence[Any]] | pa.RecordBatch, columns: list[str], first: int, reading: Reading
 ) -> Block:
-    table = _as_table(rows, columns)
+    if isinstance(rows, pa.RecordBatch):
+        return _parse_arrow(rows, columns, first, reading)
+    table = _as_table(rows, columns, reading.commas)
     for place, name in enumerate(columns):
-        if name in encoded:
+        if name in reading.encoded:
             table = table.set_column(place, name, table[name].dictionary_encode())
     lines = np.arange(first, first + len(rows), dtype=np.int64)
     return Block(table, lines, records=len(rows))

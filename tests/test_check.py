@@ -206,6 +206,37 @@ def test_rows_that_would_be_rejected_are_told_with_the_setting_that_helps(
     assert told.warnings("customers") == []
 
 
+def test_more_rejects_than_a_run_accepts_are_told(duckdb_shop: Retailer, capsys: Capture) -> None:
+    duckdb_shop.sales[0]["quantity"] = "none"
+    told = check(duckdb_shop, capsys, MAX_REJECT_RATE="0.3")
+    assert told.code == 0
+    assert "above MAX_REJECT_RATE=0.3" in told.warnings("transactions")[-1]
+    told = check(duckdb_shop, capsys, MAX_REJECT_RATE="0.4")
+    assert "above MAX_REJECT_RATE" not in told.out
+
+
+def test_what_would_be_left_out_without_a_fault_is_told(
+    duckdb_shop: Retailer, capsys: Capture
+) -> None:
+    """Columns that some files lack, and ways into nested values that lead nowhere."""
+    days = duckdb_shop.folder / "days"
+    days.mkdir()
+    (days / "1.csv").write_text(to_csv(duckdb_shop.sales), encoding="utf-8")
+    _drop("discount_amount", shop=duckdb_shop)
+    (days / "2.csv").write_text(to_csv(duckdb_shop.sales), encoding="utf-8")
+    told = check(
+        duckdb_shop, capsys, TRANSACTIONS__PATH=days,
+        PRODUCTS__COLUMNS='{"brand": "specifications.makr"}',
+    )  # fmt: skip
+    assert told.code == 0
+    (partly,) = told.warnings("transactions")
+    assert "discount_amount is in other files, not in" in partly
+    assert partly.endswith("2.csv")
+    (nested,) = told.warnings("products")
+    assert "'specifications.makr'" in nested
+    assert "'specifications' holds watt" in nested
+
+
 def test_the_settings_that_it_advises_are_those_that_help(
     duckdb_shop: Retailer, capsys: Capture
 ) -> None:
@@ -259,7 +290,7 @@ FAULTS: dict[str, tuple[Callable[[Retailer], None], dict[str, str], str, tuple[s
         lambda shop: _drop("quantity", "unit_price", shop=shop),
         {},
         "transactions",
-        ("column quantity is missing", "column unit_price is missing"),
+        ("columns quantity, unit_price are missing", '"quantity": "<their column>"'),
     ),
     "a mapping names a column that is not there": (
         lambda shop: None,
@@ -314,11 +345,11 @@ FAULTS: dict[str, tuple[Callable[[Retailer], None], dict[str, str], str, tuple[s
         "products",
         ("products.json, line 1, record 2", "cut off"),
     ),
-    "a query is wrong": (
+    "a database is nowhere": (
         lambda shop: None,
         {"CUSTOMERS__PATH": "duckdb:///", "CUSTOMERS__QUERY": "SELECT nonsense"},
         "customers",
-        ("CUSTOMERS__PATH and __QUERY",),
+        ("duckdb:///", "check CUSTOMERS__PATH"),
     ),
     "a database file is missing": (
         lambda shop: None,

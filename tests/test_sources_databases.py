@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
-from support import Retailer, Star
+from support import Retailer, Star, in_a_child
 
 from config import load_config
 from errors import ExtractionError
@@ -103,7 +103,7 @@ def pieces(password: str) -> set[str]:
 
 
 CASES = {
-    "the host is unreachable": ("127.0.0.1:1", "people", PASSWORD, "cannot be read"),
+    "the host is unreachable": ("127.0.0.1:1", "people", PASSWORD, "cannot be opened"),
     "the password is wrong": (None, "people", f"{PASSWORD}!", "password authentication failed"),
     "there is no such table": (None, "nobody", PASSWORD, 'relation "'),
     "the query is wrong": (None, "SELECT nonsense", PASSWORD, 'column "nonsense" does not exist'),
@@ -185,3 +185,138 @@ def test_a_database_without_a_driver_is_told(duckdb_shop: Retailer) -> None:
     assert "the driver MySQLdb is not installed" in error
     assert "mysql+pymysql" in error
     assert "s3cret" not in error
+
+
+# --- what databases hold --------------------------------------------------------------------------
+
+
+def made(path: Path, *statements: str) -> str:
+    """The address of a SQLite or DuckDB file that these statements made."""
+    url = f"{path.suffix[1:]}:///{path}"
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+        connection.commit()
+    return url
+
+
+SALES = """
+    CREATE TABLE sales AS SELECT 'T1' AS transaction_id, '2024-02-01' AS transaction_date,
+    'C1' AS customer_id, 'P1' AS product_id, 1 AS quantity, 9.99 AS unit_price
+"""
+KEPT = "SELECT transaction_id, full_date, unit_price FROM fact_sales JOIN dim_date USING (date_key)"
+
+
+def test_types_that_python_has_no_like_of_are_read_from_duckdb(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    url = made(
+        tmp_path / "shop.duckdb",
+        "CREATE TABLE sales AS SELECT 170141183460469231731687303715884105727 AS transaction_id, "
+        "TIMESTAMPTZ '2024-02-01 23:30:00-05' AS transaction_date, 'C1' AS customer_id, "
+        "'P1' AS product_id, 1 AS quantity, 9.99::DECIMAL(38, 10) AS unit_price",
+        "INSERT INTO sales SELECT 2, 'infinity', customer_id, product_id, 1, 1 FROM sales",
+        "CREATE TABLE products AS SELECT 'P1' AS product_id, MAP {'watt': 9.50} AS specifications",
+    )
+    results = duckdb_shop.publish(
+        TRANSACTIONS__PATH=url, TRANSACTIONS__QUERY="sales",
+        PRODUCTS__PATH=url, PRODUCTS__QUERY="products",
+    )  # fmt: skip
+    (kept,) = duckdb_shop.star.rows(KEPT)
+    assert [str(value) for value in kept] == [
+        "170141183460469231731687303715884105727", "2024-02-02", "9.9900",
+    ]  # fmt: skip
+    assert duckdb_shop.reasons(results) == ["invalid_date"]
+    assert duckdb_shop.star.member("dim_product", "P1")["specifications"] == '{"watt":9.50}'
+
+
+def test_a_duckdb_file_can_be_source_and_warehouse_at_once(duckdb_shop: Retailer) -> None:
+    path = sa.make_url(duckdb_shop.star.url).database
+    url = made(Path(str(path)), "CREATE SCHEMA raw", SALES.replace("sales", "raw.sales"))
+    settings = {"TRANSACTIONS__PATH": url, "TRANSACTIONS__QUERY": "raw.sales"}
+    assert main(["--env-file", duckdb_shop.env_file(**settings), "check"]) == 0
+    duckdb_shop.publish(**settings)
+    assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == 1
+
+
+@pytest.mark.parametrize(
+    "kind_and_name",
+    [
+        ("sqlite", "order"),
+        ("sqlite", '"Order ""Lines"""'),
+        ("sqlite", 'main."select"'),
+        ("duckdb", "order"),
+        ("duckdb", '"Order ""Lines"""'),
+        ("duckdb", 'main."select"'),
+    ],
+)
+def test_a_table_may_have_any_name(
+    kind_and_name: tuple[str, str], duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    kind, name = kind_and_name
+    quoted = name if '"' in name else f'"{name}"'
+    url = made(tmp_path / f"shop.{kind}", SALES.replace("sales", quoted, 1))
+    duckdb_shop.publish(TRANSACTIONS__PATH=url, TRANSACTIONS__QUERY=name)
+    assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == 1
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_a_query_changes_nothing_in_its_database(
+    kind: str, duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    url = made(tmp_path / f"shop.{kind}", SALES)
+    results = duckdb_shop.run(
+        TRANSACTIONS__PATH=url, TRANSACTIONS__QUERY="DELETE FROM sales RETURNING *"
+    )
+    (error,) = results["errors"]
+    assert "TRANSACTIONS__QUERY must be a query, or the name of a table" in error
+    duckdb_shop.publish(TRANSACTIONS__PATH=url, TRANSACTIONS__QUERY="sales")
+
+
+def test_text_that_is_no_utf8_is_the_fault_of_its_row(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    url = made(
+        tmp_path / "shop.sqlite",
+        "CREATE TABLE people (customer_id, city)",
+        "INSERT INTO people VALUES ('C1', 'Köln'), ('C2', CAST(x'4bf66c6e' AS TEXT)), (7, NULL)",
+    )
+    results = duckdb_shop.publish(CUSTOMERS__PATH=url, CUSTOMERS__QUERY="people")
+    (reject,) = duckdb_shop.rejects(results, "customers")
+    assert (reject["_line"], reject["_reason"]) == ("2", "invalid_text")
+    assert duckdb_shop.star.member("dim_customer", "C1")["city"] == "Köln"
+    assert duckdb_shop.star.member("dim_customer", "7")["city"] is None
+
+
+def test_wrong_queries_of_one_database_are_each_told_and_the_right_one_is_not(
+    database: Database, duckdb_shop: Retailer
+) -> None:
+    people = f"{database.star.schema}.people"
+    results = duckdb_shop.run(
+        CUSTOMERS__PATH=database.url(), CUSTOMERS__QUERY=people,
+        PRODUCTS__PATH=database.url(), PRODUCTS__QUERY="SELECT nonsense",
+        TRANSACTIONS__PATH=database.url(), TRANSACTIONS__QUERY=f"{people[:-1]}",
+    )  # fmt: skip
+    (error,) = results["errors"]
+    assert 'column "nonsense" does not exist' in error
+    assert "correct PRODUCTS__QUERY" in error
+    assert f"(nearest table: {people})" in error
+    assert "(customers)" not in error
+
+
+def test_rows_of_a_database_are_fetched_as_they_are_needed(
+    postgresql_shop: Retailer, tmp_path: Path
+) -> None:
+    """The result alone is larger than the memory that the run may have."""
+    wide = (
+        "SELECT 'C' || n AS customer_id, repeat(md5(n::text), 400) AS unused "
+        "FROM generate_series(1, 50000) AS n"
+    )
+    settings = postgresql_shop.settings(
+        CUSTOMERS__PATH=postgresql_shop.star.url, CUSTOMERS__QUERY=wide, BATCH_ROWS=2000
+    )
+    ended = in_a_child("--json", environment=settings)
+    assert ended.code == 0
+    assert ended.results["extraction_results"]["customers"]["records"] == 50_000
+    assert ended.peak_mib < 500

@@ -33,6 +33,7 @@ from config import StarSchemaConfig, load_config
 from extract import DataExtractor
 from main import StarSchemaETLPipeline
 from spool import Spool
+from transform import StarSchemaTransformer
 
 Rows = dict[str, list[Row]]
 """The rows of each source, as values of Python's types."""
@@ -492,3 +493,162 @@ def records_of(config: StarSchemaConfig) -> dict[str, list[tuple[int, Any]]]:
             assert len(records) == source.records
             found[name] = sorted(records, key=lambda record: record[0])
     return found
+
+
+# --- what else is in a file ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_numbers_have_a_point_whatever_the_texts_beside_them_have(
+    form: str, duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    """A price of 1.234 is not 1234 because texts of the source have decimal commas."""
+    price: Any = {"parquet": Decimal("1.234"), "duckdb": Decimal("1.234")}.get(form, 1.234)
+    rows = [{**sale, "unit_price": price, "discount_amount": "0,5"} for sale in duckdb_shop.sales]
+    settings = write(tmp_path, {"transactions": rows}, form)
+    duckdb_shop.publish(**settings, TRANSACTIONS__DECIMAL_SEPARATOR=",")
+    kept = duckdb_shop.star.rows("SELECT DISTINCT unit_price, discount_amount FROM fact_sales")
+    assert kept == [(Decimal("1.2340"), Decimal("0.5000"))]
+
+
+def test_numbers_of_a_frame_have_a_point_as_well(duckdb_shop: Retailer) -> None:
+    config = duckdb_shop.config(TRANSACTIONS__DECIMAL_SEPARATOR=",")
+    sales = pd.DataFrame([{**sale, "unit_price": 1.234} for sale in duckdb_shop.sales[:1]])
+    (fact,) = StarSchemaTransformer(config).prepare_sales_facts(sales).to_dict("records")
+    assert fact["unit_price"] == Decimal("1.2340")
+
+
+def test_of_several_sheets_the_first_is_read_and_the_others_are_told(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    book = openpyxl.load_workbook(io.BytesIO(excel(duckdb_shop.sales)))
+    book.create_sheet("hidden", 0).sheet_state = "hidden"
+    book.create_sheet("March").append(["transaction_id"])
+    book.save(tmp_path / "sales.xlsx")
+    results = duckdb_shop.publish(TRANSACTIONS__PATH=tmp_path / "sales.xlsx")
+    (warning,) = results["warnings"]
+    assert "only its first sheet, 'Sheet', is read; not read: 'March'" in warning
+    assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == len(duckdb_shop.sales)
+
+
+def test_a_header_in_another_sheet_or_row_is_told(duckdb_shop: Retailer, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.worksheets[0].append(["Sales of the year"])
+    book.create_sheet("March").append(list(duckdb_shop.sales[0]))
+    book.save(tmp_path / "sales.xlsx")
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "sales.xlsx")["errors"]
+    assert "if the header comes further down, remove the lines above it" in error
+    assert "not read: 'March'" in error
+
+
+def test_a_workbook_that_the_reader_cannot_take_is_told(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    book = openpyxl.load_workbook(io.BytesIO(excel(duckdb_shop.sales)))
+    book.create_chartsheet("picture", 0)  # without a picture, which no program leaves out
+    book.save(tmp_path / "sales.xlsx")
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "sales.xlsx")["errors"]
+    assert "sales.xlsx: not a whole Excel file" in error
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"[Content_Types].xml": b"<x/>", "xl/workbook.bin": b"x"}, "save it as .xlsx"),
+        ({"mimetype": b"application/x", "content.xml": b"<x/>"}, "save it as .xlsx"),
+        ({"inner.zip": zipped([{"a": 1}])}, "an archive inside another one"),
+    ],
+)
+def test_other_archives_are_told_for_what_they_are(
+    members: dict[str, bytes], words: str, duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    path = tmp_path / "sales.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path)["errors"]
+    assert words in error
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"ARROW1\0\0", "an Arrow file; write it as Parquet"),
+        (b"Obj\x01\x04", "an Avro file"),
+        (b"\x89PNG\r\n\x1a\n", "a picture"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook; save it as .xlsx"),
+    ],
+)
+def test_files_that_are_no_source_are_told_for_what_they_are(
+    head: bytes, words: str, duckdb_shop: Retailer
+) -> None:
+    duckdb_shop.files["transactions"] = head + bytes(100)
+    (error,) = duckdb_shop.run()["errors"]
+    assert words in error
+
+
+def test_an_address_that_is_no_path_is_told(duckdb_shop: Retailer) -> None:
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH="ftp://etl:s3cret@host/sales.csv")["errors"]
+    assert "ftp://host/sales.csv: ftp:// cannot be read" in error
+    assert "s3://" not in error
+    assert "s3," in error
+    assert "s3cret" not in error
+
+
+def test_a_directory_of_directories_is_told_with_the_pattern_for_it(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    (tmp_path / "in" / "2024").mkdir(parents=True)
+    (tmp_path / "in" / "2024" / "sales.csv").write_text(to_csv(duckdb_shop.sales), encoding="utf-8")
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "in")["errors"]
+    pattern = f"{tmp_path}/in/**/*"
+    assert f"TRANSACTIONS__PATH={pattern}" in error
+    duckdb_shop.publish(TRANSACTIONS__PATH=pattern)
+
+
+# --- faults and oddities of many files -----------------------------------------------------
+
+
+def test_a_fault_of_many_files_is_told_once(duckdb_shop: Retailer, tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"day{number:02}.csv").write_text("id\n1\n", encoding="utf-8")
+    (tmp_path / "day12.csv").write_bytes(b"")
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "day*.csv")["errors"]
+    assert error.count("the required columns transaction_id") == 1
+    assert error.count("day0") == 5
+    assert "day04.csv and 7 more files: the required columns" in error
+    assert "day12.csv: the file is empty" in error
+
+
+def test_faults_at_the_end_of_files_are_told_with_those_at_their_beginning(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    many = to_csv(duckdb_shop.sales * 10_000).encode()
+    for name, content in {
+        "1.csv": many + b"\xff\n",
+        "2.csv": b"",
+        "3.csv": b"\n" + many + b"\xff\n",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    duckdb_shop.files["customers"] = "name\nAda\n"
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "?.csv")["errors"]
+    for words in (
+        "customers.csv: the required column customer_id is missing",
+        f"1.csv: byte {len(many)} is not valid utf-8",
+        "2.csv: the file is empty",
+        f"3.csv: byte {len(many) + 1} is not valid utf-8",
+    ):
+        assert words in error
+
+
+def test_a_column_that_some_files_lack_is_told(duckdb_shop: Retailer, tmp_path: Path) -> None:
+    """Under another name there, it would be taken as absent without a word."""
+    first, second, third = duckdb_shop.sales
+    renamed = [{"discount" if k == "discount_amount" else k: v for k, v in second.items()}]
+    for name, rows in {"a.csv": [first], "b.csv": renamed, "c.csv": [third]}.items():
+        (tmp_path / name).write_text(to_csv(rows), encoding="utf-8")
+    warnings = duckdb_shop.publish(TRANSACTIONS__PATH=tmp_path / "?.csv")["warnings"]
+    ignored, partly = warnings
+    assert ignored.endswith("ignored: discount")
+    assert partly == f"transactions: discount_amount is in other files, not in {tmp_path / 'b.csv'}"
