@@ -21,7 +21,6 @@ import pyarrow as pa
 
 from errors import SourceError
 
-CLOUD = ("s3", "gs", "gcs", "az", "abfs", "abfss", "http", "https")
 MAX_EXPANSION = 300
 """A compressed file may grow by this factor; real sales data grows by 5 to 50."""
 _FREE_EXPANSION = 256 << 20  # bytes that may come out of any compressed file
@@ -54,7 +53,8 @@ def find_places(path: str, setting: str) -> list[Place]:
     scheme = urlsplit(path).scheme.lower()
     if scheme == "file":
         path = urlsplit(path).path
-    places = _find_cloud(path, scheme, setting) if scheme in CLOUD else _find_local(path, setting)
+    is_url = "://" in path
+    places = _find_cloud(path, scheme, setting) if is_url else _find_local(path, setting)
     return [member for place in places for member in _members(place)]
 
 
