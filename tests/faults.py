@@ -193,7 +193,13 @@ def load_pausing(env_file: str, phase: str, gate: str, *options: str) -> int:
     return load(env_file, *options)
 
 
-def pause_in(phase: str, gate: str) -> None:
+def load_deaf(env_file: str, phase: str, gate: str, *options: str) -> int:
+    """The command line, which loses what interrupts it in that pause, as a destructor would."""
+    pause_in(phase, gate, lost=(KeyboardInterrupt,))
+    return load(env_file, *options)
+
+
+def pause_in(phase: str, gate: str, lost: tuple[type[BaseException], ...] = ()) -> None:
     """Have the pipeline of this process pause at the end of a phase."""
     import main
 
@@ -202,7 +208,8 @@ def pause_in(phase: str, gate: str) -> None:
 
     def pausing(pipeline: Any) -> Any:
         rows = run(pipeline)
-        pause(Path(gate))
+        with suppress(*lost):
+            pause(Path(gate))
         return rows
 
     setattr(main.StarSchemaETLPipeline, name, pausing)
