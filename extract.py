@@ -170,6 +170,7 @@ class DataExtractor:
                 if file is not None:
                     self._look_into(found, file.opened)
                     file.opened.close()
+                    file.opened.pieces = iter(())  # they hold on to the whole archive
         return found
 
     def _look_into(self, found: Inspection, opened: Opened) -> None:
@@ -197,6 +198,7 @@ class DataExtractor:
                 files.append(replace(file, mapping=mapping or {}))
                 if len(calls) > 1:
                     file.opened.close()
+                    file.opened.pieces = iter(())  # they hold on to the whole archive
         return files
 
     def _mapping(self, name: str, opened: Opened) -> dict[str, list[str]]:

@@ -37,7 +37,9 @@ class Place:
     identity: Callable[[], object]
     """What changes when somebody writes to the file: inode, size, time; or a cloud's tag."""
     is_local: bool = True
-    member: str | None = None  # of a zip archive
+    member: str | None = None
+    archive: zipfile.ZipFile | None = None
+    """That the member is of: one for all of them, or thousands would read its directory each."""
 
     @property
     def shown(self) -> str:
@@ -177,8 +179,8 @@ def _members(place: Place) -> list[Place]:
             if _with_os_errors(lambda: raw.read(4)) not in _ZIP_MARKS:
                 return [place]
         place = place if place.is_local else _downloaded(place)
-        with place.open_raw() as raw, zipfile.ZipFile(raw) as archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+        archive = zipfile.ZipFile(place.open_raw())
+        names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except OSError:
         return [place]
     except zipfile.BadZipFile:
@@ -188,7 +190,7 @@ def _members(place: Place) -> list[Place]:
     kept = sorted(n for n in names if not Path(n).name.startswith(".") and "__MACOSX" not in n)
     if not kept:
         return [_faulty(place, "the zip archive holds no files")]
-    return [replace(place, member=name) for name in kept]
+    return [replace(place, member=name, archive=archive) for name in kept]
 
 
 def _faulty(place: Place, problem: str) -> Place:
@@ -257,7 +259,7 @@ def open_content(place: Place, digest: hashlib._Hash) -> Iterator[Content]:
     Raises `SourceError` when it is damaged.
     """
     with ExitStack() as stack:
-        source = _open_member(place, stack) if place.member else place.open_raw()
+        source = _open_member(place, place.archive) if place.archive else place.open_raw()
         raw = stack.enter_context(closing(_Hashed(source, digest)))
         buffered: Any = io.BufferedReader(raw, 1 << 20)
         name, compressed = place.member or place.name, bool(place.member)
@@ -280,9 +282,8 @@ def open_content(place: Place, digest: hashlib._Hash) -> Iterator[Content]:
             ) from error
 
 
-def _open_member(place: Place, stack: ExitStack) -> BinaryIO:
+def _open_member(place: Place, archive: zipfile.ZipFile) -> BinaryIO:
     """One file of a zip archive; `zipfile` never gives more than the size it declares."""
-    archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(place.open_raw())))
     member = archive.getinfo(place.member or "")
     refuse_expansion(place.shown, member.compress_size, member.file_size)
     try:

@@ -197,6 +197,21 @@ def test_d2_a_parquet_bomb_is_read_in_little_memory(duckdb_shop: Retailer, tmp_p
     assert ended.peak_mib < 1024
 
 
+def test_d2_an_archive_of_thousands_of_files_is_read_like_a_folder(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    """D2: its directory is read once, and not kept once for each file."""
+    path = tmp_path / "sales.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(3_000):
+            archive.writestr(f"{number}.csv", f"{SALES}\nT{number},2024-03-02,C1,P1,1,5\n")
+    settings = duckdb_shop.env_file(TRANSACTIONS__PATH=path)
+    ended = in_a_child("--env-file", settings, timeout=SECONDS)
+    assert ended.code == 0, ended.err
+    assert ended.peak_mib < 1024
+    assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == 3_000
+
+
 ABSURD = [
     "1E+200000000",
     "1e400",
