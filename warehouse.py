@@ -805,12 +805,18 @@ class PostgreSql(Warehouse):
         return kind(f"WAREHOUSE_URL {self.config.warehouse_url}: cannot connect ({reason}); {hint}")
 
     def _tune(self) -> None:
+        session = self.execute(
+            sa.text("SELECT pg_backend_pid(), set_config('lock_timeout', :limit, true)"),
+            {"limit": f"{self.config.lock_timeout_seconds}s"},
+        ).scalar()
+        if self._session is not None and session != self._session[0]:
+            raise WarehouseError(
+                f"WAREHOUSE_URL {self.config.warehouse_url}: a pooler gave this transaction "
+                "another session than the one that holds the lock; name the server itself, or "
+                "have the pooler keep sessions (pool_mode=session)"
+            )
         self.connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '256MB'")
         self.connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
-        self.execute(
-            sa.text("SELECT set_config('lock_timeout', :limit, true)"),
-            {"limit": f"{self.config.lock_timeout_seconds}s"},
-        )
         self.connection.exec_driver_sql(  # an acknowledged commit must survive a crash
             "SELECT set_config(name, 'on', true) FROM pg_settings"
             " WHERE name = 'synchronous_commit' AND setting = 'off'"

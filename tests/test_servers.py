@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from support import Retailer, Star, changes
-from test_faults import tomorrow
+from faults import Pooler, Proxy
+from support import Retailer, Star, changes, in_a_child
+from test_faults import tomorrow, via
 from test_retries import with_options
 
 AWKWARD = "Zürich ÅÆß"
@@ -40,6 +42,13 @@ def database(postgresql_url: str) -> Iterator[Callable[..., str]]:
     yield make
     for name in made:
         admin(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def pooler(proxy: Proxy) -> Iterator[Pooler]:
+    """A pooler in front of the tests' PostgreSQL."""
+    with closing(Pooler(proxy.server)) as made:
+        yield made
 
 
 def digests(shop: Retailer) -> list[str]:
@@ -126,6 +135,32 @@ def test_what_is_loaded_does_not_depend_on_the_defaults_of_a_database(
     assert digests(there) == digests(shop)
 
 
+MOMENTS = [
+    "2024-03-02",
+    "2024-03-02T23:30:00",
+    "2024-03-02T23:30:00Z",
+    "2024-03-02T23:30:00+13:00",
+    "2024-03-02T00:30:00-11:00",
+    "2024-03-31T02:30:00",  # there is no such moment in Berlin
+    "2024-10-27T02:30:00",  # and this one is there twice
+]
+
+
+def test_e14_neither_the_machines_time_zone_nor_the_servers_moves_a_sale(shop: Retailer) -> None:
+    shop.sales = [
+        {**shop.sales[0], "transaction_id": f"T{n}", "transaction_date": moment}
+        for n, moment in enumerate(MOMENTS)
+    ]
+    shop.publish()
+    before = shop.star.digest(with_runs=False)
+    for zone in ("Pacific/Auckland", "America/Los_Angeles"):
+        shop.nights += 1
+        env = shop.env_file(MAX_REJECT_RATE="1." + "0" * shop.nights)
+        ended = in_a_child("--env-file", env, "--json", environment={"TZ": zone, "PGTZ": zone})
+        assert (ended.code, changes(ended.results), ended.results["repeats_run"]) == (0, 0, None)
+    assert shop.star.digest(with_runs=False) == before
+
+
 @pytest.mark.parametrize("how", ["database", "session"])
 def test_a_server_that_may_only_be_read_is_refused_before_sources_are_read(
     postgresql_shop: Retailer, database: Callable[..., str], how: str
@@ -142,6 +177,20 @@ def test_a_server_that_may_only_be_read_is_refused_before_sources_are_read(
     assert "read-only" in results["errors"][0]
     assert "standby" in results["errors"][0]
     assert results["phases"]["extraction"]["status"] == "not_run"
+
+
+def test_c7_a_pool_of_transactions_is_refused_and_told(
+    postgresql_shop: Retailer, pooler: Pooler
+) -> None:
+    """The lock would be in one session, the transaction in another, and two runs in the star."""
+    shop = postgresql_shop
+    shop.publish()
+    before = shop.star.digest()
+    tomorrow(shop)
+    results = shop.run(WAREHOUSE_URL=via(shop.star, pooler))
+    assert (results["status"], results["retries"]) == ("failed", 0)
+    assert "pool" in results["errors"][0]
+    assert shop.star.digest() == before
 
 
 # --- what others have put there -------------------------------------------------------------------
