@@ -73,10 +73,10 @@ _TRANSIENT_REASONS = (
 )  # fmt: skip
 """Why a connection was not made, where it may be made a moment later: there is no SQLSTATE."""
 _SESSION = (
-    "search_path = pg_catalog, pg_temp",
-    "timezone = 'UTC'",
-    "quote_all_identifiers = off",  # in the types that the catalog tells
-    "row_security = off",  # rows that a policy hides are an error, not rows that are missing
+    "SET search_path = pg_catalog, pg_temp",
+    "SET timezone = 'UTC'",
+    "SET quote_all_identifiers = off",  # in the types that the catalog tells
+    "SET row_security = off",  # rows that a policy hides are an error, not rows that are missing
 )
 """What our statements rely on; a role or a database may have other defaults."""
 _UMASK = threading.Lock()
@@ -652,8 +652,8 @@ class PostgreSql(Warehouse):
         Nobody's search_path decides which function or table a name means.
         """
         self._home = self.scalar(sa.text("SELECT pg_catalog.current_schema()"))
-        for setting in _SESSION:
-            self.connection.exec_driver_sql(f"SET {setting}")
+        for statement in _SESSION:
+            self.connection.exec_driver_sql(statement)
         self.connection.exec_driver_sql(
             "SELECT set_config(name, CASE name WHEN 'idle_session_timeout' THEN '0' ELSE '500' END,"
             " false) FROM pg_catalog.pg_settings"
