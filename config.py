@@ -13,11 +13,12 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
@@ -40,7 +41,10 @@ from errors import ConfigError
 SOURCES = ("customers", "products", "transactions", "sales_reps")
 ISO_8601 = "ISO8601"
 _LONGEST_NAME = 63  # of a schema: PostgreSQL cuts off the rest, and would not find it again
-_SECRET_PARAMETERS = {"password", "passwd", "sslpassword", "token", "secret"}
+_SECRETS = ("password", "passwd", "token", "secret", "credential")
+"""What is in the name of a URL's parameter that holds a secret."""
+_FILES = ("file", "s3", "gs", "gcs", "az", "abfs", "abfss", "http", "https")
+"""Schemes of URLs that name files; all others are databases'."""
 
 
 def _parse_url(value: object) -> object:
@@ -55,7 +59,7 @@ def _parse_url(value: object) -> object:
             "postgresql+psycopg2://user:password@host/database; "
             "percent-encode @ : / ? # % in the password"
         ) from None
-    if _SECRET_PARAMETERS & {name.lower() for name in url.query}:
+    if any(secret in name.lower() for name in url.query for secret in _SECRETS):
         raise ValueError("has a secret behind the '?'; write it as user:password@host")
     if value.count("@") > 1:  # wherever it was split, a part of the password is not in its place
         raise ValueError("has an unencoded '@'; percent-encode @ : / ? # % in the password")
@@ -92,9 +96,17 @@ def _parse_columns(value: object) -> object:
     return value
 
 
+def without_secrets(path: str | URL | None) -> str | None:
+    """A source's path for people: without user, password and query, which may sign the request."""
+    if not isinstance(path, str) or "://" not in path:
+        return None if path is None else str(path)
+    parts = urlsplit(path)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 TextList = Annotated[list[str], BeforeValidator(_parse_list)]
 # A URL is a tuple to pydantic, and its dump would hold the password in clear.
-_Masked = PlainSerializer(lambda value: None if value is None else str(value))
+_Masked = PlainSerializer(without_secrets)
 DatabaseUrl = Annotated[URL, BeforeValidator(_parse_url), _Masked]
 
 
@@ -123,6 +135,10 @@ class SourceSettings(_Settings):
     null_tokens: TextList = Field(
         ["", "NULL", "\\N"], description="JSON list of texts that mean 'no value' in attributes"
     )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, without_secrets(value) if name == "path" else value
 
     @field_validator("path", mode="before")
     @classmethod
@@ -289,12 +305,9 @@ class StarSchemaConfig(_Settings):
 
 
 def is_database_url(text: str) -> bool:
-    """Whether `text` is a SQLAlchemy URL rather than a path or a cloud URL."""
+    """Whether `text` is a SQLAlchemy URL rather than a path or a URL of files."""
     scheme, separator, _ = text.partition("://")
-    dialect = scheme.partition("+")[0].lower()
-    return bool(separator) and dialect in (
-        "postgresql", "postgres", "duckdb", "sqlite", "mysql", "mariadb", "mssql", "oracle",
-    )  # fmt: skip
+    return bool(separator) and scheme.lower() not in _FILES
 
 
 def load_config(

@@ -90,6 +90,7 @@ class OutcomeUnknownError(WarehouseError):
 _HINTS = {
     "53100": "the disk of the database server is full: make room there, trying again cannot help",
     "53200": "the database server has run out of memory",
+    "22P05": "the database cannot hold every letter: make one with ENCODING 'UTF8'",
     "57014": "the server's statement_timeout, or somebody, ended the statement: "
     "raise it for this role with ALTER ROLE ... SET statement_timeout",
     "42501": "the role lacks a right: `python main.py init`, run by the owner, prints the GRANTs",

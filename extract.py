@@ -170,6 +170,7 @@ class DataExtractor:
                 if file is not None:
                     self._look_into(found, file.opened, problems)
                     file.opened.close()
+                    file.opened.pieces = iter(())  # they hold on to the whole archive
         found.problems = problems.told()
         found.warnings += _partly_absent(found.files, found.mappings)
         return found
@@ -205,6 +206,7 @@ class DataExtractor:
                 files.append(replace(file, mapping=mapping, is_open=len(calls) == 1))
             if mapping is None or len(calls) > 1:
                 file.opened.close()
+                file.opened.pieces = iter(())  # they hold on to the whole archive
         return files
 
     def _mapping(self, name: str, opened: Opened) -> dict[str, list[str]]:

@@ -139,7 +139,8 @@ class StarSchemaETLPipeline:
         ending = (_signals.handle, signal.default_int_handler)
         while number := told.recv(1):
             is_end = number[0] in _ENDING and signal.getsignal(number[0]) in ending
-            if is_end and not self._is_committing and self._warehouse is not None:
+            is_too_late = self._is_committing or _signals.held
+            if is_end and not is_too_late and self._warehouse is not None:
                 self._warehouse.cancel()
 
     def _begin_results(self, run_id: str) -> None:
@@ -329,7 +330,12 @@ class StarSchemaETLPipeline:
     def _record_interruption(self) -> None:
         import report
 
-        report.logger.error("%s phase interrupted; rolled back", PHASES[self._phase])
+        outcome = "rolled back"
+        if self._is_committing:
+            outcome = (
+                f"it was committing: a row of run {self.run_id} in etl_run tells whether it did"
+            )
+        report.logger.error("%s phase interrupted; %s", PHASES[self._phase], outcome)
 
     def _finish(self) -> None:
         self.results["total_duration_seconds"] = round(time.perf_counter() - self._clock, 3)
@@ -527,8 +533,8 @@ class StarSchemaETLPipeline:
             return
         mine = etl_run.c.run_id == self.run_id
         self._insert_run(warehouse, "published")
-        self._is_committing = True
         self._before_commit()
+        self._is_committing = True
         warehouse.commit(
             proof=sa.select(etl_run.c.status).where(mine, etl_run.c.status == "published")
         )
@@ -790,16 +796,20 @@ class _Signals:
 
     def __init__(self) -> None:
         self.received = 0
-        self._held = False
+        self.held = False
 
     def hold(self) -> None:
-        """From now on nothing is interrupted."""
-        self._held = True
+        """From now on nothing is interrupted. An interruption that was lost on the way, as they are
+        in a destructor, counts at last.
+        """
+        self.held = True
+        if self.received:
+            raise KeyboardInterrupt
 
     @contextmanager
     def handled(self) -> Iterator[None]:
         """Handle them in this block, if it runs in the main thread: no other can."""
-        self.received, self._held = 0, False
+        self.received, self.held = 0, False
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -812,7 +822,7 @@ class _Signals:
 
     def handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Interrupt the run, once and as long as it can be."""
-        if not self.received and not self._held:
+        if not self.received and not self.held:
             self.received = number
             raise KeyboardInterrupt
 

@@ -38,7 +38,9 @@ class Place:
     identity: Callable[[], object]
     """What changes when somebody writes to the file: inode, size, time; or a cloud's tag."""
     is_local: bool = True
-    member: str | None = None  # of a zip archive
+    member: str | None = None
+    archive: zipfile.ZipFile | None = None
+    """That the member is of: one for all of them, or thousands would read its directory each."""
 
     @property
     def shown(self) -> str:
@@ -54,12 +56,13 @@ def find_places(path: str, setting: str) -> list[Place]:
     scheme = urlsplit(path).scheme.lower()
     if scheme == "file":
         path = urlsplit(path).path
-    elif "://" in path and scheme not in CLOUD:
+    is_url = "://" in path
+    if is_url and scheme not in CLOUD:
         raise SourceError(
             f"{_shown(path)}: {scheme}:// cannot be read; {setting} may be a path, or a URL that "
             f"begins with {', '.join(CLOUD)} or the name of a database"
         )
-    places = _find_cloud(path, scheme, setting) if scheme in CLOUD else _find_local(path, setting)
+    places = _find_cloud(path, scheme, setting) if is_url else _find_local(path, setting)
     return [member for place in places for member in _members(place)]
 
 
@@ -190,8 +193,8 @@ def _members(place: Place) -> list[Place]:
             if _with_os_errors(lambda: raw.read(4)) not in _ZIP_MARKS:
                 return [place]
         place = place if place.is_local else _downloaded(place)
-        with place.open_raw() as raw, zipfile.ZipFile(raw) as archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+        archive = zipfile.ZipFile(place.open_raw())
+        names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except OSError:
         return [place]
     except zipfile.BadZipFile:
@@ -202,7 +205,7 @@ def _members(place: Place) -> list[Place]:
     if not kept or {"[Content_Types].xml", "mimetype"} & set(kept):
         office = "it is an office document of another kind; save it as .xlsx"
         return [_faulty(place, office if kept else "the zip archive holds no files")]
-    return [replace(place, member=name) for name in kept]
+    return [replace(place, member=name, archive=archive) for name in kept]
 
 
 def _faulty(place: Place, problem: str) -> Place:
@@ -271,7 +274,7 @@ def open_content(place: Place, digest: hashlib._Hash) -> Iterator[Content]:
     Raises `SourceError` when it is damaged.
     """
     with ExitStack() as stack:
-        source = _open_member(place, stack) if place.member else place.open_raw()
+        source = _open_member(place, place.archive) if place.archive else place.open_raw()
         raw = stack.enter_context(closing(_Hashed(source, digest)))
         buffered: Any = io.BufferedReader(raw, 1 << 20)
         name, compressed = place.member or place.name, bool(place.member)
@@ -294,9 +297,8 @@ def open_content(place: Place, digest: hashlib._Hash) -> Iterator[Content]:
             ) from error
 
 
-def _open_member(place: Place, stack: ExitStack) -> BinaryIO:
+def _open_member(place: Place, archive: zipfile.ZipFile) -> BinaryIO:
     """One file of a zip archive; `zipfile` never gives more than the size it declares."""
-    archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(place.open_raw())))
     member = archive.getinfo(place.member or "")
     refuse_expansion(place.shown, member.compress_size, member.file_size)
     try:

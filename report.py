@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -37,14 +38,23 @@ def one_line(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
+_runs: dict[int | None, str] = {}
+"""The runs of this process, by the thread that each is in."""
+_usual: list[tuple[int, bool]] = []
+"""Level and propagation of our logger while there is no run."""
+_changing = threading.Lock()
+
+
 class _RunFilter(logging.Filter):
-    """Puts the run id on each record, and makes each message one line."""
+    """Puts the run id on each record, and makes each message one line; other runs' are not ours."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__()
         self._run_id = run_id
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if _runs.get(record.thread, self._run_id) != self._run_id:
+            return False
         record.run_id = self._run_id
         record.msg, record.args = one_line(record.getMessage()), None
         return True
@@ -69,13 +79,20 @@ def logging_to(log_file: Path, level: str, run_id: str, *, quiet: bool) -> Itera
     for handler in handlers:
         handler.addFilter(_RunFilter(run_id))
         logger.addHandler(handler)
-    before = logger.level, logger.propagate
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False
+    here = threading.get_ident()
+    with _changing:
+        if not _runs:
+            _usual[:] = [(logger.level, logger.propagate)]
+        _runs[here] = run_id
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = False
     try:
         yield
     finally:
-        logger.level, logger.propagate = before
+        with _changing:
+            del _runs[here]
+            if not _runs:
+                logger.level, logger.propagate = _usual[0]
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
@@ -89,6 +106,7 @@ class _LogFile(logging.StreamHandler[TextIO]):
         descriptor = open_private(path, os.O_CREAT | os.O_APPEND)
         super().__init__(os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace"))
         self.path = path
+        self.thread = threading.get_ident()
         self.failure: BaseException | None = None
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
@@ -103,7 +121,9 @@ class _LogFile(logging.StreamHandler[TextIO]):
 def sync_log() -> None:
     """Raises `LogFileError` when a line has not reached the log file: runs must leave a trace."""
     for handler in logger.handlers:
-        if isinstance(handler, _LogFile) and handler.failure is not None:
+        if not isinstance(handler, _LogFile) or handler.thread != threading.get_ident():
+            continue
+        if handler.failure is not None:
             reason = getattr(handler.failure, "strerror", None) or type(handler.failure).__name__
             raise LogFileError(
                 f"LOG_FILE {handler.path} could not be written ({reason}); make room there or "

@@ -11,11 +11,12 @@ import os
 import secrets
 import socket
 import ssl
+import threading
 import time
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -71,6 +72,14 @@ _TRANSIENT_REASONS = (
     "remaining connection slots", "server closed the connection", "connection reset",
 )  # fmt: skip
 """Why a connection was not made, where it may be made a moment later: there is no SQLSTATE."""
+_SESSION = (
+    "SET search_path = pg_catalog, pg_temp",
+    "SET timezone = 'UTC'",
+    "SET quote_all_identifiers = off",  # in the types that the catalog tells
+    "SET row_security = off",  # rows that a policy hides are an error, not rows that are missing
+)
+"""What our statements rely on; a role or a database may have other defaults."""
+_UMASK = threading.Lock()
 _DUCKDB_SUFFIXES = ("", ".db", ".ddb", ".duckdb")
 """Names under which DuckDB takes an empty file for a new database, and not for a table of data."""
 _CONNECT_TRIES = 3
@@ -461,15 +470,13 @@ class DuckDb(Warehouse):
                 f"WAREHOUSE_URL {self.config.warehouse_url}: the folder {self._file.parent} cannot "
                 f"be used ({error.strerror}: {error.filename}); make it, or name another place"
             ) from error
-        before = os.umask(0o077)  # what DuckDB creates is for us alone
         try:
             self._refuse_other_files(self._file)
-            return super()._dial()
+            with _private_umask():
+                return super()._dial()
         except BaseException:
             self._release()
             raise
-        finally:
-            os.umask(before)
 
     def _refuse_other_files(self, path: Path) -> None:
         """DuckDB opens a table of data, such as a CSV file, as a database in memory: what was
@@ -610,8 +617,10 @@ class PostgreSql(Warehouse):
             "keepalives_interval": 10,
             "keepalives_count": 3,
             "tcp_user_timeout": 60_000,
+            "target_session_attrs": "read-write",  # no standby, though it answers first
             **self._encryption(url),
             **url.query,
+            "client_encoding": "utf8",  # what we send, whatever the server or the user prefers
         }
         return sa.create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=options)
 
@@ -643,8 +652,8 @@ class PostgreSql(Warehouse):
         Nobody's search_path decides which function or table a name means.
         """
         self._home = self.scalar(sa.text("SELECT pg_catalog.current_schema()"))
-        self.connection.exec_driver_sql("SET search_path = pg_catalog, pg_temp")
-        self.connection.exec_driver_sql("SET timezone = 'UTC'")
+        for statement in _SESSION:
+            self.connection.exec_driver_sql(statement)
         self.connection.exec_driver_sql(
             "SELECT set_config(name, CASE name WHEN 'idle_session_timeout' THEN '0' ELSE '500' END,"
             " false) FROM pg_catalog.pg_settings"
@@ -788,17 +797,25 @@ class PostgreSql(Warehouse):
         hint = "check host, port, database, user and password"
         if "ssl" in reason.lower() or "certificate" in reason.lower():
             hint = "see sslmode and sslrootcert in the README"
+        if "read-only" in reason:
+            hint = "name a server and a role that may write: a standby cannot be loaded"
         kind = WarehouseError
         if any(passing in reason.lower() for passing in _TRANSIENT_REASONS):
             kind = TransientError
         return kind(f"WAREHOUSE_URL {self.config.warehouse_url}: cannot connect ({reason}); {hint}")
 
     def _tune(self) -> None:
-        self.connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
-        self.execute(
-            sa.text("SELECT set_config('lock_timeout', :limit, true)"),
+        session = self.execute(
+            sa.text("SELECT pg_backend_pid(), set_config('lock_timeout', :limit, true)"),
             {"limit": f"{self.config.lock_timeout_seconds}s"},
-        )
+        ).scalar()
+        if self._session is not None and session != self._session[0]:
+            raise WarehouseError(
+                f"WAREHOUSE_URL {self.config.warehouse_url}: a pooler gave this transaction "
+                "another session than the one that holds the lock; name the server itself, or "
+                "have the pooler keep sessions (pool_mode=session)"
+            )
+        self.connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
         self.connection.exec_driver_sql(  # an acknowledged commit must survive a crash
             "SELECT set_config(name, 'on', true) FROM pg_settings"
             " WHERE name = 'synchronous_commit' AND setting = 'off'"
@@ -815,8 +832,8 @@ class PostgreSql(Warehouse):
                 "SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) "
                 "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid "
                 "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-                "WHERE n.nspname = :schema AND c.relname = :table AND a.attnum > 0 "
-                "AND NOT a.attisdropped ORDER BY a.attnum"
+                "WHERE n.nspname = :schema AND c.relname = :table AND c.relkind IN ('r', 'p') "
+                "AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
             ),
             {"schema": self.schema, "table": table},
         )
@@ -923,6 +940,17 @@ class PostgreSql(Warehouse):
 
     def binary(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         return sa.collate(column, "C")
+
+
+@contextmanager
+def _private_umask() -> Iterator[None]:
+    """What is created in this block is for us alone. All threads of a process share one umask."""
+    with _UMASK:
+        before = os.umask(0o077)
+        try:
+            yield
+        finally:
+            os.umask(before)
 
 
 def _now() -> str:

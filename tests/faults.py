@@ -193,7 +193,13 @@ def load_pausing(env_file: str, phase: str, gate: str, *options: str) -> int:
     return load(env_file, *options)
 
 
-def pause_in(phase: str, gate: str) -> None:
+def load_deaf(env_file: str, phase: str, gate: str, *options: str) -> int:
+    """The command line, which loses what interrupts it in that pause, as a destructor would."""
+    pause_in(phase, gate, lost=(KeyboardInterrupt,))
+    return load(env_file, *options)
+
+
+def pause_in(phase: str, gate: str, lost: tuple[type[BaseException], ...] = ()) -> None:
     """Have the pipeline of this process pause at the end of a phase."""
     import main
 
@@ -202,7 +208,8 @@ def pause_in(phase: str, gate: str) -> None:
 
     def pausing(pipeline: Any) -> Any:
         rows = run(pipeline)
-        pause(Path(gate))
+        with suppress(*lost):
+            pause(Path(gate))
         return rows
 
     setattr(main.StarSchemaETLPipeline, name, pausing)
@@ -287,6 +294,16 @@ def append_without_key(url: str) -> int:
     return 0
 
 
+def one_transaction(url: str) -> int:
+    """A right loader, but for a COMMIT whose answer is lost: it takes that for a failure."""
+    import psycopg2
+
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        for table in ("dim", "fact"):
+            cursor.execute("INSERT INTO " + table + " VALUES (2) ON CONFLICT DO NOTHING")
+    return 0
+
+
 # --- the proxy ------------------------------------------------------------------------------
 
 Act = Literal["kill", "cut", "away"]
@@ -297,7 +314,7 @@ class Proxy:
     """Between clients and PostgreSQL: counts the clients' messages, and acts at the N-th."""
 
     def __init__(self, server: tuple[str, int] | str) -> None:
-        self._server = server
+        self.server = server
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
@@ -351,12 +368,15 @@ class Proxy:
             else:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
+    def _dial(self) -> socket.socket:
+        if not isinstance(self.server, str):
+            return socket.create_connection(self.server)
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self.server)
+        return server
+
     def _serve(self, client: socket.socket) -> None:
-        if isinstance(self._server, str):
-            server = socket.socket(socket.AF_UNIX)
-            server.connect(self._server)
-        else:
-            server = socket.create_connection(self._server)
+        server = self._dial()
         with self._lock:
             self._sockets += [client, server]
         muted = threading.Event()
@@ -385,6 +405,42 @@ class Proxy:
             self._kill()
         if self._after:
             server.sendall(message)
+
+
+class Pooler(Proxy):
+    """A proxy with two sessions for each client, and every transaction is in the other one, as
+    in a pool of transactions. Only for a server that lets its users in without a question.
+    """
+
+    def _serve(self, client: socket.socket) -> None:
+        messages = _messages(client)
+        start, sessions = next(messages), (self._dial(), self._dial())
+        for server in sessions:
+            server.sendall(start)
+            answer, state = _answer(server)
+        with suppress(OSError):
+            client.sendall(answer)
+            for turn in itertools.count():
+                server, state = sessions[turn % 2], "T"
+                while state != "I":
+                    message = next(messages, b"X")
+                    server.sendall(message)
+                    if message[:1] == b"X":
+                        return
+                    if message[:1] != b"d":  # a piece of a COPY has no answer
+                        answer, state = _answer(server)
+                        client.sendall(answer)
+
+
+def _answer(server: socket.socket) -> tuple[bytes, str]:
+    """What the server says until it waits: for a query in or outside of a transaction, for data."""
+    answer = b""
+    while True:
+        head = server.recv(5, socket.MSG_WAITALL)
+        body = server.recv(struct.unpack("!I", head[1:])[0] - 4, socket.MSG_WAITALL)
+        answer += head + body
+        if head[:1] in b"ZG":
+            return answer, body.decode() if head[:1] == b"Z" else "T"
 
 
 def _messages(client: socket.socket) -> Iterator[bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import re
 import signal
 import subprocess
@@ -15,13 +17,13 @@ from typing import Any
 import duckdb
 import pytest
 import sqlalchemy as sa
-from faults import Cluster, Run, Warm, wait_until
+from faults import HANGS, Cluster, Run, Warm, wait_until
 from support import Retailer, Star
 from test_faults import TABLES, nobody_is_connected, tomorrow
 from test_retries import with_options
 from test_signals import Gate
 
-from main import StarSchemaETLPipeline
+from main import PHASES, StarSchemaETLPipeline
 
 
 @pytest.fixture
@@ -155,6 +157,57 @@ def test_c6_leftover_tables_of_staging_are_neither_used_nor_touched(shop: Retail
     assert shop.star.tables() == {*TABLES, *planted}
     for name in planted:
         assert shop.star.rows(f"SELECT * FROM {name}") == [("left over",)]
+
+
+def test_i2_runs_in_threads_of_one_process_keep_apart(shop: Retailer, tmp_path: Path) -> None:
+    """Each has a warehouse of its own, and a log in which no line is another's. What goes wrong
+    with one, here its log, is none of the others' business.
+    """
+    logger, umask = logging.getLogger("star_etl"), os.umask(0o022)
+    before = logger.level, logger.propagate, list(logger.handlers)
+    folders = [tmp_path / name for name in ("first", "second", "third")]
+    configs = []
+    for folder in folders:
+        folder.mkdir()
+        there = {"WAREHOUSE_SCHEMA": f"{shop.star.schema}_{folder.name}"}
+        if not shop.star.schema:
+            there = {"WAREHOUSE_URL": f"duckdb:///{folder}/w.duckdb"}
+        log = "/dev/full" if folder.name == "third" else folder / "etl.log"
+        configs.append(shop.config(**there, LOG_FILE=log, WORK_DIR=folder / "work"))
+    results: dict[int, dict[str, Any]] = {}
+    together = threading.Barrier(len(configs))
+
+    class Together(StarSchemaETLPipeline):
+        """A run that goes into each phase together with the others."""
+
+        def _run_phase(self, phase: str, run: Callable[[], int]) -> None:
+            together.wait(HANGS)
+            super()._run_phase(phase, run)
+
+    def go(number: int) -> None:
+        results[number] = Together(configs[number], quiet=True).run_full_pipeline()
+
+    threads = [threading.Thread(target=go, args=(number,)) for number in range(len(configs))]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        now = os.umask(0o022)
+    finally:
+        os.umask(umask)
+        for config in configs:
+            if shop.star.schema:
+                shop.star.execute(f'DROP SCHEMA IF EXISTS "{config.warehouse_schema}" CASCADE')
+    told = [results[number]["status"] for number in range(len(configs))]
+    assert told == ["published", "published", "failed"]
+    assert "LOG_FILE /dev/full" in results[2]["errors"][0]
+    for number in (0, 1):
+        lines = (folders[number] / "etl.log").read_text(encoding="utf-8").splitlines()
+        assert {line.split()[2] for line in lines} == {results[number]["run_id"]}
+        begun = [line for line in lines if "begins" in line]
+        assert len(begun) == 1 + len(PHASES)
+    assert (logger.level, logger.propagate, list(logger.handlers), now) == (*before, 0o022)
 
 
 @pytest.mark.parametrize("read_only", [False, True])

@@ -386,6 +386,19 @@ def test_i1_the_api_reports_or_raises_its_own_errors_and_never_exits(
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
+def test_i3_the_summary_belongs_to_the_caller(shop: Retailer) -> None:
+    """I3: what somebody does to it changes neither the next run nor what the warehouse keeps."""
+    pipeline = StarSchemaETLPipeline(shop.config(), quiet=True)
+    first = pipeline.run_full_pipeline()
+    expected = json.loads(json.dumps(first["validation_results"]["row_counts"]))
+    for part in first.values():
+        if isinstance(part, dict | list):
+            part.clear()
+    second = pipeline.run_full_pipeline()
+    assert second["repeats_run"] == first["run_id"]
+    assert second["validation_results"]["row_counts"] == expected
+
+
 def test_d6_fifty_failed_runs_leave_nothing_behind(shop: Retailer, tmp_path: Path) -> None:
     """D6: no temporary file, descriptor or connection more than after the first of them."""
     shop.publish()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import Retailer, in_a_child
+from support import Retailer, Row, in_a_child
 
 from transform import REASONS
 
@@ -195,6 +195,59 @@ def test_d2_a_parquet_bomb_is_read_in_little_memory(duckdb_shop: Retailer, tmp_p
     ended = in_a_child("--env-file", settings, timeout=SECONDS)
     assert ended.code == 3
     assert ended.peak_mib < 1024
+
+
+def test_d2_an_archive_of_thousands_of_files_is_read_like_a_folder(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    """D2: its directory is read once, and not kept once for each file."""
+    path = tmp_path / "sales.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(3_000):
+            archive.writestr(f"{number}.csv", f"{SALES}\nT{number},2024-03-02,C1,P1,1,5\n")
+    settings = duckdb_shop.env_file(TRANSACTIONS__PATH=path)
+    ended = in_a_child("--env-file", settings, timeout=SECONDS)
+    assert ended.code == 0, ended.err
+    assert ended.peak_mib < 1024
+    assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == 3_000
+
+
+def _many_sales(path: Path, rows: int) -> Row:
+    with path.open("w") as file:
+        file.write(f"{SALES}\n")
+        file.writelines(f"T{n},2024-03-02,C{n % 500},P{n % 50},1,5\n" for n in range(rows))
+    return {"TRANSACTIONS__PATH": path}
+
+
+def _query_of_many_sales(url: str, rows: int) -> Row:
+    query = (
+        "SELECT $$T$$ || n AS transaction_id, $$2024-03-02$$ AS transaction_date, "
+        "$$C$$ || n % 500 AS customer_id, $$P$$ || n % 50 AS product_id, 1 AS quantity, "
+        f"5.00 AS unit_price FROM generate_series(1, {rows}) AS n"
+    )
+    return {"TRANSACTIONS__PATH": url, "TRANSACTIONS__QUERY": query}
+
+
+@pytest.mark.parametrize("source", ["a file", "a database"])
+def test_d1_memory_does_not_grow_with_the_input(
+    duckdb_shop: Retailer, postgresql_url: str, tmp_path: Path, source: str
+) -> None:
+    """D1: four times the rows in as much memory. What differs is which workers work at once."""
+    peaks = []
+    for rows in (100_000, 400_000):
+        settings = (
+            _many_sales(tmp_path / "sales.csv", rows)
+            if source == "a file"
+            else _query_of_many_sales(postgresql_url, rows)
+        )
+        place = f"duckdb:///{tmp_path}/{rows}.duckdb"
+        env = duckdb_shop.env_file(**settings, BATCH_ROWS=20_000, WAREHOUSE_URL=place)
+        ended = in_a_child("--env-file", env, "--json", timeout=SECONDS)
+        assert ended.code == 0, ended.err
+        assert ended.results["fact_loading_results"]["records_inserted"] == rows
+        peaks.append(ended.peak_mib)
+    assert peaks[1] < 1.3 * peaks[0]
+    assert max(peaks) < 512
 
 
 ABSURD = [

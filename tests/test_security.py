@@ -247,6 +247,45 @@ def test_f2_a_url_that_cannot_work_is_told_without_its_password(
     assert_secret(everything_told(shop, *capsys.readouterr()))
 
 
+SECRET_PLACES = {
+    "an unknown engine": f"snowflake://etl:{ENCODED}@account/db",
+    "a driver of its own": f"redshift+psycopg2://etl:{ENCODED}@127.0.0.1:1/db",
+    "a protocol that nobody reads": f"ftp://etl:{ENCODED}@127.0.0.1:1/sales.csv",
+    "a web server": f"https://etl:{ENCODED}@127.0.0.1:1/sales.csv?signature={ENCODED}",
+    "a bucket": f"s3://etl:{ENCODED}@bucket/sales.csv",
+}
+
+
+@pytest.mark.parametrize("place", SECRET_PLACES)
+def test_f2_a_source_of_any_scheme_is_told_without_its_password(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    """F2: also where the scheme is none that is known, and in what a notebook shows."""
+    shop = duckdb_shop
+    settings: Row = {
+        "TRANSACTIONS__PATH": SECRET_PLACES[place],
+        "TRANSACTIONS__QUERY": "sales",
+        "LOG_LEVEL": "DEBUG",
+    }
+    code, out, err = run_command(shop, capsys, "--json", **settings)
+    assert code == 1
+    assert "TRANSACTIONS__PATH" in err
+    config = shop.config(**settings)
+    assert_secret(everything_told(shop, out, err, repr(config), f"{config.model_dump()}"))
+
+
+@pytest.mark.parametrize("name", ["motherduck_token", "aws_secret_access_key", "sslpassword"])
+def test_f2_a_secret_behind_the_question_mark_is_refused(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """F2: whatever it is called there, no message would know to hide it."""
+    url = f"duckdb:///{duckdb_shop.folder}/w.duckdb?{name}={ENCODED}"
+    code, out, err = run_command(duckdb_shop, capsys, WAREHOUSE_URL=url)
+    assert code == 2
+    assert "WAREHOUSE_URL" in err
+    assert_secret(everything_told(duckdb_shop, out, err))
+
+
 def _refused_mid_load(shop: Retailer, patch: pytest.MonkeyPatch) -> None:
     shop.star.execute("CREATE UNIQUE INDEX planted ON dim_customer (city)")
     shop.customers[1]["city"] = shop.customers[0]["city"]

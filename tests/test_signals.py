@@ -81,6 +81,21 @@ def test_a13_a_signal_in_any_phase_rolls_back_and_tells(
     assert shop.publish()["fact_loading_results"]["records_updated"] == 1
 
 
+def test_a13_a_signal_that_is_lost_on_the_way_counts_before_the_commit(
+    shop: Retailer, warm: Warm, gate: Gate
+) -> None:
+    """Python drops what is raised in a destructor; the run that goes on must not publish."""
+    shop.publish()
+    content, runs = shop.star.content(), shop.star.runs()
+    tomorrow(shop)
+    run = warm.start(shop.folder, "load_deaf", shop.env_file(), "fact_loading", str(gate))
+    gate.wait()
+    run.send(TERM)
+    assert run.wait() == 128 + TERM, run.stderr
+    assert "Validation phase interrupted; rolled back" in run.stderr
+    assert_rolled_back(shop, run, content, runs)
+
+
 def test_a13_a_signal_on_the_first_night_leaves_nothing(
     shop: Retailer, warm: Warm, gate: Gate
 ) -> None:
@@ -115,6 +130,17 @@ def test_a13_a_signal_ends_a_statement_that_the_server_works_on(
     assert_rolled_back(shop, run, content, runs)
 
 
+def commits_wait_for(other: sa.Connection, shop: Retailer) -> None:
+    """Have each COMMIT of a run wait until `other` gives up its lock."""
+    other.execute(sa.text("SELECT pg_advisory_lock(4711)"))
+    shop.star.execute(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "PERFORM pg_catalog.pg_advisory_xact_lock(4711); RETURN NULL; END $$",
+        "CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON etl_run DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION wait()",
+    )
+
+
 def test_a13_a_signal_during_the_commit_comes_too_late(
     postgresql_shop: Retailer, warm: Warm
 ) -> None:
@@ -123,13 +149,7 @@ def test_a13_a_signal_during_the_commit_comes_too_late(
     shop.publish()
     tomorrow(shop)
     with transaction(shop.star) as other:
-        other.execute(sa.text("SELECT pg_advisory_lock(4711)"))
-        shop.star.execute(
-            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-            "PERFORM pg_catalog.pg_advisory_xact_lock(4711); RETURN NULL; END $$",
-            "CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON etl_run DEFERRABLE INITIALLY DEFERRED "
-            "FOR EACH ROW EXECUTE FUNCTION wait()",
-        )
+        commits_wait_for(other, shop)
         run = warm.start(shop.folder, "load", shop.env_file(), "--json")
         somebody_waits(shop.star, other)
         run.send(TERM, INT)
@@ -181,6 +201,32 @@ def test_i2_a_cell_that_waits_for_the_server_is_interrupted(
     gate.tell("next cell")
     assert kernel.wait() == 0, kernel.stderr
     assert json.loads(kernel.stdout)["status"] == "published"
+
+
+def test_i2_a_cell_that_is_interrupted_while_it_commits_does_not_say_rolled_back(
+    postgresql_shop: Retailer, warm: Warm, gate: Gate
+) -> None:
+    """Nobody can hold back a commit that was sent; its row in etl_run tells what became of it."""
+    shop = postgresql_shop
+    shop.publish()
+    tomorrow(shop)
+    with transaction(shop.star) as other:
+        commits_wait_for(other, shop)
+        kernel = warm.start(shop.folder, "notebook", shop.env_file(), "validation", str(gate))
+        gate.wait()
+        gate.tell()
+        somebody_waits(shop.star, other)
+        kernel.send(INT)
+        time.sleep(0.1)
+        other.execute(sa.text("SELECT pg_advisory_unlock(4711)"))
+        gate.wait("interrupted")
+    (_, (run_id, status)) = shop.star.runs()
+    assert status == "published"
+    assert "rolled back" not in shop.log
+    assert f"row of run {run_id} in etl_run" in shop.log
+    gate.tell("next cell")
+    assert kernel.wait() == 0, kernel.stderr
+    assert json.loads(kernel.stdout)["repeats_run"] == run_id
 
 
 def test_i2_a_run_works_in_another_thread_than_the_main_one(shop: Retailer) -> None:

@@ -38,6 +38,18 @@ def test_the_same_rows_in_other_bytes_are_merged_and_change_nothing(shop: Retail
     assert shop.star.digest(with_runs=False) == before
 
 
+def test_b6_a_file_is_known_by_its_content_and_not_by_its_name(shop: Retailer) -> None:
+    shop.publish()
+    path = shop.path("transactions")
+    before = path.read_text(encoding="utf-8")
+    renamed = path.rename(path.with_name("another name.csv"))
+    shop.publish(TRANSACTIONS__PATH=renamed)
+    assert recognised(shop) == 1
+    renamed.write_text(before.replace("T3,", "T4,"), encoding="utf-8")
+    assert counts(shop.publish(TRANSACTIONS__PATH=renamed), "fact_sales") == (1, 0, 2)
+    assert recognised(shop) == 1
+
+
 @pytest.mark.parametrize(
     ("tampering", "table", "expected"),
     [
