@@ -283,9 +283,10 @@ class StarSchemaConfig(_Settings):
             if self.source(name).path is None
         ]
         problems += [
-            f"{name.upper()}__QUERY is missing: the path is a database"
+            f"{name.upper()}__QUERY is missing: {path.drivername}:// in {name.upper()}__PATH is "
+            f"taken for a database; files have a path, or a URL of {', '.join(_FILES)}"
             for name in SOURCES
-            if isinstance(self.source(name).path, URL) and not self.source(name).query
+            if isinstance(path := self.source(name).path, URL) and not self.source(name).query
         ]
         name = self.warehouse_schema or ""
         if len(name.encode()) > _LONGEST_NAME or {".", "%"} & set(name):

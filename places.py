@@ -21,7 +21,6 @@ import pyarrow as pa
 
 from errors import SourceError
 
-CLOUD = ("s3", "gs", "gcs", "az", "abfs", "abfss", "http", "https")
 MAX_EXPANSION = 300
 """A compressed file may grow by this factor; real sales data grows by 5 to 50."""
 _FREE_EXPANSION = 256 << 20  # bytes that may come out of any compressed file
@@ -57,11 +56,6 @@ def find_places(path: str, setting: str) -> list[Place]:
     if scheme == "file":
         path = urlsplit(path).path
     is_url = "://" in path
-    if is_url and scheme not in CLOUD:
-        raise SourceError(
-            f"{_shown(path)}: {scheme}:// cannot be read; {setting} may be a path, or a URL that "
-            f"begins with {', '.join(CLOUD)} or the name of a database"
-        )
     places = _find_cloud(path, scheme, setting) if is_url else _find_local(path, setting)
     return [member for place in places for member in _members(place)]
 

@@ -30,6 +30,7 @@ from support import Retailer, Row, Star, csv_rows, shared_data, to_csv
 from test_sources_corpus import READ, SOURCE_OF, VALUES, settings_of
 
 from config import StarSchemaConfig, load_config
+from errors import ConfigError
 from extract import DataExtractor
 from main import StarSchemaETLPipeline
 from spool import Spool
@@ -589,11 +590,12 @@ def test_files_that_are_no_source_are_told_for_what_they_are(
 
 
 def test_an_address_that_is_no_path_is_told(duckdb_shop: Retailer) -> None:
-    (error,) = duckdb_shop.run(TRANSACTIONS__PATH="ftp://etl:s3cret@host/sales.csv")["errors"]
-    assert "ftp://host/sales.csv: ftp:// cannot be read" in error
-    assert "s3://" not in error
-    assert "s3," in error
-    assert "s3cret" not in error
+    with pytest.raises(ConfigError) as raised:
+        duckdb_shop.run(TRANSACTIONS__PATH="ftp://etl:s3cret@host/sales.csv")
+    (problem,) = raised.value.problems
+    assert "ftp:// in TRANSACTIONS__PATH is taken for a database" in problem
+    assert "s3," in problem
+    assert "s3cret" not in problem
 
 
 def test_a_directory_of_directories_is_told_with_the_pattern_for_it(
