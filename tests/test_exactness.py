@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -10,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import Retailer, Row, changes, money
 
+from amounts import MONEY, multiplied
 from config import load_config
+from load_dimensions import DimensionLoader
+from load_facts import FactLoader
 from transform import StarSchemaTransformer, numbers, parse_number
 
 CENT = Decimal("0.0001")
@@ -126,3 +130,39 @@ def test_amounts_of_any_size_are_stored_and_found_again_unchanged(shop: Retailer
     )  # fmt: skip
     assert money(results["validation_results"]["reconciliation"]["money"]["loaded"]) == net
     assert changes(shop.publish_in_full()) == 0
+
+
+amounts = st.one_of(
+    st.none(), *(st.decimals(-most, most, places=4) for most in (99, 10**7, 10**14 - 1))
+)
+
+
+@given(st.lists(st.tuples(amounts, amounts), max_size=20), st.integers(0, 3))
+def test_products_are_exact_whatever_their_size(pairs: list[Any], start: int) -> None:
+    """In integers where they fit, in decimals where they do not; also of a part of a column."""
+    left, right = (pa.array([pair[side] for pair in pairs], MONEY) for side in (0, 1))
+    found = multiplied(left[start:], right[start:]).to_pylist()
+    with localcontext(prec=40):
+        expected = [None if None in pair else rounded(pair[0] * pair[1]) for pair in pairs[start:]]
+    assert found == expected
+
+
+def test_a_frame_with_amounts_of_other_scales_is_loaded_as_it_says(shop: Retailer) -> None:
+    """pandas finds the scale of its decimals: 3 has none."""
+    shop.publish()
+    config = shop.config()
+    with DimensionLoader(config) as dimensions:
+        keys = dimensions.load_all_dimensions({})
+    frame = StarSchemaTransformer(config).prepare_sales_facts(shop.sales[:1])
+    whole = dict.fromkeys(
+        ("quantity", "unit_price", "discount_amount", "gross_amount", "net_amount"), Decimal(3)
+    )
+    whole |= {"discount_amount": Decimal(0), "gross_amount": Decimal(9), "net_amount": Decimal(9)}
+    with FactLoader(config) as facts:
+        facts.load_sales_facts(frame.assign(**{n: [v] for n, v in whole.items()}), keys)
+    key = shop.sales[0]["transaction_id"]
+    (row,) = shop.star.rows(
+        "SELECT f.quantity, f.gross_amount, f.net_amount - 3 * p.cost = f.profit_amount "
+        f"FROM fact_sales f JOIN dim_product p USING (product_key) WHERE transaction_id = '{key}'"
+    )
+    assert tuple(row) == (Decimal(3), Decimal(9), True)

@@ -120,7 +120,7 @@ def test_f1_a_source_table_of_any_name_is_only_read(
     )
     assert results["success"] is (table == "select")
     if not results["success"]:
-        assert "TRANSACTIONS__PATH" in results["errors"][0]
+        assert "TRANSACTIONS__QUERY" in results["errors"][0]
 
 
 @pytest.mark.parametrize(
