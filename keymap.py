@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from arrays import whole
+
 
 class KeyMap(Mapping[Any, int]):
     """A mapping that also looks up whole columns at once.
@@ -18,7 +20,7 @@ class KeyMap(Mapping[Any, int]):
 
     def __init__(self, members: pa.Table) -> None:
         self.members = members.combine_chunks()
-        self._ids = _whole(self.members[0])
+        self._ids = whole(self.members[0])
 
     def positions(self, ids: pa.Array) -> pa.Array:
         """Where each of `ids` is among the members (int32); null where it is not."""
@@ -27,9 +29,9 @@ class KeyMap(Mapping[Any, int]):
             return found.take(ids.indices)
         return pc.index_in(ids, value_set=self._ids)
 
-    def column(self, index: int, positions: pa.Array) -> pa.Array:
-        """Column `index` of the members at `positions`."""
-        return _whole(self.members[index]).take(positions)
+    def column(self, index: int, positions: pa.Array) -> pa.DictionaryArray:
+        """Column `index` of the members at `positions`, encoded: the members are its dictionary."""
+        return pa.DictionaryArray.from_arrays(positions, whole(self.members[index]))
 
     def __getitem__(self, key: Any) -> int:
         position = pc.index(self._ids, pa.scalar(key, self._ids.type)).as_py()
@@ -43,7 +45,3 @@ class KeyMap(Mapping[Any, int]):
 
     def __len__(self) -> int:
         return len(self._ids)
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -98,7 +98,9 @@ class DimensionLoader:
     def _merge(self, dimension: Table, batches: Iterator[pa.Table]) -> dict[str, int]:
         warehouse = self.warehouse
         columns = [c.name for c in _source_columns(dimension)]
-        staging = warehouse.stage(dimension, columns, map(warehouse.encode, batches))
+        staging = warehouse.stage(
+            dimension, columns, (warehouse.encode(batch, dimension) for batch in batches)
+        )
         changes = self._changes(dimension, staging)
         counts = self._count(staging, changes)
         if counts["updated"]:

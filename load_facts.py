@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,14 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from amounts import MONEY, fitting, multiplied
+from arrays import decoded, whole
 from config import StarSchemaConfig
 from keymap import KeyMap
 from parallel import in_order
 from schema import (
     TOO_LARGE,
     Role,
-    arrow_schema,
+    arrow_type,
     business_key,
     columns_of,
     fact_sales,
@@ -132,7 +134,7 @@ class FactLoader:
         keys: Mapping[str, KeyMap],
         progress: Callable[[int], None],
     ) -> Iterator[Encoded]:
-        encode = self.warehouse.encode
+        encode = partial(self.warehouse.encode, table=fact_sales)
         calls = (_KeyTask(task, keys, self.run_id, encode) for task in tasks)
         for keyed in in_order(pool, calls, self.config.workers):
             if len(keyed.orphans):
@@ -212,7 +214,7 @@ class _KeyTask:
         for column in columns_of(fact_sales, Role.DIMENSION_KEY):
             target = next(iter(column.foreign_keys)).column.table
             finds_by = column.info["finds_by"]
-            ids, key_map = _array(batch[finds_by]), self.keys[target.name]
+            ids, key_map = whole(batch[finds_by]), self.keys[target.name]
             positions = key_map.positions(ids)
             if positions.null_count:
                 missing = positions.is_null().to_numpy(zero_copy_only=False) & ~orphaned
@@ -220,16 +222,15 @@ class _KeyTask:
                 orphaned |= missing
             columns[column.name] = key_map.column(1, positions)
             if "cost" in key_map.members.column_names:
-                cost = key_map.column(key_map.members.column_names.index("cost"), positions)
+                index = key_map.members.column_names.index("cost")
+                cost = key_map.column(index, positions).dictionary_decode()
         columns["profit_amount"] = profit(
-            _array(batch["net_amount"]), _array(batch["quantity"]), cost
+            decoded(batch["net_amount"]), decoded(batch["quantity"]), cost
         )
         columns["run_id"] = pa.DictionaryArray.from_arrays(
             pa.array(np.zeros(count, np.int32)), pa.array([self.run_id])
         )
-        schema = arrow_schema(fact_sales.columns)
-        arrays = [_array(columns[name]).cast(schema.field(name).type) for name in schema.names]
-        rows = pa.table(arrays, schema.names)
+        rows = pa.table({c.name: _typed(columns[c.name], c) for c in fact_sales.columns})
         if not orphaned.any():
             return Keyed(self.encode(rows), count, pa.table({}))
         found = rows.filter(pa.array(~orphaned))
@@ -261,5 +262,7 @@ def profit(net: pa.Array, quantity: pa.Array, cost: pa.Array) -> pa.Array:
     return fitting(pc.subtract(net.cast(wide), spent.cast(wide)), TOO_LARGE)
 
 
-def _array(column: Any) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+def _typed(values: Any, column: sa.Column[Any]) -> pa.Array:
+    """Values in their column's type, unless they are encoded."""
+    array = whole(values)
+    return array if pa.types.is_dictionary(array.type) else array.cast(arrow_type(column))

@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amounts import MONEY, fitting, multiplied, rounded
+from arrays import decoded, whole
 from blocks import NUMBERS, as_text, comma_text, to_json
 from config import ISO_8601, SourceSettings, StarSchemaConfig
 from duplicates import BATCH_BITS, find_losers, key_hashes
@@ -306,7 +307,8 @@ class StarSchemaTransformer:
         verdict.reject("date_out_of_range", outside, given_date)
 
         given_quantity, given_price = read.text("quantity"), read.text("unit_price")
-        quantity, price = read.number("quantity"), read.number("unit_price")
+        quantities, prices = read.number("quantity"), read.number("unit_price")
+        quantity, price = decoded(quantities), decoded(prices)
         is_return = pc.less(quantity, _ZERO)
         verdict.reject("invalid_quantity", pc.is_null(quantity), given_quantity)
         unwanted = pc.equal(quantity, _ZERO)
@@ -323,7 +325,8 @@ class StarSchemaTransformer:
             "quantity x unit_price is out of range",
         )
 
-        discount = self._discount(read, gross)
+        discounts = self._discount(read, gross)
+        discount = decoded(discounts)
         shown = read.attribute("discount_amount"), read.attribute("discount_rate")
         wrong = pc.or_kleene(pc.is_null(discount), pc.less(discount, _ZERO))
         # A return mirrors a sale: what was taken off it comes off the refund.
@@ -340,9 +343,9 @@ class StarSchemaTransformer:
             "product_id": product,
             "sales_rep_id": read.key("sales_rep_id"),
             "date_key": date_key(dates),
-            "quantity": quantity,
-            "unit_price": price,
-            "discount_amount": discount,
+            "quantity": quantities,
+            "unit_price": prices,
+            "discount_amount": discounts,
             "gross_amount": gross,
             "net_amount": net,
         }
@@ -356,17 +359,17 @@ class StarSchemaTransformer:
 
     def _discount(self, read: _Reader, gross: pa.Array) -> pa.Array:
         """The discount in money: the amount given, else rate x gross, else 0; null if unusable."""
-        amount, rate = read.number("discount_amount"), read.share("discount_rate")
-        no_amount = _null_or_blank(read.attribute("discount_amount"))
-        no_rate = _null_or_blank(read.attribute("discount_rate"))
-        if rate.null_count == len(rate):  # as of most sources
-            return pc.if_else(no_amount, pc.if_else(no_rate, _ZERO, rate.cast(MONEY)), amount)
+        given, given_rate = read.attribute("discount_amount"), read.attribute("discount_rate")
+        if given_rate.null_count == len(given_rate):  # as of most sources
+            return read.number("discount_amount", blank=_ZERO)
+        amount, rate = decoded(read.number("discount_amount")), decoded(read.share("discount_rate"))
+        no_amount, no_rate = _null_or_blank(given), _null_or_blank(given_rate)
         from_rate = money(pc.multiply(gross, rate))
         return pc.if_else(no_amount, pc.if_else(no_rate, _ZERO, from_rate), amount)
 
     def _phones(self, read: _Reader, issues: dict[str, int]) -> pa.Array:
         """Phones by number and country: plain ones in bulk, other distinct pairs once each."""
-        phones, countries = _plain(read.attribute("phone")), read.attribute("country")
+        phones, countries = decoded(read.attribute("phone")), read.attribute("country")
         home = self.config.phone_region
         regions = pc.coalesce(per_distinct(countries, country_region), home)
         result = pa.nulls(len(phones), pa.string())
@@ -463,15 +466,7 @@ def _cell(value: Any, *, comma: bool) -> str | None:
 def _to_frame(rows: pa.Table) -> pd.DataFrame:
     """A frame of plain values: str, int, bool, `Decimal` and `date`; None where unknown."""
     kept = rows.drop_columns([PLACE]) if PLACE in rows.column_names else rows
-    plain = pa.table(
-        {
-            name: kept[name].cast(pa.string())
-            if pa.types.is_dictionary(kept[name].type)
-            else kept[name]
-            for name in kept.column_names
-        }
-    )
-    frame: pd.DataFrame = plain.to_pandas()
+    frame: pd.DataFrame = pa.table({n: decoded(kept[n]) for n in kept.column_names}).to_pandas()
     return frame
 
 
@@ -540,15 +535,9 @@ def _prepared(
     good = verdict.good()
     columns["is_inferred"] = pa.array(np.zeros(len(good), bool))
     wanted = columns_of(table, Role.BUSINESS_KEY, Role.ATTRIBUTE)
-    arrays = [_plain(columns[c.name]).cast(arrow_type(c)) for c in wanted]
+    arrays = [decoded(columns[c.name]).cast(arrow_type(c)) for c in wanted]
     rows = pa.table(arrays, schema=arrow_schema(wanted)).append_column(PLACE, verdict.places())
     return Prepared(rows.filter(good), verdict.rejects(), issues)
-
-
-def _plain(array: Any) -> pa.Array:
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    return array.cast(pa.string()) if pa.types.is_dictionary(array.type) else array
 
 
 def _as_numpy(mask: Any) -> Mask:
@@ -585,7 +574,7 @@ class _Reader:
         """Trimmed (all Unicode space) and NFC-normalised; null when the column is absent."""
         if name not in self._cache:
             if name in self._batch.column_names:
-                self._cache[name] = _normal(_unchunked(self._batch[name]))
+                self._cache[name] = _normal(whole(self._batch[name]))
             else:
                 self._cache[name] = pa.nulls(len(self._batch), pa.string())
         return self._cache[name]
@@ -620,10 +609,19 @@ class _Reader:
             _count(issues, name, pc.and_(pc.is_valid(given), pc.is_null(result)))
         return result
 
-    def number(self, name: str) -> pa.Array:
-        """Exact decimals, four places, half away from zero; null where it is no number."""
+    def number(self, name: str, blank: pa.Scalar | None = None) -> pa.Array:
+        """Exact decimals, four places, half away from zero; null where it is no number.
+
+        What has no value is `blank`. Encoded where the source's column is.
+        """
         separator = self._settings.decimal_separator
-        return on_values(self.text(name), lambda values: numbers(values, separator))
+        if blank is None:
+            return on_values(self.text(name), lambda values: numbers(values, separator))
+
+        def rule(values: pa.Array) -> pa.Array:
+            return pc.if_else(pc.is_null(values), blank, numbers(values, separator))
+
+        return on_values(self.attribute(name), rule, blank)
 
     def share(self, name: str) -> pa.Array:
         """Exact shares from 0 to 1, sixteen places; null where it is none."""
@@ -638,7 +636,7 @@ class _Reader:
 
     def price(self, name: str, issues: dict[str, int]) -> pa.Array:
         """A non-negative amount; anything else is null and counted."""
-        given, value = self.attribute(name), self.number(name)
+        given, value = self.attribute(name), decoded(self.number(name))
         value = pc.if_else(pc.less(value, _ZERO), pa.scalar(None, MONEY), value)
         _count(issues, name, pc.and_(pc.is_valid(given), pc.is_null(value)))
         return value
@@ -655,22 +653,21 @@ class _Reader:
         return found
 
 
-def _unchunked(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-
 def on_values(
-    column: pa.Array, rule: Callable[[pa.Array], pa.Array], fill: str | None = None
+    column: pa.Array, rule: Callable[[pa.Array], pa.Array], fill: pa.Scalar | str | None = None
 ) -> pa.Array:
-    """`rule` on a column; on its distinct values only where it is dictionary-encoded."""
+    """`rule` on a column; on its distinct values only where it is dictionary-encoded.
+
+    `fill` is for rows that are null. Texts and decimals stay encoded: later steps profit as well.
+    """
     if not pa.types.is_dictionary(column.type):
         return rule(column)
     values = rule(column.dictionary)
-    if pa.types.is_string(values.type):  # stay encoded: later steps profit from it as well
+    if pa.types.is_string(values.type) or pa.types.is_decimal(values.type):
         encoded = pa.DictionaryArray.from_arrays(column.indices, values)
         if fill is None or not column.null_count:
             return encoded
-        return pc.coalesce(encoded.cast(pa.string()), fill).dictionary_encode()
+        return pc.coalesce(decoded(encoded), fill).dictionary_encode()
     return values.take(column.indices)
 
 
@@ -818,7 +815,7 @@ def _dates(column: Any, settings: SourceSettings, config: StarSchemaConfig) -> p
         ]
         return pa.array(parsed, pa.date32()).take(encoded.indices)
 
-    return on_values(_normal(_unchunked(column)), rule)
+    return on_values(_normal(whole(column)), rule)
 
 
 def parse_date(text: str, formats: Sequence[str], zone: ZoneInfo) -> date | None:
@@ -943,7 +940,7 @@ def _emails(read: _Reader, issues: dict[str, int]) -> pa.Array:
 
     The plain ones are told in bulk, the odd ones left to email-validator.
     """
-    given = _plain(read.attribute("email"))
+    given = decoded(read.attribute("email"))
     lower = pc.utf8_lower(given)
     is_short = pc.and_(
         pc.less_equal(pc.find_substring(lower, "@"), 64),
@@ -1045,7 +1042,7 @@ _ONE_LINE_ADDRESS = re.compile(
 def _split_addresses(read: _Reader) -> dict[str, pa.Array]:
     """address, city, state, postal_code; the last three taken from `street, city, ST zip`."""
     names = ("address", "city", "state", "postal_code")
-    columns = {name: _plain(read.attribute(name)) for name in names}
+    columns = {name: decoded(read.attribute(name)) for name in names}
     alone = pc.and_(
         pc.and_(pc.is_null(columns["city"]), pc.is_null(columns["state"])),
         pc.and_(pc.is_null(columns["postal_code"]), pc.is_valid(columns["address"])),
@@ -1082,7 +1079,7 @@ def _full_name(first: pa.Array, last: pa.Array) -> pa.Array:
 
 
 def _labelled(label: str, key: pa.Array) -> pa.Array:
-    return pc.binary_join_element_wise(label, _plain(key), " ")
+    return pc.binary_join_element_wise(label, decoded(key), " ")
 
 
 def canonical_json(text: str) -> str:

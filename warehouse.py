@@ -382,9 +382,9 @@ class Warehouse(ABC):
     @abstractmethod
     def _unreachable(self, error: sa.exc.DBAPIError) -> WarehouseError: ...
 
-    def encode(self, batch: pa.Table) -> Encoded:
-        """A batch as `append` takes it. Any worker may call this."""
-        return batch
+    @abstractmethod
+    def encode(self, batch: pa.Table, table: Table) -> Encoded:
+        """A batch as `append` takes it for `table`. Any worker may call this."""
 
     @abstractmethod
     def append(self, table: Table, batches: Iterable[Encoded]) -> None:
@@ -549,6 +549,9 @@ class DuckDb(Warehouse):
             .order_by(catalog.c.ordinal_position)
         )
         return {row.column_name: str(row.data_type).lower() for row in self.execute(query)}
+
+    def encode(self, batch: pa.Table, table: Table) -> Encoded:
+        return batch.cast(arrow_schema(table.columns[name] for name in batch.column_names))
 
     def append(self, table: Table, batches: Iterable[Encoded]) -> None:
         driver: Any = self.connection.connection.driver_connection
@@ -849,9 +852,11 @@ class PostgreSql(Warehouse):
             f"GRANT SELECT, INSERT, UPDATE ON {names} TO {grantee};",
         ]
 
-    def encode(self, batch: pa.Table) -> Encoded:
+    def encode(self, batch: pa.Table, table: Table) -> Encoded:  # noqa: ARG002
+        """CSV. Of encoded columns each distinct value is written once, and copied."""
+        texts = pa.table({n: _texts(batch[n]) for n in batch.column_names})
         sink = pa.BufferOutputStream()
-        pa_csv.write_csv(batch, sink, pa_csv.WriteOptions(include_header=False))
+        pa_csv.write_csv(texts, sink, pa_csv.WriteOptions(include_header=False))
         return sink.getvalue()
 
     def append(self, table: Table, batches: Iterable[Encoded]) -> None:
@@ -977,6 +982,15 @@ def _is_this_machine(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:  # a name, and be it 127.0.0.1.example.com
         return False
+
+
+def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pa.types.is_dictionary(column.type):
+        return column
+    return pa.chunked_array(
+        [chunk.dictionary.cast(pa.string()).take(chunk.indices) for chunk in column.chunks],
+        pa.string(),
+    )
 
 
 class _CsvStream(io.RawIOBase):
