@@ -67,8 +67,10 @@ class StarSchemaValidator:
         self._given = warehouse
         self._run_id = run_id
         self._proven = proven
-        self._last_key: dict[Table, int] = {}
-        """Of dimensions whose keys are 1, 2, 3 and so on, without gaps."""
+        self._keys: dict[Table, tuple[int, int]] = {}
+        """The first and the last key of dimensions that have all keys between: 1, 2, 3 and so on,
+        or every day of whole years.
+        """
         self.loaded_rows = 0
         """How many rows of this run the fact table holds, once the checks have run."""
         self.loaded_net = Decimal(0)
@@ -128,7 +130,7 @@ class StarSchemaValidator:
             ).select_from(table)
         )
         if first == 1 and rows == distinct_keys == int(last) + int(unknown):
-            self._last_key[table] = int(last)
+            self._keys[table] = 1, int(last)
         return [
             Check("one Unknown member", table.name, abs(int(unknown) - 1), max(rows, 1)),
             Check("unique business keys", table.name, rows - int(distinct_ids), rows),
@@ -143,33 +145,37 @@ class StarSchemaValidator:
         day, key = dim_date.c.full_date, dim_date.c.date_key
         year, month, of_month = (sa.extract(part, day) for part in ("year", "month", "day"))
         named = year * 10_000 + month * 100 + of_month
-        count, distinct, misnamed, first, last = warehouse.row(
+        count, distinct, misnamed, first, last, low, high = warehouse.row(
             sa.select(
                 sa.func.count(day),
                 sa.func.count(sa.distinct(day)),
                 sa.func.count(day).filter(named.is_distinct_from(key)),
                 sa.func.min(day),
                 sa.func.max(day),
+                sa.func.min(key).filter(day.is_not(None)),
+                sa.func.max(key).filter(day.is_not(None)),
             )
         )
         if not count:
             return [Check("dates without gaps", dim_date.name, 0, 0)]
         expected = (last.replace(month=12, day=31) - first.replace(month=1, day=1)).days + 1
         problems = abs(expected - int(distinct)) + int(count) - int(distinct) + int(misnamed)
+        if not problems:
+            self._keys[dim_date] = int(low), int(high)
         return [Check("dates without gaps", dim_date.name, problems, int(count))]
 
     def _fact_checks(self, warehouse: Warehouse) -> tuple[int, list[Check]]:
         """Keys of all facts; measures of those that no earlier run has proven."""
         seen, wrong = self._count_wrong(warehouse)
         rows, orphans = self._count_orphans(warehouse, None if self._proven else seen)
-        found = {f"orphan {name}": number for name, number in orphans.items()} | wrong
+        found = {name: max(number, wrong.pop(name, 0)) for name, number in orphans.items()} | wrong
         checks = [Check(name, fact_sales.name, number, rows) for name, number in found.items()]
         twice = self._repeated_keys(warehouse)
         checks.append(Check("unique transaction_id", fact_sales.name, twice, rows))
         return rows, checks
 
     def _count_orphans(self, warehouse: Warehouse, rows: int | None) -> tuple[int, dict[str, int]]:
-        """How many facts there are, if that is not known, and how many have no member, by column.
+        """How many facts there are, if that is not known, and how many have no member, by check.
 
         Where keys have no gaps, the first and last that occur tell that none is missing: engines
         know these at once. Only the other dimensions are joined, all in one pass.
@@ -183,8 +189,8 @@ class StarSchemaValidator:
                 target = next(iter(column.foreign_keys)).column
                 member = target.table.alias().c[target.name]
                 joined = joined.outerjoin(member.table, column == member)
-                counted[column.name] = sa.func.count().filter(member.is_(None))
-        missing = {c.name: 0 for c in columns}
+                counted[_orphan(column)] = sa.func.count().filter(member.is_(None))
+        missing = {_orphan(c): 0 for c in columns}
         if rows is not None and not counted:
             return rows, missing
         rows, *numbers = map(
@@ -195,31 +201,36 @@ class StarSchemaValidator:
 
     def _is_within(self, warehouse: Warehouse, column: sa.Column[Any]) -> bool:
         target = next(iter(column.foreign_keys)).column
-        if target.table not in self._last_key:
+        if target.table not in self._keys:
             return False
+        first, last = self._keys[target.table]
         known = sa.select(sa.func.min(column), sa.func.max(column)).where(column != UNKNOWN_KEY)
         low, high = warehouse.row(known)
-        return low is None or (low >= 1 and high <= self._last_key[target.table])
+        return low is None or (low >= first and high <= last)
 
     def _count_wrong(self, warehouse: Warehouse) -> tuple[int, dict[str, int]]:
         """How many facts were looked at, and how many of them have measures that do not follow
-        from each other, by check.
+        from each other, or a date that is none, by check.
         """
         unproven = warehouse.unproven(self._proven)
         fact = sa.select(fact_sales).where(unproven).subquery("fact")
-        product = dim_product.alias()
+        product, day = dim_product.alias(), dim_date.alias()
         loaded = fact.c.run_id == self._run_id
         wrong = _wrong_measures(fact.c)
         # A later change of a product's cost does not restate older profits.
         wrong_profit = sa.and_(loaded, _wrong_profit(fact.c, product.c.cost))
         wrong["profit = net - quantity x cost"] = wrong_profit
+        # Between two days that are there, 20240230 would be none.
+        wrong[_orphan(fact_sales.c.date_key)] = day.c.date_key.is_(None)
+        joined = fact.outerjoin(product, fact.c.product_key == product.c.product_key)
+        joined = joined.outerjoin(day, fact.c.date_key == day.c.date_key)
         seen, net, of_this_run, *problems = warehouse.row(
             sa.select(
                 sa.func.count(),
                 sa.func.coalesce(sa.func.sum(fact.c.net_amount).filter(loaded), 0),
                 sa.func.count().filter(loaded),
                 *(sa.func.count().filter(condition) for condition in wrong.values()),
-            ).select_from(fact.outerjoin(product, fact.c.product_key == product.c.product_key))
+            ).select_from(joined)
         )
         self.loaded_rows, self.loaded_net = int(of_this_run), Decimal(net)
         return int(seen), dict(zip(wrong, map(int, problems), strict=True))
@@ -269,6 +280,10 @@ def quality_score(read: int, rejected: int) -> float | None:
         return None
     share = Decimal(100) * (read - rejected) / read
     return float(share.quantize(Decimal("0.0001"), ROUND_DOWN))
+
+
+def _orphan(column: sa.Column[Any]) -> str:
+    return f"orphan {column.name}"
 
 
 def _wrong_measures(fact: Any) -> dict[str, sa.ColumnElement[bool]]:

@@ -101,6 +101,9 @@ def _of_facts() -> dict[str, Mutation]:
         found[f"{name} is not a number"] = mutation(
             f"{update}{name} = 'NaN' WHERE {sale}", told="'amounts are finite'", only="postgresql"
         )
+    found["date_key is no day of a year that is there"] = mutation(
+        f"{update}date_key = 20240230 WHERE {sale}", told="'orphan date_key'"
+    )
     for key in ("customer_key", "product_key", "sales_rep_key", "date_key"):
         for value, told in (("999", f"'orphan {key}'"), ("NULL", "'no value is missing'")):
             found[f"{key} is {value}"] = mutation(
