@@ -763,8 +763,14 @@ def exact_number(text: str, separator: str = ".") -> Decimal | None:
 
 
 def parse_share(text: str | None, separator: str = ".") -> Decimal | None:
-    """A number from 0 to 1, or None. Its product with an amount is rounded, not the share."""
-    value = None if text is None else exact_number(text, separator)
+    """A number from 0 to 1, or one with a percent sign behind it from 0 to 100; else None.
+
+    Its product with an amount is rounded, not the share.
+    """
+    bare = (text or "").removesuffix("%")
+    value = exact_number(bare, separator)
+    if value is not None and bare != text:
+        value = value.scaleb(-2)
     if value is None or not 0 <= value <= 1:
         return None
     return value.quantize(Decimal(1).scaleb(-16), ROUND_HALF_UP)

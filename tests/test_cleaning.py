@@ -451,7 +451,7 @@ def test_a_number_is_read_exactly(text: str, number: str) -> None:
     [
         "", "abc", "NaN", "nan", "Infinity", "-inf", "1e5", "1e400", "1E5", "1_000", "\uff15",
         "0x10", "1,23", "12,34,567", "1,234,56", ",5", "1,,000", "1.2.3", "--5", "+-5", "5-",
-        "(5)", "5 5", "1 000", "$", "$5$", "5$5", "5%", "USD 5", ".", "+", "1.234,5", "NULL",
+        "(5)", "5 5", "1 000", "$", "$5$", "5$5", "5%%", "USD 5", ".", "+", "1.234,5", "NULL",
         "100000000000000", "9" * 40, "true", "½", "1²",
     ],
 )  # fmt: skip
@@ -532,6 +532,12 @@ def test_an_amount_past_what_the_warehouse_can_hold_is_refused() -> None:
         ("", "0.123456", "12.3456"),
         ("", "0.00000049", "0"),
         ("", "0.0000005", "0.0001"),
+        ("", "10%", "10"),
+        ("", "12.5 %", "12.5"),
+        ("", "33.33333\u00a0%", "33.3333"),
+        ("", "+0%", "0"),
+        ("", "100.00%", "100"),
+        ("5", "10%", "5"),
     ],
 )
 def test_a_discount_is_an_amount_or_a_rate_of_the_gross(
@@ -543,15 +549,35 @@ def test_a_discount_is_an_amount_or_a_rate_of_the_gross(
     assert row["net_amount"] == 100 - Decimal(discount)
 
 
-@pytest.mark.parametrize("rate", ["1.0001", "1.00001", "1.00000000001", "-0.1", "25", "25%"])
+@pytest.mark.parametrize("rate", ["1.0001", "1.00001", "1.00000000001", "-0.1", "25"])
 def test_a_discount_rate_is_between_0_and_1(rate: str) -> None:
     assert sale(discount_amount="", discount_rate=rate) == "invalid_discount"
 
 
+@pytest.mark.parametrize(
+    "rate", ["100.0000001%", "-1%", "%", "%10", "10%%", "1 0%", "12,5%", "NaN%"]
+)
+def test_a_percentage_is_a_number_from_0_to_100(rate: str) -> None:
+    assert sale(discount_amount="", discount_rate=rate) == "invalid_discount"
+
+
+def test_an_amount_is_no_percentage() -> None:
+    assert sale(unit_price="5%") == "invalid_unit_price"
+    assert sale(quantity="5%") == "invalid_quantity"
+    assert sale(discount_amount="5%") == "invalid_discount"
+
+
+def test_a_percentage_may_have_a_decimal_comma() -> None:
+    comma = {"TRANSACTIONS__DECIMAL_SEPARATOR": ","}
+    row = sale(comma, quantity="1", unit_price="100", discount_amount="", discount_rate="12,5 %")
+    assert isinstance(row, dict), row
+    assert row["discount_amount"] == Decimal("12.5")
+
+
 def test_the_detail_of_a_bad_rate_shows_the_rate() -> None:
-    rows = [SALE | {"discount_amount": "", "discount_rate": "25%"}]
+    rows = [SALE | {"discount_amount": "", "discount_rate": "125%"}]
     rejects = transformer().prepare("transactions", rows).rejects
-    assert rejects["_detail"].to_pylist() == ["25%"]
+    assert rejects["_detail"].to_pylist() == ["125%"]
 
 
 @pytest.mark.parametrize(
