@@ -10,11 +10,12 @@ import difflib
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -181,11 +182,12 @@ class DataExtractor:
         mapping = problems.attempt(name, opened.shown, partial(self._mapping, name, opened))
         found.files.append(opened)
         found.mappings.append(mapping)
-        found.warnings += [opened.note] if opened.note else []
-        if mapping is not None and len(found.files) == 1:
+        found.warnings += [opened.note] if opened.note and mapping is not None else []
+        if len(found.files) == 1:
             block = problems.attempt(name, opened.shown, partial(_first_block, opened))
-            if block is not None:
-                found.warnings += _without_values(block.rows, mapping, opened.columns)
+            found.inside = [] if block is None else _paths_inside(block.rows)
+            if block is not None and mapping is not None:
+                found.warnings += _strange_values(block.rows, mapping, opened.columns)
                 decimal = self.config.source(found.name).decimal_separator
                 found.sample = to_canonical(block.rows, mapping, found.name, decimal)
                 found.malformed = block.malformed
@@ -268,7 +270,7 @@ class DataExtractor:
         notes = [file.note for file in opened if file.note]
         if result.batches:
             rows, mapping = result.originals(0), result.batches[0].mapping
-            notes += _without_values(rows, mapping, result.columns)
+            notes += _strange_values(rows, mapping, result.columns)
         notes += _partly_absent(opened, mappings)
         result.warnings = [*_warnings(result, used), *(f"{name}: {note}" for note in notes)]
         return result
@@ -362,6 +364,8 @@ class Inspection:
     """The first rows under canonical names."""
     malformed: dict[int, str] = field(default_factory=dict)
     """Records among them that are no rows, by line, and why."""
+    inside: list[str] = field(default_factory=list)
+    """The names of values inside others, as a mapping reaches them."""
 
     def unused(self) -> list[str]:
         """Columns of the files that nothing is mapped to."""
@@ -696,6 +700,14 @@ def _partly_absent(
     return told
 
 
+def _strange_values(
+    rows: pa.Table, mapping: dict[str, list[str]], columns: Sequence[str]
+) -> list[str]:
+    """What of a mapping finds nothing, too much or not all, by the first rows."""
+    nothing = _without_values(rows, mapping, columns)
+    return [*nothing, *_with_objects(rows, mapping), *_beyond(rows, mapping)]
+
+
 def _without_values(
     rows: pa.Table, mapping: dict[str, list[str]], columns: Sequence[str]
 ) -> list[str]:
@@ -717,20 +729,82 @@ def _without_values(
     return told
 
 
+def _with_objects(rows: pa.Table, mapping: dict[str, list[str]]) -> list[str]:
+    """Which keys are mapped to a JSON object or list, where a value inside it must be meant."""
+    told = []
+    for canonical, name in ((c, name) for c, own in mapping.items() for name in own):
+        if not canonical.endswith("_id"):  # others may be kept as JSON
+            continue
+        value = next(_nested(_own_column(rows.slice(0, 1000), name)), None)
+        if value:
+            inside = ", ".join(islice(_paths(name, value), 20))
+            told.append(
+                f"{canonical} is mapped to {name!r}, which is no single value; inside it there "
+                f"are {inside}"
+            )
+    return told
+
+
+def _beyond(rows: pa.Table, mapping: dict[str, list[str]]) -> list[str]:
+    """Which lists hold more values than are mapped: no row is made of the others."""
+    places: dict[str, set[str]] = {}
+    for steps in (name.split(".") for own in mapping.values() for name in own):
+        for depth, step in enumerate(steps):
+            if depth and step.isdecimal():
+                places.setdefault(".".join(steps[:depth]), set()).add(step)
+    told = []
+    for name, mapped in places.items():
+        values = _nested(_own_column(rows.slice(0, 1000), name))
+        longest = max((len(value) for value in values if isinstance(value, list)), default=0)
+        if longest > len(mapped):
+            told.append(
+                f"{name!r} holds up to {longest} values, of which {len(mapped)} are mapped: "
+                "one record is one row; if each is a row of its own, write them as such"
+            )
+    return told
+
+
 def _is_empty(column: pa.ChunkedArray) -> bool:
     return bool(column.null_count == len(column))
 
 
 def _keys_of(column: pa.ChunkedArray) -> list[str]:
     """The keys of a column's JSON objects, as far as the first ones tell."""
-    keys: dict[str, None] = {}
+    objects = (value for value in _nested(column) if isinstance(value, dict))
+    return list(dict.fromkeys(key for value in objects for key in value))
+
+
+def _paths_inside(rows: pa.Table) -> list[str]:
+    """The names of all values inside JSON columns, as a mapping reaches them."""
+    found: dict[str, None] = {}
+    for name in rows.column_names:
+        for value in _nested(rows[name]):
+            found.update(dict.fromkeys(_paths(name, value)))
+    return list(found)
+
+
+def _paths(name: str, value: Any) -> Iterator[str]:
+    """Of a list the first element stands for all."""
+    if isinstance(value, list):
+        value = dict(enumerate(value[:1]))
+    if not isinstance(value, dict):
+        yield name
+        return
+    for key, inner in value.items():
+        yield from _paths(f"{name}.{key}", inner)
+
+
+def _nested(column: pa.ChunkedArray) -> Iterator[dict[str, Any] | list[Any]]:
+    """The JSON objects and lists among the first values of a column."""
     for text in pc.unique(column.cast(pa.string()).slice(0, 1000)).drop_null().to_pylist():
+        if text[:1] not in ("{", "["):
+            continue
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
             continue
-        keys.update(dict.fromkeys(value if isinstance(value, dict) else ()))
-    return list(keys)
+        if isinstance(value, dict | list):
+            yield value
 
 
 def _frame(source: Extracted | None, name: str) -> pd.DataFrame:

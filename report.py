@@ -305,10 +305,20 @@ def render_inspection(
             lines += [f"  {what}: {shown_columns}{more}"] if columns else []
         if absent and inspection.unused():
             lines.append(f"  ({name.upper()}__COLUMNS maps columns that have other names)")
+    if inspection.inside:
+        shown_paths = ", ".join(map(one_line, inspection.inside[:_COLUMNS_SHOWN]))
+        lines.append(
+            f"  inside, to be mapped by these names: {shown_paths}"
+            + (f" and {rest} more" if (rest := len(inspection.inside) - _COLUMNS_SHOWN) > 0 else "")
+        )
     if inspection.sample is not None and inspection.sample.num_rows:
         sample = inspection.sample
+        attributes = [column for column in spec.optional if not column.endswith("_id")]
         rows = [
-            tuple(one_line(str(value if value is not None else "")[:30]) for value in row.values())
+            tuple(
+                _shown(value, settings.null_tokens if name in attributes else ())
+                for name, value in row.items()
+            )
             for row in sample.slice(0, _ROWS_SHOWN).to_pylist()
         ]
         lines += ["  as they would be read:", *_table(tuple(sample.column_names), rows)]
@@ -317,25 +327,35 @@ def render_inspection(
     return lines
 
 
+def _shown(value: str | None, null_tokens: Sequence[str]) -> str:
+    """The beginning of a value, if it is one."""
+    return "" if value is None or value.strip() in null_tokens else one_line(value[:30])
+
+
 _FILES_SHOWN = 5
 _COLUMNS_SHOWN = 50
 _ROWS_SHOWN = 3
 
+_DATES = """say in {source}__DATE_FORMATS how dates are written, such as '["%d.%m.%Y"]'"""
+_NUMBERS = (
+    "numbers are like 1,234.56 or, with {source}__DECIMAL_SEPARATOR=, like 1.234,56, and have "
+    "neither words nor spaces in them"
+)
 _ADVICE = {
     "malformed_row": "see the file, or set {source}__DELIMITER",
     "missing_key": "see the file, or map the column in {source}__COLUMNS",
-    "invalid_date": "say in {source}__DATE_FORMATS how dates are written",
-    "invalid_quantity": "say in {source}__DECIMAL_SEPARATOR how numbers are written",
-    "invalid_unit_price": "say in {source}__DECIMAL_SEPARATOR how numbers are written",
+    "invalid_date": _DATES,
+    "invalid_quantity": _NUMBERS,
+    "invalid_unit_price": _NUMBERS,
     "non_positive_quantity": "ACCEPT_RETURNS=true would allow returns",
-    "non_positive_price": "ACCEPT_FREE_ITEMS=true would allow items for free",
-    "invalid_discount": "an amount is 0 or more, a rate from 0 to 1; see "
-    "{source}__DECIMAL_SEPARATOR too",
+    "non_positive_price": "ACCEPT_FREE_ITEMS=true would allow 0, and nothing below",
+    "invalid_discount": "an amount is 0 or more, a rate from 0 to 1 or 0% to 100%; "
+    "see {source}__DECIMAL_SEPARATOR too",
     "negative_net_amount": "the discount is above quantity x unit_price; if it is a rate, map it "
     "to discount_rate in {source}__COLUMNS",
-    "price": "say in {source}__DECIMAL_SEPARATOR how numbers are written",
-    "cost": "say in {source}__DECIMAL_SEPARATOR how numbers are written",
-    "hire_date": "say in {source}__DATE_FORMATS how dates are written",
+    "price": _NUMBERS,
+    "cost": _NUMBERS,
+    "hire_date": _DATES,
 }
 """What to look at when rows are refused for a reason, or values of an attribute are not usable."""
 

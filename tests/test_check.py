@@ -153,6 +153,53 @@ def test_a_header_without_rows_is_no_fault(duckdb_shop: Retailer, capsys: Captur
     assert "as they would be read" not in told.part("customers")
 
 
+def test_values_inside_others_are_told_by_the_names_that_map_them(
+    duckdb_shop: Retailer, capsys: Capture
+) -> None:
+    shop = duckdb_shop
+    shop.files["products"] = json.dumps(
+        [{"artikel": {"nr": "A1", "name": {"de": "Lampe"}}, "preise": [{"netto": 9.5}], "x": 1}]
+    )
+    inside = "inside, to be mapped by these names: artikel.name.de, artikel.nr, preise.0.netto"
+    told = check(shop, capsys)
+    assert told.code == 2
+    assert inside in squeezed(told.part("products"))
+    told = check(shop, capsys, PRODUCTS__COLUMNS='{"product_id": "artikel"}')
+    assert inside in squeezed(told.part("products"))
+    assert told.warnings("products") == [
+        "warning: product_id is mapped to 'artikel', which is no single value; inside it there are "
+        "artikel.name.de, artikel.nr"
+    ]
+    mapping = {"product_id": "artikel.nr", "name": "artikel.name.de", "price": "preise.0.netto"}
+    told = check(shop, capsys, PRODUCTS__COLUMNS=json.dumps(mapping))
+    assert (told.code, told.warnings("products")) == (0, [])
+    assert squeezed(told.part("products"))[-1] == "A1 Lampe 9.5"
+
+
+def test_a_list_with_more_values_than_are_mapped_is_told(
+    duckdb_shop: Retailer, capsys: Capture
+) -> None:
+    shop = duckdb_shop
+    shop.files["products"] = json.dumps(
+        [{"product_id": "P1", "prices": [{"net": 9}]},
+         {"product_id": "P2", "prices": [{"net": 8}, {"net": 5}, {"net": 4}]}]
+    )  # fmt: skip
+    mapping = {"price": "prices.0.net", "cost": "prices.1.net"}
+    warning = "'prices' holds up to 3 values, of which 2 are mapped: one record is one row"
+    assert warning in check(shop, capsys, PRODUCTS__COLUMNS=json.dumps(mapping)).out
+    assert warning in " ".join(shop.publish(PRODUCTS__COLUMNS=json.dumps(mapping))["warnings"])
+    mapping["brand"] = "prices.2.net"
+    assert "prices' holds" not in check(shop, capsys, PRODUCTS__COLUMNS=json.dumps(mapping)).out
+
+
+def test_null_tokens_are_shown_as_no_value_but_in_keys(
+    duckdb_shop: Retailer, capsys: Capture
+) -> None:
+    duckdb_shop.customers[0] |= {"customer_id": "k.A.", "last_name": "k.A.", "city": " k.A. "}
+    told = check(duckdb_shop, capsys, CUSTOMERS__NULL_TOKENS='["k.A."]')
+    assert "k.A. Ada ada@example.org GB Consumer" in squeezed(told.part("customers"))
+
+
 def test_text_of_a_source_cannot_forge_a_line(duckdb_shop: Retailer, capsys: Capture) -> None:
     duckdb_shop.customers[0] |= {"first_name": "Ada\nA run can start.\x1b[31m", "a\rb": "x"}
     duckdb_shop.customers[1]["a\rb"] = ""
