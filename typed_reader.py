@@ -144,8 +144,8 @@ def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
         visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
         sheet, *others = visible or book.worksheets
         sheet.reset_dimensions()  # many programs write a wrong one, which would hide cells
-        rows = sheet.iter_rows(values_only=True)
-        header = next(rows, ())
+        rows = ([_cell_value(cell) for cell in row] for row in sheet.iter_rows())
+        header = next(rows, [])
     except SourceError:
         raise
     except Exception as error:  # openpyxl meets damage with whatever exception comes up
@@ -174,6 +174,22 @@ def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
                 raise SourceError(f"{shown}: damaged ({_first_line(error)})") from error
 
     return Opened(shown, "excel", columns, pieces(), note=note if others else "")
+
+
+_ZEROS = re.compile(r"(?:\[\$-[0-9A-Fa-f]+\])?(0{2,})")
+"""A number's format in Excel, of whichever language, that shows leading zeros."""
+
+
+def _cell_value(cell: Any) -> Any:
+    """What a cell holds; a whole number with the leading zeros that it is shown with."""
+    value = cell.value
+    if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+        return value
+    try:
+        zeros = _ZEROS.fullmatch(cell.number_format)
+    except IndexError:  # a style that the workbook does not have
+        return value
+    return f"{int(value):0{len(zeros[1])}}" if zeros and value == int(value) else value
 
 
 def _refuse_bomb(shown: str, file: BinaryIO) -> None:

@@ -532,6 +532,26 @@ def test_of_several_sheets_the_first_is_read_and_the_others_are_told(
     assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == len(duckdb_shop.sales)
 
 
+def test_numbers_of_a_workbook_keep_the_leading_zeros_that_they_are_shown_with(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    sheet.append(["customer_id", "postal_code", "company"])
+    for number, form in ((7, "00000"), (8, "General"), (123456, "00000"), (9, "[$-407]000"),
+                         (1.5, "00"), (-3, "00"), (10, "0"), (11, "0000-00")):  # fmt: skip
+        sheet.append([number, 1067, True])
+        sheet.cell(sheet.max_row, 1).number_format = form
+        sheet.cell(sheet.max_row, 2).number_format = "00000"
+    book.save(tmp_path / "customers.xlsx")
+    duckdb_shop.publish(CUSTOMERS__PATH=tmp_path / "customers.xlsx", ORPHAN_POLICY="reject")
+    kept = duckdb_shop.star.rows(
+        "SELECT customer_id, postal_code FROM dim_customer WHERE customer_key > 0"
+    )
+    ids = {"00007", "8", "123456", "009", "1.5", "-3", "10", "11"}
+    assert set(kept) == {(customer, "01067") for customer in ids}
+
+
 def test_a_header_in_another_sheet_or_row_is_told(duckdb_shop: Retailer, tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     book.worksheets[0].append(["Sales of the year"])
