@@ -66,7 +66,7 @@ class Opened:
     is_schemaless: bool = False
     """Whether the columns are those that the records name: without records there are none."""
     note: str = ""
-    """What of the file is not read, and why."""
+    """What to be warned of: what is not read and why, or how it is connected to."""
     close: Callable[[], None] = lambda: None
     """For an opened file whose pieces are not all taken."""
 

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
+import libpq
 from blocks import (
     MAX_PIECE_BYTES,
     SHOWN,
@@ -259,9 +260,8 @@ class Databases:
                 "another driver in the URL, such as mysql+pymysql://"
             ) from None
         except sa.exc.SQLAlchemyError as error:
-            raise SourceError(
-                f"{shown}: cannot be opened ({explain(error)}); check {name.upper()}__PATH"
-            ) from None
+            hint = libpq.hint(str(error)) or f"check {name.upper()}__PATH"
+            raise SourceError(f"{shown}: cannot be opened ({explain(error)}); {hint}") from None
         stream = _arrow_rows if url.get_backend_name() == "duckdb" else _driver_rows
         try:
             columns, batches = stream(connection, query, reading)
@@ -296,7 +296,9 @@ class Databases:
                     f"correct that record, or leave it out by {setting}"
                 ) from None
 
-        return Opened(shown, f"database {url.get_backend_name()}", names, pieces())
+        kind = url.get_backend_name()
+        note = libpq.doubt(url, f"{name.upper()}__PATH") if kind == "postgresql" else ""
+        return Opened(shown, f"database {kind}", names, pieces(), note=note)
 
     def close(self) -> None:
         """End the snapshots."""
@@ -319,6 +321,8 @@ class Databases:
                 options["isolation_level"] = "REPEATABLE READ"
             if backend == "postgresql":
                 options["execution_options"] = {"postgresql_readonly": True}
+                if url.get_dialect().driver in libpq.DRIVERS:
+                    options["connect_args"] = libpq.connection_options(url)
             engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True, **options)
             if backend == "sqlite" and not _exists(url):
                 raise sa.exc.ArgumentError("there is no such file")

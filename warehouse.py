@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import socket
-import ssl
 import threading
 import time
 import zlib
@@ -19,7 +18,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias, cast
@@ -40,6 +38,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+import libpq
 from config import StarSchemaConfig
 from errors import (
     BusyError,
@@ -62,7 +61,6 @@ Encoded: TypeAlias = pa.Table | pa.Buffer
 """A batch as the engine's bulk load takes it."""
 
 _LOCK_CLASS = 0x57A2  # tells this application's advisory locks from others'
-_LOCAL_HOSTS = ("", "localhost")
 _TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
 """SQLSTATEs after which the whole transaction can be tried again, beside class 08."""
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -614,40 +612,15 @@ class PostgreSql(Warehouse):
         name = f"star-etl {self.run_id} {socket.gethostname()[:20]}:{os.getpid()}"
         url = self.config.warehouse_url
         options: dict[str, Any] = {
-            "connect_timeout": 10,
             "application_name": name,
-            "keepalives_idle": 30,
-            "keepalives_interval": 10,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 60_000,
             "target_session_attrs": "read-write",  # no standby, though it answers first
-            **self._encryption(url),
+            **libpq.connection_options(url),
             **url.query,
             "client_encoding": "utf8",  # what we send, whatever the server or the user prefers
         }
+        if doubt := libpq.doubt(url, "WAREHOUSE_URL"):
+            self.warnings.append(doubt)
         return sa.create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=options)
-
-    def _encryption(self, url: sa.URL) -> dict[str, str]:
-        """Over a network the server must prove who it is, unless the settings say otherwise."""
-        remote = [host for host in _hosts(url) if not _is_this_machine(host)]
-        mode = url.query.get("sslmode") or os.environ.get("PGSSLMODE")
-        if not remote:
-            return {}
-        if mode in (None, "verify-full"):
-            return {"sslmode": "verify-full", **self._trusted(url)}
-        self.warnings.append(
-            f"WAREHOUSE_URL: with sslmode={mode} nobody makes sure that {remote[0]} is the "
-            "warehouse's server; use sslmode=verify-full"
-        )
-        return {}
-
-    @staticmethod
-    def _trusted(url: sa.URL) -> dict[str, str]:
-        """The certificate authorities that this machine trusts, unless others are named."""
-        given = url.query.get("sslrootcert") or os.environ.get("PGSSLROOTCERT")
-        if given or Path("~/.postgresql/root.crt").expanduser().exists():
-            return {}
-        return {"sslrootcert": ssl.get_default_verify_paths().cafile or "system"}
 
     def _prepare(self) -> None:
         """A killed run's session ends within a second; a waiting one is not ended for idling.
@@ -797,9 +770,7 @@ class PostgreSql(Warehouse):
 
     def _unreachable(self, error: sa.exc.DBAPIError) -> WarehouseError:
         reason = " ".join(str(error.orig).split())
-        hint = "check host, port, database, user and password"
-        if "ssl" in reason.lower() or "certificate" in reason.lower():
-            hint = "see sslmode and sslrootcert in the README"
+        hint = libpq.hint(reason) or "check host, port, database, user and password"
         if "read-only" in reason:
             hint = "name a server and a role that may write: a standby cannot be loaded"
         kind = WarehouseError
@@ -960,28 +931,6 @@ def _private_umask() -> Iterator[None]:
 
 def _now() -> str:
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _hosts(url: sa.URL) -> list[str]:
-    """Every host that a connection may go to."""
-    if url.query.get("service") or os.environ.get("PGSERVICE"):
-        return ["the host of the service"]  # libpq finds it in a file of its own
-    named = [url.query.get("host"), url.query.get("hostaddr")]
-    given: list[str] = [url.host] if url.host else []
-    for value in named:
-        given += [value] if isinstance(value, str) else list(value or ())
-    given = given or [os.environ.get("PGHOST", ""), os.environ.get("PGHOSTADDR", "")]
-    return [host for hosts in given for host in hosts.split(",")]
-
-
-def _is_this_machine(host: str) -> bool:
-    """Whether it is a socket in the file system, or an address that leads to no network."""
-    if host in _LOCAL_HOSTS or host.startswith(("/", "@")):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:  # a name, and be it 127.0.0.1.example.com
-        return False
 
 
 def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:

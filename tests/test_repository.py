@@ -29,6 +29,7 @@ RANKS = {
     "files": 0,
     "arrays": 0,
     "parallel": 0,
+    "libpq": 0,
     "keymap": 1,
     "amounts": 1,
     "spool": 1,

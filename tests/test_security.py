@@ -909,6 +909,52 @@ def test_f9_this_machine_needs_no_certificate(secured: Secured) -> None:
         assert front.in_clear
 
 
+PEOPLE = "SELECT 7 AS customer_id, 1815 AS company"
+
+
+def test_f9_a_source_that_proves_who_it_is_is_read(secured: Secured) -> None:
+    """F9: what is read of another machine is as private as what is written there."""
+    front = secured.server(secured.mine)
+    url = front.url(NAME, sslrootcert=str(secured.mine[0]))
+    results = secured.shop.publish(CUSTOMERS__PATH=url, CUSTOMERS__QUERY=PEOPLE)
+    assert results["warnings"] == []
+    assert (front.encrypted > 0, front.in_clear) == (True, b"")
+    assert secured.shop.star.member("dim_customer", "7")["company"] == "1815"
+
+
+@pytest.mark.parametrize(
+    ("identity", "trusted"),
+    [("mine", None), ("other", "other"), (None, "mine")],
+    ids=["unknown authority", "another host's", "no TLS"],
+)
+def test_f9_a_source_that_does_not_is_refused(
+    secured: Secured, capsys: pytest.CaptureFixture[str], identity: str | None, trusted: str | None
+) -> None:
+    """F9: before user, database or password were sent; `check` says it beforehand."""
+    front = secured.server(getattr(secured, identity) if identity else None)
+    query = {"sslrootcert": str(getattr(secured, trusted)[0])} if trusted else {}
+    settings = {"CUSTOMERS__PATH": front.url(NAME, **query), "CUSTOMERS__QUERY": PEOPLE}
+    code, _, err = run_command(secured.shop, capsys, **settings)
+    assert code == 1
+    assert "see sslmode and sslrootcert" in err
+    code, out, _ = run_command(secured.shop, capsys, "check", **settings)
+    assert code == 2
+    assert "see sslmode and sslrootcert" in out
+    assert front.in_clear == b""
+
+
+def test_f9_a_weaker_mode_of_a_source_is_obeyed_and_warned_of(secured: Secured) -> None:
+    """F9: and a source on this machine needs nothing."""
+    front = secured.server(None)
+    settings = {"CUSTOMERS__QUERY": PEOPLE}
+    results = secured.shop.publish(CUSTOMERS__PATH=front.url(NAME, sslmode="disable"), **settings)
+    (warning,) = results["warnings"]
+    assert "CUSTOMERS__PATH: with sslmode=disable" in warning
+    assert NAME in warning
+    results = secured.shop.publish(CUSTOMERS__PATH=front.url("localhost"), **settings)
+    assert results["warnings"] == []
+
+
 # --- rights ---------------------------------------------------------------------------------------
 
 
