@@ -91,6 +91,7 @@ _HINTS = {
     "53100": "the disk of the database server is full: make room there, trying again cannot help",
     "53200": "the database server has run out of memory",
     "22P05": "the database cannot hold every letter: make one with ENCODING 'UTF8'",
+    "42P11": "give one query that only reads",
     "57014": "the server's statement_timeout, or somebody, ended the statement: "
     "raise it for this role with ALTER ROLE ... SET statement_timeout",
     "42501": "the role lacks a right: `python main.py init`, run by the owner, prints the GRANTs",

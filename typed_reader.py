@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import ZipFile
 
@@ -323,9 +324,9 @@ class Databases:
                 options["execution_options"] = {"postgresql_readonly": True}
                 if url.get_dialect().driver in libpq.DRIVERS:
                     options["connect_args"] = libpq.connection_options(url)
+            if backend == "sqlite":
+                url = _read_only(url)
             engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True, **options)
-            if backend == "sqlite" and not _exists(url):
-                raise sa.exc.ArgumentError("there is no such file")
             try:
                 connection = engine.connect()
             except sa.exc.DBAPIError as error:
@@ -350,10 +351,13 @@ def _driver_rows(
 ) -> tuple[list[str], Iterator[Sequence[Any]]]:
     """The columns of a result, and its rows in batches, fetched as they are asked for."""
     options = {"stream_results": True, "max_row_buffer": min(reading.batch_rows, 10_000)}
+    statement = _statement(query)
     # A statement that fails must not end the snapshot that other sources are read from.
     is_shared = connection.dialect.name == "postgresql"
     with connection.begin_nested() if is_shared else nullcontext():
-        result = connection.execute(_statement(query), execution_options=options)
+        if is_shared and isinstance(statement, sa.TextClause):
+            _refuse_several(connection, query)
+        result = connection.execute(statement, execution_options=options)
 
     def batches() -> Iterator[Sequence[Any]]:
         with result:
@@ -363,6 +367,21 @@ def _driver_rows(
     return list(result.keys()), batches()
 
 
+def _refuse_several(connection: sa.Connection, query: str) -> None:
+    """Have PostgreSQL itself say whether it is one query, which several statements are not.
+
+    It would take them all at once, and a COMMIT among them would end the transaction that reads
+    only.
+    """
+    connection.execute(
+        sa.text("SELECT pg_catalog.set_config('star_etl.query', :query, true)"), {"query": query}
+    )
+    connection.exec_driver_sql(
+        "DO $$ DECLARE one refcursor; BEGIN "
+        "OPEN one FOR EXECUTE pg_catalog.current_setting('star_etl.query'); CLOSE one; END $$"
+    )
+
+
 def _arrow_rows(
     connection: sa.Connection, query: str, reading: Reading
 ) -> tuple[list[str], Iterator[pa.RecordBatch]]:
@@ -370,9 +389,9 @@ def _arrow_rows(
     driver: Any = connection.connection.driver_connection
     named = _statement(query)
     text = str(named.compile(connection)) if isinstance(named, sa.Select) else query
+    if [found.type for found in driver.extract_statements(text)] != [duckdb.StatementType.SELECT]:
+        raise sa.exc.ArgumentError("it is not one query that only reads")
     relation = driver.sql(text)
-    if relation is None:
-        raise sa.exc.ResourceClosedError("the statement returns no rows")
 
     def batches() -> Iterator[pa.RecordBatch]:
         yield from _gathered(relation.to_arrow_reader(min(reading.batch_rows, 8_192)), reading)
@@ -432,10 +451,16 @@ def _keep_text(connection: sa.Connection) -> None:
     extensions.register_type(text, connection.connection.driver_connection)
 
 
-def _exists(url: sa.URL) -> bool:
-    from pathlib import Path
-
-    return bool(url.database) and Path(str(url.database)).is_file()
+def _read_only(url: sa.URL) -> sa.URL:
+    """A SQLite file as one that is not even tidied up after others."""
+    path = Path(url.database or "")
+    if not path.is_file():
+        raise sa.exc.ArgumentError("there is no such file")
+    if url.get_dialect().driver != "pysqlite":
+        return url
+    return url.set(database=path.resolve().as_uri()).update_query_dict(
+        {"mode": "ro", "uri": "true"}
+    )
 
 
 def _statement(query: str) -> sa.Select[Any] | sa.TextClause:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import traceback
 import uuid
 from collections.abc import Iterator
@@ -261,17 +263,93 @@ def test_a_table_may_have_any_name(
     assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == 1
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
-def test_a_query_changes_nothing_in_its_database(
-    kind: str, duckdb_shop: Retailer, tmp_path: Path
-) -> None:
-    url = made(tmp_path / f"shop.{kind}", SALES)
-    results = duckdb_shop.run(
-        TRANSACTIONS__PATH=url, TRANSACTIONS__QUERY="DELETE FROM sales RETURNING *"
+WRITING = (
+    "DELETE FROM {sales} RETURNING *",
+    "SELECT 1; DROP TABLE {sales}",
+    "SELECT * FROM {sales}; COMMIT; DROP TABLE {sales}",
+    "SELECT 1; COMMIT; BEGIN; SET TRANSACTION READ WRITE; DELETE FROM {sales}; COMMIT",
+    "WITH gone AS (DELETE FROM {sales} RETURNING *) SELECT * FROM gone",
+    "COPY (SELECT 1) TO '{file}'",
+)
+"""Queries that would change something, were they let to."""
+
+
+def written_by(query: str, shop: Retailer, url: str, sales: str) -> None:
+    """Run with a query that is to be refused, and see that its table is as it was."""
+    file = shop.folder / "written.csv"
+    results = shop.run(
+        TRANSACTIONS__PATH=url, TRANSACTIONS__QUERY=query.format(sales=sales, file=file)
     )
     (error,) = results["errors"]
-    assert "TRANSACTIONS__QUERY must be a query, or the name of a table" in error
+    assert "TRANSACTIONS__QUERY" in error
+    assert not file.exists()
+    shop.publish(TRANSACTIONS__PATH=url, TRANSACTIONS__QUERY=sales)
+    assert len(shop.star.rows(KEPT)) == 1
+
+
+@pytest.mark.parametrize("query", WRITING)
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_a_query_changes_nothing_in_its_file(
+    kind: str, query: str, duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    url = made(tmp_path / f"shop.{kind}", SALES)
+    before = (tmp_path / f"shop.{kind}").read_bytes()
+    written_by(query, duckdb_shop, url, "sales")
+    assert (tmp_path / f"shop.{kind}").read_bytes() == before
+
+
+@pytest.mark.parametrize("query", WRITING)
+def test_a_query_changes_nothing_in_its_server(
+    query: str, duckdb_shop: Retailer, postgresql_star: Star
+) -> None:
+    star = postgresql_star
+    table = f'"{star.schema}".sales'
+    star.execute(f'CREATE SCHEMA "{star.schema}"', SALES.replace("sales", table))
+    written_by(query, duckdb_shop, star.url, table)
+
+
+@pytest.mark.parametrize("query", WRITING)
+def test_a_query_changes_nothing_in_a_file_that_is_the_warehouse_as_well(
+    query: str, duckdb_shop: Retailer
+) -> None:
+    """There the file is open for writing, and only the transaction is not."""
+    path = Path(str(sa.make_url(duckdb_shop.star.url).database))
+    url = made(path, "CREATE SCHEMA raw", SALES.replace("sales", "raw.sales"))
+    written_by(query, duckdb_shop, url, "raw.sales")
+
+
+def test_what_a_crash_left_beside_a_file_of_sqlite_is_read_and_left_alone(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    """A reader who may write would move the log into the file when it leaves."""
+    made(tmp_path / "live.sqlite", "PRAGMA journal_mode = WAL")
+    writer = sqlite3.connect(tmp_path / "live.sqlite")
+    writer.execute(SALES)
+    writer.commit()
+    crashed = tmp_path / "as it was? #1.sqlite"
+    for end in ("", "-wal"):
+        shutil.copy(f"{tmp_path / 'live.sqlite'}{end}", f"{crashed}{end}")
+    writer.close()
+    before = [Path(f"{crashed}{end}").read_bytes() for end in ("", "-wal")]
+    url = sa.URL.create("sqlite", database=str(crashed)).render_as_string()
     duckdb_shop.publish(TRANSACTIONS__PATH=url, TRANSACTIONS__QUERY="sales")
+    assert len(duckdb_shop.star.rows(KEPT)) == 1
+    assert [Path(f"{crashed}{end}").read_bytes() for end in ("", "-wal")] == before
+
+
+@pytest.mark.parametrize("query", ["SELECT * FROM sales;", "/* ; */ SELECT *, ';' AS x FROM sales"])
+def test_a_semicolon_alone_is_no_second_statement(
+    query: str, duckdb_shop: Retailer, postgresql_star: Star, tmp_path: Path
+) -> None:
+    star = postgresql_star
+    table = f'"{star.schema}".sales'
+    star.execute(f'CREATE SCHEMA "{star.schema}"', SALES.replace("sales", table))
+    files = [made(tmp_path / f"shop.{kind}", SALES) for kind in ("sqlite", "duckdb")]
+    for url, name in ((star.url, table), *((file, "sales") for file in files)):
+        shop = duckdb_shop
+        asked = query.replace("sales", name)
+        shop.publish_in_full(TRANSACTIONS__PATH=url, TRANSACTIONS__QUERY=asked)
+        assert len(shop.star.rows(KEPT)) == 1
 
 
 def test_text_that_is_no_utf8_is_the_fault_of_its_row(
