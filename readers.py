@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from codecs import BOM_UTF8
 from contextlib import ExitStack
 from pathlib import Path
@@ -73,9 +74,14 @@ def _open_format(place: Place, content: Content, reading: Reading, stack: ExitSt
             "export it as CSV, JSON, Parquet or .xlsx"
         )
     chunks = text_chunks(content.stream, place.shown, reading)
-    if suffix in _JSON or (first in (b"[", b"{") and suffix not in _CSV):
+    if suffix in _JSON or (suffix not in _CSV and first in (b"[", b"{")) or _is_json(content.head):
         return open_json(place.shown, chunks, reading)
     return open_csv(place.shown, chunks, reading)
+
+
+def _is_json(head: bytes) -> bool:
+    """Whether it is JSON whatever its name: a column may be called [id], but hardly {"id"."""
+    return bool(re.match(rb"\s*(\[\s*\{|\{\s*\")", head.removeprefix(BOM_UTF8)))
 
 
 def _closing(shown: str, pieces: Iterator[Piece], stack: ExitStack) -> Iterator[Piece]:

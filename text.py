@@ -95,4 +95,6 @@ def _hint(raw: bytes, place: int) -> str:
     marked = next((name for mark, name in _MARKS.items() if raw.startswith(mark)), None)
     if marked and place < 2:
         return f"={marked}: the file begins with that byte-order mark"
+    if b"\0" in raw[:64]:
+        return ", perhaps to utf-16-le: there are NUL characters"
     return ", such as cp1252 or latin-1"
