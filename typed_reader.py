@@ -39,6 +39,7 @@ _TABLE_NAME = re.compile(r"""(?:(\w+|"(?:[^"]|"")+")\.)?(\w+|"(?:[^"]|"")+")""")
 
 _IS_QUERY = re.compile(r"[\s(]*(select|with)\b", re.IGNORECASE)
 _MOST_ROWS = 50_000  # of a database in one piece: as Python's objects they are large
+_BROKEN_OFF = "SQLITE_READONLY_ROLLBACK"  # what is in the file is half of a transaction
 _ABORTED = "25P02"  # an earlier statement of the transaction has failed
 
 
@@ -268,12 +269,7 @@ class Databases:
             columns, batches = stream(connection, query, reading)
         except _FAILURES as error:
             near = _table_like(connection, query)
-            wanted = (
-                f"correct {setting}"
-                if _IS_QUERY.match(query)
-                else f"{setting} must be a query, or the name of a table, with each part in "
-                '"double quotes" where it is no plain word'
-            )
+            wanted = _remedy(query, setting, error)
             raise SourceError(
                 f"{shown}: cannot be read ({explain(error)}); {wanted}"
                 + (f" (nearest table: {near})" if near else "")
@@ -344,6 +340,18 @@ class Databases:
 
 _FAILURES = (sa.exc.SQLAlchemyError, duckdb.Error, pa.ArrowException, OSError)
 """What drivers raise: SQLAlchemy's errors around their own, and DuckDB's on the way to Arrow."""
+
+
+def _remedy(query: str, setting: str, error: Exception) -> str:
+    """What is to be done when a database refuses a table or query."""
+    if getattr(getattr(error, "orig", None), "sqlite_errorname", "") == _BROKEN_OFF:
+        return "let the application that broke off while it wrote open the file once"
+    if _IS_QUERY.match(query):
+        return f"correct {setting}"
+    return (
+        f"{setting} must be a query, or the name of a table, with each part in "
+        '"double quotes" where it is no plain word'
+    )
 
 
 def _driver_rows(

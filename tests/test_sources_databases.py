@@ -318,23 +318,50 @@ def test_a_query_changes_nothing_in_a_file_that_is_the_warehouse_as_well(
     written_by(query, duckdb_shop, url, "raw.sales")
 
 
+def crashed(folder: Path, mode: str, statement: str) -> list[Path]:
+    """A file of SQLite, and what lies beside it, as a crash within or after `statement` leaves
+    them.
+    """
+    live, beside = folder / "live.sqlite", {"WAL": "-wal", "DELETE": "-journal"}[mode]
+    made(live, SALES, f"PRAGMA journal_mode = {mode}")
+    writer = sqlite3.connect(live)
+    writer.execute("PRAGMA cache_size = 1")
+    writer.execute("BEGIN")
+    writer.execute(statement)
+    if mode == "WAL":
+        writer.commit()
+    copies = [folder / f"as it was? #1.sqlite{end}" for end in ("", beside)]
+    for end, copy in zip(("", beside), copies, strict=True):
+        shutil.copy(f"{live}{end}", copy)
+    writer.close()
+    return copies
+
+
 def test_what_a_crash_left_beside_a_file_of_sqlite_is_read_and_left_alone(
     duckdb_shop: Retailer, tmp_path: Path
 ) -> None:
     """A reader who may write would move the log into the file when it leaves."""
-    made(tmp_path / "live.sqlite", "PRAGMA journal_mode = WAL")
-    writer = sqlite3.connect(tmp_path / "live.sqlite")
-    writer.execute(SALES)
-    writer.commit()
-    crashed = tmp_path / "as it was? #1.sqlite"
-    for end in ("", "-wal"):
-        shutil.copy(f"{tmp_path / 'live.sqlite'}{end}", f"{crashed}{end}")
-    writer.close()
-    before = [Path(f"{crashed}{end}").read_bytes() for end in ("", "-wal")]
-    url = sa.URL.create("sqlite", database=str(crashed)).render_as_string()
+    files = crashed(tmp_path, "WAL", "UPDATE sales SET quantity = 2")
+    before = [file.read_bytes() for file in files]
+    url = sa.URL.create("sqlite", database=str(files[0])).render_as_string()
     duckdb_shop.publish(TRANSACTIONS__PATH=url, TRANSACTIONS__QUERY="sales")
-    assert len(duckdb_shop.star.rows(KEPT)) == 1
-    assert [Path(f"{crashed}{end}").read_bytes() for end in ("", "-wal")] == before
+    assert duckdb_shop.star.column("SELECT quantity FROM fact_sales") == [2]
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_half_of_a_transaction_in_a_file_of_sqlite_is_neither_read_nor_undone(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    files = crashed(
+        tmp_path, "DELETE", "CREATE TABLE x AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+        "SELECT i + 1 FROM n WHERE i < 5000) SELECT i, hex(randomblob(200)) FROM n",
+    )  # fmt: skip
+    before = [file.read_bytes() for file in files]
+    url = sa.URL.create("sqlite", database=str(files[0])).render_as_string()
+    results = duckdb_shop.run(TRANSACTIONS__PATH=url, TRANSACTIONS__QUERY="sales")
+    (error,) = results["errors"]
+    assert "let the application that broke off while it wrote open the file once" in error
+    assert [file.read_bytes() for file in files] == before
 
 
 @pytest.mark.parametrize("query", ["SELECT * FROM sales;", "/* ; */ SELECT *, ';' AS x FROM sales"])
