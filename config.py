@@ -21,7 +21,6 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import phonenumbers
 from dotenv.parser import parse_stream
 from pydantic import (
     BaseModel,
@@ -271,6 +270,8 @@ class StarSchemaConfig(_Settings):
     @field_validator("phone_region")
     @classmethod
     def _known_region(cls, value: str) -> str:
+        import phonenumbers
+
         if value.upper() not in phonenumbers.SUPPORTED_REGIONS:
             raise ValueError("is not a two-letter region such as US or DE")
         return value.upper()

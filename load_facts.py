@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     Task = Callable[[], pa.Table]
 
-MEASURES = [c.name for c in columns_of(fact_sales, Role.MEASURE)]
-
 
 @dataclass
 class Keyed:

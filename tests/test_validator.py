@@ -97,9 +97,18 @@ def _of_facts() -> dict[str, Mutation]:
             f"{update}run_id = NULL WHERE {sale}", told="'no value is missing'"
         ),
     }
-    for name in ("quantity", "net_amount", "profit_amount"):
+    follows = {
+        "quantity": "'gross = quantity x unit price'",
+        "unit_price": "'gross = quantity x unit price'",
+        "gross_amount": "'gross = quantity x unit price'",
+        "discount_amount": "'net = gross - discount'",
+    }
+    for measure in schema.columns_of(schema.fact_sales, schema.Role.MEASURE):
+        name = measure.name
         found[f"{name} is not a number"] = mutation(
-            f"{update}{name} = 'NaN' WHERE {sale}", told="'amounts are finite'", only="postgresql"
+            f"{update}{name} = 'NaN' WHERE {sale}",
+            told=follows.get(name, "'amounts are finite'"),
+            only="postgresql",
         )
     found["date_key is no day of a year that is there"] = mutation(
         f"{update}date_key = 20240230 WHERE {sale}", told="'orphan date_key'"
