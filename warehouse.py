@@ -705,6 +705,17 @@ class PostgreSql(Warehouse):
         with suppress(psycopg2.Error):  # there is no connection: nothing is running
             self._driver.cancel()
 
+    def close(self) -> None:
+        """The lock is given up first: the server ends the session only a moment after we have left,
+        and whoever comes in that moment, such as our own next run, would be told that we hold it.
+        """
+        with suppress(psycopg2.Error):  # the connection was lost: the server does the same
+            self._driver.rollback()
+            self._driver.autocommit = True
+            with self._driver.cursor() as cursor:
+                cursor.execute("SELECT pg_catalog.pg_advisory_unlock_all()")
+        super().close()
+
     def transient(self, error: Exception) -> TransientError | None:
         original = getattr(error, "orig", None) or error
         if not isinstance(original, psycopg2.Error):

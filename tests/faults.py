@@ -321,6 +321,9 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         self.refuses: Callable[[int], bool] = lambda connection: False
         """Whether the n-th connection is closed at once."""
+        self.may_leave = threading.Event()
+        """Unless it is set, the server is not told of clients that leave."""
+        self.may_leave.set()
         self.arm(0)
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -391,6 +394,8 @@ class Proxy:
                 if strikes:
                     self._strike(server, message, muted)
                     break
+                if message[:1] == b"X":
+                    self.may_leave.wait(HANGS)
                 server.sendall(message)
         with suppress(OSError):
             server.shutdown(socket.SHUT_WR)  # what was passed on is answered, and the session ends
