@@ -709,11 +709,14 @@ class PostgreSql(Warehouse):
         """The lock is given up first: the server ends the session only a moment after we have left,
         and whoever comes in that moment, such as our own next run, would be told that we hold it.
         """
-        with suppress(psycopg2.Error):  # the connection was lost: the server does the same
+        try:
             self._driver.rollback()
             self._driver.autocommit = True
             with self._driver.cursor() as cursor:
                 cursor.execute("SELECT pg_catalog.pg_advisory_unlock_all()")
+        except psycopg2.Error:  # the connection was lost: the server does the same
+            if not self.connection.closed:
+                self.connection.invalidate()
         super().close()
 
     def transient(self, error: Exception) -> TransientError | None:
