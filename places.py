@@ -74,6 +74,11 @@ def _find_local(path: str, setting: str) -> list[Place]:
                     else f"see {setting}"
                 )
             )
+    elif place.is_fifo():
+        raise SourceError(
+            f"{place}: it is a pipe, and a source is read more than once; write it to a file, and "
+            f"set {setting} to that"
+        )
     elif place.exists():
         files = [place]
     else:

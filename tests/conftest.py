@@ -58,10 +58,23 @@ def _embedded_postgresql() -> Iterator[str]:
         # The path of a unix socket is short, so pytest's own folders are too deep for it.
         folder = tempfile.mkdtemp(prefix="pg-")
         server = get_server(folder, cleanup_mode="delete")
+    url = _with_driver(server.get_uri())
     try:
-        yield _with_driver(server.get_uri())
+        _in_haste(url)
+        yield url
     finally:
         server.cleanup()
+
+
+def _in_haste(url: str) -> None:
+    """Nothing here outlives the tests, so nothing need reach the disk. A server that is crashed on
+    purpose is another one, `cluster`.
+    """
+    engine = sa.create_engine(url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for name in ("fsync", "full_page_writes", "autovacuum"):
+            connection.exec_driver_sql(f"ALTER SYSTEM SET {name} = off")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
 
 
 def _with_driver(url: str) -> str:

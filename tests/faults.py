@@ -187,6 +187,14 @@ def load(env_file: str, *options: str) -> int:
     return main.main(["--env-file", env_file, *options])
 
 
+def load_impatient(env_file: str, *options: str) -> int:
+    """The command line, which asks a server that has gone for two seconds instead of ten."""
+    import warehouse
+
+    warehouse._SETTLE_SECONDS = 2
+    return load(env_file, *options)
+
+
 def load_pausing(env_file: str, phase: str, gate: str, *options: str) -> int:
     """The command line, which pauses at the end of a phase until it may pass the gate."""
     pause_in(phase, gate)
@@ -321,6 +329,9 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         self.refuses: Callable[[int], bool] = lambda connection: False
         """Whether the n-th connection is closed at once."""
+        self.may_leave = threading.Event()
+        """Unless it is set, the server is not told of clients that leave."""
+        self.may_leave.set()
         self.arm(0)
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -391,6 +402,8 @@ class Proxy:
                 if strikes:
                     self._strike(server, message, muted)
                     break
+                if message[:1] == b"X":
+                    self.may_leave.wait(HANGS)
                 server.sendall(message)
         with suppress(OSError):
             server.shutdown(socket.SHUT_WR)  # what was passed on is answered, and the session ends

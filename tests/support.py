@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,15 @@ class Star:
     @contextmanager
     def connection(self) -> Iterator[sa.Connection]:
         """A connection of our own, whose statements find the star without a schema's name."""
-        engine = sa.create_engine(self.url, poolclass=sa.NullPool)
-        with engine.connect() as connection:
+        with self._engine.connect() as connection:
             if self.schema:
                 connection.exec_driver_sql(f'SET search_path TO "{self.schema}"')
                 connection.commit()  # so that no rollback undoes it
             yield connection
-        engine.dispose()
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        return sa.create_engine(self.url, poolclass=sa.NullPool)
 
     def rows(self, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
         """All rows of a query."""
@@ -124,17 +127,20 @@ class Star:
 
     def tables(self) -> set[str]:
         """The names of all tables that are there."""
-        place = "current_schema()"
-        return set(
-            self.column(
-                f"SELECT table_name FROM information_schema.tables WHERE table_schema = {place}"
-            )
-        )
+        with self.connection() as connection:
+            return self._tables(connection)
+
+    def _tables(self, connection: sa.Connection) -> set[str]:
+        catalog = "information_schema.tables WHERE table_schema = current_schema()"
+        if self.engine_name == "duckdb":  # its own list: the standard one takes ten times as long
+            catalog = "duckdb_tables() WHERE schema_name = current_schema()"
+        return set(connection.exec_driver_sql(f"SELECT table_name FROM {catalog}").scalars())
 
     def content(self, *, with_runs: bool = True) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of the star, surrogate keys included, in the order of its keys."""
-        present, content = self.tables(), {}
+        content = {}
         with self.connection() as connection:
+            present = self._tables(connection)
             for table in STAR:
                 names = [c.name for c in table.columns if with_runs or c.name != "run_id"]
                 key = next(iter(table.primary_key.columns)).name
@@ -153,10 +159,11 @@ class Star:
 
     def runs(self) -> list[tuple[str, str]]:
         """Run id and status of each recorded run, oldest first."""
-        if "etl_run" not in self.tables():
-            return []
-        found = self.rows("SELECT run_id, status FROM etl_run ORDER BY ended_at")
-        return [(run_id, status) for run_id, status in found]
+        with self.connection() as connection:
+            if "etl_run" not in self._tables(connection):
+                return []
+            runs = sa.text("SELECT run_id, status FROM etl_run ORDER BY ended_at")
+            return [(run_id, status) for run_id, status in connection.execute(runs)]
 
 
 @contextmanager

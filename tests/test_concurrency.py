@@ -17,10 +17,10 @@ from typing import Any
 import duckdb
 import pytest
 import sqlalchemy as sa
-from faults import HANGS, Cluster, Run, Warm, wait_until
-from support import Retailer, Star
-from test_faults import TABLES, nobody_is_connected, tomorrow
-from test_retries import with_options
+from faults import HANGS, Cluster, Proxy, Run, Warm, wait_until
+from support import Retailer, Star, changes
+from test_faults import TABLES, nobody_is_connected, tomorrow, via
+from test_retries import session_of, with_options
 from test_signals import Gate
 
 from main import PHASES, StarSchemaETLPipeline
@@ -128,6 +128,16 @@ def test_c2_a19_a_statement_of_a_killed_run_ends_soon_and_changes_nothing(
     else:  # it was noticed even before
         assert code == 0, at_once.stderr
     wait_until(lambda: shop.run()["status"] == "published", "the lock is free")
+
+
+def test_c2_a_run_that_has_ended_is_in_nobodys_way(postgresql_shop: Retailer, proxy: Proxy) -> None:
+    """The next one may come before the server has ended the session."""
+    shop = postgresql_shop
+    proxy.may_leave.clear()
+    before = shop.publish(WAREHOUSE_URL=via(shop.star, proxy))
+    assert shop.star.scalar(f"SELECT count(*) {session_of(before['run_id'])}") == 1
+    assert changes(shop.publish()) == 0
+    proxy.may_leave.set()
 
 
 @pytest.mark.parametrize("number", range(3))

@@ -116,7 +116,7 @@ class Bench:
         assert run.wait() == 0, run.stderr
         return self.proxy.seen
 
-    def run(self, at: int, act: Act, *, after: bool) -> Run:
+    def run(self, at: int, act: Act, *, after: bool, call: str = "load") -> Run:
         """A run with a fault at a message, to its end."""
         started: list[Run] = []
 
@@ -125,7 +125,7 @@ class Bench:
             started[0].send(signal.SIGKILL)
 
         self.proxy.arm(at, act, after=after, kill=kill)
-        started.append(self.warm.start(self.shop.folder, "load", self.env, "--json"))
+        started.append(self.warm.start(self.shop.folder, call, self.env, "--json"))
         run = started[0]
         run.wait()
         self.proxy.arm(0)
@@ -153,7 +153,7 @@ def chosen(every: bool, kind: str, last: int, stride: int) -> Iterable[int]:
     if every:
         return range(1, last + 2)
     offset = 1 + list(KINDS).index(kind) * stride // len(KINDS)
-    return sorted({*range(offset, last, stride), *range(last - 2, last + 1)})
+    return sorted({*range(offset, last, stride), *range(last - 3, last + 1)})
 
 
 FIRST_NIGHT = ("killed before", "cut after, no retries")
@@ -191,7 +191,7 @@ def test_a1_a2_a_fault_at_any_message_leaves_yesterday_or_today(
 
     messages = bench.trace()
     case = Case(yesterday.restore, yesterday.state, bench.plain, strike)
-    figures = loop(case, chosen(every, kind, len(messages), 50))
+    figures = loop(case, chosen(every, kind, len(messages), 70))
     figures_of(f"PostgreSQL, {kind}, {len(messages)} messages", figures)
     assert figures.wrong == []
     assert unclear == []
@@ -219,8 +219,8 @@ def commit_of(bench: Bench) -> int:
     yesterday = Yesterday(bench.shop.star).keep()
     messages = bench.trace()
     yesterday.restore()
-    assert messages[-2:] == ["Q COMMIT", "X "]
-    return len(messages) - 1
+    assert (messages[-3], messages[-1]) == ("Q COMMIT", "X ")
+    return len(messages) - 2
 
 
 def test_a3_a_commit_whose_answer_is_lost_is_looked_up_and_told_as_published(bench: Bench) -> None:
@@ -254,7 +254,7 @@ def test_a3_an_outcome_that_nobody_tells_is_unknown_and_says_what_to_ask(
 ) -> None:
     star = bench.shop.star
     before = star.digest()
-    run = bench.run(commit_of(bench), "away", after=arrived)
+    run = bench.run(commit_of(bench), "away", after=arrived, call="load_impatient")
     assert run.wait() == 5, run.stderr
     results = json.loads(run.stdout)
     assert (results["status"], results["success"]) == ("unknown", False)
@@ -316,7 +316,7 @@ def test_a1_a17_death_at_any_step_leaves_a_duckdb_file_of_yesterday_or_today(
     counting = warm.start(file.shop.folder, "load_and_die", file.env, 0)
     assert counting.wait() == 0, counting.stderr
     last = int(counting.stdout)
-    points = range(1, last + 2) if every else {*range(3, last, 29), *range(last - 4, last + 2)}
+    points = range(1, last + 2) if every else {*range(3, last, 41), *range(last - 4, last + 2)}
     figures = file.loop(strike, sorted(points))
     figures_of(f"DuckDB, killed at {last} steps", figures)
     assert figures.wrong == []
@@ -335,7 +335,7 @@ def test_a17_death_at_any_time_leaves_a_duckdb_file_of_yesterday_or_today(
         run.send(signal.SIGKILL)
         return run.wait(), "milliseconds"
 
-    figures = file.loop(strike, range(20, 600, 2 if every else 80))
+    figures = file.loop(strike, range(20, 600, 2 if every else 110))
     figures_of("DuckDB, killed at a time", figures)
     assert figures.wrong == []
 

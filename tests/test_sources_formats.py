@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import re
 import sqlite3
 import threading
@@ -588,6 +589,31 @@ def test_other_archives_are_told_for_what_they_are(
         for name, content in members.items():
             archive.writestr(name, content)
     (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path)["errors"]
+    assert words in error
+
+
+def _link_to(target: str) -> Callable[[Path], None]:
+    return lambda path: path.symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (_link_to("nowhere"), "there is no such file"),
+        (_link_to("sales.csv"), "there is no such file"),  # to itself
+        (_link_to("/dev/null"), "the file is empty"),
+        (_link_to("/dev/zero"), "the line exceeds the limit"),
+        (Path.mkdir, "the directory holds no files"),
+        (os.mkfifo, "it is a pipe"),
+    ],
+)
+def test_e7_a_place_without_a_file_is_told_for_what_it_is(
+    make: Callable[[Path], None], words: str, duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    """E7: nobody waits for what never comes, or never ends."""
+    make(path := tmp_path / "sales.csv")
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path)["errors"]
+    assert error.startswith(f"Extraction phase failed: transactions: {path}")
     assert words in error
 
 

@@ -79,13 +79,22 @@ def test_another_setting_means_another_load(shop: Retailer) -> None:
     assert recognised(shop) == 1
 
 
-def test_a_day_between_means_another_load(shop: Retailer) -> None:
+def test_b5_the_files_of_a_day_before_are_loaded_like_any_other(shop: Retailer) -> None:
+    """B5: what came last is what holds, though it was published before what it undoes."""
     shop.publish()
+    monday = shop.star.digest(with_runs=False)
     shop.customers[0]["city"] = "Elsewhere"
+    shop.sales[0]["quantity"] = "9"
     shop.publish()
-    shop.customers[0]["city"] = "Springfield"
-    shop.publish()
+    shop.customers[0]["city"] = "London"
+    shop.sales[0]["quantity"] = "2"
+    results = shop.publish()
     assert recognised(shop) == 0
+    assert (counts(results, "dim_customer"), counts(results, "fact_sales")) == (
+        (0, 1, 1),
+        (0, 1, 2),
+    )
+    assert shop.star.digest(with_runs=False) == monday
 
 
 def test_a_repetition_leaves_the_rejects_of_its_own(shop: Retailer) -> None:
