@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -94,8 +95,8 @@ class PreparedSource:
         losers = self.losers.get(number)
         if losers is None:
             return rows
-        lost = np.isin(rows["_place"].to_numpy() & _ROW, losers.rows)
-        return rows.filter(pa.array(~lost))
+        kept = pa.array(~_mask(rows, losers.rows))
+        return pa.table({name: rows[name].filter(kept) for name in rows.column_names})
 
 
 @dataclass(frozen=True)
@@ -227,15 +228,14 @@ def _account_losers(
         conflicts = losers.rows[~losers.identical]
         if result.money:
             rows = spool.read(result.paths[number], ["_place", "net_amount", *result.ids])
-            where = rows["_place"].to_numpy() & _ROW
-            kept = pa.array(~np.isin(where, losers.rows))
+            kept = pa.array(~_mask(rows, losers.rows))
             for name, values in result.ids.items():  # a lost row asks for no member and no date
                 values[number] = _distinct(rows[name].filter(kept))
             for name, lost in (
                 ("duplicate", losers.rows[losers.identical]),
                 ("rejected", conflicts),
             ):
-                amounts = rows["net_amount"].filter(pa.array(np.isin(where, lost)))
+                amounts = rows["net_amount"].filter(pa.array(_mask(rows, lost)))
                 result.money[name] += pc.sum(amounts).as_py() or Decimal(0)
         if len(conflicts):
             refused = pa.table(
@@ -246,6 +246,13 @@ def _account_losers(
                 }
             )
             result.rejected.update(_write(source, source.originals(number), refused, rejects))
+
+
+def _mask(rows: pa.Table, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which of the rows of a batch, ordered by place as they are, have the numbers `wanted`."""
+    mask = np.zeros(len(rows), bool)
+    mask[np.searchsorted(rows["_place"].to_numpy() & _ROW, wanted)] = True
+    return mask
 
 
 def _distinct(column: pa.ChunkedArray) -> pa.Array:

@@ -49,7 +49,7 @@ from errors import (
     explain,
 )
 from files import LockFile, private_folder
-from schema import arrow_schema, arrow_type, unknown_member
+from schema import arrow_schema, arrow_type, business_key, unknown_member
 
 
 def new_run_id() -> str:
@@ -321,16 +321,23 @@ class Warehouse(ABC):
         self.execute(sa.schema.DropTable(staging, if_exists=True))
         self.execute(CreateTable(staging))
         self.append(staging, batches)
+        self._survey(staging, business_key(table).name)
         return staging
 
     def keep_changes(self, statement: sa.Select[Any], name: str) -> Table:
-        """Keep the rows of `statement` in a temporary table; its columns are the statement's."""
+        """Keep the rows of `statement` in a temporary table; its columns are the statement's, and
+        by the last one it will be joined.
+        """
         columns = [sa.Column(c.name, c.type) for c in statement.selected_columns]
         kept = Table(name, MetaData(), *columns, schema=self.staging_schema, prefixes=["TEMPORARY"])
         self.execute(sa.schema.DropTable(kept, if_exists=True))
         self.execute(CreateTable(kept))
         self.execute(sa.insert(kept).from_select([c.name for c in columns], statement))
+        self._survey(kept, columns[-1].name)
         return kept
+
+    def _survey(self, table: Table, key: str) -> None:
+        """Let the engine know how many rows `table` has, and of how many keys."""
 
     def enforces_primary_key(self, table: Table) -> bool:  # noqa: ARG002
         """Whether the engine itself guarantees that the key of `table` is unique."""
@@ -835,8 +842,8 @@ class PostgreSql(Warehouse):
             {"schema": self.schema, "tables": [table.name for table in tables]},
         )
         columns: dict[str, dict[str, str]] = {}
-        for table, column, kind in found:
-            columns.setdefault(table, {})[column] = kind
+        for row in found:
+            columns.setdefault(row.relname, {})[row.attname] = row.format_type
         return columns
 
     def grants(self, tables: Iterable[Table], role: str) -> list[str]:
@@ -919,6 +926,11 @@ class PostgreSql(Warehouse):
             self.execute(CreateIndex(index))
         for constraint in sorted(table.foreign_key_constraints, key=lambda c: str(c.name)):
             self.execute(AddConstraint(constraint))
+
+    def _survey(self, table: Table, key: str) -> None:
+        """Else the whole fact is hashed, for a few rows to be found in it."""
+        quote = self._engine.dialect.identifier_preparer.quote
+        self.connection.exec_driver_sql(f"ANALYZE {self.qualified(table)} ({quote(key)})")
 
     def enforces_primary_key(self, table: Table) -> bool:
         found = self.execute(
