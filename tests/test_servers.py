@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from faults import Pooler, Proxy
-from support import Retailer, Star, changes, in_a_child
+from support import Retailer, Star, changes, counts, in_a_child
 from test_faults import tomorrow, via
 from test_retries import with_options
 
@@ -83,6 +83,30 @@ def test_text_is_stored_as_it_is_in_a_database_of_any_encoding(
     if encoding == "LATIN1":
         stored = stored.replace("city\\:\\:bytea", "convert_to(city, 'LATIN1')")
     assert bytes.fromhex(shop.star.scalar(stored)).decode(encoding) == AWKWARD
+    assert changes(shop.publish_in_full()) == 0
+
+
+def test_a_star_whose_keys_are_in_the_order_of_their_database_goes_on_with_it(
+    postgresql_shop: Retailer,
+) -> None:
+    """As those are that an earlier version made: ours are ordered by code points."""
+    shop = postgresql_shop
+    shop.publish()
+    collation = (
+        "SELECT collation_name FROM information_schema.columns WHERE table_schema = "
+        f"'{shop.star.schema}' AND table_name = 'fact_sales' AND column_name = 'transaction_id'"
+    )
+    assert shop.star.scalar(collation) == "C"
+    shop.star.execute(
+        *(
+            f'ALTER TABLE {table} ALTER COLUMN {key} TYPE text COLLATE pg_catalog."default"'
+            for table, key in (("dim_customer", "customer_id"), ("fact_sales", "transaction_id"))
+        )
+    )
+    tomorrow(shop)
+    results = shop.publish_in_full()
+    assert counts(results, "fact_sales") == (1, 1, 2)
+    assert counts(results, "dim_customer") == (1, 1, 1)
     assert changes(shop.publish_in_full()) == 0
 
 
