@@ -91,7 +91,7 @@ def find_losers(
     `batches` are calls that return the rows of a batch: the column `key`, an int64 column
     `_place`, and the content to compare; `hashes` are the `key_hashes` of each batch.
     """
-    repeated = np.concatenate([np.empty(0, np.uint64), *_repeated(hashes)])
+    repeated = np.concatenate([np.empty(0, np.uint64), *_repeated(hashes, workers)])
     if not len(repeated):
         return {}
     options: dict[str, str | bool | int | float | list[str]]
@@ -110,14 +110,21 @@ def find_losers(
     }
 
 
-def _repeated(hashes: Sequence[Hashes]) -> Iterator[Hashes]:
+def _repeated(hashes: Sequence[Hashes], workers: int) -> Iterator[Hashes]:
     """The hashes that occur more than once, one part of their range at a time."""
     bits = (sum(map(len, hashes)) // _PART).bit_length()
-    for part in range(1 << bits):
-        chosen = hashes if bits == 0 else [h[h >> np.uint64(64 - bits) == part] for h in hashes]
-        together = np.concatenate([np.empty(0, np.uint64), *chosen])
-        together.sort()
-        yield together[1:][together[1:] == together[:-1]]
+    calls = (partial(_repeated_in_part, hashes, bits, part) for part in range(1 << bits))
+    with ThreadPoolExecutor(workers) as pool:
+        yield from in_order(pool, calls, workers)
+
+
+def _repeated_in_part(hashes: Sequence[Hashes], bits: int, part: int) -> Hashes:
+    """Of the hashes that begin with these bits, those that occur more than once."""
+    chosen = hashes if bits == 0 else [h[h >> np.uint64(64 - bits) == part] for h in hashes]
+    together = np.concatenate([np.empty(0, np.uint64), *chosen])
+    together.sort()
+    repeated: Hashes = together[1:][together[1:] == together[:-1]]
+    return repeated
 
 
 def _membership(wanted: Hashes) -> Callable[[Hashes], npt.NDArray[np.int64]]:

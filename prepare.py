@@ -81,6 +81,15 @@ class PreparedSource:
         for name, values in batch.ids.items():
             self.ids.setdefault(name, []).append(values)
 
+    def lose(self, lost: _Lost) -> None:
+        """Take the duplicates of a batch out of the account of the rows to load."""
+        self.duplicates += lost.duplicates
+        self.rejected.update(lost.refused)
+        for name, values in lost.ids.items():
+            self.ids[name][lost.number] = values
+        for name, amount in lost.money.items():
+            self.money[name] += amount
+
     def tasks(self) -> list[Callable[[], pa.Table]]:
         """A call per batch that returns its rows, duplicates left out."""
         return [partial(self._batch, number) for number in range(len(self.paths))]
@@ -118,6 +127,17 @@ class _Batch:
     cleaned: Cleaned
     ids: dict[str, pa.Array]
     refused: Counter[str]
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """What a batch has lost to later rows, and the distinct ids of the rows it has left."""
+
+    number: int
+    duplicates: int
+    refused: Counter[str]
+    ids: dict[str, pa.Array]
+    money: dict[str, Decimal]
 
 
 def prepare_sources(
@@ -173,7 +193,11 @@ def _resolve_duplicates(
     readers = [partial(spool.read, path) for path in result.paths]
     hashes = [np.load(path.with_suffix(".npy"), mmap_mode="r") for path in result.paths]
     result.losers = find_losers(readers, hashes, job.key, temp=folder.folder, workers=workers)
-    _account_losers(job.source, result, job.key, rejects)
+    account = partial(_account_losers, job.source, result, job.key, rejects)
+    with ThreadPoolExecutor(workers) as pool:
+        calls = (partial(account, number) for number in result.losers)
+        for lost in in_order(pool, calls, workers):
+            result.lose(lost)
 
 
 def write_late_rejects(
@@ -220,32 +244,35 @@ def _write(
 
 
 def _account_losers(
-    source: Originals, result: PreparedSource, key: str, rejects: RejectFiles
-) -> None:
-    """Identical losers are duplicates; the others are rejects."""
-    for number, losers in result.losers.items():
-        result.duplicates += int(losers.identical.sum())
-        conflicts = losers.rows[~losers.identical]
-        if result.money:
-            rows = spool.read(result.paths[number], ["_place", "net_amount", *result.ids])
-            kept = pa.array(~_mask(rows, losers.rows))
-            for name, values in result.ids.items():  # a lost row asks for no member and no date
-                values[number] = _distinct(rows[name].filter(kept))
-            for name, lost in (
-                ("duplicate", losers.rows[losers.identical]),
-                ("rejected", conflicts),
-            ):
-                amounts = rows["net_amount"].filter(pa.array(_mask(rows, lost)))
-                result.money[name] += pc.sum(amounts).as_py() or Decimal(0)
-        if len(conflicts):
-            refused = pa.table(
-                {
-                    "_place": conflicts,
-                    "_reason": ["conflicting_duplicate"] * len(conflicts),
-                    "_detail": [f"a later row has the same {key}"] * len(conflicts),
-                }
-            )
-            result.rejected.update(_write(source, source.originals(number), refused, rejects))
+    source: Originals,
+    result: PreparedSource,
+    key: str,
+    rejects: RejectFiles,
+    number: int,
+) -> _Lost:
+    """What a batch has lost. Identical losers are duplicates; the others are rejects."""
+    losers = result.losers[number]
+    conflicts = losers.rows[~losers.identical]
+    ids, money = {}, {}
+    if result.money:
+        rows = spool.read(result.paths[number], ["_place", "net_amount", *result.ids])
+        kept = pa.array(~_mask(rows, losers.rows))
+        # A lost row asks for no member and no date.
+        ids = {name: _distinct(rows[name].filter(kept)) for name in result.ids}
+        for name, lost in (("duplicate", losers.rows[losers.identical]), ("rejected", conflicts)):
+            amounts = rows["net_amount"].filter(pa.array(_mask(rows, lost)))
+            money[name] = pc.sum(amounts).as_py() or Decimal(0)
+    refused: Counter[str] = Counter()
+    if len(conflicts):
+        table = pa.table(
+            {
+                "_place": conflicts,
+                "_reason": ["conflicting_duplicate"] * len(conflicts),
+                "_detail": [f"a later row has the same {key}"] * len(conflicts),
+            }
+        )
+        refused = _write(source, source.originals(number), table, rejects)
+    return _Lost(number, int(losers.identical.sum()), refused, ids, money)
 
 
 def _mask(rows: pa.Table, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
