@@ -829,8 +829,8 @@ class PostgreSql(Warehouse):
             {"schema": self.schema, "tables": [table.name for table in tables]},
         )
         columns: dict[str, dict[str, str]] = {}
-        for table, column, kind in found:
-            columns.setdefault(table, {})[column] = kind
+        for row in found:
+            columns.setdefault(row.relname, {})[row.attname] = row.format_type
         return columns
 
     def grants(self, tables: Iterable[Table], role: str) -> list[str]:
