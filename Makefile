@@ -28,10 +28,10 @@ test: $(VENV)/.installed-dev ## format check, lint, types and all tests
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy .
-	$(BIN)/python -m pytest -n 3 $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 test-faults: $(VENV)/.installed-dev ## kill and cut at every single point; prints the figures; takes many minutes
-	$(BIN)/python -m pytest -n 3 -m faults -rP $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m faults -rP $(ARGS)
 
 fix: $(VENV)/.installed-dev ## format the code, and correct what ruff can correct
 	$(BIN)/python -m ruff check --fix .

@@ -29,6 +29,7 @@ from schema import (
     columns_of,
     fact_sales,
     metadata,
+    weighted_keys,
 )
 from warehouse import Encoded, Warehouse, new_run_id, open_warehouse
 
@@ -44,6 +45,7 @@ class Keyed:
 
     rows: Encoded
     count: int
+    key_sum: int
     orphans: pa.Table  # _place, _reason, _detail, net_amount
 
 
@@ -64,6 +66,8 @@ class FactLoader:
         self._handed_over = 0
         self.net_unchanged = Decimal(0)
         """Net amount of the rows that the fact table already held just so."""
+        self.key_sum, self.key_sum_unchanged = 0, 0
+        """The sum of `schema.weighted_keys` over all rows handed over, and over those."""
 
     def __enter__(self) -> FactLoader:
         self.warehouse = self._given or open_warehouse(self.config, self.run_id)
@@ -139,6 +143,7 @@ class FactLoader:
                 self.orphans.append(keyed.orphans)
             progress(keyed.count)
             self._handed_over += keyed.count
+            self.key_sum += keyed.key_sum
             yield keyed.rows
 
     def _merge(self, staging: sa.Table) -> dict[str, Any]:
@@ -153,16 +158,19 @@ class FactLoader:
         )
         changes = warehouse.keep_changes(statement, f"changes_{table.name}")
         is_new = changes.c["_known"].is_(None)
-        inserted, updated, changed_net = warehouse.row(
+        inserted, updated, changed_net, changed_keys = warehouse.row(
             sa.select(
                 sa.func.count().filter(is_new),
                 sa.func.count().filter(sa.not_(is_new)),
                 sa.func.coalesce(sa.func.sum(changes.c.net_amount), 0),
+                sa.func.coalesce(sa.func.sum(weighted_keys(changes.c)), 0),
             ).select_from(changes)
         )
-        staged, staged_net = warehouse.row(
+        staged, staged_net, staged_keys = warehouse.row(
             sa.select(
-                sa.func.count(), sa.func.coalesce(sa.func.sum(staging.c.net_amount), 0)
+                sa.func.count(),
+                sa.func.coalesce(sa.func.sum(staging.c.net_amount), 0),
+                sa.func.coalesce(sa.func.sum(weighted_keys(staging.c)), 0),
             ).select_from(staging)
         )
         if updated:
@@ -174,6 +182,7 @@ class FactLoader:
         warehouse.drop(changes)
         warehouse.drop(staging)
         self.net_unchanged = Decimal(staged_net) - Decimal(changed_net)
+        self.key_sum_unchanged = int(staged_keys) - int(changed_keys)
         return _counts(int(inserted), int(updated), int(staged))
 
 
@@ -230,9 +239,18 @@ class _KeyTask:
         )
         rows = pa.table({c.name: _typed(columns[c.name], c) for c in fact_sales.columns})
         if not orphaned.any():
-            return Keyed(self.encode(rows), count, pa.table({}))
+            return Keyed(self.encode(rows), count, _key_sum(rows), pa.table({}))
         found = rows.filter(pa.array(~orphaned))
-        return Keyed(self.encode(found), len(found), _orphans(batch, orphaned, reason))
+        lost = _orphans(batch, orphaned, reason)
+        return Keyed(self.encode(found), len(found), _key_sum(found), lost)
+
+
+def _key_sum(rows: pa.Table) -> int:
+    """What the sum of `weighted_keys` must be in the warehouse."""
+    return sum(
+        weight * (pc.sum(decoded(rows[column.name])).as_py() or 0)
+        for weight, column in enumerate(columns_of(fact_sales, Role.DIMENSION_KEY), 1)
+    )
 
 
 def _orphans(batch: pa.Table, orphaned: Any, reason: Any) -> pa.Table:

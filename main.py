@@ -474,6 +474,7 @@ class StarSchemaETLPipeline:
                 sales.tasks(), self._keys, partial(self._progress.advance, "fact_sales")
             )
         self._net_unchanged = loader.net_unchanged
+        self._keys_found = loader.key_sum - loader.key_sum_unchanged
         self.results["fact_loading_results"] = loaded
         if loader.orphans:
             late = write_late_rejects(
@@ -493,7 +494,14 @@ class StarSchemaETLPipeline:
         """Prove the star and close the accounts, inside the transaction."""
         from errors import GateError
         from unchanged import marks
-        from validate import StarSchemaValidator, failures, member_checks, quality_score
+        from validate import (
+            StarSchemaValidator,
+            failures,
+            key_check,
+            member_checks,
+            orphan_check,
+            quality_score,
+        )
 
         self._rejects.sync()  # on disk before anything is published
         warehouse = self._open_warehouse()
@@ -505,13 +513,18 @@ class StarSchemaETLPipeline:
         rejected = sum(sum(source.rejected.values()) for source in self._prepared.values())
         if results["row_counts"]["fact_sales"]:  # an empty star is of no quality, not of the best
             results["data_quality_score"] = quality_score(read, rejected)
-        members = member_checks(
+        checks = member_checks(
             self._members_before,
             self.results["dimension_loading_results"],
             results["row_counts"],
         )
-        results["checks"] += [check.as_dict() for check in members]
-        results["validation_errors"] += failures(members)
+        facts = results["row_counts"]["fact_sales"]
+        checks.append(key_check(self._keys_found, validator.loaded_key_sum, facts))
+        if self.config.orphan_policy == "infer":
+            lost = self.results["fact_loading_results"]["orphaned_records"]
+            checks.append(orphan_check(lost, facts))
+        results["checks"] += [check.as_dict() for check in checks]
+        results["validation_errors"] += failures(checks)
         results["validation_errors"] += self._unclosed(results["reconciliation"])
         self._check_reject_rates()
         if results["validation_errors"]:

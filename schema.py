@@ -13,8 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Date,
     DateTime,
     ForeignKey,
@@ -24,6 +26,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    cast,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -238,6 +241,17 @@ def surrogate_key(dimension: Table) -> Column[Any]:
 def attributes(dimension: Table) -> list[Column[Any]]:
     """The columns that SCD1 overwrites."""
     return columns_of(dimension, Role.ATTRIBUTE)
+
+
+def weighted_keys(fact: Any) -> ColumnElement[int]:
+    """One number of a fact's keys to the dimensions, given its columns: each key counts another
+    number of times, so that no key can take the place of another.
+    """
+    keys = columns_of(fact_sales, Role.DIMENSION_KEY)
+    first, *others = (
+        cast(fact[key.name], BigInteger) * weight for weight, key in enumerate(keys, 1)
+    )
+    return sum(others, first)
 
 
 def unknown_member(dimension: Table) -> dict[str, Any]:

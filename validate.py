@@ -26,6 +26,7 @@ from schema import (
     fact_sales,
     metadata,
     surrogate_key,
+    weighted_keys,
 )
 from warehouse import Warehouse, new_run_id, open_warehouse
 
@@ -75,6 +76,8 @@ class StarSchemaValidator:
         """How many rows of this run the fact table holds, once the checks have run."""
         self.loaded_net = Decimal(0)
         """Their net amount."""
+        self.loaded_key_sum = 0
+        """The sum of their `schema.weighted_keys`."""
 
     def run_all_checks(self) -> dict[str, Any]:
         """`row_counts`, `referential_integrity`, `checks`, `validation_errors`; by itself also
@@ -224,15 +227,17 @@ class StarSchemaValidator:
         wrong[_orphan(fact_sales.c.date_key)] = day.c.date_key.is_(None)
         joined = fact.outerjoin(product, fact.c.product_key == product.c.product_key)
         joined = joined.outerjoin(day, fact.c.date_key == day.c.date_key)
-        seen, net, of_this_run, *problems = warehouse.row(
+        seen, net, keys, of_this_run, *problems = warehouse.row(
             sa.select(
                 sa.func.count(),
                 sa.func.coalesce(sa.func.sum(fact.c.net_amount).filter(loaded), 0),
+                sa.func.coalesce(sa.func.sum(weighted_keys(fact.c)).filter(loaded), 0),
                 sa.func.count().filter(loaded),
                 *(sa.func.count().filter(condition) for condition in wrong.values()),
             ).select_from(joined)
         )
         self.loaded_rows, self.loaded_net = int(of_this_run), Decimal(net)
+        self.loaded_key_sum = int(keys)
         return int(seen), dict(zip(wrong, map(int, problems), strict=True))
 
     def _repeated_keys(self, warehouse: Warehouse) -> int:
@@ -269,6 +274,18 @@ def member_checks(
         )
         for table, new in loaded.items()
     ]
+
+
+def key_check(found: int, in_star: int, rows: int) -> Check:
+    """Whether facts have the keys that were found for them, by the sum of `weighted_keys`: a fact
+    under another customer or day that there is breaks no other statement.
+    """
+    return Check("keys are those that were found", fact_sales.name, int(found != in_star), rows)
+
+
+def orphan_check(lost: int, rows: int) -> Check:
+    """Whether each fact found its members, where those without a record are inferred."""
+    return Check("no fact without its members", fact_sales.name, lost, rows + lost)
 
 
 def quality_score(read: int, rejected: int) -> float | None:

@@ -64,6 +64,7 @@ _LOCK_CLASS = 0x57A2  # tells this application's advisory locks from others'
 _TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
 """SQLSTATEs after which the whole transaction can be tried again, beside class 08."""
 _LOCK_NOT_AVAILABLE = "55P03"
+_NO_SUCH_TABLE = "42P01"
 _TRANSIENT_REASONS = (
     "connection refused", "timeout expired", "timed out", "temporary failure in name resolution",
     "starting up", "shutting down", "in recovery mode", "too many clients", "too many connections",
@@ -706,6 +707,8 @@ class PostgreSql(Warehouse):
                 tries(_SETTLE_SECONDS, _SETTLE_SECONDS)(self._connect, lock=False)
                 return self.connection.execute(proof).first() is not None
             except (WarehouseError, sa.exc.DBAPIError) as error:
+                if getattr(getattr(error, "orig", None), "pgcode", None) == _NO_SUCH_TABLE:
+                    return False  # the transaction would have made it: this was the first night
                 reason = error
         asked = "look into the tables" if proof is None else f"ask it: {self._text_of(proof)}"
         raise OutcomeUnknownError(

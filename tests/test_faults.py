@@ -249,6 +249,21 @@ def test_a3_a_commit_that_never_came_is_told_as_not_published(bench: Bench) -> N
 
 
 @pytest.mark.parametrize("arrived", [True, False])
+def test_a3_the_commit_of_the_first_night_is_looked_up_too(
+    arrived: bool, postgresql_shop: Retailer, proxy: Proxy, warm: Warm
+) -> None:
+    """Where it did not come, there is no table to look it up in, which says enough."""
+    bench = Bench(postgresql_shop, proxy, warm)
+    bench.prepare()
+    run = bench.run(commit_of(bench), "cut", after=arrived)
+    assert run.wait() == (0 if arrived else 1), run.stderr
+    assert ("nothing was published" in run.stderr) != arrived
+    results = json.loads(run.stdout)
+    status = "published" if arrived else "failed"
+    assert (results["status"], bench.shop.star.runs()) == (status, [(results["run_id"], status)])
+
+
+@pytest.mark.parametrize("arrived", [True, False])
 def test_a3_an_outcome_that_nobody_tells_is_unknown_and_says_what_to_ask(
     arrived: bool, bench: Bench
 ) -> None:

@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import sqlalchemy as sa
 from support import Retailer, Row, Star, counts, dropping
 
 import schema
+from keymap import KeyMap
+from load_dimensions import DimensionLoader
 from load_facts import FactLoader
 from validate import quality_score
 
@@ -110,6 +114,17 @@ def _of_facts() -> dict[str, Mutation]:
             told=follows.get(name, "'amounts are finite'"),
             only="postgresql",
         )
+    for key, other in (("customer_key", -1), ("sales_rep_key", -1), ("date_key", 20240505)):
+        found[f"{key} is another one that there is"] = mutation(
+            f"{update}{key} = {other} WHERE {sale}",
+            told="'keys are those that were found'",
+            by_hand=False,
+        )
+    found["two keys have changed places"] = mutation(
+        f"{update}customer_key = sales_rep_key, sales_rep_key = customer_key WHERE {sale}",
+        told="'keys are those that were found'",
+        by_hand=False,
+    )
     found["date_key is no day of a year that is there"] = mutation(
         f"{update}date_key = 20240230 WHERE {sale}", told="'orphan date_key'"
     )
@@ -332,7 +347,14 @@ def _short(task: Callable[[], Any]) -> Any:
     return task().slice(1)
 
 
-@pytest.mark.parametrize("name", ["a sale is dropped", "a sale is altered in all its amounts"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a sale is dropped",
+        "a sale is altered in all its amounts",
+        "date_key is another one that there is",
+    ],
+)
 def test_h3_a_mutated_first_load_is_caught(shop: Retailer, name: str) -> None:
     """H3 on an empty warehouse, where the rows go straight into the new table."""
     tonight(shop)
@@ -360,10 +382,43 @@ def test_h3_a_row_lost_on_the_way_to_the_loader_is_caught(shop: Retailer, name: 
     assert_refused(shop, results, MUTATIONS[name].told, before)
 
 
+LOST_MEMBER = "'no fact without its members'"
+
+
+@pytest.mark.parametrize(
+    ("table", "member"),
+    [
+        ("dim_customer", "C1"),
+        ("dim_product", "P2"),
+        ("dim_sales_rep", "john_backus"),
+        ("dim_date", 20240302),
+    ],
+)
+def test_h3_a_member_that_facts_do_not_find_is_caught(
+    shop: Retailer, table: str, member: object
+) -> None:
+    """H3 for the keys of the loader: where members are inferred, no sale may lack one."""
+    shop.publish()
+    tonight(shop)
+    before = shop.star.digest()
+    real = DimensionLoader.load_all_dimensions
+
+    def load(loader: DimensionLoader, *rows: Any) -> Any:
+        keys = real(loader, *rows)
+        members = keys[table].members
+        keys[table] = KeyMap(members.filter(pc.not_equal(members[0], pa.scalar(member))))
+        return keys
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DimensionLoader, "load_all_dimensions", load)
+        results = shop.run()
+    assert_refused(shop, results, LOST_MEMBER, before)
+
+
 def test_every_check_there_is_has_a_mutation_that_it_catches(shop: Retailer) -> None:
     """No check is there for show: the summary has none that the tests above do not see fail."""
     results = shop.publish()["validation_results"]
-    told = {m.told.strip("'") for m in MUTATIONS.values()}
+    told = {m.told.strip("'") for m in MUTATIONS.values()} | {LOST_MEMBER.strip("'")}
     assert {check["check"] for check in results["checks"]} <= told
     assert {"the rows of transactions do not add up", "the net amounts do not add up"} <= told
 
