@@ -179,6 +179,7 @@ def _card(table: Table, x: int, y: int) -> list[str]:
 def sql_type(table: Table, column: str) -> str:
     """The type of a column in PostgreSQL's words, short."""
     kind = table.columns[column].type.compile(postgresql.dialect()).lower()  # type: ignore[no-untyped-call]
+    kind = kind.partition(" collate ")[0]
     return {"timestamp with time zone": "timestamptz"}.get(kind, kind.replace(", ", ","))
 
 

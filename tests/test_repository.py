@@ -337,10 +337,12 @@ _SQL = re.compile(
 _STATEMENTS = {"execute", "exec_driver_sql", "text", "literal_column", "sql", "query",
                "copy_expert"}  # fmt: skip
 NO_VALUES = {
-    "self.qualified(table)",  # a quoted name
+    "self.qualified(table)",  # a quoted name, ...
+    "quote(key)",  # ... and another
     "self._text_of(statement)",  # a compiled Core statement
     "columns",  # quoted names, joined
     "definition",  # a column's DDL, compiled by SQLAlchemy
+    "options",  # of COPY, a literal in the code
     "name",  # of a DuckDB option, and ...
     "value",  # ... its value, from a literal in the code; the one path among them is quoted
 }
