@@ -97,6 +97,7 @@ def find_losers(
     options: dict[str, str | bool | int | float | list[str]]
     options = {"memory_limit": "256MB", "threads": 1, "temp_directory": str(temp or "")}
     with duckdb.connect(config=options) as connection, ThreadPoolExecutor(workers) as pool:
+        connection.execute("SET enable_progress_bar = false")  # it would be drawn to stdout
         claimed = in_order(pool, _claims(batches, hashes, np.unique(repeated), key), workers)
         connection.register("claimed", _stream(claimed))
         found = connection.sql(_LOSERS).to_arrow_table()

@@ -395,6 +395,7 @@ def _arrow_rows(
 ) -> tuple[list[str], Iterator[pa.RecordBatch]]:
     """The same from DuckDB, whose values are exact in Arrow; some have no like in Python."""
     driver: Any = connection.connection.driver_connection
+    driver.execute("SET enable_progress_bar = false")  # it would be drawn to stdout
     named = _statement(query)
     text = str(named.compile(connection)) if isinstance(named, sa.Select) else query
     if [found.type for found in driver.extract_statements(text)] != [duckdb.StatementType.SELECT]:

@@ -525,6 +525,7 @@ class DuckDb(Warehouse):
             ("memory_limit", "'256MB'"),
             ("temp_directory", f"'{str(self.config.work_dir).replace(chr(39), chr(39) * 2)}'"),
             ("preserve_insertion_order", "false"),
+            ("enable_progress_bar", "false"),  # it draws one to stdout where Python has no script
         ):
             self.connection.exec_driver_sql(f"SET {name} = {value}")
 

@@ -31,7 +31,7 @@ from test_sources_formats import (
 from errors import ExtractionError
 from main import EXIT_CODES
 
-EXAMPLES = int(os.environ.get("DIRTY_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("DIRTY_EXAMPLES", "10"))
 
 # One warehouse serves all examples of a test: a star that has seen much is a better test than
 # an empty one, and making one takes longer than loading it. A failing example is not made smaller

@@ -404,12 +404,12 @@ def test_a11_a_session_that_is_ended_while_it_works_is_tried_again(
 
 def test_a12_no_transaction_is_open_while_sources_are_read_and_cleaned(shop: Retailer) -> None:
     url = with_options(
-        shop.star, idle_in_transaction_session_timeout="300ms", idle_session_timeout="300ms"
+        shop.star, idle_in_transaction_session_timeout="1s", idle_session_timeout="1s"
     )
     seen: list[tuple[Any, ...]] = []
 
     def look(run_id: str) -> None:
-        time.sleep(1)
+        time.sleep(1.5)
         seen.append(shop.star.row(f"SELECT state, xact_start {session_of(run_id)}"))
 
     for phase in ("extraction", "transformation"):

@@ -711,6 +711,24 @@ def test_quiet_says_nothing_when_all_is_well(
     assert "shoe_size" in duckdb_shop.log
 
 
+def test_duckdb_draws_no_progress_among_the_results(duckdb_shop: Retailer) -> None:
+    """It would after two seconds, in a notebook and wherever else Python runs no script."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from config import load_config\n"
+        "from warehouse import open_warehouse\n"
+        "with open_warehouse(load_config(sys.argv[2]), 'a-run') as warehouse:\n"
+        "    driver = warehouse.connection.connection.driver_connection\n"
+        "    print(driver.execute(\"SELECT current_setting('enable_progress_bar')\").fetchall())\n"
+    )
+    root = str(Path(__file__).parents[1])
+    told = subprocess.run(
+        [sys.executable, "-c", code, root, duckdb_shop.env_file()],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.stdout == "[(False,)]\n", told.stderr
+
+
 def test_quiet_says_what_is_wrong(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:
