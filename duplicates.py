@@ -91,16 +91,18 @@ def find_losers(
     `batches` are calls that return the rows of a batch: the column `key`, an int64 column
     `_place`, and the content to compare; `hashes` are the `key_hashes` of each batch.
     """
-    repeated = np.concatenate([np.empty(0, np.uint64), *_repeated(hashes, workers)])
-    if not len(repeated):
-        return {}
     options: dict[str, str | bool | int | float | list[str]]
     options = {"memory_limit": "256MB", "threads": 1, "temp_directory": str(temp or "")}
-    with duckdb.connect(config=options) as connection, ThreadPoolExecutor(workers) as pool:
-        connection.execute("SET enable_progress_bar = false")  # it would be drawn to stdout
-        claimed = in_order(pool, _claims(batches, hashes, np.unique(repeated), key), workers)
-        connection.register("claimed", _stream(claimed))
-        found = connection.sql(_LOSERS).to_arrow_table()
+    with ThreadPoolExecutor(workers) as pool:
+        parts = in_order(pool, _repeated(hashes), workers)
+        repeated = np.concatenate([np.empty(0, np.uint64), *parts])
+        if not len(repeated):
+            return {}
+        with duckdb.connect(config=options) as connection:
+            connection.execute("SET enable_progress_bar = false")  # it would be drawn to stdout
+            claimed = in_order(pool, _claims(batches, hashes, np.unique(repeated), key), workers)
+            connection.register("claimed", _stream(claimed))
+            found = connection.sql(_LOSERS).to_arrow_table()
     places = found["_place"].to_numpy()
     numbers = places >> BATCH_BITS
     rows = places & ((1 << BATCH_BITS) - 1)
@@ -111,12 +113,10 @@ def find_losers(
     }
 
 
-def _repeated(hashes: Sequence[Hashes], workers: int) -> Iterator[Hashes]:
-    """The hashes that occur more than once, one part of their range at a time."""
+def _repeated(hashes: Sequence[Hashes]) -> Iterator[Callable[[], Hashes]]:
+    """A call per part of their range for the hashes that occur more than once."""
     bits = (sum(map(len, hashes)) // _PART).bit_length()
-    calls = (partial(_repeated_in_part, hashes, bits, part) for part in range(1 << bits))
-    with ThreadPoolExecutor(workers) as pool:
-        yield from in_order(pool, calls, workers)
+    return (partial(_repeated_in_part, hashes, bits, part) for part in range(1 << bits))
 
 
 def _repeated_in_part(hashes: Sequence[Hashes], bits: int, part: int) -> Hashes:

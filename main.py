@@ -271,7 +271,7 @@ class StarSchemaETLPipeline:
             self.results["repeats_run"] = previous.run_id
             self._sources = previous.sources
             self._publish()
-        except BaseException:
+        except BaseException:  # after an interruption, too, nothing tells of a run that was not
             self.results.update(before)
             raise
         report.logger.info(

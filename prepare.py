@@ -104,8 +104,7 @@ class PreparedSource:
         losers = self.losers.get(number)
         if losers is None:
             return rows
-        kept = pa.array(~_mask(rows, losers.rows))
-        return pa.table({name: rows[name].filter(kept) for name in rows.column_names})
+        return rows.filter(pa.array(~_mask(rows, losers.rows)))
 
 
 @dataclass(frozen=True)

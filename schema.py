@@ -243,14 +243,17 @@ def attributes(dimension: Table) -> list[Column[Any]]:
     return columns_of(dimension, Role.ATTRIBUTE)
 
 
+KEY_WEIGHTS = {
+    key.name: weight for weight, key in enumerate(columns_of(fact_sales, Role.DIMENSION_KEY), 1)
+}
+"""How many times each key counts in `weighted_keys`."""
+
+
 def weighted_keys(fact: Any) -> ColumnElement[int]:
     """One number of a fact's keys to the dimensions, given its columns: each key counts another
     number of times, so that no key can take the place of another.
     """
-    keys = columns_of(fact_sales, Role.DIMENSION_KEY)
-    first, *others = (
-        cast(fact[key.name], BigInteger) * weight for weight, key in enumerate(keys, 1)
-    )
+    first, *others = (cast(fact[key], BigInteger) * weight for key, weight in KEY_WEIGHTS.items())
     return sum(others, first)
 
 
@@ -260,6 +263,13 @@ def unknown_member(dimension: Table) -> dict[str, Any]:
     row[business_key(dimension).name] = UNKNOWN_ID
     row[surrogate_key(dimension).name] = UNKNOWN_KEY
     return row
+
+
+def plain_type(column: Column[Any]) -> TypeEngine[Any]:
+    """The type of `column` without its collation: compared with a column of another collation,
+    that one's counts.
+    """
+    return Text() if isinstance(column.type, Text) else column.type
 
 
 def arrow_type(column: Column[Any]) -> pa.DataType:

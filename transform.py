@@ -349,8 +349,7 @@ class StarSchemaTransformer:
             "net_amount": net,
         }
         good = verdict.good()
-        columns[PLACE] = verdict.places()
-        rows = pa.table({name: column.filter(good) for name, column in columns.items()})
+        rows = pa.table({**columns, PLACE: verdict.places()}).filter(good)
         return Prepared(
             rows,
             verdict.rejects(),
@@ -879,11 +878,12 @@ def date_range(config: StarSchemaConfig) -> tuple[pa.Scalar, pa.Scalar]:
 
 def date_key(dates: pa.Array) -> pa.Array:
     """date32 to the integer YYYYMMDD, once for each distinct date."""
-    encoded = dates.dictionary_encode()
-    days = encoded.dictionary
-    year = pc.multiply(pc.year(days), 10_000)
-    month = pc.multiply(pc.month(days), 100)
-    return pc.add(pc.add(year, month), pc.day(days)).cast(pa.int32()).take(encoded.indices)
+
+    def rule(days: pa.Array) -> pa.Array:
+        year, month = pc.multiply(pc.year(days), 10_000), pc.multiply(pc.month(days), 100)
+        return pc.add(pc.add(year, month), pc.day(days)).cast(pa.int32())
+
+    return on_values(dates.dictionary_encode(), rule)
 
 
 _MONTHS = (

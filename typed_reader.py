@@ -173,7 +173,7 @@ def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
             try:
                 while batch := list(islice(numbered, reading.batch_rows)):
                     yield partial(_parse_rows, batch, columns, reading.commas)
-            except Exception as error:
+            except Exception as error:  # as above: damage further down
                 raise SourceError(f"{shown}: damaged ({_first_line(error)})") from error
 
     return Opened(shown, "excel", columns, pieces(), note=note if others else "")

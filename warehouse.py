@@ -49,7 +49,7 @@ from errors import (
     explain,
 )
 from files import LockFile, private_folder
-from schema import arrow_schema, arrow_type, business_key, unknown_member
+from schema import arrow_schema, arrow_type, business_key, plain_type, unknown_member
 
 
 def new_run_id() -> str:
@@ -171,7 +171,7 @@ class Warehouse(ABC):
             transient = self.transient(error)
             self.close()
             raise (transient or self._unreachable(error)) from error
-        except BaseException:
+        except BaseException:  # an interruption, too, must leave no connection open
             self.close()
             raise
         self.connection = self.connection.execution_options(
@@ -284,8 +284,7 @@ class Warehouse(ABC):
                 if name not in table.columns
             ]
             for column in table.columns:
-                wanted = _plain(column.type).compile(self._engine.dialect)
-                wanted = wanted.lower().replace(", ", ",")
+                wanted = plain_type(column).compile(self._engine.dialect).lower().replace(", ", ",")
                 if column.name not in present:
                     found.missing_columns.append((table, column))
                 elif _same_type(present[column.name]) != _same_type(wanted):
@@ -437,14 +436,9 @@ def _same_type(name: str) -> str:
 
 def bare_copy(table: Table, name: str, columns: Sequence[str], schema: str | None = None) -> Table:
     """A table with the same columns and no key, index or reference; temporary with a schema."""
-    copies = [sa.Column(c, _plain(table.columns[c].type), nullable=True) for c in columns]
+    copies = [sa.Column(c, plain_type(table.columns[c]), nullable=True) for c in columns]
     prefixes = ["TEMPORARY"] if schema else []
     return Table(name, MetaData(), *copies, schema=schema, prefixes=prefixes)
-
-
-def _plain(kind: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
-    """A type without its collation: compared with a column of another one, that one's counts."""
-    return sa.Text() if isinstance(kind, sa.Text) else kind
 
 
 def _without_keys(table: Table) -> Table:
@@ -487,7 +481,7 @@ class DuckDb(Warehouse):
             self._refuse_other_files(self._file)
             with _private_umask():
                 return super()._dial()
-        except BaseException:
+        except BaseException:  # an interruption, too, must not keep the lock
             self._release()
             raise
 
@@ -871,8 +865,8 @@ class PostgreSql(Warehouse):
         columns = ", ".join(
             self._engine.dialect.identifier_preparer.quote(c.name) for c in table.columns
         )
-        # Nobody can see a table of this transaction, so its rows need no test of who may: each of
-        # the ten passes that follow is a fifth shorter.
+        # Nobody can see a table of this transaction, so its rows need no test of who may in any
+        # of the ten passes that follow.
         options = "FORMAT csv, FREEZE" if self.is_created(table) else "FORMAT csv"
         stream = _CsvStream(batches)
         try:

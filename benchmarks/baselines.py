@@ -16,8 +16,8 @@ from typing import Any
 CREATE_FACT = """
 CREATE TABLE fact_sales (
     transaction_id text COLLATE "C" NOT NULL, customer_key integer NOT NULL,
-    product_key integer NOT NULL,
-    sales_rep_key integer NOT NULL, date_key integer NOT NULL, quantity numeric(19, 4) NOT NULL,
+    product_key integer NOT NULL, sales_rep_key integer NOT NULL, date_key integer NOT NULL,
+    quantity numeric(19, 4) NOT NULL,
     unit_price numeric(19, 4) NOT NULL, discount_amount numeric(19, 4) NOT NULL,
     gross_amount numeric(19, 4) NOT NULL, net_amount numeric(19, 4) NOT NULL,
     profit_amount numeric(19, 4), run_id text NOT NULL)

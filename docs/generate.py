@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql
 
 from config import SOURCES, env_example, setting_names
 from main import cli
-from schema import Role, columns_of, dimensions, etl_run, fact_sales
+from schema import Role, columns_of, dimensions, etl_run, fact_sales, plain_type
 
 ROOT = Path(__file__).parent.parent
 _GENERATED = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -178,8 +178,7 @@ def _card(table: Table, x: int, y: int) -> list[str]:
 
 def sql_type(table: Table, column: str) -> str:
     """The type of a column in PostgreSQL's words, short."""
-    kind = table.columns[column].type.compile(postgresql.dialect()).lower()  # type: ignore[no-untyped-call]
-    kind = kind.partition(" collate ")[0]
+    kind = plain_type(table.columns[column]).compile(postgresql.dialect()).lower()  # type: ignore[no-untyped-call]
     return {"timestamp with time zone": "timestamptz"}.get(kind, kind.replace(", ", ","))
 
 
