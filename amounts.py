@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from arrays import unscaled
 from schema import MONEY_PRECISION, MONEY_SCALE
 
 MONEY = pa.decimal128(MONEY_PRECISION, MONEY_SCALE)
@@ -24,7 +25,7 @@ def multiplied(left: pa.Array, right: pa.Array) -> pa.Array:
     faster than decimals, and decimal128(38, 4) otherwise; `fitting` brings that to MONEY.
     """
     left, right = left.cast(MONEY), right.cast(MONEY)
-    whole, other = _in_units(left), _in_units(right)
+    whole, other = unscaled(left), unscaled(right)
     if whole is None or other is None or _largest(whole) * _largest(other) >= _LARGEST:
         return rounded(pc.multiply(left.cast(_FACTOR), right))
     exact = whole * other
@@ -47,13 +48,6 @@ def fitting(amounts: pa.Array, limit: int | Decimal) -> pa.Array:
         return amounts
     fits = pc.less(pc.abs(amounts), pa.scalar(Decimal(limit)))
     return pc.if_else(fits, amounts, pa.scalar(None, amounts.type)).cast(MONEY)
-
-
-def _in_units(amounts: pa.Array) -> npt.NDArray[np.int64] | None:
-    """Amounts in ten-thousandths; None where an int64 does not hold them. Nulls are any number."""
-    words = np.frombuffer(amounts.buffers()[1] or b"", np.int64).reshape(-1, 2)
-    low, high = words[amounts.offset : amounts.offset + len(amounts)].T
-    return low if bool((high == low >> 63).all()) else None
 
 
 def _largest(units: npt.NDArray[np.int64]) -> int:

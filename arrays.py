@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 
@@ -20,3 +22,13 @@ def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """A column in one piece, and not as a dictionary."""
     array = whole(column)
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def unscaled(amounts: pa.Array) -> npt.NDArray[np.int64] | None:
+    """Decimals as whole numbers of their last place; None where an int64 does not hold them all.
+
+    Where a value is null, any number stands for it.
+    """
+    words = np.frombuffer(amounts.buffers()[1] or b"", np.int64).reshape(-1, 2)
+    low, high = words[amounts.offset : amounts.offset + len(amounts)].T
+    return low if bool((high == low >> 63).all()) else None

@@ -254,7 +254,7 @@ def _account_losers(
     conflicts = losers.rows[~losers.identical]
     ids, money = {}, {}
     if result.money:
-        rows = spool.read(result.paths[number], ["_place", "net_amount", *result.ids])
+        rows = spool.read(result.paths[number])
         kept = pa.array(~_mask(rows, losers.rows))
         # A lost row asks for no member and no date.
         ids = {name: _distinct(rows[name].filter(kept)) for name in result.ids}

@@ -32,6 +32,7 @@ RANKS = {
     "libpq": 0,
     "keymap": 1,
     "amounts": 1,
+    "binary_copy": 1,
     "spool": 1,
     "config": 1,
     "blocks": 1,
