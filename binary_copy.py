@@ -89,12 +89,16 @@ def _fixed(values: pa.Array) -> Fixed:
     if pa.types.is_decimal(kind):
         return _numerics(values)
     if pa.types.is_date32(kind):
-        return (values.cast(pa.int32()).to_numpy() - _EPOCH).astype(">i4")
+        return _big_endian(values.cast(pa.int32()).to_numpy() - _EPOCH)
     if pa.types.is_boolean(kind):
-        return values.to_numpy(zero_copy_only=False).astype("i1")
+        return _big_endian(values.to_numpy(zero_copy_only=False).view(np.int8))
     if kind in (pa.int16(), pa.int32()):
-        return values.to_numpy().astype(f">i{kind.bit_width // 8}")
+        return _big_endian(values.to_numpy())
     raise TypeError(f"values of type {kind} are not written")
+
+
+def _big_endian(numbers: Fixed) -> Fixed:
+    return numbers.astype(numbers.dtype.newbyteorder(">"))
 
 
 def _numerics(amounts: pa.Array) -> Fixed:

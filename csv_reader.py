@@ -179,7 +179,8 @@ def _csv_pieces(
         if start >= len(buffer):
             return
         end = _cut_at(buffer, start, target, ended)
-        taken = _take_records(dialect, buffer[start:end], line, ended and end == len(buffer))
+        data = memoryview(buffer)[start:end]
+        taken = _take_records(dialect, data, line, ended and end == len(buffer))
         if taken.used == 0:  # one record larger than the batch: look at more of the file
             target *= 2
             continue
@@ -201,23 +202,19 @@ def _cut_at(buffer: bytes, start: int, target: int, ended: bool) -> int:
 class _Taken:
     """Whole records cut from a file, every one with an even number of quotes."""
 
-    data: bytes
+    data: memoryview
     lines: Lines
     malformed: dict[int, str]
     used: int
     physical_lines: int
 
 
-def _take_records(dialect: _Dialect, data: bytes, line: int, is_last: bool) -> _Taken:
+def _take_records(dialect: _Dialect, data: memoryview, line: int, is_last: bool) -> _Taken:
     """Decide which physical lines of `data` are records; count them without a parser.
 
     A line with an odd number of quotes either begins a quoted field that holds line breaks, or
     has a stray or unterminated quote. The latter is one malformed row and swallows nothing.
     """
-    if b'"' not in data:
-        count = data.count(b"\n")
-        if b"\n\n" not in data and not data.startswith(b"\n"):
-            return _Taken(data, np.arange(line, line + count), {}, len(data), count)
     bytes_ = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(bytes_ == _NEWLINE) + 1
     starts = np.concatenate(([0], ends[:-1]))
@@ -230,7 +227,7 @@ def _take_records(dialect: _Dialect, data: bytes, line: int, is_last: bool) -> _
     for place, index in enumerate(odd):
         if index <= done:
             continue
-        begin, text = int(starts[index]), data[starts[index] : ends[index]].decode()
+        begin, text = int(starts[index]), _text(data[starts[index] : ends[index]])
         if dialect.fits(text):  # a literal quote inside an unquoted field
             edits.append((begin, int(ends[index]), dialect.rewrite(text)))
             continue
@@ -251,7 +248,7 @@ def _take_records(dialect: _Dialect, data: bytes, line: int, is_last: bool) -> _
 
 
 def _spans(
-    dialect: _Dialect, data: bytes, starts: Lines, ends: Lines, first: int, last: int
+    dialect: _Dialect, data: memoryview, starts: Lines, ends: Lines, first: int, last: int
 ) -> bool:
     """Whether lines `first` to `last` are one record with line breaks inside quotes.
 
@@ -263,19 +260,26 @@ def _spans(
     if len(dialect.columns) > 2:
         commas = dialect.delimiter.encode()
         for index in range(first + 1, last):
-            if data.count(commas, starts[index], ends[index]) == len(dialect.columns) - 1:
+            if data[starts[index] : ends[index]].tobytes().count(commas) == (
+                len(dialect.columns) - 1
+            ):
                 return False
-    return dialect.fits(data[starts[first] : ends[last]].decode())
+    return dialect.fits(_text(data[starts[first] : ends[last]]))
 
 
-def _edit(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
+def _text(data: memoryview) -> str:
+    return str(data, "utf-8")
+
+
+def _edit(data: memoryview, edits: list[tuple[int, int, bytes]]) -> memoryview:
     if not edits:
         return data
-    parts, at = [], 0
+    parts: list[bytes | memoryview] = []
+    at = 0
     for start, end, replacement in edits:
         parts += [data[at:start], replacement]
         at = end
-    return b"".join([*parts, data[at:]])
+    return memoryview(b"".join([*parts, data[at:]]))
 
 
 def _parse_csv(dialect: _Dialect, taken: _Taken) -> Block:
@@ -290,8 +294,8 @@ def _parse_csv(dialect: _Dialect, taken: _Taken) -> Block:
         )
         return "skip"
 
-    if data.startswith(codecs.BOM_UTF8):  # of the first value: the parser takes one away
-        data = codecs.BOM_UTF8 + data
+    if data[:3].tobytes() == codecs.BOM_UTF8:  # of the first value: the parser takes one away
+        data = memoryview(codecs.BOM_UTF8 + data)
     table = pa_csv.read_csv(
         pa.BufferReader(data or b"\n"),
         read_options=pa_csv.ReadOptions(
@@ -314,7 +318,7 @@ def _parse_csv(dialect: _Dialect, taken: _Taken) -> Block:
     return Block(table, np.delete(lines, list(wrong)), malformed, records)
 
 
-def _drop_misquoted(dialect: _Dialect, taken: _Taken) -> tuple[bytes, Lines, dict[int, str]]:
+def _drop_misquoted(dialect: _Dialect, taken: _Taken) -> tuple[memoryview, Lines, dict[int, str]]:
     """Take out records with text beside a quoted field (`"abc"def`), which parsers glue together.
 
     All records have an even number of quotes, so quotes open and close in turn: an opening one
@@ -338,7 +342,7 @@ def _drop_misquoted(dialect: _Dialect, taken: _Taken) -> tuple[bytes, Lines, dic
     starts, ends = starts[not_blank], ends[not_blank]
     malformed, edits, gone = dict(taken.malformed), [], []
     for index in np.unique(np.searchsorted(ends, suspects, side="right")).tolist():
-        text = taken.data[starts[index] : ends[index]].decode()
+        text = _text(taken.data[starts[index] : ends[index]])
         if not dialect.fits(text):
             malformed[int(taken.lines[index])] = f"misplaced quote: {text[:SHOWN].rstrip()}"
             edits.append((int(starts[index]), int(ends[index]), b""))

@@ -68,41 +68,50 @@ def _hasher() -> duckdb.DuckDBPyConnection:
 
 
 def key_hashes(keys: pa.Array) -> Hashes:
-    """A 64-bit hash of each key."""
+    """A 64-bit hash of each key: in the first row as the keys come, in the second ascending."""
     if not hasattr(_local, "connection"):
         _local.connection = _hasher().cursor()
     connection: Any = _local.connection
     connection.register("keys", pa.table({"key": keys}))
     hashes: Hashes = connection.sql("SELECT hash(key) AS h FROM keys").fetchnumpy()["h"]
     connection.unregister("keys")
-    return hashes
+    return np.stack([hashes, np.sort(hashes)])
+
+
+def judging(temp: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """What `find_losers` works with, to be closed after the last source: to make one takes 20 ms.
+
+    What it has no memory for it puts into `temp`.
+    """
+    connection = duckdb.connect(
+        config={"memory_limit": "256MB", "threads": 1, "temp_directory": str(temp or "")}
+    )
+    connection.execute("SET enable_progress_bar = false")  # it would be drawn to stdout
+    return connection
 
 
 def find_losers(
     batches: Sequence[Callable[[], pa.Table]],
     hashes: Sequence[Hashes],
     key: str,
-    *,
-    temp: Path | None = None,
+    connection: duckdb.DuckDBPyConnection,
     workers: int = 1,
 ) -> dict[int, Losers]:
     """The rows to leave out, by batch number.
 
     `batches` are calls that return the rows of a batch: the column `key`, an int64 column
-    `_place`, and the content to compare; `hashes` are the `key_hashes` of each batch.
+    `_place`, and the content to compare; `hashes` are the `key_hashes` of each batch;
+    `connection` is one of `judging`.
     """
-    options: dict[str, str | bool | int | float | list[str]]
-    options = {"memory_limit": "256MB", "threads": 1, "temp_directory": str(temp or "")}
     with ThreadPoolExecutor(workers) as pool:
         parts = in_order(pool, _repeated(hashes), workers)
         repeated = np.concatenate([np.empty(0, np.uint64), *parts])
         if not len(repeated):
             return {}
-        with duckdb.connect(config=options) as connection:
-            connection.execute("SET enable_progress_bar = false")  # it would be drawn to stdout
-            claimed = in_order(pool, _claims(batches, hashes, np.unique(repeated), key), workers)
-            connection.register("claimed", _stream(claimed))
-            found = connection.sql(_LOSERS).to_arrow_table()
+        claimed = in_order(pool, _claims(batches, hashes, np.unique(repeated), key), workers)
+        connection.register("claimed", _stream(claimed))
+        found = connection.sql(_LOSERS).to_arrow_table()
+        connection.unregister("claimed")
     places = found["_place"].to_numpy()
     numbers = places >> BATCH_BITS
     rows = places & ((1 << BATCH_BITS) - 1)
@@ -115,15 +124,21 @@ def find_losers(
 
 def _repeated(hashes: Sequence[Hashes]) -> Iterator[Callable[[], Hashes]]:
     """A call per part of their range for the hashes that occur more than once."""
-    bits = (sum(map(len, hashes)) // _PART).bit_length()
-    return (partial(_repeated_in_part, hashes, bits, part) for part in range(1 << bits))
+    bits = (sum(len(ascending) for _, ascending in hashes) // _PART).bit_length()
+    bounds = [part << (64 - bits) for part in range(1, 1 << bits)]
+    cuts = [[0, *np.searchsorted(a, np.array(bounds, np.uint64)), len(a)] for _, a in hashes]
+    return (
+        partial(
+            _more_than_once, [a[at[n] : at[n + 1]] for (_, a), at in zip(hashes, cuts, strict=True)]
+        )
+        for n in range(1 << bits)
+    )
 
 
-def _repeated_in_part(hashes: Sequence[Hashes], bits: int, part: int) -> Hashes:
-    """Of the hashes that begin with these bits, those that occur more than once."""
-    chosen = hashes if bits == 0 else [h[h >> np.uint64(64 - bits) == part] for h in hashes]
-    together = np.concatenate([np.empty(0, np.uint64), *chosen])
-    together.sort()
+def _more_than_once(runs: Sequence[Hashes]) -> Hashes:
+    """What occurs more than once in ascending runs, which a stable sort merges."""
+    together = np.concatenate([np.empty(0, np.uint64), *runs])
+    together.sort(kind="stable")
     repeated: Hashes = together[1:][together[1:] == together[:-1]]
     return repeated
 
@@ -159,7 +174,7 @@ def _claims(
         table = batch().take(pa.array(rows))
         return table.rename_columns(["_key" if n == key else n for n in table.column_names])
 
-    for batch, hashed in zip(batches, hashes, strict=True):
+    for batch, (hashed, _) in zip(batches, hashes, strict=True):
         rows = positions(hashed)
         if len(rows):
             yield partial(chosen, batch, rows)

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 
 import spool
 from config import StarSchemaConfig
-from duplicates import BATCH_BITS, Losers, find_losers, key_hashes
+from duplicates import BATCH_BITS, Losers, find_losers, judging, key_hashes
 from parallel import in_order
 from rejects import RejectFiles
 from spool import Spool
@@ -160,13 +161,13 @@ def prepare_sources(
         for job in sorted(jobs, key=lambda job: -job.source.records)
         for number in range(len(job.source))
     )
-    with ThreadPoolExecutor(config.workers) as pool:
+    with ThreadPoolExecutor(config.workers) as pool, judging(folder.folder) as connection:
         for batch in in_order(pool, calls, config.workers):
             result = results[batch.job.source.name]
             result.add(batch)
             progress(result.name, len(batch.cleaned.rows))
             if len(result.paths) == len(batch.job.source):
-                _resolve_duplicates(batch.job, result, folder, rejects, config.workers)
+                _resolve_duplicates(batch.job, result, connection, rejects, config.workers)
     return results
 
 
@@ -187,11 +188,15 @@ def _prepare_batch(
 
 
 def _resolve_duplicates(
-    job: Job, result: PreparedSource, folder: Spool, rejects: RejectFiles, workers: int
+    job: Job,
+    result: PreparedSource,
+    connection: duckdb.DuckDBPyConnection,
+    rejects: RejectFiles,
+    workers: int,
 ) -> None:
     readers = [partial(spool.read, path) for path in result.paths]
     hashes = [np.load(path.with_suffix(".npy"), mmap_mode="r") for path in result.paths]
-    result.losers = find_losers(readers, hashes, job.key, temp=folder.folder, workers=workers)
+    result.losers = find_losers(readers, hashes, job.key, connection, workers)
     account = partial(_account_losers, job.source, result, job.key, rejects)
     with ThreadPoolExecutor(workers) as pool:
         calls = (partial(account, number) for number in result.losers)

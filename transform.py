@@ -27,7 +27,7 @@ from amounts import MONEY, fitting, multiplied, rounded
 from arrays import decoded, whole
 from blocks import NUMBERS, as_text, comma_text, to_json
 from config import ISO_8601, SourceSettings, StarSchemaConfig
-from duplicates import BATCH_BITS, find_losers, key_hashes
+from duplicates import BATCH_BITS, find_losers, judging, key_hashes
 from schema import (
     MONEY_PRECISION,
     MONEY_SCALE,
@@ -164,7 +164,9 @@ class StarSchemaTransformer:
         prepared = self.prepare_batch(source, 0, _checked(table, REQUIRED[source]))
         key = business_key(TABLE_OF[source]).name
         rows = prepared.rows
-        losers = find_losers([lambda: rows], [key_hashes(rows[key])], key).get(0)
+        with judging() as connection:
+            found = find_losers([lambda: rows], [key_hashes(rows[key])], key, connection)
+        losers = found.get(0)
         if losers is None:
             return prepared
         lost = np.isin(prepared.rows[PLACE].to_numpy(), losers.rows)

@@ -59,8 +59,8 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
-Encoded: TypeAlias = pa.Table | list[pa.Buffer]
-"""A batch as the engine's bulk load takes it."""
+Encoded: TypeAlias = list[pa.RecordBatch] | list[pa.Buffer]
+"""A batch in pieces, as the engine's bulk load takes them."""
 
 _LOCK_CLASS = 0x57A2  # tells this application's advisory locks from others'
 _TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
@@ -154,6 +154,7 @@ class Warehouse(ABC):
         self.run_id = run_id
         self.warnings: list[str] = []
         self._created: list[Table] = []
+        self._proven: list[Table] = []
         self._engine = self._create_engine()
         tries(_CONNECT_TRIES, _CONNECT_SECONDS)(self._connect)
 
@@ -193,7 +194,7 @@ class Warehouse(ABC):
     def begin(self) -> None:
         """Begin the transaction. Nothing is published before `commit`."""
         self.connection.begin()
-        self._created = []
+        self._created, self._proven = [], []
         self._tune()
 
     def commit(self, proof: sa.Select[Any] | None = None) -> None:  # noqa: ARG002
@@ -340,6 +341,10 @@ class Warehouse(ABC):
 
     def _survey(self, table: Table, key: str) -> None:
         """Let the engine know how many rows `table` has, and of how many keys."""
+
+    def has_proven_keys(self, table: Table) -> bool:
+        """Whether this transaction had the engine prove all declared keys of `table`."""
+        return table in self._proven
 
     def enforces_primary_key(self, table: Table) -> bool:  # noqa: ARG002
         """Whether the engine itself guarantees that the key of `table` is unique."""
@@ -562,13 +567,14 @@ class DuckDb(Warehouse):
         return columns
 
     def encode(self, batch: pa.Table, table: Table) -> Encoded:
-        return batch.cast(arrow_schema(table.columns[name] for name in batch.column_names))
+        schema = arrow_schema(table.columns[name] for name in batch.column_names)
+        pieces: list[pa.RecordBatch] = batch.cast(schema).to_batches()
+        return pieces
 
     def append(self, table: Table, batches: Iterable[Encoded]) -> None:
         driver: Any = self.connection.connection.driver_connection
-        chunks = (chunk for batch in batches for chunk in batch.to_batches())
-        schema = arrow_schema(table.columns)
-        driver.register("arrow_stream", pa.RecordBatchReader.from_batches(schema, chunks))
+        schema, pieces = arrow_schema(table.columns), chain.from_iterable(batches)
+        driver.register("arrow_stream", pa.RecordBatchReader.from_batches(schema, pieces))
         driver.execute(f"INSERT INTO {self.qualified(table)} SELECT * FROM arrow_stream")
         driver.unregister("arrow_stream")
 
@@ -925,6 +931,7 @@ class PostgreSql(Warehouse):
         for constraint in sorted(table.foreign_key_constraints, key=lambda c: str(c.name)):
             self.execute(AddConstraint(constraint))
         self.connection.exec_driver_sql("RESET enable_hashjoin")
+        self._proven.append(table)
 
     def _survey(self, table: Table, key: str) -> None:
         """Else the whole fact is hashed, for a few rows to be found in it."""

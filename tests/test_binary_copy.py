@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from binary_copy import HEADER, TRAILER, encoded
 
 LARGEST = Decimal("999999999999999.9999")
-texts = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=5)
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5)
 amounts = st.one_of(
     st.decimals(-LARGEST, LARGEST, places=4),
     st.sampled_from(
