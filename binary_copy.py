@@ -25,13 +25,13 @@ TRAILER = b"\xff\xff"
 
 Fixed: TypeAlias = npt.NDArray[Any]
 
-_ROWS = 1 << 14  # of a piece: it stays in the cache while it is put together
+_ROWS = 1 << 12  # of a piece: it stays in the cache while it is put together
 _EPOCH = 10_957  # days: PostgreSQL counts from 2000, Arrow from 1970
 _BASE, _PLACES = 10_000, 4  # of a digit of NUMERIC
 _NEGATIVE = 0x4000
 
 
-def encoded(rows: pa.Table) -> list[pa.Buffer]:
+def encoded(rows: pa.Table) -> list[bytes]:
     """`rows` in pieces that follow each other in a COPY, between `HEADER` and `TRAILER`.
 
     Columns are strings, integers of 16 or 32 bits, booleans, dates or decimals, and may be
@@ -129,7 +129,7 @@ def _numerics(amounts: pa.Array) -> Fixed:
     return result.view(f"V{result.itemsize}")  # copied as one, not number by number
 
 
-def _piece(fields: Sequence[_Field], rows: slice) -> pa.Buffer:
+def _piece(fields: Sequence[_Field], rows: slice) -> bytes:
     """Some rows: what has one length stands side by side, and is joined with the rest."""
     count = rows.stop - rows.start
     parts: list[pa.Array] = []
@@ -146,8 +146,9 @@ def _piece(fields: Sequence[_Field], rows: slice) -> pa.Buffer:
             block.append((values.dtype, chosen))
     last = _side_by_side(block, count)
     if not parts:
-        return pa.py_buffer(last)
-    return pc.binary_join_element_wise(*parts, _in_rows(last), b"").buffers()[2]
+        return last.tobytes()
+    joined: pa.Buffer = pc.binary_join_element_wise(*parts, _in_rows(last), b"").buffers()[2]
+    return bytes(joined)
 
 
 def _side_by_side(block: Sequence[tuple[Any, Any]], count: int) -> Fixed:

@@ -181,4 +181,7 @@ def to_json(value: Any) -> str:
         return f"[{','.join(map(to_json, value))}]"
     if isinstance(value, Decimal):
         return str(value)
-    return json.dumps(value, ensure_ascii=False, default=as_text)
+    return _ENCODER.encode(value)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=as_text)

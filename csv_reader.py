@@ -29,6 +29,7 @@ from blocks import (
     column_names,
 )
 from errors import SourceError
+from parallel import ahead
 
 _DELIMITERS = ",;|\t"
 _QUOTE, _NEWLINE = 0x22, 0x0A
@@ -153,6 +154,7 @@ def _csv_pieces(
 ) -> Iterator[Piece]:
     """Cut the file at record boundaries, about `batch_rows` records at a time."""
     buffer, start, ended, target = rest, 0, False, 0
+    chunks = ahead(chunks)
     while True:
         while not ended and (target == 0 or len(buffer) - start < target):
             parts = [buffer[start:]]
@@ -218,12 +220,14 @@ def _take_records(dialect: _Dialect, data: memoryview, line: int, is_last: bool)
     bytes_ = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(bytes_ == _NEWLINE) + 1
     starts = np.concatenate(([0], ends[:-1]))
-    quotes_before = np.searchsorted(np.flatnonzero(bytes_ == _QUOTE), ends)
+    quotes = np.bincount(  # of each line
+        np.searchsorted(ends, np.flatnonzero(bytes_ == _QUOTE), side="right"), minlength=len(ends)
+    )
     is_record = ends - starts > 1
     edits: list[tuple[int, int, bytes]] = []  # (start, end, replacement)
     malformed: dict[int, str] = {}
     used_lines, done = len(ends), -1
-    odd = np.flatnonzero(np.diff(quotes_before, prepend=0) & 1).tolist()
+    odd = np.flatnonzero(quotes & 1).tolist()
     for place, index in enumerate(odd):
         if index <= done:
             continue

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from sqlalchemy import URL
 
 import spool
-from blocks import NUMBERS, Block, Opened, Reading, as_text, comma_text, exact_number
+from blocks import NUMBERS, Block, Opened, Piece, Reading, as_text, comma_text, exact_number
 from config import SOURCES, SourceSettings, StarSchemaConfig
 from errors import ExtractionError, SourceError
 from parallel import in_order
@@ -147,18 +147,20 @@ class DataExtractor:
         Raises `ExtractionError` with the problems of all sources.
         """
         problems = _Problems()
-        extracted: dict[str, Extracted] = {}
         with closing(Databases()) as databases:
             found = {
                 name: self._collect(problems, name, databases)
                 for name in SOURCES
                 if self.config.source(name).path is not None
             }
-            for name, files in found.items():  # also after a fault: others may be further on
-                extracted[name] = self._read(problems, name, files, folder, progress)
+            reads = [_Read(name, file, folder) for name, files in found.items() for file in files]
+            self._read(problems, reads, progress)
         if problems.told():
             raise ExtractionError(problems.told())
-        return extracted
+        return {
+            name: self._joined(name, [read for read in reads if read.name == name])
+            for name in found
+        }
 
     def inspect(self, name: str, rows: int = 1000) -> Inspection:
         """What a run would find of a source, from no more than its first `rows` or so."""
@@ -247,65 +249,52 @@ class DataExtractor:
         return [(place.shown, partial(open_place, place)) for place in places or []]
 
     def _read(
-        self,
-        problems: _Problems,
-        name: str,
-        files: list[_File],
-        folder: Spool,
-        progress: Callable[[str, int], None],
-    ) -> Extracted:
-        result = Extracted(name, self.config.source(name).decimal_separator)
-        opened: list[Opened] = []
-        mappings: list[dict[str, list[str]] | None] = []
+        self, problems: _Problems, reads: list[_Read], progress: Callable[[str, int], None]
+    ) -> None:
+        """Spill all files; after a fault in one the others are read: there may be more."""
+        numbers = count()
+        tasks = (task for read in reads for task in read.tasks(numbers))
         with ThreadPoolExecutor(self.config.workers) as pool:
-            for file in files:
-                call = partial(self._read_file, result, file, folder, pool, progress)
-                read = problems.attempt(name, file.opened.shown, call)
-                if read is not None:
-                    opened.append(read[0])
-                    mappings.append(read[1])
-        used = {
-            column for mapping in mappings for own in (mapping or {}).values() for column in own
-        }
+            for read, spilled in in_order(pool, tasks, self.config.workers + 2):
+                if isinstance(spilled, _Spilled) and read.fault is None:
+                    read.batches.append(spilled)
+                    progress(read.name, spilled.records)
+                elif isinstance(spilled, SourceError):
+                    read.fault = read.fault or spilled
+                elif spilled is None:  # it was the last
+                    problems.attempt(read.name, read.opened.shown, partial(self._finish, read))
+
+    def _finish(self, read: _Read) -> None:
+        """Map a file that was read. Raises `SourceError` if it could not be, or has changed."""
+        if read.fault is not None:
+            raise read.fault
+        if read.file.identity() != read.file.before:
+            raise SourceError(
+                f"{read.opened.shown}: the file changed while it was read; "
+                "run again when it is complete"
+            )
+        read.mapping = self._mapping(read.name, read.opened)  # later records may bring columns
+
+    def _joined(self, name: str, reads: list[_Read]) -> Extracted:
+        """The files of a source as one."""
+        result = Extracted(name, self.config.source(name).decimal_separator)
+        opened = [read.opened for read in reads]
+        for read in reads:
+            result.batches += [
+                ExtractedBatch(b.rows, b.malformed, read.mapping) for b in read.batches
+            ]
+            result.columns = list(dict.fromkeys([*result.columns, *read.opened.columns]))
+            records = sum(batch.records for batch in read.batches)
+            result.records += records
+            result.files.append(_fingerprint(read.opened, records))
+        used = {column for read in reads for own in read.mapping.values() for column in own}
         notes = [file.note for file in opened if file.note]
         if result.batches:
             rows, mapping = result.originals(0), result.batches[0].mapping
             notes += _strange_values(rows, mapping, result.columns)
-        notes += _partly_absent(opened, mappings)
+        notes += _partly_absent(opened, [read.mapping for read in reads])
         result.warnings = [*_warnings(result, used), *(f"{name}: {note}" for note in notes)]
         return result
-
-    def _read_file(
-        self,
-        result: Extracted,
-        file: _File,
-        folder: Spool,
-        pool: ThreadPoolExecutor,
-        progress: Callable[[str, int], None],
-    ) -> tuple[Opened, dict[str, list[str]]]:
-        """Spill one file of a source, and add it to `result`; returns it with its mapping."""
-        name = result.name
-        opened = file.opened if file.is_open else file.open()
-        records, first = 0, len(result.batches)
-        tasks = (
-            _SpillTask(folder, f"{name}-{number:06}", opened.shown, piece)
-            for number, piece in enumerate(opened.pieces, first)
-        )
-        for rows, malformed, count in in_order(pool, tasks, self.config.workers):
-            result.batches.append(ExtractedBatch(rows, malformed, file.mapping))
-            records += count
-            progress(name, count)
-        if file.identity() != file.before:
-            raise SourceError(
-                f"{opened.shown}: the file changed while it was read; run again when it is complete"
-            )
-        mapping = self._mapping(name, opened)  # later records may have brought columns
-        for batch in result.batches[first:]:
-            batch.mapping = mapping
-        result.columns = list(dict.fromkeys([*result.columns, *opened.columns]))
-        result.records += records
-        result.files.append(_fingerprint(opened, records))
-        return opened, mapping
 
 
 @dataclass(frozen=True)
@@ -622,19 +611,55 @@ def _value_at(text: str, path: list[str], *, comma: bool) -> str | None:
     return comma_text(value) if comma else as_text(value)
 
 
+@dataclass(frozen=True)
+class _Spilled:
+    """Where a piece of a file is, and how many records it had."""
+
+    rows: Path
+    malformed: Path | None
+    records: int
+
+
 @dataclass
-class _SpillTask:
-    """Parse one piece of a file and spill it; runs in a worker."""
+class _Read:
+    """A file that is being read, and what has become of it."""
 
-    folder: Spool
     name: str
-    file: str
-    piece: Callable[[], Block]
+    file: _File
+    folder: Spool
+    batches: list[_Spilled] = field(default_factory=list)
+    mapping: dict[str, list[str]] = field(default_factory=dict)
+    fault: SourceError | None = None
+    opened: Opened = field(init=False)
 
-    def __call__(self) -> tuple[Path, Path | None, int]:
-        block = self.piece()
+    def __post_init__(self) -> None:
+        self.opened, self.mapping = self.file.opened, self.file.mapping
+
+    def tasks(
+        self, numbers: Iterator[int]
+    ) -> Iterator[Callable[[], tuple[_Read, _Spilled | SourceError | None]]]:
+        """A call per piece that spills it, until there is a fault; then one that tells the end."""
+        try:
+            if not self.file.is_open:
+                self.opened = self.file.open()
+            for piece in self.opened.pieces:
+                if self.fault is not None:
+                    break
+                yield partial(self._spill, piece, f"{self.name}-{next(numbers):06}")
+        except SourceError as fault:
+            self.fault = self.fault or fault
+        yield lambda: (self, None)
+
+    def _spill(self, piece: Piece, name: str) -> tuple[_Read, _Spilled | SourceError]:
+        try:
+            return self, self._spilled(piece(), name)
+        except SourceError as fault:
+            return self, fault
+
+    def _spilled(self, block: Block, name: str) -> _Spilled:
+        shown = self.opened.shown
         place = pa.DictionaryArray.from_arrays(
-            pa.array(np.zeros(len(block.lines), np.int32)), pa.array([self.file])
+            pa.array(np.zeros(len(block.lines), np.int32)), pa.array([shown])
         )
         rows = block.rows
         for own in (FILE, LINE):
@@ -645,13 +670,13 @@ class _SpillTask:
         if block.malformed:
             table = pa.table(
                 {
-                    FILE: [self.file] * len(block.malformed),
+                    FILE: [shown] * len(block.malformed),
                     LINE: pa.array(list(block.malformed), pa.int64()),
                     "_detail": list(block.malformed.values()),
                 }
             )
-            malformed = self.folder.write(f"{self.name}-malformed", table)
-        return self.folder.write(self.name, rows), malformed, block.records
+            malformed = self.folder.write(f"{name}-malformed", table)
+        return _Spilled(self.folder.write(name, rows), malformed, block.records)
 
 
 def _warnings(source: Extracted, used: set[str]) -> list[str]:

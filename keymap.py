@@ -31,7 +31,7 @@ class KeyMap(Mapping[Any, int]):
 
     def column(self, index: int, positions: pa.Array) -> pa.DictionaryArray:
         """Column `index` of the members at `positions`, encoded: the members are its dictionary."""
-        return pa.DictionaryArray.from_arrays(positions, whole(self.members[index]))
+        return pa.DictionaryArray.from_arrays(positions, whole(self.members[index]), safe=False)
 
     def __getitem__(self, key: Any) -> int:
         position = pc.index(self._ids, pa.scalar(key, self._ids.type)).as_py()

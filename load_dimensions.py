@@ -126,7 +126,7 @@ class DimensionLoader:
             .select_from(staging.outerjoin(dimension, key == staging.c[key.name]))
             .where(sa.or_(surrogate.is_(None), sa.and_(differs, sa.not_(placeholder))))
         )
-        return self.warehouse.keep_changes(statement, f"changes_{dimension.name}")
+        return self.warehouse.keep_changes(statement, dimension)
 
     def _count(self, staging: Table, changes: Table) -> dict[str, int]:
         placeholder, is_new = _is_placeholder(changes), changes.c["_known"].is_(None)

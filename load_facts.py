@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from itertools import pairwise
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -29,8 +30,8 @@ from schema import (
     business_key,
     columns_of,
     fact_sales,
+    key_sum,
     metadata,
-    weighted_keys,
 )
 from warehouse import Encoded, Warehouse, new_run_id, open_warehouse
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     Task = Callable[[], pa.Table]
+
+_FIRST_PARTS = 16_000, 48_000, 112_000  # each twice as large as the one before
 
 
 @dataclass
@@ -68,7 +71,7 @@ class FactLoader:
         self.net_unchanged = Decimal(0)
         """Net amount of the rows that the fact table already held just so."""
         self.key_sum, self.key_sum_unchanged = 0, 0
-        """The sum of `schema.weighted_keys` over all rows handed over, and over those."""
+        """`schema.key_sum` of all rows handed over, and over those."""
 
     def __enter__(self) -> FactLoader:
         self.warehouse = self._given or open_warehouse(self.config, self.run_id)
@@ -121,7 +124,7 @@ class FactLoader:
         them; an existing one is merged from a staged copy, so only new and changed rows touch it.
         """
         warehouse, table = self.warehouse, fact_sales
-        with ThreadPoolExecutor(self.config.workers) as pool:
+        with ThreadPoolExecutor(warehouse.encoders()) as pool:
             batches = self._keyed(pool, tasks, keys, progress)
             if warehouse.is_created(table):
                 warehouse.append(table, batches)
@@ -138,8 +141,8 @@ class FactLoader:
         progress: Callable[[int], None],
     ) -> Iterator[Encoded]:
         encode = partial(self.warehouse.encode, table=fact_sales)
-        calls = (_KeyTask(task, keys, self.run_id, encode) for task in tasks)
-        for keyed in in_order(pool, calls, self.config.workers):
+        calls = (_KeyTask(task, part, keys, self.run_id, encode) for task, part in _parts(tasks))
+        for keyed in in_order(pool, calls, self.warehouse.encoders()):
             if len(keyed.orphans):
                 self.orphans.append(keyed.orphans)
             progress(keyed.count)
@@ -157,21 +160,21 @@ class FactLoader:
             .select_from(staging.outerjoin(table, key == staging.c[key.name]))
             .where(sa.or_(key.is_(None), differs))
         )
-        changes = warehouse.keep_changes(statement, f"changes_{table.name}")
+        changes = warehouse.keep_changes(statement, table)
         is_new = changes.c["_known"].is_(None)
         inserted, updated, changed_net, changed_keys = warehouse.row(
             sa.select(
                 sa.func.count().filter(is_new),
                 sa.func.count().filter(sa.not_(is_new)),
                 sa.func.coalesce(sa.func.sum(changes.c.net_amount), 0),
-                sa.func.coalesce(sa.func.sum(weighted_keys(changes.c)), 0),
+                key_sum(changes.c),
             ).select_from(changes)
         )
         staged, staged_net, staged_keys = warehouse.row(
             sa.select(
                 sa.func.count(),
                 sa.func.coalesce(sa.func.sum(staging.c.net_amount), 0),
-                sa.func.coalesce(sa.func.sum(weighted_keys(staging.c)), 0),
+                key_sum(staging.c),
             ).select_from(staging)
         )
         if updated:
@@ -204,17 +207,25 @@ def _tasks(rows: pd.DataFrame | pa.Table | Iterable[Task]) -> Iterable[Task]:
     return rows
 
 
+def _parts(tasks: Iterable[Task]) -> Iterator[tuple[Task, slice]]:
+    """Each batch as a whole, but the first in growing parts: the engine need not wait for it."""
+    for number, task in enumerate(tasks):
+        bounds = [0, *_FIRST_PARTS] if number == 0 else [0]
+        yield from ((task, slice(*ends)) for ends in pairwise([*bounds, None]))
+
+
 @dataclass
 class _KeyTask:
     """Find the members of one batch's rows and finish its measures; runs in a worker."""
 
     task: Task
+    part: slice
     keys: Mapping[str, KeyMap]
     run_id: str
     encode: Callable[[pa.Table], Encoded]
 
     def __call__(self) -> Keyed:
-        batch = self.task().combine_chunks()
+        batch = self.task()[self.part].combine_chunks()
         count = len(batch)
         columns: dict[str, Any] = {name: batch[name] for name in batch.column_names}
         orphaned, reason = np.zeros(count, bool), np.full(count, "", object)
@@ -247,7 +258,7 @@ class _KeyTask:
 
 
 def _key_sum(rows: pa.Table) -> int:
-    """What the sum of `weighted_keys` must be in the warehouse."""
+    """What `schema.key_sum` must be in the warehouse."""
     return sum(
         weight * (pc.sum(decoded(rows[key])).as_py() or 0) for key, weight in KEY_WEIGHTS.items()
     )

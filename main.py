@@ -20,7 +20,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -879,7 +878,7 @@ def main(argv: list[str] | None = None) -> int:
         os.umask(umask)
 
 
-class _WithoutPandas(MetaPathFinder):
+class _WithoutPandas:
     """Says of pandas, and of nothing else, that it is not installed."""
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:  # noqa: ARG002

@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
 
+_END: Any = object()
+
+
+def ahead(items: Iterator[Result]) -> Iterator[Result]:
+    """The same items, each fetched in another thread while the one before it is in use."""
+    with ThreadPoolExecutor(1) as fetching:
+        future = fetching.submit(next, items, _END)
+        while (item := future.result()) is not _END:
+            future = fetching.submit(next, items, _END)
+            yield item
+
+
 def in_order(
-    pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Result]], workers: int
+    pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Result]], most: int
 ) -> Iterator[Result]:
-    """Results of `tasks` in their order, a few ahead at most, so that memory stays flat."""
+    """Results of `tasks` in their order, at most so many ahead, so that memory stays flat."""
     waiting: deque[Future[Result]] = deque()
     try:
         for task in tasks:
             waiting.append(pool.submit(task))
-            if len(waiting) > workers:
+            if len(waiting) > most:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

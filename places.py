@@ -245,11 +245,11 @@ class _Hashed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = _with_os_errors(lambda: self._inner.read(len(buffer)))
-        self._digest.update(data)
-        self.passed += len(data)
-        buffer[: len(data)] = data
-        return len(data)
+        inner: Any = self._inner
+        count: int = _with_os_errors(lambda: inner.readinto(buffer))
+        self._digest.update(buffer[:count])
+        self.passed += count
+        return count
 
     def close(self) -> None:
         self._inner.close()

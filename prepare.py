@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import spool
+from arrays import whole
 from config import StarSchemaConfig
 from duplicates import BATCH_BITS, Losers, find_losers, judging, key_hashes
 from parallel import in_order
@@ -152,13 +153,14 @@ def prepare_sources(
     """Clean every batch of all sources, spill the good rows, and resolve duplicate keys.
 
     `clean` is the rule for one batch (source name, batch number, canonical rows). The largest
-    source goes first: the others keep the workers busy while its duplicates are looked for.
+    source comes last: the others have rules in Python, of which only one can run at a time, and
+    what is after them leaves the interpreter alone.
     """
     jobs = list(jobs)
     results = {j.source.name: PreparedSource(j.source.name, j.source.records) for j in jobs}
     calls = (
         partial(_prepare_batch, job, number, clean, folder, rejects)
-        for job in sorted(jobs, key=lambda job: -job.source.records)
+        for job in sorted(jobs, key=lambda job: job.source.records)
         for number in range(len(job.source))
     )
     with ThreadPoolExecutor(config.workers) as pool, judging(folder.folder) as connection:
@@ -260,9 +262,9 @@ def _account_losers(
     ids, money = {}, {}
     if result.money:
         rows = spool.read(result.paths[number])
-        kept = pa.array(~_mask(rows, losers.rows))
+        kept = ~_mask(rows, losers.rows)
         # A lost row asks for no member and no date.
-        ids = {name: _distinct(rows[name].filter(kept)) for name in result.ids}
+        ids = {name: _distinct(rows[name], kept) for name in result.ids}
         for name, lost in (("duplicate", losers.rows[losers.identical]), ("rejected", conflicts)):
             amounts = rows["net_amount"].filter(pa.array(_mask(rows, lost)))
             money[name] = pc.sum(amounts).as_py() or Decimal(0)
@@ -286,7 +288,13 @@ def _mask(rows: pa.Table, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_
     return mask
 
 
-def _distinct(column: pa.ChunkedArray) -> pa.Array:
-    """Distinct values that rows really use: a filtered batch keeps its whole dictionary."""
-    values = pc.unique(column.combine_chunks())
-    return values.cast(pa.string()) if pa.types.is_dictionary(values.type) else values
+def _distinct(column: pa.ChunkedArray, kept: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """Distinct ids of the rows `kept`, all by default: a dictionary also has those of others."""
+    values = whole(column)
+    if not pa.types.is_dictionary(values.type):
+        return pc.unique(values if kept is None else values.filter(pa.array(kept)))
+    indices = values.indices.to_numpy()
+    counts = np.bincount(
+        indices if kept is None else indices[kept], minlength=len(values.dictionary)
+    )
+    return pc.unique(values.dictionary.filter(pa.array(counts > 0)))

@@ -13,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Column,
     ColumnElement,
@@ -26,7 +25,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    cast,
+    func,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -246,14 +245,19 @@ def attributes(dimension: Table) -> list[Column[Any]]:
 KEY_WEIGHTS = {
     key.name: weight for weight, key in enumerate(columns_of(fact_sales, Role.DIMENSION_KEY), 1)
 }
-"""How many times each key counts in `weighted_keys`."""
+"""How many times each key counts in `key_sum`."""
 
 
-def weighted_keys(fact: Any) -> ColumnElement[int]:
-    """One number of a fact's keys to the dimensions, given its columns: each key counts another
-    number of times, so that no key can take the place of another.
+def key_sum(fact: Any, only: ColumnElement[bool] | None = None) -> ColumnElement[int]:
+    """One number of the keys to the dimensions that facts have, those of rows `only` or of all,
+    given the fact's columns: each key counts another number of times, so that no key can take the
+    place of another.
     """
-    first, *others = (cast(fact[key], BigInteger) * weight for key, weight in KEY_WEIGHTS.items())
+    sums = ((func.sum(fact[key]), weight) for key, weight in KEY_WEIGHTS.items())
+    first, *others = (
+        func.coalesce(total if only is None else total.filter(only), 0) * weight
+        for total, weight in sums
+    )
     return sum(others, first)
 
 

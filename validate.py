@@ -24,9 +24,9 @@ from schema import (
     dimensions,
     etl_run,
     fact_sales,
+    key_sum,
     metadata,
     surrogate_key,
-    weighted_keys,
 )
 from warehouse import Warehouse, new_run_id, open_warehouse
 
@@ -77,7 +77,7 @@ class StarSchemaValidator:
         self.loaded_net = Decimal(0)
         """Their net amount."""
         self.loaded_key_sum = 0
-        """The sum of their `schema.weighted_keys`."""
+        """Their `schema.key_sum`."""
 
     def run_all_checks(self) -> dict[str, Any]:
         """`row_counts`, `referential_integrity`, `checks`, `validation_errors`; by itself also
@@ -185,7 +185,7 @@ class StarSchemaValidator:
         the other dimensions are joined, all in one pass.
         """
         columns = columns_of(fact_sales, Role.DIMENSION_KEY)
-        all_proven = warehouse.has_proven_keys(fact_sales)
+        all_proven = warehouse.has_proven(fact_sales)
         proven = {c for c in columns if all_proven or self._is_within(warehouse, c)}
         joined: Any = fact_sales
         counted: dict[str, Any] = {}
@@ -220,27 +220,34 @@ class StarSchemaValidator:
         unproven = warehouse.unproven(self._proven)
         fact = sa.select(fact_sales).where(unproven).subquery("fact")
         product, day = dim_product.alias(), dim_date.alias()
-        loaded = fact.c.run_id == self._run_id
-        wrong = _wrong_measures(fact.c)
-        # A later change of a product's cost does not restate older profits.
-        wrong_profit = sa.and_(loaded, _wrong_profit(fact.c, product.c.cost))
+        of_this_run = fact.c.run_id == self._run_id
+        # In a table that this run made all rows are its own, or their number tells otherwise.
+        net: Any = sa.func.sum(fact.c.net_amount)
+        keys = key_sum(fact.c)
+        wrong, wrong_profit = _wrong_measures(fact.c), _wrong_profit(fact.c, product.c.cost)
+        if not warehouse.is_created(fact_sales):
+            net, keys = net.filter(of_this_run), key_sum(fact.c, of_this_run)
+            # A later change of a product's cost does not restate older profits.
+            wrong_profit = sa.and_(of_this_run, wrong_profit)
         wrong["profit = net - quantity x cost"] = wrong_profit
         joined = fact.outerjoin(product, fact.c.product_key == product.c.product_key)
-        if not warehouse.has_proven_keys(fact_sales):
+        if warehouse.has_proven(fact_sales):
+            wrong[_NO_NULLS] = sa.false()
+        else:
             # Between two days that are there, 20240230 would be none.
             wrong[_orphan(fact_sales.c.date_key)] = day.c.date_key.is_(None)
             joined = joined.outerjoin(day, fact.c.date_key == day.c.date_key)
-        seen, net, keys, of_this_run, *problems = warehouse.row(
+        seen, loaded_net, loaded_keys, loaded, *problems = warehouse.row(
             sa.select(
                 sa.func.count(),
-                sa.func.coalesce(sa.func.sum(fact.c.net_amount).filter(loaded), 0),
-                sa.func.coalesce(sa.func.sum(weighted_keys(fact.c)).filter(loaded), 0),
-                sa.func.count().filter(loaded),
+                sa.func.coalesce(net, 0),
+                keys,
+                sa.func.count().filter(of_this_run),
                 *(sa.func.count().filter(condition) for condition in wrong.values()),
             ).select_from(joined)
         )
-        self.loaded_rows, self.loaded_net = int(of_this_run), Decimal(net)
-        self.loaded_key_sum = int(keys)
+        self.loaded_rows, self.loaded_net = int(loaded), Decimal(loaded_net)
+        self.loaded_key_sum = int(loaded_keys)
         return int(seen), dict(zip(wrong, map(int, problems), strict=True))
 
     def _repeated_keys(self, warehouse: Warehouse) -> int:
@@ -280,7 +287,7 @@ def member_checks(
 
 
 def key_check(found: int, in_star: int, rows: int) -> Check:
-    """Whether facts have the keys that were found for them, by the sum of `weighted_keys`: a fact
+    """Whether facts have the keys that were found for them, by `schema.key_sum`: a fact
     under another customer or day that there is breaks no other statement.
     """
     return Check("keys are those that were found", fact_sales.name, int(found != in_star), rows)
@@ -306,6 +313,9 @@ def _orphan(column: sa.Column[Any]) -> str:
     return f"orphan {column.name}"
 
 
+_NO_NULLS = "no value is missing"
+
+
 def _wrong_measures(fact: Any) -> dict[str, sa.ColumnElement[bool]]:
     """Conditions on a fact's columns that nothing else is needed for."""
     gross = fact.quantity * fact.unit_price
@@ -313,7 +323,7 @@ def _wrong_measures(fact: Any) -> dict[str, sa.ColumnElement[bool]]:
     required = [fact[column.name] for column in fact_sales.columns if not column.nullable]
     return {
         # A NULL, where somebody has let one in, breaks no other statement.
-        "no value is missing": sa.or_(*(column.is_(None) for column in required)),
+        _NO_NULLS: sa.or_(*(column.is_(None) for column in required)),
         "gross = quantity x unit price": _differs(
             fact.gross_amount, gross, sa.func.round(gross, 4)
         ),

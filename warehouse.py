@@ -59,7 +59,7 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
-Encoded: TypeAlias = list[pa.RecordBatch] | list[pa.Buffer]
+Encoded: TypeAlias = list[pa.RecordBatch] | list[bytes]
 """A batch in pieces, as the engine's bulk load takes them."""
 
 _LOCK_CLASS = 0x57A2  # tells this application's advisory locks from others'
@@ -80,6 +80,7 @@ _SESSION = (
     "SET row_security = off",  # rows that a policy hides are an error, not rows that are missing
 )
 """What our statements rely on; a role or a database may have other defaults."""
+_SOCKET_BYTES = 4 << 20
 _UMASK = threading.Lock()
 _DUCKDB_SUFFIXES = ("", ".db", ".ddb", ".duckdb")
 """Names under which DuckDB takes an empty file for a new database, and not for a table of data."""
@@ -324,26 +325,35 @@ class Warehouse(ABC):
         self.execute(sa.schema.DropTable(staging, if_exists=True))
         self.execute(CreateTable(staging))
         self.append(staging, batches)
-        self._survey(staging, business_key(table).name)
+        if not self.is_created(table):
+            self._survey(staging, business_key(table).name)
         return staging
 
-    def keep_changes(self, statement: sa.Select[Any], name: str) -> Table:
-        """Keep the rows of `statement` in a temporary table; its columns are the statement's, and
-        by the last one it will be joined.
+    def keep_changes(self, statement: sa.Select[Any], table: Table) -> Table:
+        """Keep the rows of `statement`, which are to change `table`, in a temporary table; its
+        columns are the statement's, and by the last one it will be joined.
         """
         columns = [sa.Column(c.name, c.type) for c in statement.selected_columns]
-        kept = Table(name, MetaData(), *columns, schema=self.staging_schema, prefixes=["TEMPORARY"])
+        kept = Table(
+            f"changes_{table.name}", MetaData(), *columns,
+            schema=self.staging_schema, prefixes=["TEMPORARY"],
+        )  # fmt: skip
         self.execute(sa.schema.DropTable(kept, if_exists=True))
         self.execute(CreateTable(kept))
         self.execute(sa.insert(kept).from_select([c.name for c in columns], statement))
-        self._survey(kept, columns[-1].name)
+        if not self.is_created(table):
+            self._survey(kept, columns[-1].name)
         return kept
 
     def _survey(self, table: Table, key: str) -> None:
-        """Let the engine know how many rows `table` has, and of how many keys."""
+        """Let the engine know how many rows `table` has, and of how many keys, before it looks for
+        them in one that has many.
+        """
 
-    def has_proven_keys(self, table: Table) -> bool:
-        """Whether this transaction had the engine prove all declared keys of `table`."""
+    def has_proven(self, table: Table) -> bool:
+        """Whether this transaction made `table` and the engine has proven all that is declared of
+        it: that no value is missing, and every key.
+        """
         return table in self._proven
 
     def enforces_primary_key(self, table: Table) -> bool:  # noqa: ARG002
@@ -395,6 +405,10 @@ class Warehouse(ABC):
 
     @abstractmethod
     def _unreachable(self, error: sa.exc.DBAPIError) -> WarehouseError: ...
+
+    def encoders(self) -> int:
+        """How many workers had best `encode` while `append` takes what they have done."""
+        return self.config.workers
 
     @abstractmethod
     def encode(self, batch: pa.Table, table: Table) -> Encoded:
@@ -655,12 +669,21 @@ class PostgreSql(Warehouse):
             " WHERE name IN ('client_connection_check_interval', 'idle_session_timeout')"
         )
         self._end_lost_session()
+        self._widen_socket()
         self._session = self.row(
             sa.text(
                 "SELECT pid, backend_start FROM pg_catalog.pg_stat_activity "
                 "WHERE pid = pg_backend_pid()"
             )
         )
+
+    def _widen_socket(self) -> None:
+        """A server on this machine has read what its socket holds within a millisecond, and then
+        waits: with more on the way, our pauses are not its own. The system gives what it allows.
+        """
+        with socket.socket(fileno=os.dup(self._driver.fileno())) as ours:
+            if ours.family == socket.AF_UNIX:
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
 
     def _current_schema(self) -> str:
         if self._home is None:
@@ -862,6 +885,10 @@ class PostgreSql(Warehouse):
             f"GRANT SELECT, INSERT, UPDATE ON {names} TO {grantee};",
         ]
 
+    def encoders(self) -> int:
+        """One core is left to the server: it needs longer than they do, and may be on this one."""
+        return max(1, self.config.workers - 1)
+
     def encode(self, batch: pa.Table, table: Table) -> Encoded:  # noqa: ARG002
         return binary_copy.encoded(batch)
 
@@ -878,7 +905,6 @@ class PostgreSql(Warehouse):
                 cursor.copy_expert(
                     f"COPY {self.qualified(table)} ({columns}) FROM STDIN ({options})",
                     stream,
-                    1 << 18,
                 )
         except psycopg2.Error:
             if stream.error is not None:  # what psycopg2 tells of as a cancelled statement
@@ -987,17 +1013,11 @@ class _Stream(io.RawIOBase):
         self.error: BaseException | None = None
         pieces = chain.from_iterable(batches)
         self._chunks = chain([binary_copy.HEADER], pieces, [binary_copy.TRAILER])
-        self._current = memoryview(b"")
 
-    def read(self, size: int = -1) -> bytes:
-        while not self._current:
-            try:
-                chunk = next(self._chunks, None)
-            except BaseException as error:
-                self.error = error
-                raise
-            if chunk is None:
-                return b""
-            self._current = memoryview(chunk)
-        piece, self._current = self._current[:size], self._current[size:]
-        return bytes(piece)
+    def read(self, size: int = -1) -> bytes:  # noqa: ARG002
+        """The next piece, however large: it is handed on as it is, and copied by libpq only."""
+        try:
+            return next(self._chunks, b"")
+        except BaseException as error:
+            self.error = error
+            raise
