@@ -106,7 +106,7 @@ class PreparedSource:
         losers = self.losers.get(number)
         if losers is None:
             return rows
-        return rows.filter(pa.array(~_mask(rows, losers.rows)))
+        return rows.filter(_without(_positions(rows, losers.rows), len(rows)))
 
 
 @dataclass(frozen=True)
@@ -262,11 +262,11 @@ def _account_losers(
     ids, money = {}, {}
     if result.money:
         rows = spool.read(result.paths[number])
-        kept = ~_mask(rows, losers.rows)
+        lost = _positions(rows, losers.rows)
         # A lost row asks for no member and no date.
-        ids = {name: _distinct(rows[name], kept) for name in result.ids}
-        for name, lost in (("duplicate", losers.rows[losers.identical]), ("rejected", conflicts)):
-            amounts = rows["net_amount"].filter(pa.array(_mask(rows, lost)))
+        ids = {name: _distinct(rows[name], lost) for name in result.ids}
+        for name, chosen in (("duplicate", losers.identical), ("rejected", ~losers.identical)):
+            amounts = rows["net_amount"].take(pa.array(lost[chosen]))
             money[name] = pc.sum(amounts).as_py() or Decimal(0)
     refused: Counter[str] = Counter()
     if len(conflicts):
@@ -281,20 +281,25 @@ def _account_losers(
     return _Lost(number, int(losers.identical.sum()), refused, ids, money)
 
 
-def _mask(rows: pa.Table, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which of the rows of a batch, ordered by place as they are, have the numbers `wanted`."""
-    mask = np.zeros(len(rows), bool)
-    mask[np.searchsorted(rows["_place"].to_numpy() & _ROW, wanted)] = True
-    return mask
+def _positions(rows: pa.Table, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where in a batch, ordered by place as it is, the rows with the numbers `wanted` are."""
+    return np.searchsorted(rows["_place"].to_numpy() & _ROW, wanted)
 
 
-def _distinct(column: pa.ChunkedArray, kept: npt.NDArray[np.bool_] | None = None) -> pa.Array:
-    """Distinct ids of the rows `kept`, all by default: a dictionary also has those of others."""
+def _without(lost: npt.NDArray[np.int64], size: int) -> pa.Array:
+    """The mask of `size` rows but those at `lost`."""
+    kept = np.ones(size, bool)
+    kept[lost] = False
+    return pa.array(kept)
+
+
+def _distinct(column: pa.ChunkedArray, lost: npt.NDArray[np.int64] | None = None) -> pa.Array:
+    """Distinct ids of the rows but those at `lost`; a dictionary has others as well."""
     values = whole(column)
     if not pa.types.is_dictionary(values.type):
-        return pc.unique(values if kept is None else values.filter(pa.array(kept)))
-    indices = values.indices.to_numpy()
-    counts = np.bincount(
-        indices if kept is None else indices[kept], minlength=len(values.dictionary)
-    )
+        return pc.unique(values if lost is None else values.filter(_without(lost, len(values))))
+    indices, size = values.indices.to_numpy(), len(values.dictionary)
+    counts = np.bincount(indices, minlength=size)
+    if lost is not None:
+        counts -= np.bincount(indices[lost], minlength=size)
     return pc.unique(values.dictionary.filter(pa.array(counts > 0)))

@@ -129,6 +129,9 @@ class RejectFiles:
 
 def disarmed(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Texts with an apostrophe before what a spreadsheet would take for a formula."""
+    is_formula = pc.match_substring_regex(texts, f"{_BEGINS_FORMULA}|{_BEGINS_CELL}")
+    if not pc.any(is_formula).as_py():  # as in most columns
+        return texts
     quoted = pc.replace_substring_regex(texts, _BEGINS_CELL, r"\1'\2")
     quoted = pc.replace_substring_regex(quoted, _BEGINS_FORMULA, r"'\1")
     return pc.if_else(pc.match_substring_regex(texts, _NUMBER), texts, quoted)

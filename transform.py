@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -732,6 +732,7 @@ def _number_pattern(separator: str) -> re.Pattern[str]:
     )
 
 
+@lru_cache(1 << 16)  # each batch has much the same of them
 def parse_number(text: str, separator: str = ".") -> Decimal | None:
     """One number by the rule of DESIGN section 4, rounded half away from zero to four places.
 
@@ -817,7 +818,7 @@ def _dates(column: Any, settings: SourceSettings, config: StarSchemaConfig) -> p
             values = pc.if_else(naive, pc.utf8_slice_codeunits(values, 0, 10), values)
         encoded = values.dictionary_encode()
         parsed = [
-            None if text is None else parse_date(text, formats, zone)
+            None if text is None else _parse_date_once(text, formats, zone)
             for text in encoded.dictionary.to_pylist()
         ]
         return pa.array(parsed, pa.date32()).take(encoded.indices)
@@ -840,6 +841,9 @@ def parse_date(text: str, formats: Sequence[str], zone: ZoneInfo) -> date | None
             return found
     # A typed source (Parquet, Excel, database) writes its dates so, whatever the files declare.
     return _typed_date(text, zone) if ISO_8601 not in formats else None
+
+
+_parse_date_once = lru_cache(1 << 16)(parse_date)
 
 
 def _typed_date(text: str, zone: ZoneInfo) -> date | None:

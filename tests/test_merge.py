@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support import Retailer, Star, changes, counts, drawn, money, to_csv
 
+import load_facts
 import sample_data
 
 FACTS = """
@@ -571,6 +572,25 @@ def test_the_last_of_conflicting_rows_wins_across_batches(shop: Retailer, batch_
     assert shop.star.member("dim_customer", "C1")["city"] == "Paris"
     assert results["transformation_results"]["dim_customer"]["duplicates"] == 1
     assert shop.reasons(results, "customers") == ["conflicting_duplicate"]
+
+
+@pytest.mark.parametrize("parts", [(1, 3), (2,), (4, 40)])
+def test_the_parts_of_the_first_batch_are_all_of_its_rows(
+    shop: Retailer, parts: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_facts, "_FIRST_PARTS", parts)
+    first, second, third = shop.sales
+    orphan = first | {"transaction_id": "T0", "customer_id": "C9"}
+    more = [first | {"transaction_id": f"T{n}"} for n in range(4, 10)]
+    shop.sales = [first, second, orphan, second, *more, third]
+    results = shop.publish(BATCH_ROWS=5, ORPHAN_POLICY="reject")
+    loaded = shop.star.column("SELECT transaction_id FROM fact_sales ORDER BY transaction_id")
+    assert loaded == [f"T{n}" for n in range(1, 10)]
+    assert [(r["_line"], r["_reason"]) for r in shop.rejects(results)] == [
+        ("4", "unknown_customer")
+    ]
+    account = results["validation_results"]["reconciliation"]["sources"]["transactions"]
+    assert (account["inserted"], account["duplicate"], account["rejected"]) == (9, 1, 1)
 
 
 @pytest.mark.parametrize(("seed", "batch_rows"), [(1, 1), (2, 2), (3, 5), (4, 1_000)])
