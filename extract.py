@@ -154,6 +154,7 @@ class DataExtractor:
                 if self.config.source(name).path is not None
             }
             reads = [_Read(name, file, folder) for name, files in found.items() for file in files]
+            reads.sort(key=lambda read: read.name != "transactions")  # the largest comes first
             self._read(problems, reads, progress)
         if problems.told():
             raise ExtractionError(problems.told())
