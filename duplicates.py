@@ -92,7 +92,7 @@ def judging(temp: Path | None = None) -> duckdb.DuckDBPyConnection:
 
 def find_losers(
     batches: Sequence[Callable[[], pa.Table]],
-    hashes: Sequence[Hashes],
+    hashes: Sequence[Callable[[], Hashes]],
     key: str,
     connection: duckdb.DuckDBPyConnection,
     workers: int = 1,
@@ -100,8 +100,8 @@ def find_losers(
     """The rows to leave out, by batch number.
 
     `batches` are calls that return the rows of a batch: the column `key`, an int64 column
-    `_place`, and the content to compare; `hashes` are the `key_hashes` of each batch;
-    `connection` is one of `judging`.
+    `_place`, and the content to compare; `hashes` are calls that return the `key_hashes` of each
+    batch, best as a file in memory that is given back after use; `connection` is one of `judging`.
     """
     with ThreadPoolExecutor(workers) as pool:
         parts = in_order(pool, _repeated(hashes), workers)
@@ -122,22 +122,25 @@ def find_losers(
     }
 
 
-def _repeated(hashes: Sequence[Hashes]) -> Iterator[Callable[[], Hashes]]:
+def _repeated(hashes: Sequence[Callable[[], Hashes]]) -> Iterator[Callable[[], Hashes]]:
     """A call per part of their range for the hashes that occur more than once."""
-    bits = (sum(len(ascending) for _, ascending in hashes) // _PART).bit_length()
-    bounds = [part << (64 - bits) for part in range(1, 1 << bits)]
-    cuts = [[0, *np.searchsorted(a, np.array(bounds, np.uint64)), len(a)] for _, a in hashes]
+    bits = (sum(len(batch()[1]) for batch in hashes) // _PART).bit_length()
+    bounds = np.array([part << (64 - bits) for part in range(1, 1 << bits)], np.uint64)
+    cuts = []
+    for batch in hashes:
+        ascending = batch()[1]
+        cuts.append([0, *np.searchsorted(ascending, bounds), len(ascending)])
     return (
-        partial(
-            _more_than_once, [a[at[n] : at[n + 1]] for (_, a), at in zip(hashes, cuts, strict=True)]
-        )
-        for n in range(1 << bits)
+        partial(_more_than_once, hashes, [slice(*at[part : part + 2]) for at in cuts])
+        for part in range(1 << bits)
     )
 
 
-def _more_than_once(runs: Sequence[Hashes]) -> Hashes:
+def _more_than_once(hashes: Sequence[Callable[[], Hashes]], parts: Sequence[slice]) -> Hashes:
     """What occurs more than once in ascending runs, which a stable sort merges."""
+    runs = [batch()[1][part] for batch, part in zip(hashes, parts, strict=True)]
     together = np.concatenate([np.empty(0, np.uint64), *runs])
+    del runs
     together.sort(kind="stable")
     repeated: Hashes = together[1:][together[1:] == together[:-1]]
     return repeated
@@ -163,7 +166,7 @@ def _membership(wanted: Hashes) -> Callable[[Hashes], npt.NDArray[np.int64]]:
 
 def _claims(
     batches: Sequence[Callable[[], pa.Table]],
-    hashes: Sequence[Hashes],
+    hashes: Sequence[Callable[[], Hashes]],
     repeated: Hashes,
     key: str,
 ) -> Iterator[Callable[[], pa.Table]]:
@@ -174,8 +177,8 @@ def _claims(
         table = batch().take(pa.array(rows))
         return table.rename_columns(["_key" if n == key else n for n in table.column_names])
 
-    for batch, (hashed, _) in zip(batches, hashes, strict=True):
-        rows = positions(hashed)
+    for batch, hashed in zip(batches, hashes, strict=True):
+        rows = positions(hashed()[0])
         if len(rows):
             yield partial(chosen, batch, rows)
 

@@ -197,7 +197,7 @@ def _resolve_duplicates(
     workers: int,
 ) -> None:
     readers = [partial(spool.read, path) for path in result.paths]
-    hashes = [np.load(path.with_suffix(".npy"), mmap_mode="r") for path in result.paths]
+    hashes = [partial(np.load, path.with_suffix(".npy"), mmap_mode="r") for path in result.paths]
     result.losers = find_losers(readers, hashes, job.key, connection, workers)
     account = partial(_account_losers, job.source, result, job.key, rejects)
     with ThreadPoolExecutor(workers) as pool:

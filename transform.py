@@ -165,7 +165,8 @@ class StarSchemaTransformer:
         key = business_key(TABLE_OF[source]).name
         rows = prepared.rows
         with judging() as connection:
-            found = find_losers([lambda: rows], [key_hashes(rows[key])], key, connection)
+            hashes = key_hashes(rows[key])
+            found = find_losers([lambda: rows], [lambda: hashes], key, connection)
         losers = found.get(0)
         if losers is None:
             return prepared
