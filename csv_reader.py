@@ -70,8 +70,14 @@ class _Dialect:
         return type("strict", (csv.excel,), {"strict": True, "delimiter": self.delimiter})
 
 
-def open_csv(shown: str, chunks: Iterator[bytes], reading: Reading) -> Opened:
-    """Read the header of a CSV file, given as UTF-8 chunks; its rows come as pieces."""
+def open_csv(
+    shown: str, chunks: Iterator[bytes], reading: Reading, *, read_ahead: bool = False
+) -> Opened:
+    """Read the header of a CSV file, given as UTF-8 chunks; its rows come as pieces.
+
+    `read_ahead` fetches chunks in a thread of their own. No interruption ends what a thread waits
+    for, so that is for what is soon there.
+    """
     lines = _Lines(shown, chunks)
     first, number = lines.take(), 1
     while not first.strip() and not lines.at_end():
@@ -104,7 +110,8 @@ def open_csv(shown: str, chunks: Iterator[bytes], reading: Reading) -> Opened:
         for name in columns
     }
     dialect = _Dialect(shown, delimiter, tuple(columns), types)
-    pieces = _csv_pieces(dialect, lines.rest, chunks, number + 1, reading.batch_rows)
+    rest = ahead(chunks) if read_ahead else chunks
+    pieces = _csv_pieces(dialect, lines.rest, rest, number + 1, reading.batch_rows)
     return Opened(shown, "csv", columns, pieces, delimiter=delimiter)
 
 
@@ -154,7 +161,6 @@ def _csv_pieces(
 ) -> Iterator[Piece]:
     """Cut the file at record boundaries, about `batch_rows` records at a time."""
     buffer, start, ended, target = rest, 0, False, 0
-    chunks = ahead(chunks)
     while True:
         while not ended and (target == 0 or len(buffer) - start < target):
             parts = [buffer[start:]]

@@ -76,7 +76,7 @@ def _open_format(place: Place, content: Content, reading: Reading, stack: ExitSt
     chunks = text_chunks(content.stream, place.shown, reading)
     if suffix in _JSON or (suffix not in _CSV and first in (b"[", b"{")) or _is_json(content.head):
         return open_json(place.shown, chunks, reading)
-    return open_csv(place.shown, chunks, reading)
+    return open_csv(place.shown, chunks, reading, read_ahead=place.is_local)
 
 
 def _is_json(head: bytes) -> bool:

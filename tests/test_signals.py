@@ -6,6 +6,9 @@ import json
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +131,46 @@ def test_a13_a_signal_ends_a_statement_that_the_server_works_on(
     assert "phase interrupted" in run.stderr
     assert "Traceback" not in run.stderr
     assert_rolled_back(shop, run, content, runs)
+
+
+@pytest.fixture
+def stalling_web() -> Iterator[tuple[str, threading.Event]]:
+    """The address of a file of sales that never ends, and whether a reader waits for its end."""
+    stalled, over = threading.Event(), threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(ConnectionError):  # a first look at the file reads only its head
+                self.wfile.write(
+                    b"transaction_id,transaction_date,customer_id,product_id,quantity,"
+                )
+                self.wfile.write(b"unit_price\n" + b"T1,2024-01-01,C1,P1,1,1.00\n" * 200_000)
+                stalled.set()
+                over.wait()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/sales.csv", stalled
+        over.set()
+        server.shutdown()
+
+
+def test_a13_a_signal_ends_the_wait_for_a_source_that_stalls(
+    duckdb_shop: Retailer, warm: Warm, stalling_web: tuple[str, threading.Event]
+) -> None:
+    shop, (address, stalled) = duckdb_shop, stalling_web
+    run = warm.start(shop.folder, "load", shop.env_file(TRANSACTIONS__PATH=address))
+    assert stalled.wait(60), run.stderr
+    run.send(INT)
+    assert run.wait() == 128 + INT, run.stderr
+    assert "Extraction phase interrupted; rolled back" in run.stderr
+    assert shop.star.tables() == set()
+    assert not list((shop.folder / "work").iterdir())
 
 
 def commits_wait_for(other: sa.Connection, shop: Retailer) -> None:
