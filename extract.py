@@ -83,11 +83,12 @@ SPECS = {
 
 @dataclass
 class ExtractedBatch:
-    """Where one batch was spilled, and how many good rows it holds."""
+    """Where one batch was spilled, how many records it had, and the mapping of its file."""
 
     rows: Path
     malformed: Path | None
-    mapping: dict[str, list[str]]
+    records: int
+    mapping: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -257,7 +258,7 @@ class DataExtractor:
         tasks = (task for read in reads for task in read.tasks(numbers))
         with ThreadPoolExecutor(self.config.workers) as pool:
             for read, spilled in in_order(pool, tasks, self.config.workers + 2):
-                if isinstance(spilled, _Spilled) and read.fault is None:
+                if isinstance(spilled, ExtractedBatch) and read.fault is None:
                     read.batches.append(spilled)
                     progress(read.name, spilled.records)
                 elif isinstance(spilled, SourceError):
@@ -281,9 +282,7 @@ class DataExtractor:
         result = Extracted(name, self.config.source(name).decimal_separator)
         opened = [read.opened for read in reads]
         for read in reads:
-            result.batches += [
-                ExtractedBatch(b.rows, b.malformed, read.mapping) for b in read.batches
-            ]
+            result.batches += [replace(batch, mapping=read.mapping) for batch in read.batches]
             result.columns = list(dict.fromkeys([*result.columns, *read.opened.columns]))
             records = sum(batch.records for batch in read.batches)
             result.records += records
@@ -612,15 +611,6 @@ def _value_at(text: str, path: list[str], *, comma: bool) -> str | None:
     return comma_text(value) if comma else as_text(value)
 
 
-@dataclass(frozen=True)
-class _Spilled:
-    """Where a piece of a file is, and how many records it had."""
-
-    rows: Path
-    malformed: Path | None
-    records: int
-
-
 @dataclass
 class _Read:
     """A file that is being read, and what has become of it."""
@@ -628,7 +618,7 @@ class _Read:
     name: str
     file: _File
     folder: Spool
-    batches: list[_Spilled] = field(default_factory=list)
+    batches: list[ExtractedBatch] = field(default_factory=list)
     mapping: dict[str, list[str]] = field(default_factory=dict)
     fault: SourceError | None = None
     opened: Opened = field(init=False)
@@ -638,7 +628,7 @@ class _Read:
 
     def tasks(
         self, numbers: Iterator[int]
-    ) -> Iterator[Callable[[], tuple[_Read, _Spilled | SourceError | None]]]:
+    ) -> Iterator[Callable[[], tuple[_Read, ExtractedBatch | SourceError | None]]]:
         """A call per piece that spills it, until there is a fault; then one that tells the end."""
         try:
             if not self.file.is_open:
@@ -651,13 +641,13 @@ class _Read:
             self.fault = self.fault or fault
         yield lambda: (self, None)
 
-    def _spill(self, piece: Piece, name: str) -> tuple[_Read, _Spilled | SourceError]:
+    def _spill(self, piece: Piece, name: str) -> tuple[_Read, ExtractedBatch | SourceError]:
         try:
             return self, self._spilled(piece(), name)
         except SourceError as fault:
             return self, fault
 
-    def _spilled(self, block: Block, name: str) -> _Spilled:
+    def _spilled(self, block: Block, name: str) -> ExtractedBatch:
         shown = self.opened.shown
         place = pa.DictionaryArray.from_arrays(
             pa.array(np.zeros(len(block.lines), np.int32)), pa.array([shown])
@@ -677,7 +667,7 @@ class _Read:
                 }
             )
             malformed = self.folder.write(f"{name}-malformed", table)
-        return _Spilled(self.folder.write(name, rows), malformed, block.records)
+        return ExtractedBatch(self.folder.write(name, rows), malformed, block.records)
 
 
 def _warnings(source: Extracted, used: set[str]) -> list[str]:
