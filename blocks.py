@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -35,6 +35,11 @@ NUMBERS = {
     "transactions": ("quantity", "unit_price", "discount_amount", "discount_rate"),
 }
 """The canonical columns of each source that hold numbers."""
+UNREADABLE = "\ufdd0"
+"""Begins the text of a typed cell that holds no value that can be read, such as an Excel error;
+what the cell shows follows. It is one of the code points that no text may hold, so every rule finds
+it unreadable, and none takes it for missing.
+"""
 SHOWN = 500
 """Characters of a malformed record that go into the reject's detail."""
 
@@ -83,6 +88,8 @@ class Reading:
     """Columns worth dictionary-encoding while they are read."""
     commas: frozenset[str] = frozenset()
     """Columns, in lower case, whose text has decimal commas: so have the numbers put among it."""
+    keys: frozenset[str] = frozenset()
+    """Columns, in lower case, that hold keys or parts of them: see `key_text`."""
 
 
 def column_names(shown: str, header: list[str]) -> list[str]:
@@ -115,8 +122,8 @@ def _in_one_line(name: str) -> Iterator[str]:
 def as_text(value: Any) -> str | None:  # noqa: PLR0911  # one line per type
     """A value as the text a CSV file would hold: exact numbers, ISO dates, nested values as JSON.
 
-    Whole floats lose their `.0`: an integer column with gaps arrives as float, and its gaps as
-    NaN. What no database takes as text becomes NUL, so that the row is `invalid_text`.
+    Whole floats lose their `.0`: an integer column with gaps arrives as float. What no database
+    takes as text becomes NUL, so that the row is `invalid_text`.
     """
     if value is None:
         return None
@@ -126,7 +133,7 @@ def as_text(value: Any) -> str | None:  # noqa: PLR0911  # one line per type
         return "true" if value else "false"
     if isinstance(value, float | np.floating):
         if not math.isfinite(value):
-            return None if math.isnan(value) else str(value)
+            return "NaN" if math.isnan(value) else str(value)  # a value that no rule accepts
         value = Decimal(int(value)) if value == int(value) else Decimal(repr(float(value)))
     if isinstance(value, Decimal):
         # An absurd exponent stays as it is, and is refused as a number later.
@@ -138,6 +145,27 @@ def as_text(value: Any) -> str | None:  # noqa: PLR0911  # one line per type
     if isinstance(value, bytes | memoryview):
         return storable(bytes(value).decode(errors="surrogateescape"))
     return storable(str(value))
+
+
+def key_text(value: Any) -> str | None:
+    """`as_text` for a key: a whole number is written without decimals, however it is stored.
+
+    A float beyond 2^53 has lost digits, and the ones it would be written with stand nowhere: it is
+    unreadable.
+    """
+    if isinstance(value, float | np.floating) and not abs(float(value)) <= _EXACT_FLOAT:
+        return unreadable(repr(float(value)))
+    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        value = value.to_integral_value() if value.adjusted() < 40 else value
+    return as_text(value)
+
+
+_EXACT_FLOAT = 1 << 53
+
+
+def unreadable(shown: str) -> str:
+    """The text for a typed cell that shows `shown` and holds no value that can be read."""
+    return UNREADABLE + shown
 
 
 def comma_text(value: Any) -> str | None:
@@ -153,6 +181,20 @@ def text_array(values: Sequence[Any], text: Callable[[Any], str | None] = as_tex
         return pa.array(values, pa.string())
     except (pa.ArrowException, UnicodeError):
         return pa.array([text(value) for value in values], pa.string())
+
+
+def rows_as_table(
+    rows: Iterable[Sequence[Any]], columns: list[str], commas: frozenset[str]
+) -> pa.Table:
+    """Rows of values as a table of text; in the columns `commas` (lower case) numbers have decimal
+    commas.
+    """
+    by_column: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(columns)
+    texts = []
+    for name, values in zip(columns, by_column, strict=True):
+        text = comma_text if name.lower() in commas else as_text
+        texts.append(text_array(values, text))
+    return pa.table(texts, names=columns)
 
 
 def storable(text: str) -> str:
@@ -185,3 +227,8 @@ def to_json(value: Any) -> str:
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, default=as_text)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, as far as a message has room for it."""
+    return str(error).partition("\n")[0][:200]

@@ -27,13 +27,13 @@ from sqlalchemy import URL
 import spool
 from blocks import NUMBERS, Block, Opened, Piece, Reading, as_text, comma_text, exact_number
 from config import SOURCES, SourceSettings, StarSchemaConfig
+from database_reader import Databases
 from errors import ExtractionError, SourceError
 from parallel import in_order
 from places import Place, find_places
 from readers import open_file
 from rejects import rearmed
 from spool import Spool
-from typed_reader import Databases
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -232,6 +232,7 @@ class DataExtractor:
             _behind(NUMBERS.get(name, ()), settings, in_lower_case=True)
             if settings.decimal_separator == ","
             else frozenset(),
+            _behind(_keys(name), settings, in_lower_case=True),
         )
         if isinstance(settings.path, URL):
             call = partial(databases.open, name, settings.path, settings.query or "", reading)
@@ -410,6 +411,11 @@ def _behind(
         for canonical in names
         for column in _as_list(settings.columns.get(canonical, canonical))
     )
+
+
+def _keys(name: str) -> list[str]:
+    """The canonical columns of a source that are keys: its own, and those of others."""
+    return [column for column in SPECS[name].columns if column.endswith("_id")]
 
 
 def _fingerprint(opened: Opened, records: int) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from blocks import Opened, Piece, Reading
 from csv_reader import open_csv
 from errors import SourceError
+from excel_reader import open_excel
 from json_reader import open_json
+from parquet_reader import open_parquet
 from places import Content, Place, open_content, seekable
 from text import text_chunks
-from typed_reader import open_excel, open_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

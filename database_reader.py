@@ -1,39 +1,25 @@
-"""Parquet, Excel and databases: sources whose values already have types."""
+"""Databases as sources: one snapshot, streamed, and only read."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
-from zipfile import ZipFile
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 import libpq
-from blocks import (
-    MAX_PIECE_BYTES,
-    SHOWN,
-    Block,
-    Opened,
-    Piece,
-    Reading,
-    as_text,
-    column_names,
-    comma_text,
-    text_array,
-)
+from arrow_batches import gathered, parse_arrow
+from blocks import Block, Opened, Piece, Reading, column_names, rows_as_table
 from errors import SourceError, explain
-from places import refuse_expansion
 
 _TABLE_NAME = re.compile(r"""(?:(\w+|"(?:[^"]|"")+")\.)?(\w+|"(?:[^"]|"")+")""")
 
@@ -41,199 +27,6 @@ _IS_QUERY = re.compile(r"[\s(]*(select|with)\b", re.IGNORECASE)
 _MOST_ROWS = 50_000  # of a database in one piece: as Python's objects they are large
 _BROKEN_OFF = "SQLITE_READONLY_ROLLBACK"  # what is in the file is half of a transaction
 _ABORTED = "25P02"  # an earlier statement of the transaction has failed
-
-
-# --- Parquet -------------------------------------------------------------------------------
-
-
-def open_parquet(shown: str, file: BinaryIO, reading: Reading) -> Opened:
-    """A Parquet file, read in batches whatever the size of its row groups."""
-    import pyarrow.parquet as pq  # brings pandas along, half a second that CSV does not need
-
-    try:
-        parquet = pq.ParquetFile(file)
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{shown}: not a whole Parquet file ({_first_line(error)})") from error
-    columns = column_names(shown, parquet.schema_arrow.names)
-
-    def pieces() -> Iterator[Piece]:
-        count = 0
-        try:
-            for batch in _gathered(parquet.iter_batches(min(reading.batch_rows, 8_192)), reading):
-                yield partial(_parse_arrow, batch, columns, count + 1, reading)
-                count += len(batch)
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(
-                f"{shown}, after record {count}: damaged ({_first_line(error)})"
-            ) from error
-        if count != parquet.metadata.num_rows:
-            raise SourceError(
-                f"{shown}: {count} records were read, the file says {parquet.metadata.num_rows}"
-            )
-
-    return Opened(shown, "parquet", columns, pieces())
-
-
-def _gathered(few: Iterator[pa.RecordBatch], reading: Reading) -> Iterator[pa.RecordBatch]:
-    """Few rows at a time made into batches, which are short where the rows are long.
-
-    A file of kilobytes can hold gigabytes, and only decoding them tells.
-    """
-    kept: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in few:
-        kept.append(batch)
-        rows, size = rows + len(batch), size + batch.nbytes
-        if rows >= reading.batch_rows or size >= MAX_PIECE_BYTES:
-            yield from pa.Table.from_batches(kept).combine_chunks().to_batches()
-            kept, rows, size = [], 0, 0
-    if kept:
-        yield from pa.Table.from_batches(kept).combine_chunks().to_batches()
-
-
-def _parse_arrow(batch: pa.RecordBatch, columns: list[str], first: int, reading: Reading) -> Block:
-    texts = []
-    for name, column in zip(columns, batch.columns, strict=True):
-        text = text_column(column)
-        if name.lower() in reading.commas and _is_fractional(column.type):
-            text = pc.replace_substring(text, ".", ",")
-        texts.append(text.dictionary_encode() if name in reading.encoded else text)
-    lines = np.arange(first, first + len(batch), dtype=np.int64)
-    return Block(pa.table(texts, names=columns), lines, records=len(batch))
-
-
-def text_column(column: pa.Array) -> pa.Array:
-    """Values of any Arrow type as text, exactly."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return text_column(column.dictionary).take(column.indices)
-    if pa.types.is_string(kind):
-        return column
-    if (
-        pa.types.is_integer(kind)
-        or pa.types.is_decimal(kind)
-        or pa.types.is_date(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-    ):
-        return pc.cast(column, pa.string())
-    if pa.types.is_timestamp(kind):  # not by way of Python, which knows no year 10000
-        moments = column.cast(pa.timestamp(kind.unit, "UTC")) if kind.tz else column
-        return pc.cast(moments, pa.string())
-    encoded = column if pa.types.is_nested(kind) else column.dictionary_encode()
-    if pa.types.is_nested(kind):
-        values = encoded.to_pylist(maps_as_pydicts="lossy")
-        return pa.array([as_text(value) for value in values], pa.string())
-    distinct = [as_text(value) for value in encoded.dictionary.to_pylist()]
-    return pa.array(distinct, pa.string()).take(encoded.indices)
-
-
-def _is_fractional(kind: pa.DataType) -> bool:
-    """Whether values of this type are numbers with a decimal point."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_floating(kind) or pa.types.is_decimal(kind))
-
-
-# --- Excel ---------------------------------------------------------------------------------
-
-
-def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
-    """The first visible sheet of an .xlsx workbook; its first row is the header."""
-    import openpyxl  # 0.2 s that other sources do not need
-
-    try:
-        _refuse_bomb(shown, file)
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
-        sheet, *others = visible or book.worksheets
-        sheet.reset_dimensions()  # many programs write a wrong one, which would hide cells
-        rows = ([_cell_value(cell) for cell in row] for row in sheet.iter_rows())
-        header = next(rows, [])
-    except SourceError:
-        raise
-    except Exception as error:  # openpyxl meets damage with whatever exception comes up
-        raise SourceError(f"{shown}: not a whole Excel file ({_first_line(error)})") from error
-    fields = [as_text(value) or "" for value in header]
-    while fields and not fields[-1].strip():
-        fields.pop()
-    if not fields:
-        raise SourceError(
-            f"{shown}: the first sheet, {sheet.title!r}, has no header in its first row; "
-            "put the sheet that holds the rows first, and its header into row 1"
-        )
-    columns = column_names(shown, fields)
-    note = (
-        f"{shown}: only its first sheet, {sheet.title!r}, is read; not read: "
-        f"{', '.join(repr(other.title) for other in others)}"
-    )
-
-    def pieces() -> Iterator[Piece]:
-        with closing(book):
-            numbered = enumerate(rows, 2)
-            try:
-                while batch := list(islice(numbered, reading.batch_rows)):
-                    yield partial(_parse_rows, batch, columns, reading.commas)
-            except Exception as error:  # as above: damage further down
-                raise SourceError(f"{shown}: damaged ({_first_line(error)})") from error
-
-    return Opened(shown, "excel", columns, pieces(), note=note if others else "")
-
-
-_ZEROS = re.compile(r"(?:\[\$-[0-9A-Fa-f]+\])?(0{2,})")
-"""A number's format in Excel, of whichever language, that shows leading zeros."""
-
-
-def _cell_value(cell: Any) -> Any:
-    """What a cell holds; a whole number with the leading zeros that it is shown with."""
-    value = cell.value
-    if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
-        return value
-    try:
-        zeros = _ZEROS.fullmatch(cell.number_format)
-    except IndexError:  # a style that the workbook does not have
-        return value
-    return f"{int(value):0{len(zeros[1])}}" if zeros and value == int(value) else value
-
-
-def _refuse_bomb(shown: str, file: BinaryIO) -> None:
-    with ZipFile(file) as archive:
-        for part in archive.infolist():
-            refuse_expansion(shown, part.compress_size, part.file_size)
-        if "xl/workbook.xml" not in archive.namelist():
-            raise SourceError(f"{shown}: an archive inside another one; unpack one of them")
-
-
-def _parse_rows(
-    batch: Sequence[tuple[int, Sequence[Any]]], columns: list[str], commas: frozenset[str]
-) -> Block:
-    """Rows of values; blank rows are passed over, cells beyond the header make a malformed row."""
-    width, records = len(columns), 0
-    good, lines, malformed = [], [], {}
-    for number, values in batch:
-        if all(value is None for value in values):
-            continue
-        records += 1
-        if any(value is not None for value in values[width:]):
-            shown = "; ".join(as_text(value) or "" for value in values)[:SHOWN]
-            malformed[number] = f"more cells than the header's {width}: {shown}"
-            continue
-        good.append([*values[:width], *[None] * (width - len(values))])
-        lines.append(number)
-    return Block(_as_table(good, columns, commas), np.array(lines, np.int64), malformed, records)
-
-
-def _as_table(
-    rows: Iterable[Sequence[Any]], columns: list[str], commas: frozenset[str]
-) -> pa.Table:
-    by_column: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(columns)
-    texts = []
-    for name, values in zip(columns, by_column, strict=True):
-        text = comma_text if name.lower() in commas else as_text
-        texts.append(text_array(values, text))
-    return pa.table(texts, names=columns)
-
-
-# --- databases -----------------------------------------------------------------------------
 
 
 _SEVERAL_CURSORS = ("postgresql", "sqlite")
@@ -403,7 +196,7 @@ def _arrow_rows(
     relation = driver.sql(text)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        yield from _gathered(relation.to_arrow_reader(min(reading.batch_rows, 8_192)), reading)
+        yield from gathered(relation.to_arrow_reader(min(reading.batch_rows, 8_192)), reading)
 
     return relation.columns, batches()
 
@@ -492,14 +285,10 @@ def _parse_database(
     rows: Sequence[Sequence[Any]] | pa.RecordBatch, columns: list[str], first: int, reading: Reading
 ) -> Block:
     if isinstance(rows, pa.RecordBatch):
-        return _parse_arrow(rows, columns, first, reading)
-    table = _as_table(rows, columns, reading.commas)
+        return parse_arrow(rows, columns, first, reading)
+    table = rows_as_table(rows, columns, reading.commas)
     for place, name in enumerate(columns):
         if name in reading.encoded:
             table = table.set_column(place, name, table[name].dictionary_encode())
     lines = np.arange(first, first + len(rows), dtype=np.int64)
     return Block(table, lines, records=len(rows))
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0][:200]
