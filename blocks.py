@@ -41,7 +41,19 @@ what the cell shows follows. It is one of the code points that no text may hold,
 it unreadable, and none takes it for missing.
 """
 SHOWN = 500
-"""Characters of a malformed record that go into the reject's detail."""
+"""Characters of a refused record that go into the reject's detail."""
+MAX_RAW = 64 << 10
+"""Characters of a refused record that are kept as they stand in the source."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A record that is no row: its line or number, why, and its text as it stands in the source."""
+
+    line: int
+    detail: str
+    raw: str
+    reason: str = "malformed_row"
 
 
 @dataclass
@@ -50,7 +62,7 @@ class Block:
 
     rows: pa.Table
     lines: Lines
-    malformed: dict[int, str] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
     records: int = 0
 
 

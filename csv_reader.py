@@ -26,6 +26,7 @@ from blocks import (
     Opened,
     Piece,
     Reading,
+    Refused,
     column_names,
 )
 from errors import SourceError
@@ -212,7 +213,7 @@ class _Taken:
 
     data: memoryview
     lines: Lines
-    malformed: dict[int, str]
+    refused: list[Refused]
     used: int
     physical_lines: int
 
@@ -231,7 +232,7 @@ def _take_records(dialect: _Dialect, data: memoryview, line: int, is_last: bool)
     )
     is_record = ends - starts > 1
     edits: list[tuple[int, int, bytes]] = []  # (start, end, replacement)
-    malformed: dict[int, str] = {}
+    refused: list[Refused] = []
     used_lines, done = len(ends), -1
     odd = np.flatnonzero(quotes & 1).tolist()
     for place, index in enumerate(odd):
@@ -249,12 +250,12 @@ def _take_records(dialect: _Dialect, data: memoryview, line: int, is_last: bool)
             is_record[index + 1 : closing + 1] = False
             done = closing
             continue
-        malformed[line + index] = f"a quote is never closed: {text[:SHOWN].rstrip()}"
+        refused.append(_refused(line + index, "a quote is never closed", text))
         is_record[index] = False
         edits.append((begin, int(ends[index]), b""))
     used = int(starts[used_lines]) if used_lines < len(ends) else len(data)
     lines = np.flatnonzero(is_record[:used_lines]) + line
-    return _Taken(_edit(data[:used], edits), lines, malformed, used, used_lines)
+    return _Taken(_edit(data[:used], edits), lines, refused, used, used_lines)
 
 
 def _spans(
@@ -294,14 +295,13 @@ def _edit(data: memoryview, edits: list[tuple[int, int, bytes]]) -> memoryview:
 
 def _parse_csv(dialect: _Dialect, taken: _Taken) -> Block:
     """Parse whole records. The parser must find just the records that were counted."""
-    data, lines, malformed = _drop_misquoted(dialect, taken)
-    wrong: dict[int, str] = {}
+    data, lines, refused = _drop_misquoted(dialect, taken)
+    wrong: dict[int, Refused] = {}
 
     def keep_aside(row: pa_csv.InvalidRow) -> str:
-        wrong[row.number - 1] = (
-            f"{row.actual_columns} fields, the header has {row.expected_columns}: "
-            f"{row.text[:SHOWN]}"
-        )
+        place = row.number - 1
+        fields = f"{row.actual_columns} fields, the header has {row.expected_columns}"
+        wrong[place] = _refused(int(lines[place]), fields, row.text)
         return "skip"
 
     if data[:3].tobytes() == codecs.BOM_UTF8:  # of the first value: the parser takes one away
@@ -323,12 +323,16 @@ def _parse_csv(dialect: _Dialect, taken: _Taken) -> Block:
             f"{dialect.shown}, lines {lines[0]} to {lines[-1]}: {len(lines)} records counted but "
             f"{table.num_rows + len(wrong)} parsed; the file's quoting is inconsistent"
         )
-    records = len(lines) + len(malformed)
-    malformed |= {int(lines[index]): detail for index, detail in wrong.items()}
-    return Block(table, np.delete(lines, list(wrong)), malformed, records)
+    records = len(lines) + len(refused)
+    return Block(table, np.delete(lines, list(wrong)), [*refused, *wrong.values()], records)
 
 
-def _drop_misquoted(dialect: _Dialect, taken: _Taken) -> tuple[memoryview, Lines, dict[int, str]]:
+def _refused(line: int, why: str, text: str) -> Refused:
+    text = text.rstrip("\n")
+    return Refused(line, f"{why}: {text[:SHOWN]}", text)
+
+
+def _drop_misquoted(dialect: _Dialect, taken: _Taken) -> tuple[memoryview, Lines, list[Refused]]:
     """Take out records with text beside a quoted field (`"abc"def`), which parsers glue together.
 
     All records have an even number of quotes, so quotes open and close in turn: an opening one
@@ -337,24 +341,24 @@ def _drop_misquoted(dialect: _Dialect, taken: _Taken) -> tuple[memoryview, Lines
     bytes_ = np.frombuffer(taken.data, np.uint8)
     quotes = np.flatnonzero(bytes_ == _QUOTE)
     if not len(quotes):
-        return taken.data, taken.lines, taken.malformed
+        return taken.data, taken.lines, taken.refused
     allowed = np.zeros(256, bool)
     allowed[[ord(dialect.delimiter), _NEWLINE, _QUOTE]] = True
     opening, closing = quotes[::2], quotes[1::2]
     opens_well = allowed[bytes_[np.maximum(opening - 1, 0)]] | (opening == 0)
     suspects = np.concatenate([opening[~opens_well], closing[~allowed[bytes_[closing + 1]]]])
     if not len(suspects):
-        return taken.data, taken.lines, taken.malformed
+        return taken.data, taken.lines, taken.refused
     newlines = np.flatnonzero(bytes_ == _NEWLINE)
     ends = newlines[np.searchsorted(quotes, newlines) % 2 == 0] + 1
     starts = np.concatenate(([0], ends[:-1]))
     not_blank = ends - starts > 1
     starts, ends = starts[not_blank], ends[not_blank]
-    malformed, edits, gone = dict(taken.malformed), [], []
+    refused, edits, gone = list(taken.refused), [], []
     for index in np.unique(np.searchsorted(ends, suspects, side="right")).tolist():
         text = _text(taken.data[starts[index] : ends[index]])
         if not dialect.fits(text):
-            malformed[int(taken.lines[index])] = f"misplaced quote: {text[:SHOWN].rstrip()}"
+            refused.append(_refused(int(taken.lines[index]), "misplaced quote", text))
             edits.append((int(starts[index]), int(ends[index]), b""))
             gone.append(index)
-    return _edit(taken.data, edits), np.delete(taken.lines, gone), malformed
+    return _edit(taken.data, edits), np.delete(taken.lines, gone), refused

@@ -18,6 +18,7 @@ from blocks import (
     Opened,
     Piece,
     Reading,
+    Refused,
     as_text,
     column_names,
     first_line,
@@ -98,17 +99,16 @@ def _parse_rows(
 ) -> Block:
     """Rows of values; blank rows are passed over, cells beyond the header make a malformed row."""
     width, records = len(columns), 0
-    good, lines, malformed = [], [], {}
+    good, lines, refused = [], [], []
     for number, values in batch:
         if all(value is None for value in values):
             continue
         records += 1
         if any(value is not None for value in values[width:]):
-            shown = "; ".join(as_text(value) or "" for value in values)[:SHOWN]
-            malformed[number] = f"more cells than the header's {width}: {shown}"
+            raw = "; ".join(as_text(value) or "" for value in values)
+            detail = f"more cells than the header's {width}: {raw[:SHOWN]}"
+            refused.append(Refused(number, detail, raw))
             continue
         good.append([*values[:width], *[None] * (width - len(values))])
         lines.append(number)
-    return Block(
-        rows_as_table(good, columns, commas), np.array(lines, np.int64), malformed, records
-    )
+    return Block(rows_as_table(good, columns, commas), np.array(lines, np.int64), refused, records)

@@ -25,14 +25,25 @@ import pyarrow.compute as pc
 from sqlalchemy import URL
 
 import spool
-from blocks import NUMBERS, Block, Opened, Piece, Reading, as_text, comma_text, exact_number
+from blocks import (
+    MAX_RAW,
+    NUMBERS,
+    Block,
+    Opened,
+    Piece,
+    Reading,
+    Refused,
+    as_text,
+    comma_text,
+    exact_number,
+)
 from config import SOURCES, SourceSettings, StarSchemaConfig
 from database_reader import Databases
 from errors import ExtractionError, SourceError
 from parallel import in_order
 from places import Place, find_places
 from readers import open_file
-from rejects import rearmed
+from rejects import WHY, rearmed
 from spool import Spool
 
 if TYPE_CHECKING:
@@ -40,7 +51,7 @@ if TYPE_CHECKING:
 
 FILE, LINE = "_file", "_line"
 """Columns that every raw row carries: the file it came from and its line or record number."""
-OWN_COLUMNS = (FILE, LINE, "_reason", "_detail")
+OWN_COLUMNS = (*WHY, FILE, LINE)
 """Columns of our own reject files, ignored without a word when such a file is a source."""
 
 
@@ -86,7 +97,7 @@ class ExtractedBatch:
     """Where one batch was spilled, how many records it had, and the mapping of its file."""
 
     rows: Path
-    malformed: Path | None
+    refused: Path | None
     records: int
     mapping: dict[str, list[str]] = field(default_factory=dict)
 
@@ -116,9 +127,11 @@ class Extracted:
         mapping, decimal = self.batches[index].mapping, self.decimal_separator
         return to_canonical(self.originals(index), mapping, self.name, decimal)
 
-    def malformed(self, index: int) -> pa.Table | None:
-        """Records of batch `index` that are not rows: `_file`, `_line`, `_detail`."""
-        path = self.batches[index].malformed
+    def refused(self, index: int) -> pa.Table | None:
+        """Records of batch `index` that are not rows: `_file`, `_line`, `_reason`, `_detail` and
+        `_raw`.
+        """
+        path = self.batches[index].refused
         return None if path is None else spool.read(path)
 
 
@@ -194,7 +207,7 @@ class DataExtractor:
                 found.warnings += _strange_values(block.rows, mapping, opened.columns)
                 decimal = self.config.source(found.name).decimal_separator
                 found.sample = to_canonical(block.rows, mapping, found.name, decimal)
-                found.malformed = block.malformed
+                found.refused = block.refused
 
     def _collect(self, problems: _Problems, name: str, databases: Databases) -> list[_File]:
         """The files of a source, opened and mapped; what is wrong with them is in `problems`.
@@ -352,8 +365,8 @@ class Inspection:
     mappings: list[dict[str, list[str]] | None] = field(default_factory=list)
     sample: pa.Table | None = None
     """The first rows under canonical names."""
-    malformed: dict[int, str] = field(default_factory=dict)
-    """Records among them that are no rows, by line, and why."""
+    refused: list[Refused] = field(default_factory=list)
+    """Records among them that are no rows."""
     inside: list[str] = field(default_factory=list)
     """The names of values inside others, as a mapping reaches them."""
 
@@ -367,8 +380,11 @@ class Inspection:
 
 def _open_place(place: Place, reading: Reading) -> Opened:
     opened = open_file(place, reading)
-    is_refused = opened.format == "csv" and set(OWN_COLUMNS) <= set(opened.columns)
+    is_refused = opened.format == "csv" and set(opened.columns) >= _OURS
     return _as_refused(opened) if is_refused else opened
+
+
+_OURS = frozenset(OWN_COLUMNS) - {"_raw"}  # which the reject files of 0.1.0 do not have
 
 
 def _as_refused(opened: Opened) -> Opened:
@@ -663,17 +679,22 @@ class _Read:
             if own in rows.column_names:  # a reject file of ours: its old places are history
                 rows = rows.drop_columns([own])
         rows = rows.append_column(FILE, place).append_column(LINE, pa.array(block.lines))
-        malformed = None
-        if block.malformed:
-            table = pa.table(
-                {
-                    FILE: [shown] * len(block.malformed),
-                    LINE: pa.array(list(block.malformed), pa.int64()),
-                    "_detail": list(block.malformed.values()),
-                }
-            )
-            malformed = self.folder.write(f"{name}-malformed", table)
-        return ExtractedBatch(self.folder.write(name, rows), malformed, block.records)
+        refused = None
+        if block.refused:
+            refused = self.folder.write(f"{name}-refused", _refused_table(shown, block.refused))
+        return ExtractedBatch(self.folder.write(name, rows), refused, block.records)
+
+
+def _refused_table(shown: str, refused: Sequence[Refused]) -> pa.Table:
+    return pa.table(
+        {
+            FILE: [shown] * len(refused),
+            LINE: [record.line for record in refused],
+            "_reason": [record.reason for record in refused],
+            "_detail": [record.detail for record in refused],
+            "_raw": [record.raw[:MAX_RAW] for record in refused],
+        }
+    )
 
 
 def _warnings(source: Extracted, used: set[str]) -> list[str]:

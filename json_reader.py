@@ -21,6 +21,7 @@ from blocks import (
     Opened,
     Piece,
     Reading,
+    Refused,
     as_text,
     comma_text,
     exact_number,
@@ -257,10 +258,11 @@ def _line_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item
 
 
 def _parse_json(columns: list[str], batch: list[Item], commas: frozenset[str]) -> Block:
-    rows, lines, malformed = [], [], {}
+    rows, lines, refused = [], [], []
     for number, value in batch:
         if isinstance(value, _Malformed):
-            malformed[number] = f"{value.problem}: {value.text[:SHOWN]}"
+            detail = f"{value.problem}: {value.text[:SHOWN]}"
+            refused.append(Refused(number, detail, value.text))
         else:
             rows.append(value)
             lines.append(number)
@@ -269,4 +271,4 @@ def _parse_json(columns: list[str], batch: list[Item], commas: frozenset[str]) -
         text = comma_text if name.lower() in commas else as_text
         texts[name] = text_array([row.get(name) for row in rows], text)
     table = pa.table(texts)
-    return Block(table, np.array(lines, np.int64), malformed, len(batch))
+    return Block(table, np.array(lines, np.int64), refused, len(batch))

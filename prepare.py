@@ -41,7 +41,7 @@ class Originals(Protocol):
 
     def originals(self, index: int) -> pa.Table: ...
     def canonical(self, index: int) -> pa.Table: ...
-    def malformed(self, index: int) -> pa.Table | None: ...
+    def refused(self, index: int) -> pa.Table | None: ...
     def __len__(self) -> int: ...
 
 
@@ -226,11 +226,10 @@ def _write_rejects(
     source: Originals, number: int, refused: pa.Table, rejects: RejectFiles
 ) -> Counter[str]:
     counted: Counter[str] = Counter()
-    malformed = source.malformed(number)
-    if malformed is not None:
-        reason = pa.array(["malformed_row"] * len(malformed))
-        rejects.write(source.name, source.columns, malformed.append_column("_reason", reason))
-        counted["malformed_row"] += len(malformed)
+    no_rows = source.refused(number)
+    if no_rows is not None:
+        rejects.write(source.name, source.columns, no_rows)
+        counted.update(no_rows["_reason"].to_pylist())
     if len(refused):
         counted.update(_write(source, source.originals(number), refused, rejects))
     return counted
@@ -242,7 +241,7 @@ def _write(
     """Write the original rows at the places of `refused`, in file order, with their reasons."""
     refused = refused.sort_by("_place").combine_chunks()
     rows = originals.drop_columns(
-        [name for name in ("_reason", "_detail") if name in originals.column_names]
+        [name for name in ("_reason", "_detail", "_raw") if name in originals.column_names]
     ).take(pa.array(refused["_place"].to_numpy() & _ROW))
     rows = rows.append_column("_reason", refused["_reason"])
     rejects.write(source.name, source.columns, rows.append_column("_detail", refused["_detail"]))

@@ -20,8 +20,8 @@ import pyarrow.csv as pa_csv
 from errors import RejectFileError
 from files import open_private, private_folder
 
-WHY = ("_reason", "_detail", "_line", "_file")
-"""The columns that follow the source's own ones."""
+WHY = ("_reason", "_detail", "_line", "_file", "_raw")
+"""The columns that follow the source's own ones. `_raw` is the text of a record that is no row."""
 
 _BEGINS_FORMULA = r"^([=+\-@\t\r\n'])"  # the apostrophe too, so that ours can be told from theirs
 _BEGINS_CELL = r"([,;|\t\r\n]'*)([=+\-@])"  # where a spreadsheet splits at another delimiter

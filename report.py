@@ -371,11 +371,11 @@ def render_refusals(
     `refused` has the `_reason` and `_detail` of each row, `issues` counts unusable attributes.
     """
     examples: dict[str, list[str]] = {}
-    for line, detail in inspection.malformed.items():
-        examples.setdefault("malformed_row", []).append(f"line {line}: {detail}")
+    for record in inspection.refused:
+        examples.setdefault(record.reason, []).append(f"line {record.line}: {record.detail}")
     for row in refused:
         examples.setdefault(row["_reason"], []).append(row["_detail"])
-    read = len(inspection.malformed) + (0 if inspection.sample is None else len(inspection.sample))
+    read = len(inspection.refused) + (0 if inspection.sample is None else len(inspection.sample))
     source, lines = inspection.name.upper(), []
     for reason, details in examples.items():
         example = f", such as {one_line(details[0][:60])!r}" if details[0] else ""
@@ -383,7 +383,7 @@ def render_refusals(
             f"  warning: {len(details):,} of the first {read:,} rows would be rejected: "
             f"{reason}{example}{_advice(reason, source)}"
         )
-    rejected = len(inspection.malformed) + len(refused)
+    rejected = len(inspection.refused) + len(refused)
     if rejected > max_reject_rate * read:
         lines.append(
             f"  warning: {rejected:,} of {read:,} is above MAX_REJECT_RATE={max_reject_rate}: "

@@ -274,14 +274,18 @@ def test_a_reject_file_holds_the_rows_as_they_were_and_where(sample: Load) -> No
     path = sample.folder / "sales_transactions.csv"
     records = sales_records(path)
     rejects = sample.shop.rejects(sample.results)
-    assert list(rejects[0]) == [*sample_data.SALES_COLUMNS, "_reason", "_detail", "_line", "_file"]
+    assert list(rejects[0]) == [
+        *sample_data.SALES_COLUMNS, "_reason", "_detail", "_line", "_file", "_raw",
+    ]  # fmt: skip
     for row in rejects:
         assert row["_file"] == str(path)
         record = records[int(row["_line"])]
         if row["_reason"] == "malformed_row":
             assert len(record) != len(sample_data.SALES_COLUMNS)
             assert ",".join(record) in row["_detail"]
+            assert row["_raw"] == ",".join(record)
         else:
+            assert row["_raw"] == ""
             assert [row[name] for name in sample_data.SALES_COLUMNS] == record
     counted = sample.results["transformation_results"]["fact_sales"]["rejected"]
     assert Counter(row["_reason"] for row in rejects) == counted
@@ -364,6 +368,37 @@ def test_rejects_of_a_corrected_file_are_told_by_its_own_lines(duckdb_shop: Reta
     (row,) = shop.rejects(results)
     assert (row["transaction_id"], row["_line"], row["_file"]) == ("T0", "4", str(again))
     assert list(row).count("_reason") == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "raw"),
+    [
+        ("customers", 'customer_id,city\nC1,a\nC2,"b" c\n', 'C2,"b" c'),
+        ("customers", "customer_id,city\nC1,a\nC2,=1,+2\n", "'C2,'=1,'+2"),
+        ("products", '{"product_id":"P1"}\n{"product_id":"P2",,}\n', '{"product_id":"P2",,}'),
+        ("products", '[{"product_id":"P1"}, ["P2"]]', '["P2"]'),
+    ],
+)
+def test_a_record_that_is_no_row_is_kept_as_it_stands(
+    source: str, text: str, raw: str, duckdb_shop: Retailer
+) -> None:
+    duckdb_shop.files[source] = text
+    results = duckdb_shop.publish()
+    (row,) = duckdb_shop.rejects(results, source)
+    assert list(row)[-1] == "_raw"
+    assert row["_raw"].removeprefix("'") == raw.removeprefix("'")
+    assert row["_reason"] == "malformed_row"
+    again = Path(results["rejects_dir"]) / f"{source}.csv"
+    results = duckdb_shop.publish(**{f"{source.upper()}__PATH": again})
+    assert results["warnings"] == []
+    assert duckdb_shop.reasons(results, source) == ["missing_key"]
+
+
+def test_a_reject_file_of_the_first_version_is_loaded(duckdb_shop: Retailer) -> None:
+    row = duckdb_shop.customers[0] | {"customer_id": "'=C1", "_reason": "missing_key"}
+    duckdb_shop.customers = [row | {"_detail": "", "_line": "2", "_file": "customers.csv"}]
+    duckdb_shop.publish()
+    assert duckdb_shop.star.member("dim_customer", "=C1")["city"] == "London"
 
 
 def test_corrected_rejects_of_a_json_source_are_loaded_as_csv(duckdb_shop: Retailer) -> None:

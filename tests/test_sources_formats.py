@@ -489,9 +489,9 @@ def records_of(config: StarSchemaConfig) -> dict[str, list[tuple[int, Any]]]:
                 for row in source.originals(number).to_pylist():
                     values = {column: row.get(column) for column in source.columns}
                     records.append((row["_line"], values))
-                malformed = source.malformed(number)
-                if malformed is not None:
-                    records += [(row["_line"], row["_detail"]) for row in malformed.to_pylist()]
+                refused = source.refused(number)
+                if refused is not None:
+                    records += [(row["_line"], row["_detail"]) for row in refused.to_pylist()]
             assert len(records) == source.records
             found[name] = sorted(records, key=lambda record: record[0])
     return found
