@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 from sqlalchemy import URL
 
 import spool
+from arrays import decoded
 from blocks import (
     MAX_RAW,
     NUMBERS,
@@ -40,6 +41,7 @@ from blocks import (
 from config import SOURCES, SourceSettings, StarSchemaConfig
 from database_reader import Databases
 from errors import ExtractionError, SourceError
+from key_rules import normal_keys
 from parallel import in_order
 from places import Place, find_places
 from readers import open_file
@@ -590,11 +592,10 @@ def to_canonical(
     return pa.table(columns) if columns else rows.select([])
 
 
-def _joined(parts: Sequence[pa.ChunkedArray], *, is_key: bool) -> pa.ChunkedArray:
+def _joined(parts: Sequence[pa.ChunkedArray], *, is_key: bool) -> pa.Array:
     """Columns joined with `-`. A key with a blank part is blank; elsewhere the part is left out."""
-    joined, *others = (
-        pc.utf8_trim_whitespace(pc.coalesce(part.cast(pa.string()), "")) for part in parts
-    )
+    trim = normal_keys if is_key else pc.utf8_trim_whitespace
+    joined, *others = (trim(pc.coalesce(decoded(part), "")) for part in parts)
     for text in others:
         before, after = pc.equal(joined, ""), pc.equal(text, "")
         whole = pc.binary_join_element_wise(joined, text, "-")

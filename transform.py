@@ -24,10 +24,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from amounts import MONEY, fitting, multiplied, rounded
-from arrays import decoded, whole
+from arrays import decoded, on_values, per_distinct, whole
 from blocks import NUMBERS, as_text, comma_text, to_json
 from config import ISO_8601, SourceSettings, StarSchemaConfig
 from duplicates import BATCH_BITS, find_losers, judging, key_hashes
+from key_rules import normal_keys
 from schema import (
     MONEY_PRECISION,
     MONEY_SCALE,
@@ -474,7 +475,7 @@ def _to_frame(rows: pa.Table) -> pd.DataFrame:
 
 def distinct(column: pa.Array | pa.ChunkedArray, name: str) -> pa.Table:
     """The distinct non-blank values of a text column, as a table with the one column `name`."""
-    values = _normal(pc.unique(column.cast(pa.string())))
+    values = normal_keys(pc.unique(column.cast(pa.string())))
     values = pc.unique(values)
     keep = pc.fill_null(pc.not_equal(values, ""), False)
     return pa.table({name: values.filter(keep)})
@@ -587,7 +588,12 @@ class _Reader:
         def rule(values: pa.Array) -> pa.Array:
             return pc.coalesce(values, "") if values.null_count else values
 
-        return on_values(self.text(name), rule, fill="")
+        return on_values(self._keys(name), rule)
+
+    def _keys(self, name: str) -> pa.Array:
+        if name in self._batch.column_names:
+            return normal_keys(whole(self._batch[name]))
+        return pa.nulls(len(self._batch), pa.string())
 
     def attribute(self, name: str) -> pa.Array:
         """Text, or null where it is blank or one of the source's null tokens."""
@@ -623,7 +629,7 @@ class _Reader:
         def rule(values: pa.Array) -> pa.Array:
             return pc.if_else(pc.is_null(values), blank, numbers(values, separator))
 
-        return on_values(self.attribute(name), rule, blank)
+        return on_values(self.attribute(name), rule)
 
     def share(self, name: str) -> pa.Array:
         """Exact shares from 0 to 1, sixteen places; null where it is none."""
@@ -653,31 +659,6 @@ class _Reader:
             if text is not None and np.frombuffer(text, np.uint8).min(initial=1) == 0:
                 found |= _as_numpy(on_values(column, lambda v: pc.match_substring(v, "\0")))
         return found
-
-
-def on_values(
-    column: pa.Array, rule: Callable[[pa.Array], pa.Array], fill: pa.Scalar | str | None = None
-) -> pa.Array:
-    """`rule` on a column; on its distinct values only where it is dictionary-encoded.
-
-    `fill` is for rows that are null. Texts and decimals stay encoded: later steps profit as well.
-    """
-    if not pa.types.is_dictionary(column.type):
-        return rule(column)
-    values = rule(column.dictionary)
-    if pa.types.is_string(values.type) or pa.types.is_decimal(values.type):
-        encoded = pa.DictionaryArray.from_arrays(column.indices, values, safe=False)
-        if fill is None or not column.null_count:
-            return encoded
-        return pc.coalesce(decoded(encoded), fill).dictionary_encode()
-    return values.take(column.indices)
-
-
-def per_distinct(column: pa.Array, rule: Callable[[str], str | None]) -> pa.Array:
-    """A Python rule, called once per distinct value; null stays null."""
-    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    results = [None if v is None else rule(v) for v in encoded.dictionary.to_pylist()]
-    return pa.array(results, pa.string()).take(encoded.indices)
 
 
 def _normal(column: pa.Array) -> pa.Array:
