@@ -28,6 +28,7 @@ from main import StarSchemaETLPipeline
 
 Row = dict[str, Any]
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
+STARS = Path(__file__).parent / "stars"
 STAR = (*schema.dimensions, schema.fact_sales)
 
 
@@ -125,6 +126,16 @@ class Star:
                 connection.execute(sa.text(statement))
             connection.commit()
 
+    def restore(self, version: str) -> None:
+        """Put the star into this empty warehouse that a version made of the files in its folder."""
+        statements = STARS / version / f"{self.engine_name}.sql"
+        if self.schema:
+            self.execute(f'CREATE SCHEMA "{self.schema}"')
+        with self.connection() as connection:
+            driver: Any = connection.connection.driver_connection
+            driver.cursor().execute(statements.read_text(encoding="utf-8"))
+            connection.connection.commit()
+
     def tables(self) -> set[str]:
         """The names of all tables that are there."""
         with self.connection() as connection:
@@ -180,6 +191,16 @@ FILES = {
     "transactions": "sales.csv",
     "sales_reps": "reps.csv",
 }
+
+
+def sources_of(version: str) -> dict[str, str]:
+    """Settings for the files of which a version made the star that `Star.restore` brings back."""
+    names = {
+        "CUSTOMERS": "customers.csv",
+        "PRODUCTS": "products.json",
+        "TRANSACTIONS": "sales.jsonl",
+    }
+    return {f"{source}__PATH": str(STARS / version / name) for source, name in names.items()}
 
 
 def _customers() -> list[Row]:
