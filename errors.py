@@ -63,7 +63,7 @@ class TransientError(WarehouseError):
 
 
 class SchemaDriftError(WarehouseError):
-    """The star in the warehouse does not fit `schema`. Raised by `warehouse`."""
+    """The star in the warehouse does not fit `schema`. Raised by `growth`."""
 
 
 class GateError(EtlError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyarrow as pa
 import sqlalchemy as sa
 
+import growth
 from config import StarSchemaConfig
 from keymap import KeyMap
 from schema import (
@@ -49,7 +50,7 @@ class DimensionLoader:
         self.warehouse = self._given or open_warehouse(self.config, new_run_id())
         if self._given is None:
             self.warehouse.begin()
-            self.warehouse.create_missing(metadata.sorted_tables)
+            growth.create_missing(self.warehouse, metadata.sorted_tables)
         return self
 
     def __exit__(

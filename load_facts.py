@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+import growth
 from amounts import MONEY, fitting, multiplied
 from arrays import decoded, whole
 from config import StarSchemaConfig
@@ -77,7 +78,7 @@ class FactLoader:
         self.warehouse = self._given or open_warehouse(self.config, self.run_id)
         if self._given is None:
             self.warehouse.begin()
-            self.warehouse.create_missing(metadata.sorted_tables)
+            growth.create_missing(self.warehouse, metadata.sorted_tables)
         return self
 
     def __exit__(

@@ -348,13 +348,14 @@ class StarSchemaETLPipeline:
 
         import report
         from errors import EtlError, explain
+        from growth import create_missing
         from schema import etl_run
         from warehouse import open_warehouse
 
         try:
             with open_warehouse(self.config, self.run_id) as warehouse:
                 warehouse.begin()
-                warehouse.create_missing([etl_run])
+                create_missing(warehouse, [etl_run])
                 self._insert_run(warehouse, self.results["status"])
                 warehouse.commit()
         except (EtlError, SQLAlchemyError) as error:
@@ -443,12 +444,13 @@ class StarSchemaETLPipeline:
         """Begin the transaction; merge the dimensions."""
         import sqlalchemy as sa
 
+        from growth import create_missing
         from load_dimensions import DimensionLoader
         from schema import dimensions, metadata, surrogate_key
 
         warehouse = self._open_warehouse()
         warehouse.begin()
-        warehouse.create_missing(metadata.sorted_tables)
+        create_missing(warehouse, metadata.sorted_tables)
         self._members_before = {
             table.name: int(
                 warehouse.scalar(sa.select(sa.func.count()).where(surrogate_key(table) >= 0))
@@ -755,9 +757,9 @@ def check(config: StarSchemaConfig) -> int:
     import report
     from config import SOURCES
     from extract import SPECS, DataExtractor
+    from growth import inspect_warehouse
     from schema import metadata
     from transform import StarSchemaTransformer
-    from warehouse import inspect_warehouse
 
     extractor, transformer, good = DataExtractor(config), StarSchemaTransformer(config), True
     for name in SOURCES:

@@ -20,6 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import URL
 
+import growth
 from config import SOURCES, StarSchemaConfig
 from errors import SourceError
 from files import private_folder
@@ -63,7 +64,7 @@ def record(results: dict[str, Any]) -> dict[str, Any]:
 
 def find_previous(warehouse: Warehouse, signed: str) -> Previous | None:
     """The last published run, if it was of the same settings and code, and its tables fit."""
-    found = warehouse.drift(metadata.sorted_tables)
+    found = growth.drift(warehouse, metadata.sorted_tables)
     if found.missing_tables or found.missing_columns or found.problems:
         return None
     published = etl_run.c.status == "published"

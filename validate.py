@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Table
 
+import growth
 from config import StarSchemaConfig
 from errors import WarehouseError
 from schema import (
@@ -87,7 +88,7 @@ class StarSchemaValidator:
         if self._given is not None:
             return self._run(self._given)
         with open_warehouse(self.config, new_run_id()) as warehouse:
-            missing = warehouse.drift(metadata.sorted_tables).missing_tables
+            missing = growth.drift(warehouse, metadata.sorted_tables).missing_tables
             if missing:
                 raise WarehouseError(
                     f"{self.config.warehouse_url}, schema {warehouse.schema}: there is no star to "

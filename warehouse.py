@@ -16,7 +16,6 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -45,7 +44,6 @@ from config import StarSchemaConfig
 from errors import (
     BusyError,
     OutcomeUnknownError,
-    SchemaDriftError,
     TransientError,
     WarehouseError,
     explain,
@@ -107,42 +105,6 @@ def open_warehouse(config: StarSchemaConfig, run_id: str) -> Warehouse:
     """
     engines: dict[str, type[Warehouse]] = {"duckdb": DuckDb, "postgresql": PostgreSql}
     return engines[config.warehouse_url.get_backend_name()](config, run_id)
-
-
-def inspect_warehouse(config: StarSchemaConfig, tables: Sequence[Table]) -> tuple[list[str], bool]:
-    """What `check` says of the warehouse, and whether a run could load it. Changes nothing."""
-    url = config.warehouse_url
-    lines = [f"warehouse: {url.render_as_string(hide_password=True)}"]
-    file = Path(url.database or "")
-    if url.get_backend_name() == "duckdb" and url.database != ":memory:" and not file.exists():
-        folder = next(parent for parent in file.absolute().parents if parent.exists())
-        if folder.is_dir() and os.access(folder, os.W_OK):
-            return [*lines, "  the file does not exist yet; the first run creates it"], True
-        return [*lines, f"  problem: WAREHOUSE_URL {url}: nothing can be made in {folder}"], False
-    try:
-        with open_warehouse(config, new_run_id()) as warehouse:
-            found = warehouse.drift(tables)
-            lines.append(f"  reachable: {warehouse.version()}, schema {warehouse.schema}")
-    except WarehouseError as error:
-        return [*lines, f"  problem: {error}"], False
-    if len(found.missing_tables) == len(tables):
-        lines.append("  no star there yet; the first run creates it")
-    else:
-        missing = [f"{table.name}" for table in found.missing_tables]
-        missing += [f"{table.name}.{column.name}" for table, column in found.missing_columns]
-        lines += [f"  the next run adds: {', '.join(missing)}"] if missing else []
-        lines += [f"  problem: {problem}" for problem in found.problems]
-        lines += [] if found.problems else ["  the star there fits"]
-    return lines, not found.problems
-
-
-@dataclass
-class Drift:
-    """What the warehouse lacks, and what in it does not fit."""
-
-    missing_tables: list[Table] = field(default_factory=list)
-    missing_columns: list[tuple[Table, sa.Column[Any]]] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
 
 
 class Warehouse(ABC):
@@ -250,52 +212,30 @@ class Warehouse(ABC):
 
     # --- tables ----------------------------------------------------------------------------
 
-    def create_missing(self, tables: Iterable[Table]) -> None:
-        """Create tables that are missing, add columns that an older warehouse lacks.
-
-        Raises `SchemaDriftError` on any other difference.
-        """
+    def create_schema(self) -> None:
+        """Make the schema of the star, if it is not there."""
         if not self._has_schema():
             self.execute(CreateSchema(self.schema, if_not_exists=True))
-        found = self.drift(tables)
-        if found.problems:
-            raise SchemaDriftError(
-                f"the warehouse's tables do not fit: {'; '.join(found.problems)}; "
-                "migrate them by hand, or point WAREHOUSE_SCHEMA at an empty schema"
-            )
-        for table in found.missing_tables:
-            self._create(table)
-            self._created.append(table)
-        for table, column in found.missing_columns:
-            bare = sa.Column(column.name, column.type)
-            definition = CreateColumn(bare).compile(dialect=self._engine.dialect)
-            self.connection.exec_driver_sql(
-                f"ALTER TABLE {self.qualified(table)} ADD COLUMN {definition}"
-            )
 
-    def drift(self, tables: Iterable[Table]) -> Drift:
-        """How the warehouse's tables differ from the declared ones. Changes nothing."""
-        found, declared = Drift(), list(tables)
-        columns = self._present_columns(declared)
-        for table in declared:
-            present = columns.get(table.name)
-            if not present:
-                found.missing_tables.append(table)
-                continue
-            found.problems += [
-                f"{table.name} has a column {name} that this version does not know"
-                for name in present
-                if name not in table.columns
-            ]
-            for column in table.columns:
-                wanted = plain_type(column).compile(self._engine.dialect).lower().replace(", ", ",")
-                if column.name not in present:
-                    found.missing_columns.append((table, column))
-                elif _same_type(present[column.name]) != _same_type(wanted):
-                    found.problems.append(
-                        f"{table.name}.{column.name} is {present[column.name]} instead of {wanted}"
-                    )
-        return found
+    def create(self, table: Table) -> None:
+        """Create a table; keys and indexes that would slow the load are held back."""
+        self._create(table)
+        self._created.append(table)
+
+    def add_column(self, table: Table, column: sa.Column[Any]) -> None:
+        """Add `column`, which belongs to no table yet, to a table that is there."""
+        definition = CreateColumn(column).compile(dialect=self._engine.dialect)
+        self.connection.exec_driver_sql(
+            f"ALTER TABLE {self.qualified(table)} ADD COLUMN {definition}"
+        )
+
+    def type_name(self, kind: sa.types.TypeEngine[Any]) -> str:
+        """The engine's name of a type."""
+        return kind.compile(self._engine.dialect)
+
+    @abstractmethod
+    def present_columns(self, tables: Sequence[Table]) -> dict[str, dict[str, str]]:
+        """Column name -> type, of each of `tables` that is in the warehouse."""
 
     def version(self) -> str:
         """The engine's own words for what it is."""
@@ -445,15 +385,6 @@ class Warehouse(ABC):
     @abstractmethod
     def _has_schema(self) -> bool: ...
 
-    @abstractmethod
-    def _present_columns(self, tables: Sequence[Table]) -> dict[str, dict[str, str]]:
-        """Column name -> type, of each of `tables` that is in the warehouse."""
-
-
-def _same_type(name: str) -> str:
-    name = name.replace("decimal(", "numeric(")
-    return {"varchar": "text", "timestamptz": "timestamp with time zone"}.get(name, name)
-
 
 def bare_copy(table: Table, name: str, columns: Sequence[str], schema: str | None = None) -> Table:
     """A table with the same columns and no key, index or reference; temporary with a schema."""
@@ -564,7 +495,7 @@ class DuckDb(Warehouse):
         query = sa.select(sa.func.count()).where(schemata.c.schema_name == self.schema)
         return bool(self.scalar(query))
 
-    def _present_columns(self, tables: Sequence[Table]) -> dict[str, dict[str, str]]:
+    def present_columns(self, tables: Sequence[Table]) -> dict[str, dict[str, str]]:
         """One after the other: to list the columns of all, DuckDB first makes every view of its
         own, which takes longer than the rest of a small run's questions together.
         """
@@ -858,7 +789,7 @@ class PostgreSql(Warehouse):
         query = sa.text("SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = :schema")
         return bool(self.execute(query, {"schema": self.schema}).scalar())
 
-    def _present_columns(self, tables: Sequence[Table]) -> dict[str, dict[str, str]]:
+    def present_columns(self, tables: Sequence[Table]) -> dict[str, dict[str, str]]:
         found = self.execute(
             sa.text(
                 "SELECT c.relname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) "
