@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 import libpq
 from arrow_batches import gathered, parse_arrow
 from blocks import Block, Opened, Piece, Reading, column_names, rows_as_table
+from duck import without_progress_bar
 from errors import SourceError, explain
 
 _TABLE_NAME = re.compile(r"""(?:(\w+|"(?:[^"]|"")+")\.)?(\w+|"(?:[^"]|"")+")""")
@@ -187,8 +188,7 @@ def _arrow_rows(
     connection: sa.Connection, query: str, reading: Reading
 ) -> tuple[list[str], Iterator[pa.RecordBatch]]:
     """The same from DuckDB, whose values are exact in Arrow; some have no like in Python."""
-    driver: Any = connection.connection.driver_connection
-    driver.execute("SET enable_progress_bar = false")  # it would be drawn to stdout
+    driver: Any = without_progress_bar(connection.connection.driver_connection)
     named = _statement(query)
     text = str(named.compile(connection)) if isinstance(named, sa.Select) else query
     if [found.type for found in driver.extract_statements(text)] != [duckdb.StatementType.SELECT]:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from duck import without_progress_bar
 from parallel import in_order
 
 BATCH_BITS = 32
@@ -86,8 +87,7 @@ def judging(temp: Path | None = None) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
         config={"memory_limit": "256MB", "threads": 1, "temp_directory": str(temp or "")}
     )
-    connection.execute("SET enable_progress_bar = false")  # it would be drawn to stdout
-    return connection
+    return without_progress_bar(connection)
 
 
 def find_losers(

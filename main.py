@@ -309,8 +309,14 @@ class StarSchemaETLPipeline:
         from errors import BusyError, EtlError, explain, is_disk_error
 
         self.results["status"] = getattr(error, "status", "failed")
+        cause = getattr(error, "orig", None) or error
         if isinstance(error, EtlError):
             message = str(error)
+        elif isinstance(cause, MemoryError | duckdb.OutOfMemoryException):
+            message = (
+                f"not enough memory ({explain(error)}); give the process more, or lower WORKERS "
+                "and BATCH_ROWS"
+            )
         elif isinstance(error, SQLAlchemyError | psycopg2.Error | duckdb.Error):
             message = f"the warehouse refused: {explain(error)}"
         elif isinstance(error, OSError):

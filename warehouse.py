@@ -39,6 +39,7 @@ from tenacity import (
 )
 
 import binary_copy
+import duck
 import libpq
 from config import StarSchemaConfig
 from errors import (
@@ -448,7 +449,8 @@ class DuckDb(Warehouse):
             return
         except OSError as error:
             raise WarehouseError(
-                f"WAREHOUSE_URL {self.config.warehouse_url}: cannot be read ({error.strerror})"
+                f"WAREHOUSE_URL {self.config.warehouse_url}: cannot be opened ({error.strerror}); "
+                f"{duck.remedy(str(error.strerror))}"
             ) from error
         if head[8:] != b"DUCK" and (head or path.suffix.lower() not in _DUCKDB_SUFFIXES):
             raise WarehouseError(
@@ -471,9 +473,9 @@ class DuckDb(Warehouse):
             ("memory_limit", "'256MB'"),
             ("temp_directory", f"'{str(self.config.work_dir).replace(chr(39), chr(39) * 2)}'"),
             ("preserve_insertion_order", "false"),
-            ("enable_progress_bar", "false"),  # it draws one to stdout where Python has no script
         ):
             self.connection.exec_driver_sql(f"SET {name} = {value}")
+        duck.without_progress_bar(self._driver)
 
     def _lock(self) -> None:
         """Nothing to do: opening the file took its lock."""
@@ -486,8 +488,8 @@ class DuckDb(Warehouse):
                 f"{reason}; wait for it, or close the notebook that holds the file"
             )
         return WarehouseError(
-            f"WAREHOUSE_URL {self.config.warehouse_url}: {reason}; name another file, or move "
-            "this one away and the next run makes a new one"
+            f"WAREHOUSE_URL {self.config.warehouse_url}: cannot be opened ({reason}); "
+            f"{duck.remedy(reason)}"
         )
 
     def _has_schema(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -571,6 +572,50 @@ def test_a_place_that_can_be_no_warehouse_is_told(
     assert told.code == 2
     (problem,) = told.problems("warehouse")
     assert words in problem
+
+
+def _flipped(file: bytes) -> bytes:
+    return file[:8200] + bytes([file[8200] ^ 0xFF]) + file[8201:]
+
+
+def _of_version(file: bytes, version: int) -> bytes:
+    """The same file as a DuckDB of another version would have begun it."""
+    head = file[8:12] + struct.pack("<Q", version) + file[20:4096]
+    checksum = 5381
+    for (word,) in struct.iter_unpack("<Q", head):
+        checksum ^= word * 0xBF58476D1CE4E5B9 % (1 << 64)
+    return struct.pack("<Q", checksum) + head + file[4096:]
+
+
+@pytest.mark.parametrize(
+    ("change", "query", "words"),
+    [
+        (_flipped, "", "the file is damaged: bring it back from a backup, or move it away"),
+        (lambda file: file[:5000], "", "the file is damaged"),
+        (lambda file: _of_version(file, 60), "", "another version of DuckDB wrote the file"),
+        (lambda file: _of_version(file, 200), "", "another version of DuckDB wrote the file"),
+        (lambda file: file, "?memory_limit=1KB", "give the process more memory"),
+    ],
+    ids=["a flipped byte", "cut off", "older", "newer", "out of memory"],
+)
+def test_why_a_file_cannot_be_opened_is_told_and_a_healthy_one_is_not_moved_away(
+    duckdb_shop: Retailer,
+    capsys: Capture,
+    change: Callable[[bytes], bytes],
+    query: str,
+    words: str,
+) -> None:
+    shop = duckdb_shop
+    shop.publish()
+    file = Path(str(sa.make_url(shop.star.url).database))
+    file.write_bytes(change(file.read_bytes()))
+    told = check(shop, capsys, WAREHOUSE_URL=f"{shop.star.url}{query}")
+    assert told.code == 2
+    (problem,) = told.problems("warehouse")
+    assert words in problem
+    assert ("move it away" in problem) == ("damaged" in words)
+    (error,) = shop.run(WAREHOUSE_URL=f"{shop.star.url}{query}")["errors"]
+    assert problem.removeprefix("problem: ") in error
 
 
 # --- nothing is changed ---------------------------------------------------------------------------

@@ -30,6 +30,7 @@ RANKS = {
     "arrays": 0,
     "parallel": 0,
     "libpq": 0,
+    "duck": 0,
     "key_rules": 1,
     "keymap": 1,
     "amounts": 1,

@@ -1,0 +1,182 @@
+"""The notebook, in a real Jupyter kernel: a third environment beside the shell and cron."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import nbclient
+import nbformat
+import pytest
+from faults import wait_until
+from support import Retailer
+
+from docs.generate import ROOT
+
+FORMAT: Any = nbformat.v4  # its functions have no types
+WITHOUT_IPYWIDGETS = """
+import sys
+class Absent:
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] == "ipywidgets":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@dataclass
+class Kernel:
+    """A fresh kernel, whose working directory has the application's modules and samples."""
+
+    client: nbclient.NotebookClient
+    folder: Path
+
+    def run(self, code: str) -> list[dict[str, Any]]:
+        """The outputs of a cell."""
+        self.client.nb.cells.append(FORMAT.new_code_cell(code))
+        number = len(self.client.nb.cells) - 1
+        cell = self.client.execute_cell(self.client.nb.cells[number], number)
+        return [dict(output) for output in cell.outputs]
+
+    def value(self, expression: str) -> Any:
+        """The value of an expression, which JSON can tell."""
+        told = self.run(f"import json; print(json.dumps({expression}))")
+        assert [output["output_type"] for output in told] == ["stream"], told
+        return json.loads(told[0]["text"])
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Starts kernels: with ipywidgets or without, and with more settings in the environment."""
+    for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
+        (tmp_path / "jupyter" / name).mkdir(parents=True)
+        monkeypatch.setenv(name, str(tmp_path / "jupyter" / name))
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    for path in ROOT.glob("*.py"):
+        shutil.copy(path, folder)
+    (folder / "data").mkdir()
+    for path in (ROOT / "data").glob("*.*"):
+        if path.suffix in (".csv", ".json"):
+            shutil.copy(path, folder / "data")
+
+    @contextmanager
+    def start(*, widgets: bool, settings: dict[str, str] | None = None) -> Iterator[Kernel]:
+        environment = {**os.environ, **(settings or {})}
+        if not widgets:
+            (tmp_path / "absent").mkdir()
+            (tmp_path / "absent" / "sitecustomize.py").write_text(WITHOUT_IPYWIDGETS)
+            environment["PYTHONPATH"] = str(tmp_path / "absent")
+        client = nbclient.NotebookClient(
+            FORMAT.new_notebook(), timeout=120, kernel_name="python3", allow_errors=True,
+            resources={"metadata": {"path": str(folder)}},
+        )  # fmt: skip
+        with client.setup_kernel(env=environment, stderr=None):
+            yield Kernel(client, folder)
+
+    return start
+
+
+def errors(outputs: list[dict[str, Any]]) -> list[str]:
+    """What a cell ended in, if it did."""
+    return [f"{o['ename']}: {o['evalue']}" for o in outputs if o["output_type"] == "error"]
+
+
+def readme_cells() -> list[str]:
+    """The Python of the README, block by block."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("widgets", [True, False], ids=["with ipywidgets", "without ipywidgets"])
+def test_every_cell_of_the_readme_runs_in_a_fresh_kernel(
+    kernel: Callable[..., Any], widgets: bool
+) -> None:
+    with kernel(widgets=widgets) as fresh:
+        assert (errors(fresh.run("import ipywidgets")) == []) == widgets
+        first, *others = readme_cells()
+        assert len(others) >= 2
+        told = fresh.run(first)
+        assert errors(told) == []
+        (shown,) = (o["data"]["text/plain"] for o in told if o["output_type"] == "execute_result")
+        assert re.fullmatch(r"\(True, \d+\.\d+, \[\]\)", shown)
+        printed = "".join(o["text"] for o in told if o["output_type"] == "stream")
+        assert all(re.match(r"\d{4}-\d\d-\d\d .*: ", line) for line in printed.splitlines())
+        for cell in others:
+            told = fresh.run(cell)
+            assert errors(told) == []
+            assert [o for o in told if o["output_type"] != "execute_result"] == []
+        assert fresh.value("[len(by_tier) > 0, loaded['records_unchanged'] > 0]") == [True, True]
+        assert fresh.value("checks['validation_errors']") == []
+        told = fresh.run(first)  # run again, in the same kernel
+        assert errors(told) == []
+        assert fresh.value("results['repeats_run'] is not None")
+
+
+PAUSING = """
+import time
+from pathlib import Path
+from config import load_config
+from main import StarSchemaETLPipeline
+
+class Pausing(StarSchemaETLPipeline):
+    def _run_validation_phase(self):
+        Path("reached").touch()
+        while not Path("open").exists():
+            time.sleep(0.02)
+        return super()._run_validation_phase()
+
+config = load_config()
+"""
+
+
+def test_an_interrupted_cell_rolls_back_and_the_next_one_works(
+    shop: Retailer, kernel: Callable[..., Any]
+) -> None:
+    """With a source in DuckDB, where ipywidgets are missing."""
+    people = shop.folder / "people.duckdb"
+    with duckdb.connect(str(people)) as connection:
+        connection.execute("CREATE TABLE people AS SELECT 'C1' AS customer_id, 'Ada' AS first_name")
+    source = {"CUSTOMERS__PATH": f"duckdb:///{people}", "CUSTOMERS__QUERY": "people"}
+    with kernel(widgets=False, settings=shop.settings(**source)) as fresh:
+        assert errors(fresh.run(PAUSING)) == []
+        pid = fresh.value("__import__('os').getpid()")
+
+        def interrupt() -> None:
+            wait_until((fresh.folder / "reached").exists, "the run reached its validation")
+            os.kill(pid, signal.SIGINT)
+
+        waiting = threading.Thread(target=interrupt)
+        waiting.start()
+        told = errors(fresh.run("results = Pausing(config).run_full_pipeline()"))
+        waiting.join()
+        assert [line.partition(":")[0] for line in told] == ["KeyboardInterrupt"]
+        assert shop.star.tables() == set()  # and nobody holds the warehouse
+        (fresh.folder / "open").touch()
+        assert errors(fresh.run("results = Pausing(config).run_full_pipeline()")) == []
+        assert fresh.value("[results['status'], results['errors']]") == ["published", []]
+        assert shop.star.member("dim_customer", "C1")["first_name"] == "Ada"
+
+
+def test_a_run_works_in_a_thread_and_beside_the_loop_of_the_kernel(
+    duckdb_shop: Retailer, kernel: Callable[..., Any]
+) -> None:
+    with kernel(widgets=True, settings=duckdb_shop.settings()) as fresh:
+        assert errors(fresh.run("from main import StarSchemaETLPipeline\nimport asyncio")) == []
+        assert errors(fresh.run("from config import load_config\nconfig = load_config()")) == []
+        told = fresh.run(
+            "results = await asyncio.to_thread(StarSchemaETLPipeline(config).run_full_pipeline)"
+        )
+        assert errors(told) == []
+        assert fresh.value("[results['status'], results['errors']]") == ["published", []]
+    assert len(duckdb_shop.star.runs()) == 1
