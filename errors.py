@@ -67,7 +67,9 @@ class SchemaDriftError(WarehouseError):
 
 
 class GateError(EtlError):
-    """A data-quality gate refused the load; nothing is published. Raised by `main`."""
+    """A data-quality gate refused the load; nothing is published. Raised by `main`, and by the
+    loaders where the warehouse does not hold what it was given.
+    """
 
     exit_code = 3
     status = "gate_failed"
@@ -102,6 +104,15 @@ _DATA_EXCEPTION = "22"
 _RAISED = "P0"
 """Class of those whose message somebody's trigger has written, from whatever values."""
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
+
+def not_as_written(table: str, lost: int, written: int) -> str:
+    """What to say of rows that the warehouse took and does not hold."""
+    return (
+        f"{table}: {lost:,} of {written:,} rows are not in the warehouse as they were written; a "
+        f"trigger or a rule on {table} drops or changes them: remove it, or let it leave alone "
+        "what the loading role writes; nothing was published"
+    )
 
 
 def explain(error: BaseException) -> str:

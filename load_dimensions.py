@@ -5,7 +5,7 @@ Generic over any dimension that `schema` declares.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,8 +14,11 @@ import sqlalchemy as sa
 
 import growth
 from config import StarSchemaConfig
+from errors import GateError, not_as_written
 from keymap import KeyMap
 from schema import (
+    ONLY_NAMED,
+    UNKNOWN_ID,
     Role,
     arrow_schema,
     attributes,
@@ -73,8 +76,9 @@ class DimensionLoader:
         """Merge the rows of each dimension; returns business key -> surrogate key for each.
 
         `transformed` maps a table's name, such as `dim_customer`, to its rows: the columns of the
-        table without its surrogate key. Rows with `is_inferred` are placeholders: they are
-        inserted where a member is missing, and never change one. Counts are in `results`.
+        table without its surrogate key. Rows with `is_inferred`, and all rows of a frame or table
+        marked as `schema.ONLY_NAMED`, are placeholders: they are inserted where a member is
+        missing, and never change a value of one. Counts are in `results`.
         Raises ValueError for rows of a table that is no dimension.
         """
         unknown = sorted(set(transformed) - {dimension.name for dimension in dimensions})
@@ -86,9 +90,18 @@ class DimensionLoader:
             rows = transformed.get(dimension.name)
             progress(dimension.name)
             self.warehouse.add_unknown_member(dimension)
-            self.results[dimension.name] = self._merge(dimension, _tables(dimension, rows))
+            self.results[dimension.name] = self._merge(dimension, _tables(rows))
             keys[dimension.name] = self.key_map(dimension)
         return keys
+
+    def known_keys(self, dimension: Table, rows: Iterable[pa.Table]) -> pa.Array:
+        """The business keys of all members that `dimension` has or `rows` describe, and blank,
+        which is the Unknown member's.
+        """
+        key = business_key(dimension)
+        here = self.warehouse.fetch(sa.select(key).where(key != UNKNOWN_ID))
+        described = [chunk for table in (here, *rows) for chunk in table[key.name].chunks]
+        return pa.concat_arrays([pa.array([UNKNOWN_ID]), *described])
 
     def key_map(self, dimension: Table) -> KeyMap:
         """All members of `dimension`, the Unknown one included."""
@@ -96,41 +109,39 @@ class DimensionLoader:
         key, surrogate = business_key(dimension), surrogate_key(dimension)
         return KeyMap(self.warehouse.fetch(sa.select(key, surrogate.label("_surrogate"), *carried)))
 
-    def _merge(self, dimension: Table, batches: Iterator[pa.Table]) -> dict[str, int]:
+    def _merge(self, dimension: Table, tables: list[pa.Table]) -> dict[str, int]:
         warehouse = self.warehouse
-        columns = [c.name for c in _source_columns(dimension)]
+        schema = arrow_schema(_source_columns(dimension))
+        batches = (table.select(schema.names).cast(schema) for table in tables)
         staging = warehouse.stage(
-            dimension, columns, (warehouse.encode(batch, dimension) for batch in batches)
+            dimension, schema.names, (warehouse.encode(batch, dimension) for batch in batches)
         )
-        changes = self._changes(dimension, staging)
+        only_named = bool(tables) and all(map(_is_only_named, tables))
+        placeholder = sa.true() if only_named else _is_inferred(staging)
+        changes = warehouse.keep_changes(_different(dimension, staging, placeholder), dimension)
         counts = self._count(staging, changes)
         if counts["updated"]:
             warehouse.execute(self._update(dimension, changes))
         if counts["inserted"] or counts["inferred"]:
             warehouse.execute(self._insert(dimension, changes))
+        self._confirm(dimension, changes, sum(counts.values()) - counts["unchanged"])
         warehouse.drop(staging)
         warehouse.drop(changes)
         return counts
 
-    def _changes(self, dimension: Table, staging: Table) -> Table:
-        """Staged rows that are new, or different from their member in any attribute."""
-        key, surrogate = business_key(dimension), surrogate_key(dimension)
-        differs = sa.or_(
-            *(
-                dimension.c[c.name].is_distinct_from(staging.c[c.name])
-                for c in attributes(dimension)
-            )
-        )
-        placeholder = _is_placeholder(staging)
-        statement = (
-            sa.select(*staging.columns, surrogate.label("_known"))
-            .select_from(staging.outerjoin(dimension, key == staging.c[key.name]))
-            .where(sa.or_(surrogate.is_(None), sa.and_(differs, sa.not_(placeholder))))
-        )
-        return self.warehouse.keep_changes(statement, dimension)
+    def _confirm(self, dimension: Table, changes: Table, written: int) -> None:
+        """See that the members are now as the `written` rows of `changes` say.
+
+        Raises `GateError` where the warehouse holds something else than it was given.
+        """
+        if written:
+            different = _different(dimension, changes, sa.false()).subquery()
+            lost = self.warehouse.scalar(sa.select(sa.func.count()).select_from(different))
+            if lost:
+                raise GateError(not_as_written(dimension.name, int(lost), written))
 
     def _count(self, staging: Table, changes: Table) -> dict[str, int]:
-        placeholder, is_new = _is_placeholder(changes), changes.c["_known"].is_(None)
+        placeholder, is_new = _is_inferred(changes), changes.c["_known"].is_(None)
         counted = self.warehouse.row(
             sa.select(
                 sa.func.count().filter(is_new, sa.not_(placeholder)),
@@ -140,7 +151,7 @@ class DimensionLoader:
         )
         inserted, updated, inferred = (int(count) for count in counted)
         staged = self.warehouse.scalar(
-            sa.select(sa.func.count()).select_from(staging).where(sa.not_(_is_placeholder(staging)))
+            sa.select(sa.func.count()).select_from(staging).where(sa.not_(_is_inferred(staging)))
         )
         unchanged = int(staged) - inserted - updated
         return {
@@ -182,17 +193,44 @@ def _source_columns(dimension: Table) -> list[sa.Column[Any]]:
     return columns_of(dimension, Role.BUSINESS_KEY, Role.SMART_KEY, Role.ATTRIBUTE)
 
 
-def _is_placeholder(table: Table) -> sa.ColumnElement[bool]:
+def _different(
+    dimension: Table, staging: Table, placeholder: sa.ColumnElement[bool]
+) -> sa.Select[Any]:
+    """Staged rows that are new, or different from their member in any attribute.
+
+    A `placeholder` only fills what is empty, as a column is that is new, in a member that is
+    otherwise the same: it never changes a value.
+    """
+    key, surrogate = business_key(dimension), surrogate_key(dimension)
+    pairs = [(c, staging.c[c.name]) for c in attributes(dimension)]
+    differs = sa.or_(*(stored.is_distinct_from(given) for stored, given in pairs))
+    fills = sa.and_(*(sa.or_(stored.is_(None), stored == given) for stored, given in pairs))
+    changes = sa.and_(differs, sa.or_(sa.not_(placeholder), fills))
+    return (
+        sa.select(
+            *(staging.c[c.name] for c in _source_columns(dimension)), surrogate.label("_known")
+        )
+        .select_from(staging.outerjoin(dimension, key == staging.c[key.name]))
+        .where(sa.or_(surrogate.is_(None), changes))
+    )
+
+
+def _is_inferred(table: Table) -> sa.ColumnElement[bool]:
     """Whether a row only stands in for a member whose record has not come."""
     return table.c["is_inferred"] if "is_inferred" in table.c else sa.false()
 
 
-def _tables(dimension: Table, rows: Rows | None) -> Iterator[pa.Table]:
-    """Rows of any kind as tables with just the dimension's columns and types."""
-    schema = arrow_schema(_source_columns(dimension))
+def _tables(rows: Rows | None) -> list[pa.Table]:
+    """Rows of any kind as tables."""
     if rows is None:
-        return
-    if hasattr(rows, "to_records"):  # a DataFrame; pandas itself is not imported here
-        rows = pa.Table.from_pandas(rows, preserve_index=False)
-    for table in [rows] if isinstance(rows, pa.Table) else rows:
-        yield table.select(schema.names).cast(schema)
+        return []
+    if hasattr(rows, "attrs"):  # a DataFrame; pandas itself is not imported here
+        table = pa.Table.from_pandas(rows, preserve_index=False)
+        return [
+            table.replace_schema_metadata({ONLY_NAMED: "true"} if ONLY_NAMED in rows.attrs else {})
+        ]
+    return [rows] if isinstance(rows, pa.Table) else list(rows)
+
+
+def _is_only_named(table: pa.Table) -> bool:
+    return ONLY_NAMED.encode() in (table.schema.metadata or {})

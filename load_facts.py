@@ -21,6 +21,7 @@ import growth
 from amounts import MONEY, fitting, multiplied
 from arrays import decoded, whole
 from config import StarSchemaConfig
+from errors import GateError, not_as_written
 from keymap import KeyMap
 from parallel import in_order
 from schema import (
@@ -184,11 +185,30 @@ class FactLoader:
         if inserted:
             rows = sa.select(*(changes.c[c.name] for c in table.columns)).where(is_new)
             warehouse.execute(sa.insert(table).from_select(table.columns.keys(), rows))
+        self._confirm(changes, int(inserted) + int(updated))
         warehouse.drop(changes)
         warehouse.drop(staging)
         self.net_unchanged = Decimal(staged_net) - Decimal(changed_net)
         self.key_sum_unchanged = int(staged_keys) - int(changed_keys)
         return _counts(int(inserted), int(updated), int(staged))
+
+    def _confirm(self, changes: sa.Table, written: int) -> None:
+        """See that the fact table holds each of the `written` rows in all its columns.
+
+        Raises `GateError` where it holds something else than it was given.
+        """
+        if not written:
+            return
+        table, key = fact_sales, business_key(fact_sales)
+        same = (c.is_not_distinct_from(changes.c[c.name]) for c in table.columns if c is not key)
+        joined = changes.join(table, key == changes.c[key.name])
+        held = self.warehouse.scalar(
+            sa.select(sa.func.count())
+            .select_from(joined)
+            .where(table.c.run_id == self.run_id, *same)  # engines look for the run first
+        )
+        if int(held) != written:
+            raise GateError(not_as_written(table.name, abs(written - int(held)), written))
 
 
 def _counts(inserted: int, updated: int, staged: int) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from config import StarSchemaConfig
     from extract import Extracted
     from keymap import KeyMap
+    from load_dimensions import DimensionLoader
     from prepare import PreparedSource
     from rejects import RejectFiles
     from spool import Spool
@@ -465,15 +465,14 @@ class StarSchemaETLPipeline:
         }
         with DimensionLoader(self.config, warehouse) as loader:
             self._keys = loader.load_all_dimensions(
-                self._dimension_rows(), lambda table: self._progress.advance(table, 0)
+                self._dimension_rows(loader), lambda table: self._progress.advance(table, 0)
             )
         self.results["dimension_loading_results"] = loader.results
         return sum(sum(counts.values()) for counts in loader.results.values())
 
     def _run_fact_loading_phase(self) -> int:
-        """Merge the facts; rows without their member become rejects."""
+        """Merge the facts."""
         from load_facts import FactLoader
-        from prepare import write_late_rejects
 
         sales = self._prepared["transactions"]
         with FactLoader(self.config, self._open_warehouse(), self.run_id) as loader:
@@ -482,17 +481,10 @@ class StarSchemaETLPipeline:
             )
         self._net_unchanged = loader.net_unchanged
         self._keys_found = loader.key_sum - loader.key_sum_unchanged
+        self._lost = loaded["orphaned_records"]
+        orphans = self._lost + self._refused_orphans
+        loaded |= {"orphaned_records": orphans, "records_failed": orphans}
         self.results["fact_loading_results"] = loaded
-        if loader.orphans:
-            late = write_late_rejects(
-                self._extracted["transactions"], loader.orphans, self._rejects
-            )
-            money = sales.money.copy()
-            for table in loader.orphans:
-                money["rejected"] += sum(table["net_amount"].to_pylist(), Decimal(0))
-            sales = replace(sales, rejected=sales.rejected + late, money=money)
-            self._prepared["transactions"] = sales
-            self._report_transformation(sales)
         return int(
             loaded["records_inserted"] + loaded["records_updated"] + loaded["records_unchanged"]
         )
@@ -527,9 +519,7 @@ class StarSchemaETLPipeline:
         )
         facts = results["row_counts"]["fact_sales"]
         checks.append(key_check(self._keys_found, validator.loaded_key_sum, facts))
-        if self.config.orphan_policy == "infer":
-            lost = self.results["fact_loading_results"]["orphaned_records"]
-            checks.append(orphan_check(lost, facts))
+        checks.append(orphan_check(self._lost, facts))
         results["checks"] += [check.as_dict() for check in checks]
         results["validation_errors"] += failures(checks)
         results["validation_errors"] += self._unclosed(results["reconciliation"])
@@ -601,26 +591,48 @@ class StarSchemaETLPipeline:
                 f"the rejected rows are in {self.results['rejects_dir']}"
             )
 
-    def _dimension_rows(self) -> dict[str, Any]:
+    def _dimension_rows(self, loader: DimensionLoader) -> dict[str, Any]:
         """What each dimension is loaded from: its source, then placeholders for ids without one."""
         from schema import dim_date
         from transform import TABLE_OF
 
+        described = {
+            name: [task() for task in self._prepared[name].tasks()]
+            if name in self._prepared
+            else []
+            for name in TABLE_OF
+            if self._transformer.key_of(name) in self._referenced
+        }
+        self._refuse_orphans(loader, described)
         sales = self._prepared["transactions"]
         rows: dict[str, Any] = {dim_date.name: [self._calendar(sales)]}
-        for name, table in TABLE_OF.items():
-            key = self._transformer.key_of(name)
-            if key not in self._referenced:
-                continue
-            source = self._prepared.get(name)
-            batches = [] if source is None else [task() for task in source.tasks()]
-            missing = self._transformer.members_without_source(
-                name, sales.distinct_ids(key), batches
-            )
-            if source is None or self.config.orphan_policy == "infer":
-                batches.append(missing)
-            rows[table.name] = batches
+        for name, batches in described.items():
+            ids = sales.distinct_ids(self._transformer.key_of(name))
+            if name not in self._prepared or self.config.orphan_policy == "infer":
+                batches.append(self._transformer.members_without_source(name, ids, batches))
+            rows[TABLE_OF[name].name] = batches
         return rows
+
+    def _refuse_orphans(self, loader: DimensionLoader, described: dict[str, Any]) -> None:
+        """With ORPHAN_POLICY=reject: sales of members that neither their source describes nor the
+        star knows. What is refused here leaves no trace in any table.
+        """
+        from prepare import without_orphans
+        from transform import TABLE_OF
+
+        self._refused_orphans = 0
+        if self.config.orphan_policy == "infer":
+            return
+        known = {
+            self._transformer.key_of(name): loader.known_keys(TABLE_OF[name], batches)
+            for name, batches in described.items()
+            if name in self._prepared
+        }
+        before = self._prepared["transactions"]
+        after = without_orphans(before, self._extracted["transactions"], known, self._rejects)
+        self._prepared["transactions"] = after
+        self._refused_orphans = before.rows - after.rows
+        self._report_transformation(after)
 
     def _calendar(self, sales: PreparedSource) -> Any:
         """Whole years that cover the sales and the dates already in the warehouse."""

@@ -7,9 +7,9 @@ that does not go on is written to the reject files.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import spool
-from arrays import whole
+from arrays import decoded, whole
 from config import StarSchemaConfig
 from duplicates import BATCH_BITS, Losers, find_losers, judging, key_hashes
 from parallel import in_order
 from rejects import RejectFiles
 from spool import Spool
+
+Rows = npt.NDArray[np.int64]
 
 _ROW = (1 << BATCH_BITS) - 1
 
@@ -61,7 +63,8 @@ class PreparedSource:
     name: str
     read: int
     paths: list[Path] = field(default_factory=list)
-    losers: dict[int, Losers] = field(default_factory=dict)
+    left_out: dict[int, Rows] = field(default_factory=dict)
+    """Of each batch, the numbers of the prepared rows that do not go on, ascending."""
     rejected: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
     issues: Counter[str] = field(default_factory=Counter)
@@ -103,10 +106,10 @@ class PreparedSource:
 
     def _batch(self, number: int) -> pa.Table:
         rows = spool.read(self.paths[number])
-        losers = self.losers.get(number)
-        if losers is None:
+        left_out = self.left_out.get(number)
+        if left_out is None:
             return rows
-        return rows.filter(_without(_positions(rows, losers.rows), len(rows)))
+        return rows.filter(_without(_positions(rows, left_out), len(rows)))
 
 
 @dataclass(frozen=True)
@@ -198,28 +201,70 @@ def _resolve_duplicates(
 ) -> None:
     readers = [partial(spool.read, path) for path in result.paths]
     hashes = [partial(np.load, path.with_suffix(".npy"), mmap_mode="r") for path in result.paths]
-    result.losers = find_losers(readers, hashes, job.key, connection, workers)
+    losers = find_losers(readers, hashes, job.key, connection, workers)
     account = partial(_account_losers, job.source, result, job.key, rejects)
     with ThreadPoolExecutor(workers) as pool:
-        calls = (partial(account, number) for number in result.losers)
+        calls = (partial(account, number, lost) for number, lost in losers.items())
         for lost in in_order(pool, calls, workers):
             result.lose(lost)
+    result.left_out = {number: lost.rows for number, lost in losers.items()}
 
 
-def write_late_rejects(
-    source: Originals, late: Iterable[pa.Table], rejects: RejectFiles
-) -> Counter[str]:
-    """Write rows refused after their batch was cleaned: `_place`, `_reason`, `_detail`."""
-    counted: Counter[str] = Counter()
-    for table in late:
-        numbers = table["_place"].to_numpy() >> BATCH_BITS
-        for number in np.unique(numbers).tolist():
-            rows = table.filter(pa.array(numbers == number)).select(
-                ["_place", "_reason", "_detail"]
-            )
-            originals = source.originals(number)
-            counted.update(_write(source, originals, rows, rejects))
-    return counted
+def without_orphans(
+    sales: PreparedSource,
+    source: Originals,
+    known: Mapping[str, pa.Array],
+    rejects: RejectFiles,
+) -> PreparedSource:
+    """`sales` without the rows that name a member nobody knows, which become rejects.
+
+    `known` has the business keys of the members of each reference that may not be inferred. What
+    an orphan names beside is asked for no more: it makes no member and no year. Only batches in
+    which an id is unknown are read.
+    """
+    strange: set[int] = set()
+    for name, keys in known.items():
+        values = enumerate(sales.ids.get(name, []))
+        strange |= {number for number, ids in values if not pc.all(pc.is_in(ids, keys)).as_py()}
+    result = replace(
+        sales,
+        left_out=dict(sales.left_out),
+        rejected=sales.rejected.copy(),
+        money=sales.money.copy(),
+        ids={name: list(arrays) for name, arrays in sales.ids.items()},
+    )
+    for number in sorted(strange):
+        _leave_out_orphans(result, source, number, known, rejects)
+    return result
+
+
+def _leave_out_orphans(
+    sales: PreparedSource,
+    source: Originals,
+    number: int,
+    known: Mapping[str, pa.Array],
+    rejects: RejectFiles,
+) -> None:
+    rows = sales.tasks()[number]()
+    reason = np.full(len(rows), "", object)
+    for name, keys in known.items():
+        found = pc.is_in(decoded(rows[name]), keys).to_numpy(zero_copy_only=False)
+        reason[~found & (reason == "")] = f"unknown_{name.removesuffix('_id')}"
+    is_orphan = reason != ""
+    orphans = rows.filter(pa.array(is_orphan))
+    refused = pa.table(
+        {
+            "_place": orphans["_place"],
+            "_reason": pa.array(reason[is_orphan].tolist(), pa.string()),
+            "_detail": pa.array([""] * len(orphans), pa.string()),
+        }
+    )
+    sales.rejected.update(_write(source, source.originals(number), refused, rejects))
+    sales.money["rejected"] += pc.sum(decoded(orphans["net_amount"])).as_py() or Decimal(0)
+    at = orphans["_place"].to_numpy() & _ROW
+    sales.left_out[number] = np.union1d(sales.left_out.get(number, at), at)
+    for name in sales.ids:
+        sales.ids[name][number] = _distinct(rows[name], np.flatnonzero(is_orphan))
 
 
 def _write_rejects(
@@ -254,9 +299,9 @@ def _account_losers(
     key: str,
     rejects: RejectFiles,
     number: int,
+    losers: Losers,
 ) -> _Lost:
     """What a batch has lost. Identical losers are duplicates; the others are rejects."""
-    losers = result.losers[number]
     conflicts = losers.rows[~losers.identical]
     ids, money = {}, {}
     if result.money:

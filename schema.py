@@ -242,6 +242,11 @@ def attributes(dimension: Table) -> list[Column[Any]]:
     return columns_of(dimension, Role.ATTRIBUTE)
 
 
+ONLY_NAMED = "only_named"
+"""The mark, in the metadata of a table or the `attrs` of a frame, of members of which nothing is
+known but that sales name them: they come in where they are missing, and never change one.
+"""
+
 KEY_WEIGHTS = {
     key.name: weight for weight, key in enumerate(columns_of(fact_sales, Role.DIMENSION_KEY), 1)
 }

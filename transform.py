@@ -32,6 +32,7 @@ from key_rules import normal_keys
 from schema import (
     MONEY_PRECISION,
     MONEY_SCALE,
+    ONLY_NAMED,
     Role,
     arrow_schema,
     arrow_type,
@@ -129,13 +130,19 @@ class StarSchemaTransformer:
         return _to_frame(self.prepare("products", products).rows)
 
     def prepare_sales_rep_dimension(self, transactions: Rows) -> pd.DataFrame:
-        """One row per sales_rep_id found in transactions, or in a source of sales reps."""
+        """One row per sales_rep_id found in transactions, or in a source of sales reps.
+
+        Of reps found in transactions the frame's `attrs` say that they are `ONLY_NAMED`, so that
+        `DimensionLoader` adds those that are missing and changes none.
+        """
         table = as_table(transactions)
-        if "transaction_id" in table.column_names:  # a blank rep is no member, and no fault
-            named = "sales_rep_id" in table.column_names
-            ids = table["sales_rep_id"] if named else pa.array([], pa.string())
-            table = distinct(ids, "sales_rep_id")
-        return _to_frame(self.prepare("sales_reps", table).rows)
+        if "transaction_id" not in table.column_names:
+            return _to_frame(self.prepare("sales_reps", table).rows)
+        named = "sales_rep_id" in table.column_names  # a blank rep is no member, and no fault
+        ids = table["sales_rep_id"] if named else pa.array([], pa.string())
+        frame = _to_frame(self.prepare("sales_reps", distinct(ids, "sales_rep_id")).rows)
+        frame.attrs[ONLY_NAMED] = True
+        return frame
 
     def prepare_date_dimension_keys(self, transactions: Rows) -> pd.DataFrame:
         """`dim_date` for whole years, from the first to the last acceptable transaction date."""
@@ -203,14 +210,15 @@ class StarSchemaTransformer:
         """Members for those of `ids` that no row of `members` describes, named by their id.
 
         They are inferred, unless the source does not exist: then the ids are all there is to
-        know, and the members are as real as the sales that name them.
+        know, and the members are as real as the sales that name them, but `ONLY_NAMED`.
         """
         key = self.key_of(source)
         known = pa.chunked_array([c for table in members for c in table[key].chunks], pa.string())
         unknown = pc.and_(pc.invert(pc.is_in(ids, known)), pc.not_equal(ids, ""))
         rows = self.prepare_batch(source, 0, pa.table({key: ids.filter(unknown)})).rows
-        is_inferred = self.config.source(source).path is not None
-        flag = pa.array(np.full(len(rows), is_inferred))
+        if self.config.source(source).path is None:
+            return rows.replace_schema_metadata({ONLY_NAMED: "true"})
+        flag = pa.array(np.ones(len(rows), bool))
         return rows.set_column(rows.column_names.index("is_inferred"), "is_inferred", flag)
 
     def _customers(self, batch: pa.Table) -> Prepared:

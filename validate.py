@@ -295,7 +295,7 @@ def key_check(found: int, in_star: int, rows: int) -> Check:
 
 
 def orphan_check(lost: int, rows: int) -> Check:
-    """Whether each fact found its members, where those without a record are inferred."""
+    """Whether each fact found its members: orphans were refused, or members inferred, before."""
     return Check("no fact without its members", fact_sales.name, lost, rows + lost)
 
 

@@ -209,7 +209,8 @@ class Warehouse(ABC):
 
     def scalar(self, statement: sa.Executable) -> Any:
         """The first value of the first row."""
-        return self.connection.execute(statement).scalar()
+        rows = self.connection.execute(statement).all()  # DuckDB wants its last row taken, too
+        return rows[0][0] if rows else None
 
     # --- tables ----------------------------------------------------------------------------
 
@@ -781,6 +782,8 @@ class PostgreSql(Warehouse):
                 "have the pooler keep sessions (pool_mode=session)"
             )
         self.connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
+        # What a deferred trigger does is done before the star is validated, not by the commit.
+        self.connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
         self.connection.exec_driver_sql(  # an acknowledged commit must survive a crash
             "SELECT set_config(name, 'on', true) FROM pg_settings"
             " WHERE name = 'synchronous_commit' AND setting = 'off'"

@@ -277,6 +277,30 @@ def test_reps_come_from_the_sales_when_they_have_no_source(shop: Retailer) -> No
     ]
 
 
+def test_reps_from_the_sales_never_change_a_described_one(shop: Retailer) -> None:
+    shop.reps = drawn("""
+        sales_rep_id | first_name | last_name | email            | region | hire_date
+        grace_hopper | Grace      | Murray    | grace@example.org| North  | 2001-02-03
+    """)
+    shop.publish()
+    grace = shop.star.member("dim_sales_rep", "grace_hopper")
+    shop.reps = None  # as when the setting is forgotten
+    shop.sales[2]["sales_rep_id"] = "jean_sammet"
+    results = shop.publish()
+    assert counts(results, "dim_sales_rep") == (1, 0, 1)
+    assert shop.star.member("dim_sales_rep", "grace_hopper") == grace
+    assert shop.star.member("dim_sales_rep", "jean_sammet")["full_name"] == "Jean Sammet"
+
+    shop.reps = drawn("""
+        sales_rep_id | first_name | last_name | email            | region | hire_date
+        grace_hopper | Grace      | Hopper    | grace@example.org| North  | 2001-02-03
+        jean_sammet  | Jean       | Sammet    | jean@example.org | South  | 1999-01-01
+    """)
+    assert counts(shop.publish(), "dim_sales_rep") == (0, 2, 0)
+    assert shop.star.member("dim_sales_rep", "grace_hopper")["last_name"] == "Hopper"
+    assert shop.star.member("dim_sales_rep", "jean_sammet")["region"] == "South"
+
+
 def test_a_source_of_reps_describes_them_and_the_others_are_inferred(shop: Retailer) -> None:
     shop.publish()
     key = shop.star.member("dim_sales_rep", "grace_hopper")["sales_rep_key"]
@@ -353,6 +377,46 @@ def test_a_member_that_vanished_is_still_known_under_the_reject_policy(shop: Ret
     results = shop.publish(ORPHAN_POLICY="reject")
     assert shop.reasons(results) == []
     assert counts(results, "fact_sales") == (0, 0, 3)
+
+
+def test_a_refused_orphan_leaves_no_trace_in_any_table(shop: Retailer) -> None:
+    """Neither its year, nor its rep, nor what it names beside the unknown member."""
+    first = shop.publish(ORPHAN_POLICY="reject")
+    before = shop.star.digest()
+    shop.sales += drawn("""
+        transaction_id | transaction_date | customer_id | product_id | quantity | unit_price | sales_rep_id | discount_amount
+        T4             | 1905-05-05       | NOBODY      | P1         | 1        | 2          | zed_only     | 0
+        T5             | 1906-05-05       | C1          | NOTHING    | 1        | 2          | amy_only     | 0
+        T5             | 1907-05-05       | C1          | P1         | x        | 2          | bob_only     | 0
+    """)  # noqa: E501
+    results = shop.publish(ORPHAN_POLICY="reject", BATCH_ROWS=2)
+    assert shop.reasons(results) == ["unknown_customer", "unknown_product", "invalid_quantity"]
+    assert changes(results) == 0
+    loaded = results["dimension_loading_results"]
+    assert (
+        loaded["dim_sales_rep"]["unchanged"]
+        == first["dimension_loading_results"]["dim_sales_rep"]["inserted"]
+    )
+    assert loaded["dim_date"]["unchanged"] == 366
+    assert shop.star.digest() == before
+
+
+def test_a_refused_orphan_leaves_no_trace_in_a_new_star(shop: Retailer) -> None:
+    orphan = shop.sales[0] | {"transaction_id": "T0", "transaction_date": "2019-01-01"}
+    shop.sales += [orphan | {"customer_id": "C9", "sales_rep_id": "zed_only"}]
+    shop.publish(ORPHAN_POLICY="reject")
+    assert shop.star.scalar("SELECT min(year) FROM dim_date") == 2024
+    reps = "SELECT sales_rep_id FROM dim_sales_rep WHERE sales_rep_key > 0 ORDER BY 1"
+    assert shop.star.column(reps) == ["grace_hopper", "john_backus"]
+
+
+def test_a_loser_that_is_an_orphan_counts_once(shop: Retailer) -> None:
+    """The last row with a key is the one that counts, also when it is refused for its member."""
+    shop.sales += [shop.sales[0] | {"customer_id": "C9"}]
+    results = shop.publish(ORPHAN_POLICY="reject")
+    assert sorted(shop.reasons(results)) == ["conflicting_duplicate", "unknown_customer"]
+    assert shop.star.column("SELECT transaction_id FROM fact_sales ORDER BY 1") == ["T2", "T3"]
+    assert results["validation_results"]["reconciliation"]["sources"]["transactions"]["closed"]
 
 
 # --- dates ----------------------------------------------------------------------------------------

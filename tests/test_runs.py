@@ -908,6 +908,19 @@ def test_the_classes_one_by_one_make_the_same_star_as_a_run(
     assert changes(shop.publish_in_full()) == 0
 
 
+def test_reps_of_a_frame_of_sales_never_change_a_described_one(shop: Retailer) -> None:
+    shop.reps = [{"sales_rep_id": "grace_hopper", "first_name": "G", "last_name": "Murray"}]
+    shop.publish()
+    shop.reps = None
+    config, before = shop.config(), shop.star.content()["dim_sales_rep"]
+    sales = [*shop.sales, shop.sales[0] | {"sales_rep_id": "jean_sammet"}]
+    reps = StarSchemaTransformer(config).prepare_sales_rep_dimension(sales)
+    with DimensionLoader(config) as loader:
+        loader.load_all_dimensions({"dim_sales_rep": reps})
+        assert loader.results["dim_sales_rep"]["inserted"] == 1
+    assert shop.star.content()["dim_sales_rep"][:-1] == before
+
+
 def test_the_extractor_gives_frames_of_text_and_what_it_read(duckdb_shop: Retailer) -> None:
     duckdb_shop.files["customers"] = "customer_id,postal_code\n007,02108\nNA,NULL\n"
     sources = DataExtractor(duckdb_shop.config()).extract_all_sources()

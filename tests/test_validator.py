@@ -415,6 +415,88 @@ def test_h3_a_member_that_facts_do_not_find_is_caught(
     assert_refused(shop, results, LOST_MEMBER, before)
 
 
+TRIGGERS = {
+    "a new member is dropped": ("dim_customer", "INSERT", "RETURN NULL"),
+    "a new member is altered": ("dim_product", "INSERT", "NEW.brand := 'x'; RETURN NEW"),
+    "a changed member is left as it was": ("dim_customer", "UPDATE", "RETURN OLD"),
+    "a new rep is altered": ("dim_sales_rep", "INSERT", "NEW.region := 'x'; RETURN NEW"),
+    "a new day is altered": ("dim_date", "INSERT", "NEW.is_weekend := true; RETURN NEW"),
+    "a new sale is dropped": ("fact_sales", "INSERT", "RETURN NULL"),
+    "a new sale gets another id": (
+        "fact_sales", "INSERT", "NEW.transaction_id := 'x'; RETURN NEW"
+    ),
+    "a changed sale is left as it was": ("fact_sales", "UPDATE", "RETURN NULL"),
+    "a changed sale keeps amounts of the same net": (
+        "fact_sales", "UPDATE", "NEW.quantity := NEW.quantity * 2; NEW.unit_price := "
+        "NEW.unit_price / 2; RETURN NEW",
+    ),
+    "a changed sale loses its profit": (
+        "fact_sales", "UPDATE", "NEW.profit_amount := NULL; RETURN NEW"
+    ),
+}  # fmt: skip
+
+
+def busy_night(shop: Retailer) -> None:
+    """Something is new and something is changed in every table."""
+    tonight(shop)
+    shop.customers[0] |= {"city": "Paris"}
+    shop.sales[0] |= {"transaction_date": "2025-01-01", "sales_rep_id": "jean_sammet"}
+
+
+@pytest.mark.parametrize("name", TRIGGERS)
+def test_what_a_trigger_does_to_written_rows_is_noticed(
+    postgresql_shop: Retailer, name: str
+) -> None:
+    shop, (table, event, body) = postgresql_shop, TRIGGERS[name]
+    shop.publish()
+    busy_night(shop)
+    shop.star.execute(
+        f"CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; END $$",
+        f"CREATE TRIGGER spoil BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION spoil()",
+    )
+    assert_not_published(shop, table)
+
+
+@pytest.mark.parametrize(
+    ("table", "event"),
+    [("dim_customer", "INSERT"), ("dim_customer", "UPDATE"), ("fact_sales", "INSERT"),
+     ("fact_sales", "UPDATE")],
+)  # fmt: skip
+def test_what_a_rule_does_to_written_rows_is_noticed(
+    postgresql_shop: Retailer, table: str, event: str
+) -> None:
+    shop = postgresql_shop
+    shop.publish()
+    busy_night(shop)
+    shop.star.execute(f"CREATE RULE spoil AS ON {event} TO {table} DO INSTEAD NOTHING")
+    assert_not_published(shop, table)
+
+
+def test_what_a_trigger_does_at_the_commit_is_noticed(postgresql_shop: Retailer) -> None:
+    shop = postgresql_shop
+    shop.publish()
+    busy_night(shop)
+    change = "UPDATE dim_customer SET city = 'x' WHERE customer_id = NEW.customer_id"
+    shop.star.execute(
+        f"CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql SET search_path = "
+        f'"{shop.star.schema}" AS $$ BEGIN {change}; RETURN NULL; END $$',
+        "CREATE CONSTRAINT TRIGGER spoil AFTER INSERT ON dim_customer INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION spoil()",
+    )
+    assert_not_published(shop, "dim_customer")
+
+
+def assert_not_published(shop: Retailer, table: str) -> None:
+    """The run says that a trigger or a rule on `table` is in the way; yesterday's star is there."""
+    before = shop.star.digest()
+    results = shop.run()
+    assert results["status"] == "gate_failed"
+    assert f"{table}: " in results["errors"][0]
+    assert "rows are not in the warehouse as they were written" in results["errors"][0]
+    assert f"a trigger or a rule on {table}" in results["errors"][0]
+    assert shop.star.digest() == before
+
+
 def test_every_check_there_is_has_a_mutation_that_it_catches(shop: Retailer) -> None:
     """No check is there for show: the summary has none that the tests above do not see fail."""
     results = shop.publish()["validation_results"]
