@@ -35,6 +35,8 @@ NUMBERS = {
     "transactions": ("quantity", "unit_price", "discount_amount", "discount_rate"),
 }
 """The canonical columns of each source that hold numbers."""
+DATES = {"transactions": ("transaction_date",), "sales_reps": ("hire_date",)}
+"""The canonical columns of each source that hold dates."""
 UNREADABLE = "\ufdd0"
 """Begins the text of a typed cell that holds no value that can be read, such as an Excel error;
 what the cell shows follows. It is one of the code points that no text may hold, so every rule finds
@@ -102,6 +104,8 @@ class Reading:
     """Columns, in lower case, whose text has decimal commas: so have the numbers put among it."""
     keys: frozenset[str] = frozenset()
     """Columns, in lower case, that hold keys or parts of them: see `key_text`."""
+    dates: frozenset[str] = frozenset()
+    """Columns, in lower case, that hold dates; a date may be part of a key as well."""
 
 
 def column_names(shown: str, header: list[str]) -> list[str]:

@@ -1,19 +1,23 @@
-"""Excel workbooks: the cells of one sheet, each with a type of its own."""
+"""Excel workbooks: the rows of one sheet, as text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from itertools import islice
 from typing import Any, BinaryIO
 from zipfile import ZipFile
 
 import numpy as np
+import pyarrow as pa
 
 from blocks import (
     SHOWN,
+    UNREADABLE,
     Block,
     Opened,
     Piece,
@@ -21,69 +25,50 @@ from blocks import (
     Refused,
     as_text,
     column_names,
+    comma_text,
     first_line,
-    rows_as_table,
+    text_array,
 )
 from errors import SourceError
+from excel_book import Book, Sheet
+from excel_cells import excel_key
 from places import refuse_expansion
+
+Row = tuple[int, Sequence[Any]]
+"""A row's number, and its values."""
 
 
 def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
     """The first visible sheet of an .xlsx workbook; its first row is the header."""
-    import openpyxl  # 0.2 s that other sources do not need
-
     try:
         _refuse_bomb(shown, file)
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
-        sheet, *others = visible or book.worksheets
-        sheet.reset_dimensions()  # many programs write a wrong one, which would hide cells
-        rows = ([_cell_value(cell) for cell in row] for row in sheet.iter_rows())
-        header = next(rows, [])
+        book = Book(file)
+        sheet, *others = [s for s in book.sheets if s.state == "visible"] or book.sheets
+        rows = book.rows(sheet)
+        first = next(rows, (1, []))
     except SourceError:
         raise
-    except Exception as error:  # openpyxl meets damage with whatever exception comes up
+    except Exception as error:  # damage raises whatever exception comes up
         raise SourceError(f"{shown}: not a whole Excel file ({first_line(error)})") from error
-    fields = [as_text(value) or "" for value in header]
-    while fields and not fields[-1].strip():
-        fields.pop()
-    if not fields:
-        raise SourceError(
-            f"{shown}: the first sheet, {sheet.title!r}, has no header in its first row; "
-            "put the sheet that holds the rows first, and its header into row 1"
-        )
-    columns = column_names(shown, fields)
-    note = (
-        f"{shown}: only its first sheet, {sheet.title!r}, is read; not read: "
-        f"{', '.join(repr(other.title) for other in others)}"
-    )
+    columns = column_names(shown, _header(shown, sheet, others, first))
+    dates = [_Dates(n, place) for place, n in enumerate(columns) if n.lower() in reading.dates]
+    unread = [_unread(sheet, others)] if others else []
+    opened = Opened(shown, "excel", columns, iter(()), note=_note(shown, unread))
 
     def pieces() -> Iterator[Piece]:
         with closing(book):
-            numbered = enumerate(rows, 2)
             try:
-                while batch := list(islice(numbered, reading.batch_rows)):
-                    yield partial(_parse_rows, batch, columns, reading.commas)
+                while batch := list(islice(rows, reading.batch_rows)):
+                    for column in dates:
+                        column.look(batch)
+                    yield partial(_parse_rows, batch, columns, reading)
             except Exception as error:  # as above: damage further down
                 raise SourceError(f"{shown}: damaged ({first_line(error)})") from error
+        told = [note for column in dates for note in column.told()]
+        opened.note = _note(shown, [*unread, *told, *_merged(sheet)])
 
-    return Opened(shown, "excel", columns, pieces(), note=note if others else "")
-
-
-_ZEROS = re.compile(r"(?:\[\$-[0-9A-Fa-f]+\])?(0{2,})")
-"""A number's format in Excel, of whichever language, that shows leading zeros."""
-
-
-def _cell_value(cell: Any) -> Any:
-    """What a cell holds; a whole number with the leading zeros that it is shown with."""
-    value = cell.value
-    if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
-        return value
-    try:
-        zeros = _ZEROS.fullmatch(cell.number_format)
-    except IndexError:  # a style that the workbook does not have
-        return value
-    return f"{int(value):0{len(zeros[1])}}" if zeros and value == int(value) else value
+    opened.pieces = pieces()
+    return opened
 
 
 def _refuse_bomb(shown: str, file: BinaryIO) -> None:
@@ -94,21 +79,125 @@ def _refuse_bomb(shown: str, file: BinaryIO) -> None:
             raise SourceError(f"{shown}: an archive inside another one; unpack one of them")
 
 
-def _parse_rows(
-    batch: Sequence[tuple[int, Sequence[Any]]], columns: list[str], commas: frozenset[str]
-) -> Block:
+def _header(shown: str, sheet: Sheet, others: Sequence[Sheet], first: Row) -> list[str]:
+    """The names of the columns. Raises `SourceError` when the first row has none."""
+    number, values = first
+    fields = [as_text(value) or "" for value in values] if number == 1 else []
+    while fields and not fields[-1].strip():
+        fields.pop()
+    if not fields:
+        more = f" ({_unread(sheet, others)})" if others else ""
+        raise SourceError(
+            f"{shown}: the first sheet, {sheet.title!r}, has no header in its first row; "
+            f"put the sheet that holds the rows first, and its header into row 1{more}"
+        )
+    for place, field in enumerate(fields, 1):
+        if field.startswith(UNREADABLE):
+            raise SourceError(
+                f"{shown}: the header's cell {place} has no name, but {field.strip(UNREADABLE)}"
+            )
+    return fields
+
+
+def _note(shown: str, notes: Sequence[str]) -> str:
+    return f"{shown}: {'; '.join(notes)}" if notes else ""
+
+
+def _unread(sheet: Sheet, others: Iterable[Sheet]) -> str:
+    titles = ", ".join(repr(other.title) for other in others)
+    return f"only its first sheet, {sheet.title!r}, is read; not read: {titles}"
+
+
+def _merged(sheet: Sheet) -> list[str]:
+    """What to be told of cells that are merged below the header."""
+    last_rows = (re.fullmatch(r"[A-Z]+\d+:[A-Z]+(\d+)", cells) for cells in sheet.merged)
+    count = sum(1 for last in last_rows if last and int(last[1]) > 1)
+    if not count:
+        return []
+    return [
+        f"{count:,} groups of cells are merged; the first cell of each has the value, "
+        "the others are read as blank: unmerge them"
+    ]
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _parse_rows(batch: Sequence[Row], columns: list[str], reading: Reading) -> Block:
     """Rows of values; blank rows are passed over, cells beyond the header make a malformed row."""
     width, records = len(columns), 0
     good, lines, refused = [], [], []
     for number, values in batch:
-        if all(value is None for value in values):
+        if all(map(_is_blank, values)):
             continue
         records += 1
-        if any(value is not None for value in values[width:]):
-            raw = "; ".join(as_text(value) or "" for value in values)
+        if not all(map(_is_blank, values[width:])):
+            raw = "; ".join(as_text(value) or "" for value in values).replace(UNREADABLE, "")
             detail = f"more cells than the header's {width}: {raw[:SHOWN]}"
             refused.append(Refused(number, detail, raw))
             continue
         good.append([*values[:width], *[None] * (width - len(values))])
         lines.append(number)
-    return Block(rows_as_table(good, columns, commas), np.array(lines, np.int64), refused, records)
+    return Block(_table(good, columns, reading), np.array(lines, np.int64), refused, records)
+
+
+def _table(rows: Sequence[Sequence[Any]], columns: list[str], reading: Reading) -> pa.Table:
+    by_column: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(columns)
+    texts = [
+        text_array(values, _text_rule(name.lower(), reading))
+        for name, values in zip(columns, by_column, strict=True)
+    ]
+    return pa.table(texts, names=columns)
+
+
+def _text_rule(column: str, reading: Reading) -> Callable[[Any], str | None]:
+    if column in reading.keys - reading.dates:
+        return excel_key
+    return comma_text if column in reading.commas else as_text
+
+
+_DAY_AND_MONTH = re.compile(r"\s*(\d{1,2})[-/. ](\d{1,2})[-/. ](?:\d{2}|\d{4})(?!\d)")
+_SERIAL = re.compile(r"\s*[1-9]\d{4}(\.\d+)?\s*")
+
+
+class _Dates:
+    """Looks at a column of dates: does it hold what Excel has read as something else?
+
+    Excel reads 04/03/2024 by the habit of the country that it is set to, and leaves 25/03/2024 as
+    text where the month comes first. So where both are, the dates have day and month swapped.
+    """
+
+    def __init__(self, name: str, place: int) -> None:
+        self._name, self._place = name, place
+        self._dates = self._texts = self._unlike = self._serials = 0
+
+    def look(self, rows: Iterable[Row]) -> None:
+        """Count dates, texts, numbers, and what does not look as if it were swapped."""
+        values = [row[self._place] for _, row in rows if len(row) > self._place]
+        days = [value.day for value in values if isinstance(value, datetime)]
+        others = [str(v) for v in values if isinstance(v, str | Decimal)]
+        texts = filter(None, map(_DAY_AND_MONTH.match, others))
+        over = [max(int(text[1]), int(text[2])) > 12 for text in texts]
+        self._dates += len(days)
+        self._texts += len(over)
+        self._unlike += sum(day > 12 for day in days) + over.count(False)
+        self._serials += sum(1 for other in others if _SERIAL.fullmatch(other))
+
+    def told(self) -> Iterator[str]:
+        """What to be warned of."""
+        if self._dates and self._texts:
+            swapped = (
+                "are text: Excel may have read the dates with day and month swapped"
+                if self._unlike
+                else "are text with a day over 12: Excel has swapped day and month in the others"
+            )
+            yield (
+                f"of {self._name}, {self._dates:,} cells are dates and {self._texts:,} {swapped}; "
+                "export the column as text, or load the file that was opened in Excel"
+            )
+        if self._serials:
+            yield (
+                f"of {self._name}, {self._serials:,} cells are numbers such as Excel has for days; "
+                "give the column a date format in Excel"
+            )

@@ -27,6 +27,7 @@ from sqlalchemy import URL
 import spool
 from arrays import decoded
 from blocks import (
+    DATES,
     MAX_RAW,
     NUMBERS,
     Block,
@@ -248,6 +249,7 @@ class DataExtractor:
             if settings.decimal_separator == ","
             else frozenset(),
             _behind(_keys(name), settings, in_lower_case=True),
+            _behind(DATES.get(name, ()), settings, in_lower_case=True),
         )
         if isinstance(settings.path, URL):
             call = partial(databases.open, name, settings.path, settings.query or "", reading)

@@ -563,16 +563,6 @@ def test_a_header_in_another_sheet_or_row_is_told(duckdb_shop: Retailer, tmp_pat
     assert "not read: 'March'" in error
 
 
-def test_a_workbook_that_the_reader_cannot_take_is_told(
-    duckdb_shop: Retailer, tmp_path: Path
-) -> None:
-    book = openpyxl.load_workbook(io.BytesIO(excel(duckdb_shop.sales)))
-    book.create_chartsheet("picture", 0)  # without a picture, which no program leaves out
-    book.save(tmp_path / "sales.xlsx")
-    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "sales.xlsx")["errors"]
-    assert "sales.xlsx: not a whole Excel file" in error
-
-
 @pytest.mark.parametrize(
     ("members", "words"),
     [
