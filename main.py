@@ -80,10 +80,11 @@ class StarSchemaETLPipeline:
         """
         import report
         import unchanged
+        from key_rules import KEY_RULES
         from warehouse import new_run_id
 
         self._begin_results(new_run_id())
-        self._signature = unchanged.signature(self.config, __version__)
+        self._signature = unchanged.signature(self.config, f"{__version__}, {KEY_RULES}")
         with (
             report.logging_to(
                 self.config.log_file, self.config.log_level, self.run_id, quiet=self.quiet
@@ -371,6 +372,7 @@ class StarSchemaETLPipeline:
         import sqlalchemy as sa
 
         import unchanged
+        from key_rules import KEY_RULES
         from schema import etl_run
 
         counts = unchanged.record(self.results)
@@ -389,6 +391,7 @@ class StarSchemaETLPipeline:
                 sources=json.dumps(sources),
                 error_class=self._error_class,
                 code_version=__version__,
+                key_rules=KEY_RULES,
             )
         )
 
@@ -603,6 +606,7 @@ class StarSchemaETLPipeline:
             for name in TABLE_OF
             if self._transformer.key_of(name) in self._referenced
         }
+        self._rekey(described)
         self._refuse_orphans(loader, described)
         sales = self._prepared["transactions"]
         rows: dict[str, Any] = {dim_date.name: [self._calendar(sales)]}
@@ -612,6 +616,27 @@ class StarSchemaETLPipeline:
                 batches.append(self._transformer.members_without_source(name, ids, batches))
             rows[TABLE_OF[name].name] = batches
         return rows
+
+    def _rekey(self, described: dict[str, Any]) -> None:
+        """Have the star's keys as the rules of this version make them, if others made them."""
+        from rekey import Spellings, is_due, rekey
+        from transform import TABLE_OF
+
+        if not is_due(self._open_warehouse()):
+            return
+        typed = {
+            name: any(file["format"] != "csv" for file in source.files)
+            for name, source in self._extracted.items()
+        }
+        sales, tonight = self._prepared["transactions"], {}
+        for name in (*described, "transactions"):
+            key = self._transformer.key_of(name)
+            named = Spellings(typed["transactions"], sales.ids.get(key, []))
+            own = self._prepared.get(name)
+            given = [] if own is None else [Spellings(typed[name], own.column(key))]
+            tonight[TABLE_OF[name]] = [named, *given]
+        for warning in rekey(self._open_warehouse(), tonight):
+            self._warn(warning)
 
     def _refuse_orphans(self, loader: DimensionLoader, described: dict[str, Any]) -> None:
         """With ORPHAN_POLICY=reject: sales of members that neither their source describes nor the

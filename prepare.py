@@ -7,7 +7,7 @@ that does not go on is written to the reject files.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -104,12 +104,27 @@ class PreparedSource:
         arrays = self.ids.get(column, [])
         return pc.unique(pa.chunked_array(arrays, arrays[0].type if arrays else pa.string()))
 
+    def column(self, name: str) -> Column:
+        """A column of text, batch by batch, as often as one goes through it."""
+        return Column(self, name)
+
     def _batch(self, number: int) -> pa.Table:
         rows = spool.read(self.paths[number])
         left_out = self.left_out.get(number)
         if left_out is None:
             return rows
         return rows.filter(_without(_positions(rows, left_out), len(rows)))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a prepared source: an array per batch, read anew each time."""
+
+    source: PreparedSource
+    name: str
+
+    def __iter__(self) -> Iterator[pa.Array]:
+        return (whole(task()[self.name]).cast(pa.string()) for task in self.source.tasks())
 
 
 @dataclass(frozen=True)

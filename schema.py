@@ -216,6 +216,7 @@ etl_run = Table(
     Column("sources", Text(), nullable=False, comment="files read and their fingerprints, JSON"),
     Column("error_class", Text()),
     Column("code_version", Text(), nullable=False),
+    Column("key_rules", Integer(), comment="version of the rules that made the star's keys"),
 )
 
 dimensions: tuple[Table, ...] = (dim_customer, dim_product, dim_sales_rep, dim_date)

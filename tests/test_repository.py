@@ -55,6 +55,7 @@ RANKS = {
     "readers": 5,
     "prepare": 3,
     "growth": 3,
+    "rekey": 3,
     "load_dimensions": 4,
     "load_facts": 4,
     "validate": 4,
