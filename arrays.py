@@ -37,29 +37,38 @@ def unscaled(amounts: pa.Array) -> npt.NDArray[np.int64] | None:
     return low if bool((high == low >> 63).all()) else None
 
 
+Spread = Callable[[pa.Array], pa.Array]
+
+
 def on_values(column: pa.Array, rule: Callable[[pa.Array], pa.Array]) -> pa.Array:
     """`rule` on a column; on its distinct values only, where it is dictionary-encoded.
 
     Encoded or not, the rule sees null where a row has no value, and what it makes of null is what
-    such a row gets. Texts and decimals stay encoded: later steps profit as well.
+    such a row gets.
+    """
+    values, spread = distinct_values(column)
+    return spread(rule(values))
+
+
+def distinct_values(column: pa.Array) -> tuple[pa.Array, Spread]:
+    """The values that a rule has to look at, and what spreads the outcomes over the rows.
+
+    They are the distinct values of a dictionary-encoded column, null among them where rows have
+    none, and all values of another. Texts and decimals stay encoded: later steps profit as well.
     """
     if not pa.types.is_dictionary(column.type):
-        return rule(column)
-    encoded = _nulls_among_values(column)
-    values = rule(encoded.dictionary)
-    if pa.types.is_string(values.type) or pa.types.is_decimal(values.type):
-        return pa.DictionaryArray.from_arrays(encoded.indices, values, safe=False)
-    return values.take(encoded.indices)
+        return column, lambda outcomes: outcomes
+    values, indices = column.dictionary, column.indices
+    if column.null_count:
+        indices = pc.fill_null(indices.cast(pa.int32()), pa.scalar(len(values), pa.int32()))
+        values = pa.concat_arrays([values, pa.nulls(1, values.type)])
 
+    def spread(outcomes: pa.Array) -> pa.Array:
+        if pa.types.is_string(outcomes.type) or pa.types.is_decimal(outcomes.type):
+            return pa.DictionaryArray.from_arrays(indices, outcomes, safe=False)
+        return outcomes.take(indices)
 
-def _nulls_among_values(column: pa.DictionaryArray) -> pa.DictionaryArray:
-    """A row without a value points at a null in the dictionary, instead of at nothing."""
-    if not column.null_count:
-        return column
-    null = pa.scalar(len(column.dictionary), pa.int32())
-    indices = pc.fill_null(column.indices.cast(pa.int32()), null)
-    values = pa.concat_arrays([column.dictionary, pa.nulls(1, column.dictionary.type)])
-    return pa.DictionaryArray.from_arrays(indices, values, safe=False)
+    return values, spread
 
 
 def per_distinct(column: pa.Array, rule: Callable[[str], str | None]) -> pa.Array:

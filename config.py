@@ -14,7 +14,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,10 +34,10 @@ from pydantic import (
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from date_formats import ISO_8601, fault
 from errors import ConfigError
 
 SOURCES = ("customers", "products", "transactions", "sales_reps")
-ISO_8601 = "ISO8601"
 _LONGEST_NAME = 63  # of a schema: PostgreSQL cuts off the rest, and would not find it again
 _SECRETS = ("password", "passwd", "token", "secret", "credential")
 """What is in the name of a URL's parameter that holds a secret."""
@@ -167,15 +166,9 @@ class SourceSettings(_Settings):
     @classmethod
     def _usable_formats(cls, value: list[str]) -> list[str]:
         for pattern in value:
-            if pattern == ISO_8601:
-                continue
-            sample = datetime(2001, 2, 3)
-            try:
-                same = datetime.strptime(sample.strftime(pattern), pattern).date() == sample.date()
-            except ValueError:
-                same = False
-            if not same:
-                raise ValueError(f"{pattern!r} does not name a year, a month and a day")
+            wrong = "" if pattern == ISO_8601 else fault(pattern)
+            if wrong:
+                raise ValueError(f"{pattern!r} is no date format: {wrong}")
         return value
 
 

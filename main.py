@@ -663,8 +663,8 @@ class StarSchemaETLPipeline:
         """Whole years that cover the sales and the dates already in the warehouse."""
         import sqlalchemy as sa
 
+        from date_rules import calendar
         from schema import dim_date
-        from transform import calendar
 
         keys = [int(key) // 10_000 for key in sales.distinct_ids("date_key").to_pylist()]
         day = dim_date.c.full_date

@@ -14,7 +14,9 @@ from support import Row, drawn
 
 import schema
 from config import StarSchemaConfig, load_config
+from errors import ConfigError
 from extract import SPECS
+from number_rules import parse_number
 from transform import REASONS, REQUIRED, StarSchemaTransformer
 
 SALE: Row = {
@@ -78,9 +80,27 @@ def issues(source: str, settings: Row | None = None, /, **columns: object) -> di
 def test_an_id_stays_as_it_is(identity: str) -> None:
     frame = transformer().prepare_customer_dimension([{"customer_id": identity}])
     assert only(frame)["customer_id"] == identity
-    row = sale(transaction_id=identity, customer_id=identity, product_id=identity)
+    assert only(transformer().prepare_product_dimension([{"product_id": identity}]))
+    row = sale(transaction_id=identity)
     assert isinstance(row, dict)
-    assert (row["transaction_id"], row["customer_id"], row["product_id"]) == (identity,) * 3
+    assert row["transaction_id"] == identity
+
+
+@pytest.mark.parametrize("identity", ["007", "1e5", "NA", "TRUE", "nan", "0x1F", "-"])
+def test_an_id_that_is_referred_to_stays_as_it_is(identity: str) -> None:
+    row = sale(customer_id=identity, product_id=identity, sales_rep_id=identity)
+    assert isinstance(row, dict)
+    assert (row["customer_id"], row["product_id"], row["sales_rep_id"]) == (identity,) * 3
+
+
+@pytest.mark.parametrize("token", ["", "NULL", "\\N"])
+def test_a_null_token_refers_to_nothing(token: str) -> None:
+    row = sale(customer_id=token, sales_rep_id=f" {token} ")
+    assert isinstance(row, dict)
+    assert (row["customer_id"], row["sales_rep_id"]) == ("", "")
+    assert sale(product_id=token) == "missing_key"
+    reps = [SALE | {"sales_rep_id": token}]
+    assert len(transformer().prepare_sales_rep_dimension(reps)) == 0
 
 
 @pytest.mark.parametrize(
@@ -296,7 +316,8 @@ def test_an_unusable_price_or_cost_is_null_and_counted(bad: str) -> None:
     assert (row["price"], row["cost"], row["price_tier"]) == (None, Decimal(5), "Unknown")
     assert issues("products", price=bad, cost="5") == {"price": 1}
     assert issues("products", price=bad, cost=bad) == {"price": 1, "cost": 1}
-    assert product(price="10", cost=bad)["cost"] == Decimal(7)
+    row = product(price="10", cost=bad)  # what cannot be read is not what is missing
+    assert (row["cost"], row["is_cost_estimated"], row["profit_margin_pct"]) == (None, False, None)
 
 
 @pytest.mark.parametrize(
@@ -450,8 +471,10 @@ def test_a_number_is_read_exactly(text: str, number: str) -> None:
     "text",
     [
         "", "abc", "NaN", "nan", "Infinity", "-inf", "1e5", "1e400", "1E5", "1_000", "\uff15",
-        "0x10", "1,23", "12,34,567", "1,234,56", ",5", "1,,000", "1.2.3", "--5", "+-5", "5-",
-        "(5)", "5 5", "1 000", "$", "$5$", "5$5", "5%%", "USD 5", ".", "+", "1.234,5", "NULL",
+        "0x10", "1,23", "12,34,567", "1,234,56", ",5", "1,,000", "1.2.3", "--5", "+-5", "5+", "-5-",
+        "+5-", "0,350", "00,123", "000,123", "01,234",
+        "-0,350", "0,350.5", "1,50", "(5)",
+        "5 5", "1 000", "$", "$5$", "5$5", "5%%", "USD 5", ".", "+", "1.234,5", "NULL",
         "100000000000000", "9" * 40, "true", "½", "1²",
     ],
 )  # fmt: skip
@@ -476,10 +499,33 @@ def test_the_decimal_separator_may_be_a_comma(text: str, number: str) -> None:
     assert row["unit_price"] == Decimal(number)
 
 
-@pytest.mark.parametrize("text", ["5.5", "1,234.5", "1.23", "5,5,5"])
+@pytest.mark.parametrize(
+    "text", ["5.5", "1,234.5", "1.23", "5,5,5", "0.350", "00.123", "1.50", "-0.350", "0.350,5"]
+)
 def test_a_point_is_no_decimal_separator_where_the_comma_is(text: str) -> None:
     comma = {"TRANSACTIONS__DECIMAL_SEPARATOR": ","}
     assert sale(comma, unit_price=text) == "invalid_unit_price"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("-5", "-5"), ("- 5", "-5"), ("5-", "-5"), ("12.50-", "-12.5"), ("1,234.50 -", "-1234.5"),
+        ("\u22125", "-5"), ("\u2212 12.50", "-12.5"), ("5\u2212", "-5"), ("-$5", "-5"),
+        ("$-5", "-5"), ("$5-", "-5"), ("5-€", "-5"), ("5€-", "-5"), ("-5 €", "-5"), ("0-", "0"),
+    ],
+)  # fmt: skip
+def test_a_minus_of_either_kind_stands_before_or_behind(text: str, number: str) -> None:
+    assert parse_number(text) == Decimal(number)
+    if Decimal(number):
+        row = sale({"ACCEPT_RETURNS": True}, quantity=text)
+        assert isinstance(row, dict), row
+        assert row["quantity"] == Decimal(number)
+
+
+@pytest.mark.parametrize("rate", ["$0.5", "0.5 €", "10-%", "-0.1", "0,350", "1_0%"])
+def test_what_is_no_share_is_refused(rate: str) -> None:
+    assert sale(discount_amount="", discount_rate=rate) == "invalid_discount"
 
 
 # --- facts ----------------------------------------------------------------------------------------
@@ -662,6 +708,41 @@ def test_returns_are_accepted_when_the_setting_says_so() -> None:
     assert sale({"ACCEPT_RETURNS": True}, quantity="0") == "non_positive_quantity"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"discount_amount": "3"}, {"discount_amount": "-3"},
+     {"discount_amount": "", "discount_rate": "0.15"}],
+)  # fmt: skip
+def test_a_returns_discount_has_the_sign_of_the_return(given: Row) -> None:
+    row = sale({"ACCEPT_RETURNS": True}, quantity="-2", **given)
+    assert isinstance(row, dict)
+    assert [row[n] for n in ("gross_amount", "discount_amount", "net_amount")] == [-20, -3, -17]
+
+
+@pytest.mark.parametrize("discount", ["20.01", "-20.01", "x"])
+def test_a_return_gives_no_more_back_than_was_paid(discount: str) -> None:
+    given = {"quantity": "-2", "discount_amount": discount}
+    assert sale({"ACCEPT_RETURNS": True}, **given) == "invalid_discount"
+
+
+@pytest.mark.parametrize(
+    ("amount", "rate", "discount"),
+    [
+        ("x", "", None), ("x", "0.1", None), ("x", "x", None), ("", "x", None), ("NULL", "x", None),
+        ("5%", "0.1", None), ("NULL", "NULL", "0"), ("", "NULL", "0"), ("5", "x", "5"),
+    ],
+)  # fmt: skip
+def test_a_discount_that_cannot_be_read_is_not_a_missing_one(
+    amount: str, rate: str, discount: str | None
+) -> None:
+    row = sale(quantity="1", discount_amount=amount, discount_rate=rate)
+    if discount is None:
+        assert row == "invalid_discount"
+    else:
+        assert isinstance(row, dict)
+        assert row["discount_amount"] == Decimal(discount)
+
+
 def test_free_items_are_accepted_when_the_setting_says_so() -> None:
     row = sale({"ACCEPT_FREE_ITEMS": True}, unit_price="0")
     assert isinstance(row, dict)
@@ -741,6 +822,141 @@ def test_declared_date_formats_are_tried_in_their_order(formats: str, text: str,
     row = sale({"TRANSACTIONS__DATE_FORMATS": formats}, transaction_date=text)
     assert isinstance(row, dict), row
     assert row["date_key"] == day
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-03-15 02:00:00 UTC", "2024-03-15 02:00:00 GMT", "2024-03-15T02:00:00Z",
+        "2024-03-15T02:00Z", "2024-03-15 02:00:00.123456 utc", "2024-03-15T02:00:00UTC",
+        "2024-03-15 02:00:00 +0000 UTC", "2024-03-15 02:00:00+00:00 GMT", "20240315T0200 UTC",
+        "2024-03-15 02:00:00 Z",
+    ],
+)  # fmt: skip
+def test_utc_and_gmt_in_words_are_offsets(text: str) -> None:
+    row = sale({"BUSINESS_TIMEZONE": "America/New_York"}, transaction_date=text)
+    assert isinstance(row, dict), row
+    assert row["date_key"] == 20240314
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-03-15 02:00:00 EST", "2024-03-15 02:00:00 -0400 UTC", "2024-03-15 02:00:00 UTCX",
+        "2024-03-15 02:00:00 UTC+2", "2024-03-15 UTC", "2024-03-15 02:00:00 Europe/Berlin",
+    ],
+)  # fmt: skip
+def test_a_zone_that_is_not_known_leaves_the_date_unread(text: str) -> None:
+    assert sale(transaction_date=text) == "invalid_date"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "day"),
+    [
+        ("%d/%m/%Y %H:%M:%S %z", "15/03/2024 22:00:00 -0400", 20240315),
+        ("%d/%m/%Y %H:%M:%S %z", "15/03/2024 22:00:00 -08:00", 20240316),
+        ("%d/%m/%Y %H:%M:%S%z", "15/03/2024 02:00:00Z", 20240314),
+        ("%d/%m/%Y %H:%M %Z", "15/03/2024 02:00 UTC", 20240314),
+        ("%d/%m/%Y %H:%M %Z", "15/03/2024 02:00 gmt", 20240314),
+        ("%d/%m/%Y %H:%M%Z", "15/03/2024 02:00Z", 20240314),
+        ("%d/%m/%Y %H:%M %z %Z", "15/03/2024 02:00 +0000 UTC", 20240314),
+        ("%d/%m/%Y %H:%M UTC", "15/03/2024 02:00 UTC", 20240314),
+        ("%d/%m/%Y %H:%M GMT", "15/03/2024 02:00 GMT", 20240314),
+        ("%Y-%m-%dT%H:%M:%SZ", "2024-03-15T02:00:00Z", 20240314),
+        ("%d/%m/%Y %H:%M", "15/03/2024 02:00", 20240315),
+        ("Z%d/%m/%Y", "Z15/03/2024", 20240315),
+    ],
+)  # fmt: skip
+def test_a_declared_format_may_have_a_zone(pattern: str, text: str, day: int) -> None:
+    zone = {"BUSINESS_TIMEZONE": "America/New_York", "TRANSACTIONS__DATE_FORMATS": pattern}
+    row = sale(zone, transaction_date=text)
+    assert isinstance(row, dict), row
+    assert row["date_key"] == day
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("%d/%m/%Y %H:%M %Z", "15/03/2024 02:00 EST"),
+        ("%d/%m/%Y %H:%M %Z", "15/03/2024 02:00 CET"),
+        ("%d/%m/%Y %H:%M %Z", "15/03/2024 02:00"),
+        ("%d/%m/%Y %H:%M %Z", "15/03/2024 02:00 -0400"),
+        ("%d/%m/%Y %H:%M %z %Z", "15/03/2024 02:00 -0400 UTC"),
+        ("%d/%m/%Y %H:%M %z", "15/03/2024 02:00 UTC"),
+        ("%d%m%Y", "1112024"), ("%d%m%Y", "111224"), ("%d%m%Y", "112024"), ("%m%d%Y", "1112024"),
+        ("%y%m%d", "24111"), ("%y%m%d", "2411"), ("%Y%j", "202475"), ("%Y%j", "20245"),
+        ("%Y%m%d", "2024111"), ("%Y-%m%d", "2024-111"), ("%d.%m%y", "1.112"),
+        ("%d/%m/%Y %H%M", "15/03/2024 830"), ("%Y%m%d%H%M%S", "2024315083045"),
+        ("%Y%m%d%H%M%S%f", "20241305083045123"), ("%d%m%Y", "\uff101112024"),
+        ("%d.%m.%Y", "\u0663.4.2024"), ("%d%m%Y", "31022024"), ("%d%m%Y", "00122024"),
+    ],
+)  # fmt: skip
+def test_a_text_that_a_format_does_not_name_in_full_is_refused(pattern: str, text: str) -> None:
+    setting = {"TRANSACTIONS__DATE_FORMATS": pattern}
+    assert sale(setting, transaction_date=text) == "invalid_date"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "day"),
+    [
+        ("%d%m%Y", "01112024", 20241101), ("%y%m%d", "240111", 20240111),
+        ("%Y%j", "2024075", 20240315), ("%Y-%j", "2024-75", 20240315),
+        ("%Y-%m%d", "2024-0315", 20240315), ("%d/%m/%Y %H%M", "5/3/2024 0830", 20240305),
+        ("%Y%m%d%H%M%S", "20240315083045", 20240315), ("%d%b%Y", "5Mar2024", 20240305),
+        ("%Y%m%d%H%M%S%f", "20240315083045123", 20240315), ("%d.%m.%y", "5.3.24", 20240305),
+        ("%Y%m%dT%H%M%S%z", "20240315T083045+0100", 20240315), ("%x", "03/15/24", 20240315),
+        ("%Y\u5e74%m\u6708%d\u65e5", "2024\u5e743\u670815\u65e5", 20240315),
+        (" %d/%m/%Y ", "15/03/2024", 20240315), ("%G-W%V-%u", "2024-W11-5", 20240315),
+    ],
+)  # fmt: skip
+def test_a_text_that_a_format_names_in_full_is_read(pattern: str, text: str, day: int) -> None:
+    row = sale({"TRANSACTIONS__DATE_FORMATS": pattern}, transaction_date=text)
+    assert isinstance(row, dict), row
+    assert row["date_key"] == day
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wrong"),
+    [
+        ("%d/%m", "does not name a year, a month and a day"),
+        ("%m/%Y", "does not name a year, a month and a day"),
+        ("%H:%M:%S", "does not name a year, a month and a day"),
+        ("%Y-%m", "does not name a year, a month and a day"),
+        ("2001-%m-%d", "does not name a year, a month and a day"),
+        ("YYYY-MM-DD", "does not name a year, a month and a day"),
+        ("%s", "there is no %s"), ("%F", "there is no %F"), ("%Y-%m-%d %", "there is no %"),
+        ("%m/%d/%m/%Y", "%m appears more than once"), ("%x %Y-%m-%d", "appears more than once"),
+        ("%d/%m/%Y %Z %Z", "%Z appears more than once"), ("%G-%m-%d", "ISO year"),
+    ],
+)  # fmt: skip
+def test_a_format_that_names_no_date_is_refused_and_says_why(pattern: str, wrong: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        transformer(TRANSACTIONS__DATE_FORMATS=pattern)
+    assert "TRANSACTIONS__DATE_FORMATS" in str(refused.value)
+    assert wrong in str(refused.value)
+
+
+def test_a_date_of_a_typed_source_is_not_guessed_where_the_day_comes_first() -> None:
+    setting = {"TRANSACTIONS__DATE_FORMATS": "%Y-%d-%m"}
+    row = sale(setting, transaction_date="2024-04-03")
+    assert isinstance(row, dict)
+    assert row["date_key"] == 20240304
+    assert sale(setting, transaction_date="2024-03-13") == "invalid_date"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("1710460800", "Unix seconds"), ("1710460800000", "Unix milliseconds"),
+        ("45366", "a serial date of Excel"), ("45366.75", "a serial date of Excel"),
+        ("2460384.5", "a Julian day"), ("soon", ""), ("03/04/2024", ""), ("2024", ""),
+    ],
+)  # fmt: skip
+def test_the_detail_of_an_unread_date_says_what_it_looks_like(text: str, kind: str) -> None:
+    prepared = transformer().prepare("transactions", [SALE | {"transaction_date": text}])
+    (detail,) = prepared.rejects["_detail"].to_pylist()
+    assert detail.startswith(text)
+    assert (f"looks like {kind}" in detail) if kind else detail == text
 
 
 def test_sales_are_accepted_until_the_end_of_next_year() -> None:

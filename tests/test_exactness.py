@@ -15,7 +15,8 @@ from amounts import MONEY, multiplied
 from config import load_config
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
-from transform import StarSchemaTransformer, numbers, parse_number
+from number_rules import numbers, parse_number
+from transform import StarSchemaTransformer
 
 CENT = Decimal("0.0001")
 digits = st.text("0123456789", min_size=1, max_size=16)
