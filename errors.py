@@ -62,6 +62,10 @@ class TransientError(WarehouseError):
     """Trying the whole transaction again, on a new connection, can help. Raised by `warehouse`."""
 
 
+class LockedError(TransientError):
+    """Somebody else keeps a table for longer than was waited. Raised by `warehouse`."""
+
+
 class SchemaDriftError(WarehouseError):
     """The star in the warehouse does not fit `schema`. Raised by `growth`."""
 

@@ -48,12 +48,13 @@ class DimensionLoader:
         self.config = config
         self._given = warehouse
         self.results: dict[str, dict[str, int]] = {}
+        self.warnings: list[str] = []
+        """What could not be declared of the tables once all was published."""
 
     def __enter__(self) -> DimensionLoader:
         self.warehouse = self._given or open_warehouse(self.config, new_run_id())
         if self._given is None:
-            self.warehouse.begin()
-            growth.create_missing(self.warehouse, metadata.sorted_tables)
+            self._found = growth.begin_load(self.warehouse, metadata.sorted_tables)
         return self
 
     def __exit__(
@@ -66,7 +67,9 @@ class DimensionLoader:
             with self.warehouse:
                 if kind is None:
                     self._complete_facts()
+                    growth.complete(self.warehouse, self._found)
                     self.warehouse.commit()
+                    self.warnings = growth.complete_apart(self.warehouse, self._found)
 
     def load_all_dimensions(
         self,

@@ -78,8 +78,7 @@ class FactLoader:
     def __enter__(self) -> FactLoader:
         self.warehouse = self._given or open_warehouse(self.config, self.run_id)
         if self._given is None:
-            self.warehouse.begin()
-            growth.create_missing(self.warehouse, metadata.sorted_tables)
+            self._found = growth.begin_load(self.warehouse, metadata.sorted_tables)
         return self
 
     def __exit__(
@@ -91,7 +90,9 @@ class FactLoader:
         if self._given is None:
             with self.warehouse:
                 if kind is None:
+                    growth.complete(self.warehouse, self._found)
                     self.warehouse.commit()
+                    growth.complete_apart(self.warehouse, self._found)
 
     def load_sales_facts(
         self,

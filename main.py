@@ -227,10 +227,17 @@ class StarSchemaETLPipeline:
             raise transient from error
 
     def _load_and_publish(self) -> bool:
+        import growth
+
         self._run_phase("dimension_loading", self._run_dimension_loading_phase)
         self._run_phase("fact_loading", self._run_fact_loading_phase)
         self._run_phase("validation", self._run_validation_phase)
+        warehouse = self._open_warehouse()
+        growth.complete(warehouse, self._grown)
         self._publish()
+        if self.results["status"] == "published":
+            for warning in growth.complete_apart(warehouse, self._grown):
+                self._warn(warning)
         return True
 
     def _prepare_retry(self, state: RetryCallState) -> None:
@@ -251,12 +258,16 @@ class StarSchemaETLPipeline:
         """Whether input and star are as the last published run left them. Its results stand then,
         and are published as this run's.
         """
+        import growth
         import report
         import unchanged
+        from schema import metadata
 
         warehouse = self._open_warehouse()
         warehouse.begin()
-        previous = unchanged.find_previous(warehouse, self._signature)
+        found = growth.drift(warehouse, metadata.sorted_tables)
+        growth.refuse(warehouse, found)
+        previous = unchanged.find_previous(warehouse, self._signature) if found.is_grown else None
         warehouse.rollback()  # no transaction stays open while sources are read
         if previous is None or not unchanged.same_input(self.config, previous):
             return False
@@ -355,14 +366,13 @@ class StarSchemaETLPipeline:
 
         import report
         from errors import EtlError, explain
-        from growth import create_missing
+        from growth import begin_load
         from schema import etl_run
         from warehouse import open_warehouse
 
         try:
             with open_warehouse(self.config, self.run_id) as warehouse:
-                warehouse.begin()
-                create_missing(warehouse, [etl_run])
+                begin_load(warehouse, [etl_run])
                 self._insert_run(warehouse, self.results["status"])
                 warehouse.commit()
         except (EtlError, SQLAlchemyError) as error:
@@ -453,13 +463,14 @@ class StarSchemaETLPipeline:
         """Begin the transaction; merge the dimensions."""
         import sqlalchemy as sa
 
-        from growth import create_missing
+        from growth import begin_load
         from load_dimensions import DimensionLoader
         from schema import dimensions, metadata, surrogate_key
 
         warehouse = self._open_warehouse()
-        warehouse.begin()
-        create_missing(warehouse, metadata.sorted_tables)
+        self._grown = begin_load(warehouse, metadata.sorted_tables, apart=not self.dry_run)
+        for warning in self._grown.warnings:
+            self._warn(warning)
         self._members_before = {
             table.name: int(
                 warehouse.scalar(sa.select(sa.func.count()).where(surrogate_key(table) >= 0))
@@ -495,6 +506,7 @@ class StarSchemaETLPipeline:
     def _run_validation_phase(self) -> int:
         """Prove the star and close the accounts, inside the transaction."""
         from errors import GateError
+        from schema import fact_sales
         from unchanged import marks
         from validate import (
             StarSchemaValidator,
@@ -507,7 +519,9 @@ class StarSchemaETLPipeline:
 
         self._rejects.sync()  # on disk before anything is published
         warehouse = self._open_warehouse()
-        validator = StarSchemaValidator(self.config, warehouse, self.run_id, marks(warehouse))
+        validator = StarSchemaValidator(
+            self.config, warehouse, self.run_id, marks(warehouse), self._grown.late_in(fact_sales)
+        )
         results = validator.run_all_checks()
         self.results["validation_results"] = results
         results["reconciliation"] = self._reconcile(validator)
@@ -832,7 +846,7 @@ def init(config: StarSchemaConfig, role: str) -> int:
 
     \b
     To be run by the owner of the schema. After it, a role that may neither
-    create nor drop anything can load. What is there already is left alone.
+    create nor drop anything can load. A star that is there gets what it lacks.
     """
     from load_dimensions import DimensionLoader
     from schema import metadata
@@ -840,6 +854,8 @@ def init(config: StarSchemaConfig, role: str) -> int:
     with DimensionLoader(config) as loader:
         loader.load_all_dimensions({})
         grants = loader.warehouse.grants(metadata.sorted_tables, role)
+    for warning in loader.warnings:
+        click.echo(f"warning: {warning}", err=True)
     click.echo(f"the star is in {config.warehouse_url.render_as_string()}", err=True)
     _say("\n".join(grants))
     return 0

@@ -35,6 +35,8 @@ TOO_LARGE = 10 ** (MONEY_PRECISION - MONEY_SCALE)
 """The first amount that MONEY cannot hold."""
 UNKNOWN_KEY = -1
 """Surrogate key of the `Unknown` member of every dimension."""
+ADDED_LATE = "added to a star in use: rows loaded before have no value"
+"""Comment on a column that must have values, but has none in older rows."""
 UNKNOWN_ID = ""
 """Its business key. A blank key cannot come from a source, so nothing can collide with it."""
 
@@ -80,7 +82,11 @@ def _attribute(
 
 def _is_inferred() -> Column[Any]:
     return _column(
-        "is_inferred", Boolean(), Role.ATTRIBUTE, nullable=False, info={"unknown": False}
+        "is_inferred",
+        Boolean(),
+        Role.ATTRIBUTE,
+        nullable=False,
+        info={"unknown": False, "default": False},
     )
 
 
@@ -97,8 +103,11 @@ def _dimension_key(name: str, target: str, *, finds_by: str) -> Column[Any]:
     )
 
 
-def _measure(name: str, *, nullable: bool = False) -> Column[Any]:
-    return _column(name, MONEY, Role.MEASURE, nullable=nullable)
+def _measure(name: str, *, nullable: bool = False, default: int | None = None) -> Column[Any]:
+    """A number of each sale. Where a star in use gets it, sales loaded before have `default`, or
+    no value.
+    """
+    return _column(name, MONEY, Role.MEASURE, nullable=nullable, info={"default": default})
 
 
 metadata = MetaData(
@@ -273,6 +282,26 @@ def unknown_member(dimension: Table) -> dict[str, Any]:
     row[business_key(dimension).name] = UNKNOWN_ID
     row[surrogate_key(dimension).name] = UNKNOWN_KEY
     return row
+
+
+def growth_value(column: Column[Any]) -> Any:
+    """What rows that are there already have in a column that is added; None is no value."""
+    if column.info.get("role") is Role.DIMENSION_KEY:
+        return UNKNOWN_KEY
+    return column.info.get("default")
+
+
+def is_key(column: Column[Any]) -> bool:
+    """Whether rows are known by `column`, so that it cannot be added to rows that are there."""
+    keys = (Role.SURROGATE_KEY, Role.BUSINESS_KEY, Role.SMART_KEY)
+    return column.primary_key or column.info.get("role") in keys
+
+
+def is_fillable(column: Column[Any]) -> bool:
+    """Whether a row without a value may be given the declared one. A lost key to a dimension is
+    none: it was another than Unknown's.
+    """
+    return column.info.get("default") is not None
 
 
 def plain_type(column: Column[Any]) -> TypeEngine[Any]:

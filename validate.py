@@ -61,14 +61,16 @@ class StarSchemaValidator:
         warehouse: Warehouse | None = None,
         run_id: str = "",
         proven: Sequence[str] = (),
+        late: Sequence[str] = (),
     ) -> None:
         """`proven` are the marks of earlier runs: rows just as they wrote them are not computed
-        anew.
+        anew. In the columns `late` of the fact, rows of earlier runs need no value.
         """
         self.config = config
         self._given = warehouse
         self._run_id = run_id
         self._proven = proven
+        self._late = late
         self._keys: dict[Table, tuple[int, int]] = {}
         """The first and the last key of dimensions that have all keys between: 1, 2, 3 and so on,
         or every day of whole years.
@@ -88,7 +90,8 @@ class StarSchemaValidator:
         if self._given is not None:
             return self._run(self._given)
         with open_warehouse(self.config, new_run_id()) as warehouse:
-            missing = growth.drift(warehouse, metadata.sorted_tables).missing_tables
+            found = growth.drift(warehouse, metadata.sorted_tables)
+            missing, self._late = found.missing_tables, found.late_in(fact_sales)
             if missing:
                 raise WarehouseError(
                     f"{self.config.warehouse_url}, schema {warehouse.schema}: there is no star to "
@@ -225,7 +228,8 @@ class StarSchemaValidator:
         # In a table that this run made all rows are its own, or their number tells otherwise.
         net: Any = sa.func.sum(fact.c.net_amount)
         keys = key_sum(fact.c)
-        wrong, wrong_profit = _wrong_measures(fact.c), _wrong_profit(fact.c, product.c.cost)
+        wrong = _wrong_measures(fact.c, [fact.c[name] for name in self._late], of_this_run)
+        wrong_profit = _wrong_profit(fact.c, product.c.cost)
         if not warehouse.is_created(fact_sales):
             net, keys = net.filter(of_this_run), key_sum(fact.c, of_this_run)
             # A later change of a product's cost does not restate older profits.
@@ -317,14 +321,30 @@ def _orphan(column: sa.Column[Any]) -> str:
 _NO_NULLS = "no value is missing"
 
 
-def _wrong_measures(fact: Any) -> dict[str, sa.ColumnElement[bool]]:
+def _wrong_measures(
+    fact: Any, late: Sequence[Any], of_this_run: sa.ColumnElement[bool]
+) -> dict[str, sa.ColumnElement[bool]]:
     """Conditions on a fact's columns that nothing else is needed for."""
+    wrong = _wrong_amounts(fact)
+    # What an older row lacks, because the column came later, breaks no statement.
+    is_whole = sa.and_(sa.true(), *(column.is_not(None) for column in late))
+    for name in wrong if late else ():
+        wrong[name] = sa.and_(wrong[name], sa.or_(of_this_run, is_whole))
+    required = [
+        fact[column.name]
+        for column in fact_sales.columns
+        if not column.nullable and column.name not in {c.name for c in late}
+    ]
+    # A NULL, where somebody has let one in, breaks no other statement.
+    empty = [column.is_(None) for column in required]
+    empty += [sa.and_(of_this_run, column.is_(None)) for column in late]
+    return {_NO_NULLS: sa.or_(*empty), **wrong}
+
+
+def _wrong_amounts(fact: Any) -> dict[str, sa.ColumnElement[bool]]:
     gross = fact.quantity * fact.unit_price
     net = fact.gross_amount - fact.discount_amount
-    required = [fact[column.name] for column in fact_sales.columns if not column.nullable]
     return {
-        # A NULL, where somebody has let one in, breaks no other statement.
-        _NO_NULLS: sa.or_(*(column.is_(None) for column in required)),
         "gross = quantity x unit price": _differs(
             fact.gross_amount, gross, sa.func.round(gross, 4)
         ),

@@ -41,16 +41,26 @@ from tenacity import (
 import binary_copy
 import duck
 import libpq
+from catalog import PresentTable, duckdb_tables, postgresql_tables
 from config import StarSchemaConfig
 from errors import (
     BusyError,
+    LockedError,
     OutcomeUnknownError,
     TransientError,
     WarehouseError,
     explain,
 )
 from files import LockFile, private_folder
-from schema import arrow_schema, arrow_type, business_key, plain_type, unknown_member
+from schema import (
+    ADDED_LATE,
+    arrow_schema,
+    arrow_type,
+    business_key,
+    growth_value,
+    plain_type,
+    unknown_member,
+)
 
 
 def new_run_id() -> str:
@@ -79,6 +89,8 @@ _SESSION = (
     "SET row_security = off",  # rows that a policy hides are an error, not rows that are missing
 )
 """What our statements rely on; a role or a database may have other defaults."""
+_MOMENT = "500ms"
+"""How long a statement that needs a table alone waits, and readers behind it."""
 _SOCKET_BYTES = 4 << 20
 _UMASK = threading.Lock()
 _DUCKDB_SUFFIXES = ("", ".db", ".ddb", ".duckdb")
@@ -88,10 +100,12 @@ _CONNECT_SECONDS = 5  # a wrong host is told quickly
 _SETTLE_SECONDS = 10  # for a server that is starting again, and for the end of a lost session
 
 
-def tries(count: int, seconds: float, **options: Any) -> Retrying:
+def tries(
+    count: int, seconds: float, on: type[Exception] = TransientError, **options: Any
+) -> Retrying:
     """Calls a function again after a `TransientError`: exponential back-off with full jitter."""
     return Retrying(
-        retry=retry_if_exception_type(TransientError),
+        retry=retry_if_exception_type(on),
         stop=stop_after_attempt(count) | stop_after_delay(seconds),
         wait=wait_random_exponential(multiplier=0.5, max=10),
         reraise=True,
@@ -112,6 +126,8 @@ class Warehouse(ABC):
     """A connection that holds the warehouse's lock, and its one transaction at a time."""
 
     staging_schema: str
+    grows_apart = False
+    """Whether readers wait while a column is added, so that the load should not begin with it."""
 
     def __init__(self, config: StarSchemaConfig, run_id: str) -> None:
         self.config = config
@@ -224,20 +240,37 @@ class Warehouse(ABC):
         self._create(table)
         self._created.append(table)
 
-    def add_column(self, table: Table, column: sa.Column[Any]) -> None:
-        """Add `column`, which belongs to no table yet, to a table that is there."""
-        definition = CreateColumn(column).compile(dialect=self._engine.dialect)
-        self.connection.exec_driver_sql(
-            f"ALTER TABLE {self.qualified(table)} ADD COLUMN {definition}"
-        )
+    def add_columns(self, table: Table, columns: Sequence[sa.Column[Any]]) -> None:
+        """Add declared columns to a table that is there. Its rows have `schema.growth_value` in
+        them; where that is none, they need no value, and a comment says so.
+        """
+        for column in columns:
+            value = growth_value(column)
+            given = None if value is None else sa.literal(value, column.type)
+            is_nullable = column.nullable or given is None
+            added = sa.Column(column.name, column.type, nullable=is_nullable, server_default=given)
+            definition = CreateColumn(added).compile(dialect=self._engine.dialect)
+            place, name = self.qualified(table), self.quoted(column.name)
+            self.connection.exec_driver_sql(f"ALTER TABLE {place} ADD COLUMN {definition}")
+            if is_nullable and not column.nullable:
+                self.connection.exec_driver_sql(
+                    f"COMMENT ON COLUMN {place}.{name} IS '{ADDED_LATE}'"
+                )
+
+    def hurry(self) -> None:
+        """In this transaction, wait for others' locks no longer than others may wait for ours."""
+
+    def may_create(self) -> bool:
+        """Whether our role may make tables here."""
+        return True
 
     def type_name(self, kind: sa.types.TypeEngine[Any]) -> str:
         """The engine's name of a type."""
         return kind.compile(self._engine.dialect)
 
     @abstractmethod
-    def present_columns(self, tables: Sequence[Table]) -> dict[str, dict[str, str]]:
-        """Column name -> type, of each of `tables` that is in the warehouse."""
+    def present(self, tables: Sequence[Table]) -> dict[str, PresentTable]:
+        """Those of `tables` that are in the warehouse, by name."""
 
     def version(self) -> str:
         """The engine's own words for what it is."""
@@ -320,8 +353,11 @@ class Warehouse(ABC):
 
     def qualified(self, table: Table) -> str:
         """The quoted name of `table`, schema included."""
-        quote = self._engine.dialect.identifier_preparer.quote
-        return f"{quote(table.schema or self.schema)}.{quote(table.name)}"
+        return f"{self.quoted(table.schema or self.schema)}.{self.quoted(table.name)}"
+
+    def quoted(self, name: str) -> str:
+        """A name as it stands in SQL."""
+        return str(self._engine.dialect.identifier_preparer.quote(name))
 
     def binary(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """`column` ordered by code points, alike on every engine and in every locale."""
@@ -370,7 +406,7 @@ class Warehouse(ABC):
     def _tune(self) -> None:
         """Settings for this transaction only."""
 
-    def _text_of(self, statement: sa.Select[Any]) -> str:
+    def text_of(self, statement: sa.Select[Any] | sa.schema.ExecutableDDLElement) -> str:
         """A statement without parameters, as the driver takes it."""
         compiled = statement.compile(
             dialect=self._engine.dialect,
@@ -498,21 +534,9 @@ class DuckDb(Warehouse):
         query = sa.select(sa.func.count()).where(schemata.c.schema_name == self.schema)
         return bool(self.scalar(query))
 
-    def present_columns(self, tables: Sequence[Table]) -> dict[str, dict[str, str]]:
-        """One after the other: to list the columns of all, DuckDB first makes every view of its
-        own, which takes longer than the rest of a small run's questions together.
-        """
-        catalog = sa.func.duckdb_tables().table_valued("schema_name", "table_name")
-        query = sa.select(catalog.c.table_name).where(catalog.c.schema_name == self.schema)
-        present = set(self.execute(query).scalars())
-        columns = {}
-        for table in tables:
-            if table.name in present:
-                told = self.connection.exec_driver_sql(f"DESCRIBE {self.qualified(table)}")
-                columns[table.name] = {
-                    row.column_name: str(row.column_type).lower() for row in told
-                }
-        return columns
+    def present(self, tables: Sequence[Table]) -> dict[str, PresentTable]:
+        named = {self.qualified(table): table for table in tables}
+        return duckdb_tables(self.connection, self.schema, named)
 
     def encode(self, batch: pa.Table, table: Table) -> Encoded:
         schema = arrow_schema(table.columns[name] for name in batch.column_names)
@@ -523,12 +547,15 @@ class DuckDb(Warehouse):
         driver: Any = self.connection.connection.driver_connection
         schema, pieces = arrow_schema(table.columns), chain.from_iterable(batches)
         driver.register("arrow_stream", pa.RecordBatchReader.from_batches(schema, pieces))
-        driver.execute(f"INSERT INTO {self.qualified(table)} SELECT * FROM arrow_stream")
+        columns = ", ".join(self.quoted(c.name) for c in table.columns)
+        driver.execute(
+            f"INSERT INTO {self.qualified(table)} ({columns}) SELECT {columns} FROM arrow_stream"
+        )
         driver.unregister("arrow_stream")
 
     def fetch(self, statement: sa.Select[Any]) -> pa.Table:
         driver: Any = self.connection.connection.driver_connection
-        return driver.sql(self._text_of(statement)).to_arrow_table()
+        return driver.sql(self.text_of(statement)).to_arrow_table()
 
     def mark(self, tables: Sequence[Table], counts: Mapping[str, int]) -> str:  # noqa: ARG002
         return self._fingerprint(tables)
@@ -571,7 +598,9 @@ class PostgreSql(Warehouse):
     """A PostgreSQL database. An advisory lock, one per schema, keeps other runs out."""
 
     staging_schema = "pg_temp"
+    grows_apart = True
 
+    _is_hurried = False
     _session: tuple[Any, ...] | None = None
     _home: str | None = None
 
@@ -670,7 +699,7 @@ class PostgreSql(Warehouse):
                 if getattr(getattr(error, "orig", None), "pgcode", None) == _NO_SUCH_TABLE:
                     return False  # the transaction would have made it: this was the first night
                 reason = error
-        asked = "look into the tables" if proof is None else f"ask it: {self._text_of(proof)}"
+        asked = "look into the tables" if proof is None else f"ask it: {self.text_of(proof)}"
         raise OutcomeUnknownError(
             f"the connection was lost while committing run {self.run_id}, and the warehouse does "
             f"not say what became of it ({explain(reason)}); {asked}; "
@@ -705,12 +734,12 @@ class PostgreSql(Warehouse):
             return TransientError(f"the connection was lost: {explain(error)}") if is_lost else None
         if state not in _TRANSIENT and not state.startswith("08"):
             return None
-        return TransientError(
-            explain(error) + (self._blockers() if state == _LOCK_NOT_AVAILABLE else "")
-        )
+        if state == _LOCK_NOT_AVAILABLE:
+            return LockedError(explain(error) + self._blockers())
+        return TransientError(explain(error))
 
     def _blockers(self) -> str:
-        """Who else holds locks on the tables; readers never block a load."""
+        """Who else holds locks on the tables; readers block nothing but new columns."""
         try:
             self.connection.rollback()
             found = self.connection.execute(
@@ -720,9 +749,10 @@ class PostgreSql(Warehouse):
                     "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
                     "JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid "
                     "WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') AND l.granted "
-                    "AND l.pid <> pg_backend_pid() AND l.mode <> 'AccessShareLock'"
+                    "AND l.pid <> pg_backend_pid() "
+                    "AND (l.mode <> 'AccessShareLock' OR :readers)"
                 ),
-                {"schema": self.schema},
+                {"schema": self.schema, "readers": self._is_hurried},
             ).all()
         except sa.exc.DBAPIError:
             return ""
@@ -771,6 +801,7 @@ class PostgreSql(Warehouse):
         return kind(f"WAREHOUSE_URL {self.config.warehouse_url}: cannot connect ({reason}); {hint}")
 
     def _tune(self) -> None:
+        self._is_hurried = False
         session = self.execute(
             sa.text("SELECT pg_backend_pid(), set_config('lock_timeout', :limit, true)"),
             {"limit": f"{self.config.lock_timeout_seconds}s"},
@@ -794,22 +825,26 @@ class PostgreSql(Warehouse):
         query = sa.text("SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = :schema")
         return bool(self.execute(query, {"schema": self.schema}).scalar())
 
-    def present_columns(self, tables: Sequence[Table]) -> dict[str, dict[str, str]]:
-        found = self.execute(
-            sa.text(
-                "SELECT c.relname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) "
-                "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid "
-                "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-                "WHERE n.nspname = :schema AND c.relname = ANY(:tables) "
-                "AND c.relkind IN ('r', 'p') "
-                "AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
-            ),
-            {"schema": self.schema, "tables": [table.name for table in tables]},
+    def present(self, tables: Sequence[Table]) -> dict[str, PresentTable]:
+        return postgresql_tables(self.connection, self.schema, tables)
+
+    def may_create(self) -> bool:
+        query = sa.text(
+            "SELECT coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace "
+            "WHERE nspname = :schema), has_database_privilege(current_database(), 'CREATE'))"
         )
-        columns: dict[str, dict[str, str]] = {}
-        for row in found:
-            columns.setdefault(row.relname, {})[row.attname] = row.format_type
-        return columns
+        return bool(self.execute(query, {"schema": self.schema}).scalar())
+
+    def hurry(self) -> None:
+        self._is_hurried = True
+        self.connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_MOMENT}'")
+
+    def add_columns(self, table: Table, columns: Sequence[sa.Column[Any]]) -> None:
+        """References are declared with them, and proven of older rows by the load."""
+        super().add_columns(table, columns)
+        for key in sorted(table.foreign_key_constraints, key=lambda key: str(key.name)):
+            if set(key.columns) <= set(columns):
+                self.connection.exec_driver_sql(f"{self.text_of(AddConstraint(key))} NOT VALID")
 
     def grants(self, tables: Iterable[Table], role: str) -> list[str]:
         quoted = self._engine.dialect.identifier_preparer.quote
@@ -829,9 +864,7 @@ class PostgreSql(Warehouse):
         return binary_copy.encoded(batch)
 
     def append(self, table: Table, batches: Iterable[Encoded]) -> None:
-        columns = ", ".join(
-            self._engine.dialect.identifier_preparer.quote(c.name) for c in table.columns
-        )
+        columns = ", ".join(self.quoted(c.name) for c in table.columns)
         # Nobody can see a table of this transaction, so its rows need no test of who may in any
         # of the ten passes that follow.
         options = "FORMAT binary, FREEZE" if self.is_created(table) else "FORMAT binary"
@@ -851,7 +884,7 @@ class PostgreSql(Warehouse):
         driver: Any = self.connection.connection.driver_connection
         buffer = io.BytesIO()
         with driver.cursor() as cursor:
-            cursor.copy_expert(f"COPY ({self._text_of(statement)}) TO STDOUT (FORMAT csv)", buffer)
+            cursor.copy_expert(f"COPY ({self.text_of(statement)}) TO STDOUT (FORMAT csv)", buffer)
         columns = list(statement.selected_columns)
         return pa_csv.read_csv(
             pa.BufferReader(buffer.getvalue() or b"\n"),

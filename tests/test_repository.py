@@ -35,6 +35,7 @@ RANKS = {
     "key_rules": 1,
     "keymap": 1,
     "amounts": 1,
+    "catalog": 1,
     "binary_copy": 1,
     "spool": 1,
     "config": 1,
@@ -357,7 +358,7 @@ _STATEMENTS = {"execute", "exec_driver_sql", "text", "literal_column", "sql", "q
 NO_VALUES = {
     "self.qualified(table)",  # a quoted name, ...
     "quote(key)",  # ... and another
-    "self._text_of(statement)",  # a compiled Core statement
+    "self.text_of(statement)",  # a compiled Core statement
     "columns",  # quoted names, joined
     "definition",  # a column's DDL, compiled by SQLAlchemy
     "options",  # of COPY, a literal in the code

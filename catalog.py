@@ -1,0 +1,170 @@
+"""What tables look like in a warehouse, as the catalog of each engine tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Table
+
+
+@dataclass(frozen=True)
+class PresentColumn:
+    """A column that is there."""
+
+    type: str
+    is_nullable: bool
+    note: str = ""
+    """Its comment."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A foreign key that is there."""
+
+    name: str
+    target: str
+    """Table and column, with the schema in front if it is another one."""
+    is_valid: bool
+    """Whether the engine has proven it of all rows."""
+
+
+@dataclass
+class PresentTable:
+    """A table that is there; its keys and indexes only where the engine declares them."""
+
+    columns: dict[str, PresentColumn]
+    may_alter: bool = True
+    may_load: bool = True
+    keys_are_told: bool = False
+    primary_key: str = ""
+    unique: set[str] = field(default_factory=set)
+    unique_indexes: dict[str, str] = field(default_factory=dict)
+    """Column -> name of an index that proves it unique."""
+    references: dict[str, Reference] = field(default_factory=dict)
+    indexed: set[str] = field(default_factory=set)
+
+
+def duckdb_tables(
+    connection: Connection, schema: str, named: dict[str, Table]
+) -> dict[str, PresentTable]:
+    """Those of `named`, quoted name -> table, that are in a DuckDB `schema`.
+
+    One after the other: to list the columns of all, DuckDB first makes every view of its own,
+    which takes longer than the rest of a small run's questions together.
+    """
+    catalog = sa.func.duckdb_tables().table_valued("schema_name", "table_name")
+    query = sa.select(catalog.c.table_name).where(catalog.c.schema_name == schema)
+    there = set(connection.execute(query).scalars())
+    present = {}
+    for qualified, table in named.items():
+        if table.name in there:
+            told = connection.exec_driver_sql(f"DESCRIBE {qualified}")
+            columns = {
+                row.column_name: PresentColumn(str(row.column_type).lower(), row.null == "YES")
+                for row in told
+            }
+            present[table.name] = PresentTable(columns)
+    if any(_lacks_not_null(present.get(table.name), table) for table in named.values()):
+        _add_notes(connection, schema, present)
+    return present
+
+
+def _lacks_not_null(present: PresentTable | None, table: Table) -> bool:
+    return present is not None and any(
+        not column.nullable and name in present.columns and present.columns[name].is_nullable
+        for name, column in table.columns.items()
+    )
+
+
+def _add_notes(connection: Connection, schema: str, present: dict[str, PresentTable]) -> None:
+    told = sa.func.duckdb_columns().table_valued(
+        "schema_name", "table_name", "column_name", "comment"
+    )
+    query = sa.select(told.c.table_name, told.c.column_name, told.c.comment)
+    for table, name, note in connection.execute(
+        query.where(told.c.schema_name == schema, told.c.comment.is_not(None))
+    ):
+        if table in present:
+            columns = present[table].columns
+            columns[name] = PresentColumn(columns[name].type, columns[name].is_nullable, note)
+
+
+def postgresql_tables(
+    connection: Connection, schema: str, tables: Sequence[Table]
+) -> dict[str, PresentTable]:
+    """Those of `tables` that are in a PostgreSQL `schema`, and what our role may do with them."""
+    asked = {"schema": schema, "tables": [table.name for table in tables]}
+    present: dict[str, PresentTable] = {}
+    for row in connection.execute(_COLUMNS, asked):
+        table = present.setdefault(
+            row.relname, PresentTable({}, row.may_alter, row.may_load, keys_are_told=True)
+        )
+        table.columns[row.attname] = PresentColumn(row.type, not row.attnotnull, row.note or "")
+    for row in connection.execute(_KEYS, asked) if present else ():
+        if row.relname in present:
+            _add_key(present[row.relname], row)
+    return present
+
+
+def _add_key(table: PresentTable, row: sa.Row[tuple[str, ...]]) -> None:
+    if row.kind == "p":
+        table.primary_key = row.columns
+    elif row.kind == "u":
+        table.unique.add(row.columns)
+    elif row.kind == "f":
+        table.references[row.columns] = Reference(row.name, row.target, row.is_valid)
+    else:
+        table.indexed.add(row.columns.partition(",")[0])
+        if row.kind == "unique index":
+            table.unique_indexes[row.columns] = row.name
+
+
+_COLUMNS = sa.text("""
+SELECT c.relname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
+       pg_catalog.col_description(c.oid, a.attnum) AS note,
+       pg_catalog.pg_has_role(c.relowner, 'USAGE') AS may_alter,
+       pg_catalog.has_any_column_privilege(c.oid, 'SELECT')
+       AND pg_catalog.has_any_column_privilege(c.oid, 'INSERT')
+       AND pg_catalog.has_any_column_privilege(c.oid, 'UPDATE')
+       AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+       AND pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY') AS may_load
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = :schema AND c.relname = ANY(:tables) AND c.relkind IN ('r', 'p')
+AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+""")
+"""Asked of pg_catalog, as all else: information_schema hides what we do not own."""
+
+_KEYS = sa.text("""
+SELECT c.relname, k.contype::text AS kind, k.conname AS name, k.convalidated AS is_valid,
+       (SELECT string_agg(a.attname, ',' ORDER BY n.place)
+        FROM unnest(k.conkey) WITH ORDINALITY AS n (number, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = n.number
+       ) AS columns,
+       CASE WHEN f.relnamespace = c.relnamespace THEN ''
+       ELSE f.relnamespace::regnamespace::text || '.' END
+       || f.relname || '.' || (
+        SELECT string_agg(a.attname, ',' ORDER BY n.place)
+        FROM unnest(k.confkey) WITH ORDINALITY AS n (number, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = n.number
+       ) AS target
+FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_class f ON f.oid = k.confrelid
+WHERE s.nspname = :schema AND c.relname = ANY(:tables) AND k.contype IN ('p', 'u', 'f')
+UNION ALL
+SELECT c.relname,
+       CASE WHEN i.indisunique AND i.indimmediate THEN 'unique index' ELSE 'index' END, x.relname,
+       true,
+       (SELECT string_agg(a.attname, ',' ORDER BY n.place)
+        FROM unnest(i.indkey) WITH ORDINALITY AS n (number, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = n.number
+       ), NULL
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
+WHERE s.nspname = :schema AND c.relname = ANY(:tables) AND i.indisvalid
+AND i.indpred IS NULL AND i.indexprs IS NULL
+""")
