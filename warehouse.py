@@ -89,8 +89,6 @@ _SESSION = (
     "SET row_security = off",  # rows that a policy hides are an error, not rows that are missing
 )
 """What our statements rely on; a role or a database may have other defaults."""
-_MOMENT = "500ms"
-"""How long a statement that needs a table alone waits, and readers behind it."""
 _SOCKET_BYTES = 4 << 20
 _UMASK = threading.Lock()
 _DUCKDB_SUFFIXES = ("", ".db", ".ddb", ".duckdb")
@@ -250,9 +248,10 @@ class Warehouse(ABC):
             is_nullable = column.nullable or given is None
             added = sa.Column(column.name, column.type, nullable=is_nullable, server_default=given)
             definition = CreateColumn(added).compile(dialect=self._engine.dialect)
-            place, name = self.qualified(table), self.quoted(column.name)
+            place = self.qualified(table)
             self.connection.exec_driver_sql(f"ALTER TABLE {place} ADD COLUMN {definition}")
             if is_nullable and not column.nullable:
+                name = self.quoted(column.name)
                 self.connection.exec_driver_sql(
                     f"COMMENT ON COLUMN {place}.{name} IS '{ADDED_LATE}'"
                 )
@@ -837,7 +836,7 @@ class PostgreSql(Warehouse):
 
     def hurry(self) -> None:
         self._is_hurried = True
-        self.connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_MOMENT}'")
+        self.connection.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")
 
     def add_columns(self, table: Table, columns: Sequence[sa.Column[Any]]) -> None:
         """References are declared with them, and proven of older rows by the load."""

@@ -357,7 +357,16 @@ _STATEMENTS = {"execute", "exec_driver_sql", "text", "literal_column", "sql", "q
                "copy_expert"}  # fmt: skip
 NO_VALUES = {
     "self.qualified(table)",  # a quoted name, ...
-    "quote(key)",  # ... and another
+    "quote(key)",  # ... and others
+    "qualified",
+    "place",
+    "key",
+    "proof",
+    "quoted(name)",
+    "quoted(reference.name)",
+    "kind",  # of a key, a literal in the code
+    "ADDED_LATE",  # likewise
+    "self.text_of(AddConstraint(key))",  # compiled DDL
     "self.text_of(statement)",  # a compiled Core statement
     "columns",  # quoted names, joined
     "definition",  # a column's DDL, compiled by SQLAlchemy
