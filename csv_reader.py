@@ -6,21 +6,18 @@ Records are found and counted by a scan of the bytes; pyarrow parses them; the t
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from blocks import (
     MAX_PIECE_BYTES,
     MAX_RECORD_BYTES,
-    SHOWN,
     Block,
     Lines,
     Opened,
@@ -29,46 +26,14 @@ from blocks import (
     Refused,
     column_names,
 )
+from csv_lines import NEWLINE, QUOTE, Dialect, Taken, edited, refused, take_records
 from errors import SourceError
 from parallel import ahead
 
 _DELIMITERS = ",;|\t"
-_QUOTE, _NEWLINE = 0x22, 0x0A
 _HEADER_LINES = 20
 _SEPARATOR_TOLD = re.compile(rb'"?sep=([ -~\t])"?', re.IGNORECASE)
 """A first line that tells Excel the delimiter."""
-
-
-@dataclass(frozen=True)
-class _Dialect:
-    """What a CSV file's header line told: its path for messages, delimiter and column names."""
-
-    shown: str
-    delimiter: str
-    columns: tuple[str, ...]
-    types: Mapping[str, pa.DataType]
-
-    def fields(self, text: str) -> list[str] | None:
-        """`text` as exactly one strictly parsed record, or None."""
-        try:
-            records = list(csv.reader(io.StringIO(text, newline=""), self._strict()))
-        except csv.Error:
-            return None
-        return records[0] if len(records) == 1 else None
-
-    def fits(self, text: str) -> bool:
-        """Whether `text` is one well-formed record of this file."""
-        fields = self.fields(text)
-        return fields is not None and len(fields) == len(self.columns)
-
-    def rewrite(self, text: str) -> bytes:
-        """The record with its quotes as RFC 4180 wants them."""
-        out = io.StringIO()
-        csv.writer(out, self._strict(), lineterminator="\n").writerow(self.fields(text) or [])
-        return out.getvalue().encode()
-
-    def _strict(self) -> type[csv.Dialect]:
-        return type("strict", (csv.excel,), {"strict": True, "delimiter": self.delimiter})
 
 
 def open_csv(
@@ -95,7 +60,7 @@ def open_csv(
         first, number = lines.take(), number + 1
     header = first.decode()
     delimiter = reading.delimiter or (told[1].decode() if told else _likely_delimiter(header))
-    dialect = _Dialect(shown, delimiter, (), {})
+    dialect = Dialect(shown, delimiter, (), {})
     begin = number
     while dialect.fields(header) is None and _is_open(header, begin, number) and not lines.at_end():
         header, number = f"{header}\n{lines.take().decode()}", number + 1
@@ -110,7 +75,8 @@ def open_csv(
         name: pa.dictionary(pa.int32(), pa.string()) if name in reading.encoded else pa.string()
         for name in columns
     }
-    dialect = _Dialect(shown, delimiter, tuple(columns), types)
+    is_padded = f"{delimiter} " in header
+    dialect = Dialect(shown, delimiter, tuple(columns), types, is_padded)
     rest = ahead(chunks) if read_ahead else chunks
     pieces = _csv_pieces(dialect, lines.rest, rest, number + 1, reading.batch_rows)
     return Opened(shown, "csv", columns, pieces, delimiter=delimiter)
@@ -158,7 +124,7 @@ def _is_open(header: str, first: int, last: int) -> bool:
 
 
 def _csv_pieces(
-    dialect: _Dialect, rest: bytes, chunks: Iterator[bytes], line: int, batch_rows: int
+    dialect: Dialect, rest: bytes, chunks: Iterator[bytes], line: int, batch_rows: int
 ) -> Iterator[Piece]:
     """Cut the file at record boundaries, about `batch_rows` records at a time."""
     buffer, start, ended, target = rest, 0, False, 0
@@ -189,7 +155,8 @@ def _csv_pieces(
             return
         end = _cut_at(buffer, start, target, ended)
         data = memoryview(buffer)[start:end]
-        taken = _take_records(dialect, data, line, ended and end == len(buffer))
+        is_last = ended and end == len(buffer)
+        taken = take_records(dialect, data, line, is_last=is_last)
         if taken.used == 0:  # one record larger than the batch: look at more of the file
             target *= 2
             continue
@@ -207,101 +174,13 @@ def _cut_at(buffer: bytes, start: int, target: int, ended: bool) -> int:
     )
 
 
-@dataclass
-class _Taken:
-    """Whole records cut from a file, every one with an even number of quotes."""
-
-    data: memoryview
-    lines: Lines
-    refused: list[Refused]
-    used: int
-    physical_lines: int
-
-
-def _take_records(dialect: _Dialect, data: memoryview, line: int, is_last: bool) -> _Taken:
-    """Decide which physical lines of `data` are records; count them without a parser.
-
-    A line with an odd number of quotes either begins a quoted field that holds line breaks, or
-    has a stray or unterminated quote. The latter is one malformed row and swallows nothing.
-    """
-    bytes_ = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(bytes_ == _NEWLINE) + 1
-    starts = np.concatenate(([0], ends[:-1]))
-    quotes = np.bincount(  # of each line
-        np.searchsorted(ends, np.flatnonzero(bytes_ == _QUOTE), side="right"), minlength=len(ends)
-    )
-    is_record = ends - starts > 1
-    edits: list[tuple[int, int, bytes]] = []  # (start, end, replacement)
-    refused: list[Refused] = []
-    used_lines, done = len(ends), -1
-    odd = np.flatnonzero(quotes & 1).tolist()
-    for place, index in enumerate(odd):
-        if index <= done:
-            continue
-        begin, text = int(starts[index]), _text(data[starts[index] : ends[index]])
-        if dialect.fits(text):  # a literal quote inside an unquoted field
-            edits.append((begin, int(ends[index]), dialect.rewrite(text)))
-            continue
-        closing = odd[place + 1] if place + 1 < len(odd) else None
-        if closing is None and not is_last and len(data) - begin <= MAX_RECORD_BYTES:
-            used_lines = index
-            break
-        if closing is not None and _spans(dialect, data, starts, ends, index, closing):
-            is_record[index + 1 : closing + 1] = False
-            done = closing
-            continue
-        refused.append(_refused(line + index, "a quote is never closed", text))
-        is_record[index] = False
-        edits.append((begin, int(ends[index]), b""))
-    used = int(starts[used_lines]) if used_lines < len(ends) else len(data)
-    lines = np.flatnonzero(is_record[:used_lines]) + line
-    return _Taken(_edit(data[:used], edits), lines, refused, used, used_lines)
-
-
-def _spans(
-    dialect: _Dialect, data: memoryview, starts: Lines, ends: Lines, first: int, last: int
-) -> bool:
-    """Whether lines `first` to `last` are one record with line breaks inside quotes.
-
-    They are not when a line between is a full record by itself: then the opening quote was
-    merely never closed, and joining would swallow good rows.
-    """
-    if ends[last] - starts[first] > MAX_RECORD_BYTES:
-        return False
-    if len(dialect.columns) > 2:
-        commas = dialect.delimiter.encode()
-        for index in range(first + 1, last):
-            if data[starts[index] : ends[index]].tobytes().count(commas) == (
-                len(dialect.columns) - 1
-            ):
-                return False
-    return dialect.fits(_text(data[starts[first] : ends[last]]))
-
-
-def _text(data: memoryview) -> str:
-    return str(data, "utf-8")
-
-
-def _edit(data: memoryview, edits: list[tuple[int, int, bytes]]) -> memoryview:
-    if not edits:
-        return data
-    parts: list[bytes | memoryview] = []
-    at = 0
-    for start, end, replacement in edits:
-        parts += [data[at:start], replacement]
-        at = end
-    return memoryview(b"".join([*parts, data[at:]]))
-
-
-def _parse_csv(dialect: _Dialect, taken: _Taken) -> Block:
+def _parse_csv(dialect: Dialect, taken: Taken) -> Block:
     """Parse whole records. The parser must find just the records that were counted."""
-    data, lines, refused = _drop_misquoted(dialect, taken)
-    wrong: dict[int, Refused] = {}
+    data, lines, no_rows = _drop_misquoted(dialect, taken)
+    aside: dict[int, pa_csv.InvalidRow] = {}  # by the place among the records
 
     def keep_aside(row: pa_csv.InvalidRow) -> str:
-        place = row.number - 1
-        fields = f"{row.actual_columns} fields, the header has {row.expected_columns}"
-        wrong[place] = _refused(int(lines[place]), fields, row.text)
+        aside[row.number - 1] = row
         return "skip"
 
     if data[:3].tobytes() == codecs.BOM_UTF8:  # of the first value: the parser takes one away
@@ -318,47 +197,94 @@ def _parse_csv(dialect: _Dialect, taken: _Taken) -> Block:
             column_types=dialect.types, strings_can_be_null=False, check_utf8=False
         ),
     )
-    if table.num_rows + len(wrong) != len(lines):
+    if table.num_rows + len(aside) != len(lines):
         raise SourceError(
             f"{dialect.shown}, lines {lines[0]} to {lines[-1]}: {len(lines)} records counted but "
-            f"{table.num_rows + len(wrong)} parsed; the file's quoting is inconsistent"
+            f"{table.num_rows + len(aside)} parsed; the file's quoting is inconsistent"
         )
-    records = len(lines) + len(refused)
-    return Block(table, np.delete(lines, list(wrong)), [*refused, *wrong.values()], records)
+    texts = [row.text for row in aside.values()] + [record.raw for record in no_rows]
+    _expect_all_lines(dialect, taken, table, texts)
+    records = len(lines) + len(no_rows)
+    wrong = {}
+    longer = {}
+    for place, row in aside.items():
+        fields = dialect.fields(row.text) or []
+        if dialect.has_all(fields):
+            longer[place] = fields
+        else:
+            why = f"{row.actual_columns} fields, the header has {row.expected_columns}"
+            wrong[place] = refused(int(lines[place]), why, row.text)
+    if longer:
+        table = _with_rows(dialect, table, longer, np.delete(np.arange(len(lines)), list(aside)))
+    return Block(table, np.delete(lines, list(wrong)), [*no_rows, *wrong.values()], records)
 
 
-def _refused(line: int, why: str, text: str) -> Refused:
-    text = text.rstrip("\n")
-    return Refused(line, f"{why}: {text[:SHOWN]}", text)
+def _expect_all_lines(
+    dialect: Dialect, taken: Taken, table: pa.Table, others: Sequence[str]
+) -> None:
+    """Close the physical lines against the records and the line breaks within their fields."""
+    breaks = sum(text.count("\n") for text in others)
+    if taken.has_quotes:
+        breaks += sum(map(_line_breaks, table.columns))
+    found = len(table) + len(others) + breaks + taken.blank_lines
+    if found != taken.physical_lines:
+        raise SourceError(
+            f"{dialect.shown}: of {taken.physical_lines} lines {found} are accounted for; "
+            "the file's quoting is inconsistent"
+        )
 
 
-def _drop_misquoted(dialect: _Dialect, taken: _Taken) -> tuple[memoryview, Lines, list[Refused]]:
+def _line_breaks(column: pa.ChunkedArray) -> int:
+    """How many line breaks the values of a column hold."""
+    for chunk in column.chunks:
+        texts = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+        data = texts.buffers()[2]
+        if data is not None and (np.frombuffer(data, np.uint8) == NEWLINE).any():
+            return pc.sum(pc.count_substring(column.cast(pa.string()), "\n")).as_py() or 0
+    return 0
+
+
+def _with_rows(
+    dialect: Dialect, table: pa.Table, longer: dict[int, list[str]], places: Lines
+) -> pa.Table:
+    """`table`, whose rows are at `places`, with others between them, cut to the columns."""
+    values = list(zip(*longer.values(), strict=False))
+    columns = [
+        pa.array(texts, pa.string()).cast(dialect.types[name])
+        for name, texts in zip(dialect.columns, values, strict=False)
+    ]
+    both = pa.concat_tables([table, pa.table(columns, list(dialect.columns))])
+    order = np.argsort(np.concatenate([places, np.fromiter(longer, np.int64)]))
+    return both.unify_dictionaries().combine_chunks().take(pa.array(order))
+
+
+def _drop_misquoted(dialect: Dialect, taken: Taken) -> tuple[memoryview, Lines, list[Refused]]:
     """Take out records with text beside a quoted field (`"abc"def`), which parsers glue together.
 
     All records have an even number of quotes, so quotes open and close in turn: an opening one
     must follow, and a closing one must precede, a delimiter, a line end or another quote.
     """
     bytes_ = np.frombuffer(taken.data, np.uint8)
-    quotes = np.flatnonzero(bytes_ == _QUOTE)
+    quotes = np.flatnonzero(bytes_ == QUOTE)
     if not len(quotes):
         return taken.data, taken.lines, taken.refused
     allowed = np.zeros(256, bool)
-    allowed[[ord(dialect.delimiter), _NEWLINE, _QUOTE]] = True
+    allowed[[ord(dialect.delimiter), NEWLINE, QUOTE]] = True
     opening, closing = quotes[::2], quotes[1::2]
     opens_well = allowed[bytes_[np.maximum(opening - 1, 0)]] | (opening == 0)
     suspects = np.concatenate([opening[~opens_well], closing[~allowed[bytes_[closing + 1]]]])
     if not len(suspects):
         return taken.data, taken.lines, taken.refused
-    newlines = np.flatnonzero(bytes_ == _NEWLINE)
+    newlines = np.flatnonzero(bytes_ == NEWLINE)
     ends = newlines[np.searchsorted(quotes, newlines) % 2 == 0] + 1
     starts = np.concatenate(([0], ends[:-1]))
     not_blank = ends - starts > 1
     starts, ends = starts[not_blank], ends[not_blank]
-    refused, edits, gone = list(taken.refused), [], []
+    no_rows, edits, gone = list(taken.refused), [], []
     for index in np.unique(np.searchsorted(ends, suspects, side="right")).tolist():
-        text = _text(taken.data[starts[index] : ends[index]])
+        text = str(taken.data[starts[index] : ends[index]], "utf-8")
         if not dialect.fits(text):
-            refused.append(_refused(int(taken.lines[index]), "misplaced quote", text))
+            no_rows.append(refused(int(taken.lines[index]), "misplaced quote", text))
             edits.append((int(starts[index]), int(ends[index]), b""))
             gone.append(index)
-    return _edit(taken.data, edits), np.delete(taken.lines, gone), refused
+    return edited(taken.data, edits), np.delete(taken.lines, gone), no_rows
