@@ -148,6 +148,7 @@ class StarSchemaETLPipeline:
         self._clock = time.perf_counter()
         self._phase = "dimension_loading"  # what a failure before the first phase is called
         self._error_class: str | None = None
+        self._last_mark = ""
         self._warehouse: Warehouse | None = None
         self._is_committing = False
         self._extracted: dict[str, Extracted] = {}
@@ -259,6 +260,7 @@ class StarSchemaETLPipeline:
         and are published as this run's.
         """
         import growth
+        import history
         import report
         import unchanged
         from schema import metadata
@@ -267,12 +269,15 @@ class StarSchemaETLPipeline:
         warehouse.begin()
         found = growth.drift(warehouse, metadata.sorted_tables)
         growth.refuse(warehouse, found)
-        previous = unchanged.find_previous(warehouse, self._signature) if found.is_grown else None
+        previous = history.last_published(warehouse) if found.is_grown else None
         warehouse.rollback()  # no transaction stays open while sources are read
-        if previous is None or not unchanged.same_input(self.config, previous):
+        self._last_mark = "" if previous is None else previous.mark
+        if previous is not None and previous.damage:
+            self._warn(previous.damage)
+        if previous is None or not unchanged.same_input(self.config, self._signature, previous):
             return False
         warehouse.begin()
-        if not unchanged.same_star(warehouse):
+        if not warehouse.untouched_since(self._last_mark, unchanged.STAR):
             warehouse.rollback()
             return False
         unchanged.copy_rejects(self.config, previous, self.config.rejects_dir / self.run_id)
@@ -379,31 +384,44 @@ class StarSchemaETLPipeline:
             report.logger.warning("the failed run could not be recorded: %s", explain(error))
 
     def _insert_run(self, warehouse: Warehouse, status: str) -> None:
-        import sqlalchemy as sa
-
+        import history
         import unchanged
         from key_rules import KEY_RULES
-        from schema import etl_run
 
         counts = unchanged.record(self.results)
         counts["warehouse_warnings"] = [] if self._warehouse is None else self._warehouse.warnings
         if status == "published":
-            mark = warehouse.mark(unchanged.STAR, self.results["validation_results"]["row_counts"])
-            counts |= {"signature": self._signature, "mark": mark}
+            counts |= self._proof(warehouse)
+            for warning in history.thin(warehouse):
+                self._warn(warning)
         sources = {s.name: s.files for s in self._extracted.values()} or self._sources
-        warehouse.execute(
-            sa.insert(etl_run).values(
-                run_id=self.run_id,
-                started_at=datetime.fromisoformat(self.results["started_at"]),
-                ended_at=datetime.now(UTC),
-                status=status,
-                counts=json.dumps(counts),
-                sources=json.dumps(sources),
-                error_class=self._error_class,
-                code_version=__version__,
-                key_rules=KEY_RULES,
-            )
+        history.add(
+            warehouse,
+            {
+                "run_id": self.run_id,
+                "started_at": datetime.fromisoformat(self.results["started_at"]),
+                "ended_at": datetime.now(UTC),
+                "status": status,
+                "counts": json.dumps(counts),
+                "sources": json.dumps(sources),
+                "error_class": self._error_class,
+                "code_version": __version__,
+                "key_rules": KEY_RULES,
+            },
         )
+
+    def _proof(self, warehouse: Warehouse) -> dict[str, Any]:
+        """By what the next run recognises that it is given the same input, and the same star."""
+        import unchanged
+
+        rows = self.results["validation_results"]["row_counts"]
+        return {
+            "signature": self._signature,
+            "mark": warehouse.mark(unchanged.STAR, rows, self._last_mark),
+            "reject_files": unchanged.reject_hashes(
+                self.config.rejects_dir / self.run_id, self.results
+            ),
+        }
 
     # --- the phases: each fills its part of the results and returns the rows it handled ----
 
@@ -507,7 +525,6 @@ class StarSchemaETLPipeline:
         """Prove the star and close the accounts, inside the transaction."""
         from errors import GateError
         from schema import fact_sales
-        from unchanged import marks
         from validate import (
             StarSchemaValidator,
             failures,
@@ -520,7 +537,7 @@ class StarSchemaETLPipeline:
         self._rejects.sync()  # on disk before anything is published
         warehouse = self._open_warehouse()
         validator = StarSchemaValidator(
-            self.config, warehouse, self.run_id, marks(warehouse), self._grown.late_in(fact_sales)
+            self.config, warehouse, self.run_id, self._last_mark, self._grown.late_in(fact_sales)
         )
         results = validator.run_all_checks()
         self.results["validation_results"] = results

@@ -226,6 +226,7 @@ etl_run = Table(
     Column("error_class", Text()),
     Column("code_version", Text(), nullable=False),
     Column("key_rules", Integer(), comment="version of the rules that made the star's keys"),
+    Column("sequence", Integer(), comment="given under the lock: the later run has the larger one"),
 )
 
 dimensions: tuple[Table, ...] = (dim_customer, dim_product, dim_sales_rep, dim_date)

@@ -11,21 +11,19 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import sqlalchemy as sa
 from sqlalchemy import URL
 
 from config import SOURCES, StarSchemaConfig
 from errors import SourceError
 from files import private_folder
-from places import Place, find_places
-from schema import dimensions, etl_run, fact_sales
-from warehouse import Warehouse
+from history import Past
+from places import find_places
+from schema import dimensions, fact_sales
 
 STAR = (*dimensions, fact_sales)
 _DO_NOT_MATTER = {
@@ -36,15 +34,6 @@ _KEPT = (
     "phases", "extraction_results", "transformation_results", "dimension_loading_results",
     "fact_loading_results", "validation_results",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Previous:
-    """The last published run, when today's would only repeat it."""
-
-    run_id: str
-    results: dict[str, Any]
-    sources: dict[str, Any]
 
 
 def signature(config: StarSchemaConfig, code_version: str) -> str:
@@ -61,43 +50,22 @@ def record(results: dict[str, Any]) -> dict[str, Any]:
     return {name: results[name] for name in _KEPT}
 
 
-def find_previous(warehouse: Warehouse, signed: str) -> Previous | None:
-    """The last published run, if it was of the same settings and code."""
-    published = etl_run.c.status == "published"
-    newest = (etl_run.c.ended_at.desc(), etl_run.c.run_id.desc())
-    columns = sa.select(etl_run.c.run_id, etl_run.c.counts, etl_run.c.sources)
-    run = warehouse.execute(columns.where(published).order_by(*newest).limit(1)).first()
-    if run is None:
-        return None
-    last = Previous(run.run_id, json.loads(run.counts), json.loads(run.sources))
-    return last if last.results.get("signature") == signed else None
+def same_input(config: StarSchemaConfig, signed: str, last: Past) -> bool:
+    """Whether `last` was of the same settings and code and read the same sources, and its rejects
+    are as it wrote them.
+    """
+    if last.counts.get("signature") != signed:
+        return False
+    try:
+        repeat(last)
+        return _same_files(config, last.sources) and _same_rejects(config, last)
+    except (LookupError, TypeError, AttributeError, ArithmeticError):
+        return False  # somebody has written into the row
 
 
-def same_input(config: StarSchemaConfig, previous: Previous) -> bool:
-    """Whether the sources are those that `previous` read, and its rejects are still there."""
-    return _same_files(config, previous.sources) and all(
-        path.is_file() for path in _reject_files(config, previous)
-    )
-
-
-def same_star(warehouse: Warehouse) -> bool:
-    """Whether nobody has touched the star since the last run was published."""
-    return warehouse.untouched_since(marks(warehouse), STAR)
-
-
-def marks(warehouse: Warehouse) -> list[str]:
-    """What published runs noted of the star when they committed, the newest first."""
-    counts = warehouse.execute(
-        sa.select(etl_run.c.counts)
-        .where(etl_run.c.status == "published")
-        .order_by(etl_run.c.ended_at.desc(), etl_run.c.run_id.desc())
-    ).scalars()
-    return [json.loads(count).get("mark", "") for count in counts]
-
-
-def repeat(previous: Previous) -> dict[str, Any]:
+def repeat(previous: Past) -> dict[str, Any]:
     """The results of a run that found all of the previous one's rows unchanged."""
-    parts: dict[str, Any] = json.loads(json.dumps({n: previous.results[n] for n in _KEPT}))
+    parts: dict[str, Any] = json.loads(json.dumps({n: previous.counts[n] for n in _KEPT}))
     for counts in parts["dimension_loading_results"].values():
         _all_unchanged(counts, "")
         counts["inferred"] = 0
@@ -114,11 +82,16 @@ def repeat(previous: Previous) -> dict[str, Any]:
     return parts
 
 
-def copy_rejects(config: StarSchemaConfig, previous: Previous, folder: Path) -> None:
+def copy_rejects(config: StarSchemaConfig, previous: Past, folder: Path) -> None:
     """The previous run's rejects are this one's too."""
-    for path in _reject_files(config, previous):
+    for path in _reject_files(config.rejects_dir / previous.run_id, previous.counts):
         private_folder(folder)
         shutil.copy(path, folder / path.name)
+
+
+def reject_hashes(folder: Path, counts: dict[str, Any]) -> dict[str, str]:
+    """SHA-256 of each reject file in `folder` that a run with these `counts` has written."""
+    return {path.name: _sha256(path.open("rb")) for path in _reject_files(folder, counts)}
 
 
 def _all_unchanged(counts: dict[str, Any], prefix: str) -> None:
@@ -127,12 +100,17 @@ def _all_unchanged(counts: dict[str, Any], prefix: str) -> None:
         counts[f"{prefix}{name}"] = 0
 
 
-def _reject_files(config: StarSchemaConfig, previous: Previous) -> list[Path]:
-    return [
-        config.rejects_dir / previous.run_id / f"{result['source']}.csv"
-        for result in previous.results["transformation_results"].values()
-        if result["rejected"]
-    ]
+def _reject_files(folder: Path, counts: dict[str, Any]) -> list[Path]:
+    results = counts["transformation_results"].values()
+    return [folder / f"{result['source']}.csv" for result in results if result["rejected"]]
+
+
+def _same_rejects(config: StarSchemaConfig, last: Past) -> bool:
+    try:
+        found = reject_hashes(config.rejects_dir / last.run_id, last.counts)
+    except OSError:  # cleared away: they are made again
+        return False
+    return last.counts.get("reject_files") == found
 
 
 def _same_files(config: StarSchemaConfig, known: dict[str, list[dict[str, Any]]]) -> bool:
@@ -151,14 +129,14 @@ def _same_content(config: StarSchemaConfig, name: str, known: Sequence[dict[str,
         return False
     places = find_places(path, f"{name.upper()}__PATH")
     return len(places) == len(known) and all(
-        place.member is None and _sha256(place) == file["sha256"]
+        place.member is None and _sha256(place.open_raw()) == file["sha256"]
         for place, file in zip(places, known, strict=True)
     )
 
 
-def _sha256(place: Place) -> str:
+def _sha256(opened: BinaryIO) -> str:
     digest = hashlib.sha256()
-    with place.open_raw() as file:
+    with opened as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
@@ -14,6 +13,7 @@ from sqlalchemy import Table
 import growth
 from config import StarSchemaConfig
 from errors import WarehouseError
+from history import last_published
 from schema import (
     TOO_LARGE,
     UNKNOWN_KEY,
@@ -23,7 +23,6 @@ from schema import (
     dim_date,
     dim_product,
     dimensions,
-    etl_run,
     fact_sales,
     key_sum,
     metadata,
@@ -60,11 +59,11 @@ class StarSchemaValidator:
         config: StarSchemaConfig,
         warehouse: Warehouse | None = None,
         run_id: str = "",
-        proven: Sequence[str] = (),
+        proven: str = "",
         late: Sequence[str] = (),
     ) -> None:
-        """`proven` are the marks of earlier runs: rows just as they wrote them are not computed
-        anew. In the columns `late` of the fact, rows of earlier runs need no value.
+        """`proven` is the mark of the last published run: rows just as it left them are not
+        computed anew. In the columns `late` of the fact, rows of earlier runs need no value.
         """
         self.config = config
         self._given = warehouse
@@ -378,11 +377,6 @@ def _count(warehouse: Warehouse, table: Table) -> int:
 
 def _last_published(warehouse: Warehouse) -> dict[str, Any]:
     """Score and accounts of the last published run: they are of its input, not of the star."""
-    counts = warehouse.scalar(
-        sa.select(etl_run.c.counts)
-        .where(etl_run.c.status == "published")
-        .order_by(etl_run.c.ended_at.desc())
-        .limit(1)
-    )
-    last = json.loads(counts)["validation_results"] if counts else {}
+    run = last_published(warehouse)
+    last = run.counts.get("validation_results", {}) if run is not None else {}
     return {name: last.get(name) for name in ("data_quality_score", "reconciliation")}

@@ -27,7 +27,7 @@ import psycopg2.extensions
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import sqlalchemy as sa
-from sqlalchemy import ARRAY, Connection, MetaData, Table
+from sqlalchemy import Connection, MetaData, Table
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import AddConstraint, CreateColumn, CreateIndex, CreateSchema, CreateTable
 from tenacity import (
@@ -41,6 +41,7 @@ from tenacity import (
 import binary_copy
 import duck
 import libpq
+import row_versions
 from catalog import PresentTable, duckdb_tables, postgresql_tables
 from config import StarSchemaConfig
 from errors import (
@@ -334,17 +335,19 @@ class Warehouse(ABC):
         """Whether the engine itself guarantees that the key of `table` is unique."""
         return False
 
-    def unproven(self, marks: Sequence[str]) -> sa.ColumnElement[bool]:  # noqa: ARG002
-        """Which rows of a table may be other than what the transactions of `marks` wrote."""
+    def unproven(self, mark: str) -> sa.ColumnElement[bool]:  # noqa: ARG002
+        """Which rows of a table may be other than the transaction of `mark` left them."""
         return sa.true()
 
     @abstractmethod
-    def mark(self, tables: Sequence[Table], counts: Mapping[str, int]) -> str:
-        """A note of the state of `tables`, which have `counts` rows; taken just before a commit."""
+    def mark(self, tables: Sequence[Table], counts: Mapping[str, int], last: str) -> str:
+        """A note of the state of `tables`, which have `counts` rows; taken just before a commit.
+        `last` is the note of the run before, or nothing.
+        """
 
     @abstractmethod
-    def untouched_since(self, marks: Sequence[str], tables: Sequence[Table]) -> bool:
-        """Whether `tables` are as at the first of `marks`; the others are older, newest first."""
+    def untouched_since(self, mark: str, tables: Sequence[Table]) -> bool:
+        """Whether `tables` are as at `mark`, the note of the run that was published last."""
 
     def drop(self, table: Table) -> None:
         """Drop a temporary table."""
@@ -556,7 +559,12 @@ class DuckDb(Warehouse):
         driver: Any = self.connection.connection.driver_connection
         return driver.sql(self.text_of(statement)).to_arrow_table()
 
-    def mark(self, tables: Sequence[Table], counts: Mapping[str, int]) -> str:  # noqa: ARG002
+    def mark(
+        self,
+        tables: Sequence[Table],
+        counts: Mapping[str, int],  # noqa: ARG002
+        last: str,  # noqa: ARG002
+    ) -> str:
         return self._fingerprint(tables)
 
     def _fingerprint(self, tables: Sequence[Table]) -> str:
@@ -573,24 +581,14 @@ class DuckDb(Warehouse):
             ]
         )
 
-    def untouched_since(self, marks: Sequence[str], tables: Sequence[Table]) -> bool:
-        return marks[0] == self._fingerprint(tables)
+    def untouched_since(self, mark: str, tables: Sequence[Table]) -> bool:
+        return mark == self._fingerprint(tables)
 
     def _create(self, table: Table) -> None:
         if table.foreign_keys:  # declared keys on a fact cost 8 x, and are proven by validation
             self.execute(CreateTable(_without_keys(table)))
         else:
             self.execute(CreateTable(table))
-
-
-class _Xid(sa.types.UserDefinedType[int]):
-    """PostgreSQL's type of transaction numbers."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **options: Any) -> str:  # noqa: ARG002
-        """Its name in SQL."""
-        return "xid"
 
 
 class PostgreSql(Warehouse):
@@ -601,6 +599,8 @@ class PostgreSql(Warehouse):
 
     _is_hurried = False
     _session: tuple[Any, ...] | None = None
+    _seen_whole = 0
+    """All transactions below this number are over, and what they wrote is seen."""
     _home: str | None = None
 
     def _create_engine(self) -> sa.Engine:
@@ -801,11 +801,16 @@ class PostgreSql(Warehouse):
 
     def _tune(self) -> None:
         self._is_hurried = False
-        session = self.execute(
-            sa.text("SELECT pg_backend_pid(), set_config('lock_timeout', :limit, true)"),
+        told = self.execute(
+            sa.text(
+                "SELECT pg_backend_pid() AS pid, "
+                "pg_snapshot_xmin(pg_current_snapshot())::text AS oldest, "
+                "set_config('lock_timeout', :limit, true)"
+            ),
             {"limit": f"{self.config.lock_timeout_seconds}s"},
-        ).scalar()
-        if self._session is not None and session != self._session[0]:
+        ).one()
+        self._seen_whole = int(told.oldest)
+        if self._session is not None and told.pid != self._session[0]:
             raise WarehouseError(
                 f"WAREHOUSE_URL {self.config.warehouse_url}: a pooler gave this transaction "
                 "another session than the one that holds the lock; name the server itself, or "
@@ -897,15 +902,19 @@ class PostgreSql(Warehouse):
             ),
         )
 
-    def mark(self, tables: Sequence[Table], counts: Mapping[str, int]) -> str:
-        """This transaction's number, and each table's row count."""
-        number = self.scalar(sa.text("SELECT pg_current_xact_id()::text"))
-        return json.dumps({"xid": int(number), "rows": [counts[table.name] for table in tables]})
+    def mark(self, tables: Sequence[Table], counts: Mapping[str, int], last: str) -> str:
+        number = int(self.scalar(sa.text("SELECT pg_current_xact_id()::text")))
+        rows = [counts[table.name] for table in tables]
+        known = row_versions.parsed(last)
+        return row_versions.note(self._system(), self._seen_whole, number, rows, known)
 
-    def untouched_since(self, marks: Sequence[str], tables: Sequence[Table]) -> bool:
-        """Every row version was written by a marked transaction, and none is gone."""
-        for table, rows in zip(tables, json.loads(marks[0])["rows"], strict=True):
-            foreign = sa.func.count().filter(self.unproven(marks))
+    def untouched_since(self, mark: str, tables: Sequence[Table]) -> bool:
+        """Every row version was there at `mark` or is of its transaction, and none is gone."""
+        known = row_versions.parsed(mark)
+        if known is None or len(known.rows) != len(tables):
+            return False
+        for table, rows in zip(tables, known.rows, strict=True):
+            foreign = sa.func.count().filter(self.unproven(mark))
             if self.row(sa.select(sa.func.count(), foreign).select_from(table)) != (rows, 0):
                 return False
         return True
@@ -944,16 +953,20 @@ class PostgreSql(Warehouse):
         )
         return bool(found.scalar())
 
-    def unproven(self, marks: Sequence[str]) -> sa.ColumnElement[bool]:
-        """PostgreSQL keeps the transaction that wrote a row version in `xmin`, also after freezing;
-        a table restored from a dump has others.
-        """
-        if not any(marks):
+    def unproven(self, mark: str) -> sa.ColumnElement[bool]:
+        known = row_versions.parsed(mark)
+        if known is None or known.system != self._system():
             return sa.true()
-        written_by: sa.ColumnElement[Any] = sa.literal_column("xmin")
-        writers = [str(json.loads(mark)["xid"] % (1 << 32)) for mark in marks if mark]
-        array = sa.cast(sa.literal(f"{{{','.join(writers)}}}"), ARRAY(_Xid))
-        return written_by != sa.all_(array)
+        now = int(self.scalar(sa.text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")))
+        return row_versions.foreign(known, now)
+
+    def _system(self) -> str:
+        """Which server's transactions are counted; nothing, where this role is not told."""
+        told = sa.func.has_function_privilege("pg_catalog.pg_control_system()", "execute")
+        if not self.scalar(sa.select(told)):
+            return ""
+        query = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
+        return str(self.scalar(sa.text(query)))
 
     def binary(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         return sa.collate(column, "C")
