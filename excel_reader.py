@@ -32,7 +32,7 @@ from blocks import (
 from errors import SourceError
 from excel_book import Book, Sheet
 from excel_cells import excel_key
-from places import refuse_expansion
+from streams import refuse_expansion
 
 Row = tuple[int, Sequence[Any]]
 """A row's number, and its values."""

@@ -44,10 +44,11 @@ from database_reader import Databases
 from errors import ExtractionError, SourceError
 from key_rules import normal_keys
 from parallel import in_order
-from places import Place, find_places
+from places import find_places
 from readers import open_file
 from rejects import WHY, rearmed
 from spool import Spool
+from streams import Place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,7 +177,9 @@ class DataExtractor:
         if problems.told():
             raise ExtractionError(problems.told())
         return {
-            name: self._joined(name, [read for read in reads if read.name == name])
+            name: self._joined(
+                name, [read for read in reads if read.name == name], problems.notes(name)
+            )
             for name in found
         }
 
@@ -193,7 +196,7 @@ class DataExtractor:
                     file.opened.close()
                     file.opened.pieces = iter(())  # they hold on to the whole archive
         found.problems = problems.told()
-        found.warnings += _partly_absent(found.files, found.mappings)
+        found.warnings += [*problems.notes(name), *_partly_absent(found.files, found.mappings)]
         return found
 
     def _look_into(self, found: Inspection, opened: Opened, problems: _Problems) -> None:
@@ -257,7 +260,8 @@ class DataExtractor:
             return [(shown, lambda: _File(call, lambda: None, None, call()))]
         setting = f"{name.upper()}__PATH"
         path = settings.path or ""
-        places = problems.attempt(name, path, partial(find_places, path, setting))
+        found = problems.attempt(name, path, partial(find_places, path, setting))
+        problems.passed_over[name] = found.passed_over if found else []
 
         def open_place(place: Place) -> _File:
             call = partial(_open_place, place, reading)
@@ -266,7 +270,9 @@ class DataExtractor:
                 raise SourceError(f"{place.shown}: there is no such file; see {setting}")
             return _File(call, partial(_identity, place), before, call())
 
-        return [(place.shown, partial(open_place, place)) for place in places or []]
+        return (
+            [(place.shown, partial(open_place, place)) for place in found.places] if found else []
+        )
 
     def _read(
         self, problems: _Problems, reads: list[_Read], progress: Callable[[str, int], None]
@@ -295,8 +301,8 @@ class DataExtractor:
             )
         read.mapping = self._mapping(read.name, read.opened)  # later records may bring columns
 
-    def _joined(self, name: str, reads: list[_Read]) -> Extracted:
-        """The files of a source as one."""
+    def _joined(self, name: str, reads: list[_Read], notes: Sequence[str]) -> Extracted:
+        """The files of a source as one; `notes` are what there is to be warned of already."""
         result = Extracted(name, self.config.source(name).decimal_separator)
         opened = [read.opened for read in reads]
         for read in reads:
@@ -306,7 +312,7 @@ class DataExtractor:
             result.records += records
             result.files.append(_fingerprint(read.opened, records))
         used = {column for read in reads for own in read.mapping.values() for column in own}
-        notes = [file.note for file in opened if file.note]
+        notes = [*notes, *(file.note for file in opened if file.note)]
         if result.batches:
             rows, mapping = result.originals(0), result.batches[0].mapping
             notes += _strange_values(rows, mapping, result.columns)
@@ -333,6 +339,8 @@ class _Problems:
 
     def __init__(self) -> None:
         self._files: dict[tuple[str, str], list[str]] = {}
+        self.passed_over: dict[str, list[str]] = {}
+        """Names of files that are no part of a source, and why."""
 
     def attempt(self, name: str, shown: str, call: Callable[[], Result]) -> Result | None:
         """The result of `call`, or None and one more problem of the file `shown` of a source."""
@@ -344,6 +352,12 @@ class _Problems:
             key = name, problem.removeprefix(shown) if begins else problem
             self._files.setdefault(key, []).extend([shown] if begins else [])
             return None
+
+    def notes(self, name: str) -> list[str]:
+        """What to be warned of: the files of a source that were passed over."""
+        names = self.passed_over.get(name, [])
+        more = f" and {len(names) - _FILES_TOLD} more" if names[_FILES_TOLD:] else ""
+        return [f"passed over: {', '.join(names[:_FILES_TOLD])}{more}"] if names else []
 
     def told(self) -> list[str]:
         """One line for each problem."""

@@ -1,69 +1,133 @@
-"""Where source files are, and how their bytes are had: local or cloud, plain or compressed."""
+"""Where source files are: local or cloud, alone, in folders or in archives."""
 
 from __future__ import annotations
 
 import glob
-import gzip
 import hashlib
-import io
-import shutil
-import tempfile
+import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
-import pyarrow as pa
-
 from errors import SourceError
+from streams import Place, copied, open_content, with_os_errors
 
-MAX_EXPANSION = 300
-"""A compressed file may grow by this factor; real sales data grows by 5 to 50."""
-_FREE_EXPANSION = 256 << 20  # bytes that may come out of any compressed file
-_DAMAGED = (EOFError, zlib.error, zipfile.BadZipFile, pa.ArrowException)
 _ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06")  # the second: an archive without files
 
 
+_TABLES = {
+    ".csv",
+    ".tsv",
+    ".tab",
+    ".psv",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".parquet",
+    ".xlsx",
+    ".xlsm",
+}
+_COMPRESSED = {".gz", ".zst", ".bz2", ".xz"}
+_NO_TABLES = {
+    ".txt",
+    ".md",
+    ".pdf",
+    ".html",
+    ".htm",
+    ".xml",
+    ".log",
+    ".rtf",
+    ".doc",
+    ".docx",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".gif",
+    ".svg",
+    ".md5",
+    ".sha1",
+    ".sha256",
+}
+_BESIDE = re.compile(r"~\$.*|_.*|.*\.crc|thumbs\.db|desktop\.ini", re.IGNORECASE)
+"""What programs leave in a folder beside its files: Excel while it has one open, Spark, Windows."""
+_READMES = re.compile("readme|licen[cs]e|changelog", re.IGNORECASE)
+_NEARLY_NOTHING = 200  # bytes; a compressed file of nothing has fewer
+
+
 @dataclass(frozen=True)
-class Place:
-    """One source file. `name` is for people and holds no credentials."""
+class Found:
+    """The files of a source, and the names of those that were passed over, each with why."""
 
-    name: str
-    open_raw: Callable[[], BinaryIO]
-    identity: Callable[[], object]
-    """What changes when somebody writes to the file: inode, size, time; or a cloud's tag."""
-    is_local: bool = True
-    member: str | None = None
-    archive: zipfile.ZipFile | None = None
-    """That the member is of: one for all of them, or thousands would read its directory each."""
-
-    @property
-    def shown(self) -> str:
-        """The name for messages and reject files."""
-        return f"{self.name}!{self.member}" if self.member else self.name
+    places: list[Place]
+    passed_over: list[str]
 
 
-def find_places(path: str, setting: str) -> list[Place]:
+def find_places(path: str, setting: str) -> Found:
     """The files behind a path, directory, glob or cloud URL, in name order.
 
-    Every member of a zip archive is a file of its own. Raises `SourceError` when there is none.
+    Every member of a zip archive is a file of its own; `export.zip!*.csv` names some of them. What
+    is no table is passed over where others are. Raises `SourceError` when there is none.
     """
+    path, pattern = _archive_and_members(path)
     scheme = urlsplit(path).scheme.lower()
     if scheme == "file":
         path = urlsplit(path).path
     is_url = "://" in path
-    places = _find_cloud(path, scheme, setting) if is_url else _find_local(path, setting)
-    return [member for place in places for member in _members(place)]
+    found = _find_cloud(path, scheme, setting) if is_url else _find_local(path, setting)
+    places, passed_over = _kept(found, lambda place: _is_beside(place, path), "no table")
+    members: list[Place] = []
+    for place in places:
+        kept, readmes = _members(place, pattern)
+        members += kept
+        passed_over += readmes
+    filled, empty = _kept(members, _is_empty, "zero bytes")
+    return Found(filled, passed_over + empty)
+
+
+def _archive_and_members(path: str) -> tuple[str, str]:
+    """The path of an archive and the pattern of members behind `!`; without one all are meant."""
+    named = re.fullmatch(r"(.+\.zip)!(.+)", path, re.IGNORECASE)
+    return (named[1], named[2]) if named and not Path(path).exists() else (path, "*")
+
+
+def _kept(
+    places: list[Place], is_none: Callable[[Place], bool], why: str
+) -> tuple[list[Place], list[str]]:
+    """Those that are some, and the names of the others; of one alone it is told what is wrong."""
+    if len(places) == 1:
+        return places, []
+    kept = [place for place in places if not is_none(place)]
+    if not kept:
+        return places, []
+    lost = set(map(id, places)) - set(map(id, kept))
+    return kept, [f"{place.shown} ({why})" for place in places if id(place) in lost]
+
+
+def _is_beside(place: Place, path: str) -> bool:
+    """Whether its name is one that programs give to what is no data; unless it was asked for."""
+    is_asked_for = PurePosixPath(path).name.startswith("_")
+    return not is_asked_for and bool(_BESIDE.fullmatch(PurePosixPath(place.name).name))
+
+
+def _is_empty(place: Place) -> bool:
+    """Whether nothing is in it; of what is compressed, once it is decompressed."""
+    try:
+        if place.size() > _NEARLY_NOTHING:
+            return False
+        with open_content(place, hashlib.sha256()) as content:
+            return not content.head
+    except (OSError, SourceError):
+        return False  # told when it is opened
 
 
 def _find_local(path: str, setting: str) -> list[Place]:
     place = Path(path)
     if place.is_dir():
-        files = [p for p in place.iterdir() if _is_file(p) and not p.name.startswith(".")]
+        files = [Path(name) for name in _files_in(str(place), _local_entries)]
         if not files:
             inside = any(p.is_dir() for p in place.iterdir())
             raise SourceError(
@@ -91,6 +155,25 @@ def _find_local(path: str, setting: str) -> list[Place]:
     return [_local(file) for file in sorted(files)]
 
 
+Entries = Callable[[str], list[tuple[str, bool]]]
+"""What is in a folder: the path of each file and folder, and whether it is a folder."""
+
+
+def _files_in(folder: str, entries: Entries) -> Iterator[str]:
+    """The files of a folder, and of those in it whose names tell a column: `region=EMEA`."""
+    for path, is_folder in entries(folder):
+        name = PurePosixPath(path).name
+        if is_folder and "=" in name:
+            yield from _files_in(path, entries)
+        elif not is_folder and not name.startswith("."):
+            yield path
+
+
+def _local_entries(folder: str) -> list[tuple[str, bool]]:
+    paths = [path for path in Path(folder).iterdir() if path.is_dir() or _is_file(path)]
+    return [(str(path), path.is_dir()) for path in paths]
+
+
 def _is_file(path: Path) -> bool:
     """Whether it is to be read: also a link to nothing, so that it is told and not passed over."""
     return path.is_file() or (path.is_symlink() and not path.exists())
@@ -101,7 +184,7 @@ def _local(path: Path) -> Place:
         status = path.stat()
         return status.st_ino, status.st_size, status.st_mtime_ns
 
-    return Place(str(path), lambda: path.open("rb"), identity)
+    return Place(str(path), lambda: path.open("rb"), identity, lambda: path.stat().st_size)
 
 
 def _find_cloud(url: str, scheme: str, setting: str) -> list[Place]:
@@ -116,7 +199,7 @@ def _find_cloud(url: str, scheme: str, setting: str) -> list[Place]:
         web = scheme in ("http", "https")
         system, root = fsspec.core.url_to_fs(url, **(_web_options() if web else {}))
         if not web and system.isdir(root):
-            found = [f for f in system.ls(root, detail=False) if system.isfile(f)]
+            found = list(_files_in(root, partial(_cloud_entries, system)))
         else:
             # The ? of a web address begins its query, which may sign the request.
             wild = "*" in root if web else glob.has_magic(root)
@@ -139,6 +222,11 @@ def _find_cloud(url: str, scheme: str, setting: str) -> list[Place]:
     return places
 
 
+def _cloud_entries(system: Any, folder: str) -> list[tuple[str, bool]]:
+    entries = system.ls(folder, detail=True)
+    return [(entry["name"], entry["type"] == "directory") for entry in entries]
+
+
 def _web_options() -> dict[str, Any]:
     """One request per file, read from start to end: not every server knows ranges."""
     import aiohttp
@@ -157,23 +245,11 @@ def _cloud(system: Any, scheme: str, file: str) -> Place:
     name = file if "://" in file else f"{scheme}://{file}"
     return Place(
         _shown(name),
-        lambda: cast("BinaryIO", _with_os_errors(lambda: system.open(file, "rb"))),
-        lambda: _with_os_errors(identity),
+        lambda: cast("BinaryIO", with_os_errors(lambda: system.open(file, "rb"))),
+        lambda: with_os_errors(identity),
+        lambda: with_os_errors(lambda: system.info(file).get("size") or _NEARLY_NOTHING + 1),
         is_local=False,
     )
-
-
-Result = TypeVar("Result")
-
-
-def _with_os_errors(call: Callable[[], Result]) -> Result:
-    """The result of `call`, whose every failure is an `OSError`, as a local file's would be."""
-    try:
-        return call()
-    except (OSError, *_DAMAGED):
-        raise
-    except Exception as error:  # each cloud's client has exceptions of its own
-        raise OSError(type(error).__name__) from error
 
 
 def _shown(url: str) -> str:
@@ -182,29 +258,70 @@ def _shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _members(place: Place) -> list[Place]:
-    """The place itself, or the files in it when it is a zip archive.
+def _members(place: Place, pattern: str) -> tuple[list[Place], list[str]]:
+    """The place itself, or the files in it when it is a zip archive; and what is passed over.
 
     What is wrong with it comes to light when it is opened, as with any other file.
     """
     try:
         with place.open_raw() as raw:
-            if _with_os_errors(lambda: raw.read(4)) not in _ZIP_MARKS:
-                return [place]
+            if with_os_errors(lambda: raw.read(4)) not in _ZIP_MARKS:
+                return [place], []
         place = place if place.is_local else _downloaded(place)
         archive = zipfile.ZipFile(place.open_raw())
         names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except OSError:
-        return [place]
+        return [place], []
     except zipfile.BadZipFile:
-        return [_faulty(place, "it is a damaged zip archive; fetch it again")]
+        return [_faulty(place, "it is a damaged zip archive; fetch it again")], []
     if "xl/workbook.xml" in names:
-        return [place]
+        return [place], []
     kept = sorted(n for n in names if not Path(n).name.startswith(".") and "__MACOSX" not in n)
-    if not kept or {"[Content_Types].xml", "mimetype"} & set(kept):
-        office = "it is an office document of another kind; save it as .xlsx"
-        return [_faulty(place, office if kept else "the zip archive holds no files")]
-    return [replace(place, member=name, archive=archive) for name in kept]
+    problem = _document(set(kept)) if kept else "the zip archive holds no files"
+    wanted = [name for name in kept if PurePosixPath(name).match(pattern)]
+    if kept and not problem and not wanted:
+        problem = f"no file in it matches {pattern}; it has {', '.join(kept[:20])}"
+    if problem:
+        return [_faulty(place, problem)], []
+    members = [
+        replace(place, member=name, archive=archive, size=partial(_size_in, archive, name))
+        for name in wanted
+    ]
+    return _without_readmes(members) if pattern == "*" else (members, [])
+
+
+def _without_readmes(members: list[Place]) -> tuple[list[Place], list[str]]:
+    has_tables = any(_suffix(member.shown) in _TABLES for member in members)
+
+    def is_readme(member: Place) -> bool:
+        named_so = _READMES.match(PurePosixPath(member.shown.rpartition("!")[2]).name)
+        suffix = _suffix(member.shown)
+        return suffix not in _TABLES and bool(named_so or (has_tables and suffix in _NO_TABLES))
+
+    return _kept(members, is_readme, "no table")
+
+
+def _size_in(archive: zipfile.ZipFile, name: str) -> int:
+    return archive.getinfo(name).file_size
+
+
+def _document(names: set[str]) -> str:
+    """What an archive is that programs write as one document, and what to do."""
+    if "xl/workbook.bin" in names:
+        return "it is a binary Excel workbook (.xlsb); save it as .xlsx"
+    if "[Content_Types].xml" in names:
+        return "it is an office document of another kind; save it as .xlsx"
+    if "mimetype" in names:
+        return "it is an OpenDocument file, such as .ods; save it as .xlsx"
+    if any(name.endswith(".iwa") for name in names):
+        return "it is a document of Apple's Numbers; export it as .xlsx"
+    return ""
+
+
+def _suffix(name: str) -> str:
+    """What its name says it is, whether or not it is compressed."""
+    path = PurePosixPath(name.lower())
+    return PurePosixPath(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
 
 
 def _faulty(place: Place, problem: str) -> Place:
@@ -219,134 +336,5 @@ def _faulty(place: Place, problem: str) -> Place:
 def _downloaded(place: Place) -> Place:
     """The place with its bytes on this machine, for as long as somebody holds it."""
     with place.open_raw() as raw:
-        copy = _with_os_errors(lambda: _copy(raw))
+        copy = with_os_errors(lambda: copied(raw))
     return replace(place, open_raw=lambda: Path(copy.name).open("rb"), is_local=True)
-
-
-def _copy(stream: BinaryIO) -> BinaryIO:
-    copy = tempfile.NamedTemporaryFile()  # noqa: SIM115  # goes when nobody holds it any more
-    shutil.copyfileobj(stream, copy, 1 << 20)
-    copy.seek(0)
-    return cast("BinaryIO", copy)
-
-
-# --- bytes ---------------------------------------------------------------------------------
-
-
-class _Hashed(io.RawIOBase):
-    """A stream whose bytes are hashed while they pass."""
-
-    def __init__(self, inner: BinaryIO, digest: hashlib._Hash) -> None:
-        self._inner = inner
-        self._digest = digest
-        self.passed = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        inner: Any = self._inner
-        count: int = _with_os_errors(lambda: inner.readinto(buffer))
-        self._digest.update(buffer[:count])
-        self.passed += count
-        return count
-
-    def close(self) -> None:
-        self._inner.close()
-        super().close()
-
-
-@dataclass
-class Content:
-    """A file's bytes, decompressed, and the name that tells their format."""
-
-    stream: BinaryIO
-    name: str
-    head: bytes  # the first bytes, for a look at what it is
-    compressed: bool
-
-
-@contextmanager
-def open_content(place: Place, digest: hashlib._Hash) -> Iterator[Content]:
-    """Open a file and undo its compression, told by its first bytes. `digest` hears the bytes.
-
-    Raises `SourceError` when it is damaged.
-    """
-    with ExitStack() as stack:
-        source = _open_member(place, place.archive) if place.archive else place.open_raw()
-        raw = stack.enter_context(closing(_Hashed(source, digest)))
-        buffered: Any = io.BufferedReader(raw, 1 << 20)
-        name, compressed = place.member or place.name, bool(place.member)
-        try:
-            head = buffered.peek(8)[:8]
-            while head[:2] == b"\x1f\x8b" or head[:4] == b"\x28\xb5\x2f\xfd":
-                if head[:2] == b"\x1f\x8b":
-                    inner: Any = gzip.GzipFile(fileobj=buffered)
-                else:
-                    inner = pa.CompressedInputStream(pa.PythonFile(buffered, "r"), "zstd")
-                guarded = _Guarded(inner, raw, place)
-                buffered = io.BufferedReader(cast("Any", guarded), 1 << 20)
-                compressed = True
-                name = name.removesuffix(".gz").removesuffix(".zst")
-                head = buffered.peek(8)[:8]
-            yield Content(buffered, name, head, compressed)
-        except _DAMAGED as error:
-            raise SourceError(
-                f"{place.shown}: damaged or cut off ({error}); fetch it again"
-            ) from error
-
-
-def _open_member(place: Place, archive: zipfile.ZipFile) -> BinaryIO:
-    """One file of a zip archive; `zipfile` never gives more than the size it declares."""
-    member = archive.getinfo(place.member or "")
-    refuse_expansion(place.shown, member.compress_size, member.file_size)
-    try:
-        return cast("BinaryIO", archive.open(member))
-    except RuntimeError as error:  # encrypted, or compressed in a way that Python does not know
-        raise SourceError(f"{place.shown}: {error}; unpack the archive yourself") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise SourceError(f"{place.shown}: damaged or cut off ({error}); fetch it again") from error
-
-
-def refuse_expansion(shown: str, compressed: int, size: int) -> None:
-    """Raise `SourceError` when `size` bytes came out of too few."""
-    if size > max(_FREE_EXPANSION, MAX_EXPANSION * compressed):
-        raise SourceError(
-            f"{shown}: grows beyond {MAX_EXPANSION} times its size when decompressed, "
-            "the limit for a compressed source; decompress it yourself"
-        )
-
-
-class _Guarded(io.RawIOBase):
-    """Decompressed bytes, refused when they are out of all proportion to the file."""
-
-    def __init__(self, inner: Any, raw: _Hashed, place: Place) -> None:
-        self._inner = inner
-        self._raw = raw
-        self._place = place
-        self._given = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            data = self._inner.read(len(buffer))
-        except (OSError, zlib.error, pa.ArrowException) as error:
-            raise EOFError(str(error)) from error
-        self._given += len(data)
-        refuse_expansion(self._place.shown, self._raw.passed, self._given)
-        buffer[: len(data)] = data
-        return len(data)
-
-
-def seekable(content: Content, place: Place) -> BinaryIO:
-    """A file that can be read at any point, as Parquet and Excel need; a copy where there is none.
-
-    Either way all of its bytes are read, for the fingerprint.
-    """
-    if content.compressed or not place.is_local:
-        return _copy(content.stream)
-    while content.stream.read(1 << 20):
-        pass
-    return place.open_raw()

@@ -15,7 +15,7 @@ from errors import SourceError
 from excel_reader import open_excel
 from json_reader import open_json
 from parquet_reader import open_parquet
-from places import Content, Place, open_content, seekable
+from streams import Content, Place, open_content, seekable
 from text import text_chunks
 
 if TYPE_CHECKING:
@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 _JSON = (".json", ".jsonl", ".ndjson")
 _CSV = (".csv", ".tsv", ".tab", ".psv")
 _FOREIGN = {
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save it as .xlsx",
     b"SQLite f": "a SQLite database; write its path as sqlite:///<path>",
-    b"BZh": "compressed by bzip2; use gzip, zstd or zip",
-    b"\xfd7zXZ": "compressed by xz; use gzip, zstd or zip",
-    b"7z\xbc\xaf": "a 7-Zip archive; use gzip, zstd or zip",
-    b"Rar!": "a RAR archive; use gzip, zstd or zip",
+    b"\x1f\x9d": "compressed by compress (.Z); use gzip, zstd, xz or zip",
+    b"\x04\x22\x4d\x18": "compressed by lz4; use gzip, zstd, xz or zip",
+    b"7z\xbc\xaf": "a 7-Zip archive; use gzip, zstd, xz or zip",
+    b"Rar!": "a RAR archive; use gzip, zstd, xz or zip",
     b"%PDF": "a PDF document, not a table",
     b"\x89PNG": "a picture, not a table",
     b"ARROW1": "an Arrow file; write it as Parquet",
     b"Obj\x01": "an Avro file; write it as Parquet, JSON or CSV",
+    b"ORC": "an ORC file; write it as Parquet",
+    b"{\\rtf": "a text document (RTF), not a table",
 }
 """Files by their first bytes that people take for a source, and what to do instead."""
 
@@ -62,9 +63,8 @@ def _open_format(place: Place, content: Content, reading: Reading, stack: ExitSt
         if content.head[:4] == b"PAR1":
             return open_parquet(place.shown, file, reading)
         return open_excel(place.shown, file, reading)
-    for mark, what in _FOREIGN.items():
-        if content.head.startswith(mark):
-            raise SourceError(f"{place.shown}: it is {what}")
+    if what := _foreign(content):
+        raise SourceError(f"{place.shown}: it is {what}")
     suffix = Path(content.name).suffix.lower()
     if suffix in (".parquet", ".xlsx") and content.head:
         raise SourceError(f"{place.shown}: the content is not {suffix[1:]}; is it cut off?")
@@ -78,6 +78,32 @@ def _open_format(place: Place, content: Content, reading: Reading, stack: ExitSt
     if suffix in _JSON or (suffix not in _CSV and first in (b"[", b"{")) or _is_json(content.head):
         return open_json(place.shown, chunks, reading)
     return open_csv(place.shown, chunks, reading, read_ahead=place.is_local)
+
+
+_OLE = b"\xd0\xcf\x11\xe0"
+_TAR = b"ustar"
+
+
+def _foreign(content: Content) -> str:
+    """What a file is that is no source, and what to do; blank for all others."""
+    if content.head.startswith(_OLE):
+        return _ole(content)
+    if content.head[257:262] == _TAR:
+        return "a tar archive; unpack it, and set the path to its folder"
+    return next((what for mark, what in _FOREIGN.items() if content.head.startswith(mark)), "")
+
+
+def _ole(content: Content) -> str:
+    """What of Microsoft's older programs it is; what they protect by a password is one as well."""
+    last = b""
+    while part := content.stream.read(1 << 20):
+        if _PROTECTED in last + part:
+            return "protected by a password; save it without one"
+        last = part[-len(_PROTECTED) :]
+    return "an old Excel workbook; save it as .xlsx"
+
+
+_PROTECTED = "EncryptedPackage".encode("utf-16-le")
 
 
 def _is_json(head: bytes) -> bool:

@@ -127,7 +127,7 @@ def _same_content(config: StarSchemaConfig, name: str, known: Sequence[dict[str,
     path = config.source(name).path
     if path is None or isinstance(path, URL):
         return False
-    places = find_places(path, f"{name.upper()}__PATH")
+    places = find_places(path, f"{name.upper()}__PATH").places
     return len(places) == len(known) and all(
         place.member is None and _sha256(place.open_raw()) == file["sha256"]
         for place, file in zip(places, known, strict=True)

@@ -651,12 +651,10 @@ def test_a_directory_of_directories_is_told_with_the_pattern_for_it(
 def test_a_fault_of_many_files_is_told_once(duckdb_shop: Retailer, tmp_path: Path) -> None:
     for number in range(12):
         (tmp_path / f"day{number:02}.csv").write_text("id\n1\n", encoding="utf-8")
-    (tmp_path / "day12.csv").write_bytes(b"")
     (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "day*.csv")["errors"]
     assert error.count("the required columns transaction_id") == 1
     assert error.count("day0") == 5
     assert "day04.csv and 7 more files: the required columns" in error
-    assert "day12.csv: the file is empty" in error
 
 
 def test_faults_at_the_end_of_files_are_told_with_those_at_their_beginning(
@@ -665,7 +663,7 @@ def test_faults_at_the_end_of_files_are_told_with_those_at_their_beginning(
     many = to_csv(duckdb_shop.sales * 10_000).encode()
     for name, content in {
         "1.csv": many + b"\xff\n",
-        "2.csv": b"",
+        "2.csv": b"\n",
         "3.csv": b"\n" + many + b"\xff\n",
     }.items():
         (tmp_path / name).write_bytes(content)

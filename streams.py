@@ -1,0 +1,205 @@
+"""The bytes of a source file: read once, hashed while they pass, and decompressed."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import re
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, TypeVar, cast
+
+import pyarrow as pa
+
+from errors import SourceError
+
+MAX_EXPANSION = 300
+"""A compressed file may grow by this factor; real sales data grows by 5 to 50."""
+_FREE_EXPANSION = 256 << 20  # bytes that may come out of any compressed file
+_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException)
+_HEAD = 512
+
+
+@dataclass(frozen=True)
+class _Compression:
+    """How a file begins that is compressed this way, its suffix, and how it is undone."""
+
+    begins: re.Pattern[bytes]
+    suffix: str
+    open: Callable[[Any], Any]
+
+
+_COMPRESSIONS = (
+    _Compression(re.compile(rb"\x1f\x8b"), ".gz", lambda file: gzip.GzipFile(fileobj=file)),
+    _Compression(
+        re.compile(rb"\x28\xb5\x2f\xfd"),
+        ".zst",
+        lambda file: pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"),
+    ),
+    _Compression(re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), ".bz2", bz2.BZ2File),
+    _Compression(re.compile(rb"\xfd7zXZ\0"), ".xz", lzma.LZMAFile),
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One source file. `name` is for people and holds no credentials."""
+
+    name: str
+    open_raw: Callable[[], BinaryIO]
+    identity: Callable[[], object]
+    """What changes when somebody writes to the file: inode, size, time; or a cloud's tag."""
+    size: Callable[[], int]
+    is_local: bool = True
+    member: str | None = None
+    archive: zipfile.ZipFile | None = None
+    """That the member is of: one for all of them, or thousands would read its directory each."""
+
+    @property
+    def shown(self) -> str:
+        """The name for messages and reject files."""
+        return f"{self.name}!{self.member}" if self.member else self.name
+
+
+Result = TypeVar("Result")
+
+
+def with_os_errors(call: Callable[[], Result]) -> Result:
+    """The result of `call`, whose every failure is an `OSError`, as a local file's would be."""
+    try:
+        return call()
+    except (OSError, *_DAMAGED):
+        raise
+    except Exception as error:  # each cloud's client has exceptions of its own
+        raise OSError(type(error).__name__) from error
+
+
+def copied(stream: BinaryIO) -> BinaryIO:
+    """The rest of a stream as a file of its own, for as long as somebody holds it."""
+    copy = tempfile.NamedTemporaryFile()  # noqa: SIM115  # goes when nobody holds it any more
+    shutil.copyfileobj(stream, copy, 1 << 20)
+    copy.seek(0)
+    return cast("BinaryIO", copy)
+
+
+class _Hashed(io.RawIOBase):
+    """A stream whose bytes are hashed while they pass."""
+
+    def __init__(self, inner: BinaryIO, digest: hashlib._Hash) -> None:
+        self._inner = inner
+        self._digest = digest
+        self.passed = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        inner: Any = self._inner
+        count: int = with_os_errors(lambda: inner.readinto(buffer))
+        self._digest.update(buffer[:count])
+        self.passed += count
+        return count
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
+
+
+@dataclass
+class Content:
+    """A file's bytes, decompressed, and the name that tells their format."""
+
+    stream: BinaryIO
+    name: str
+    head: bytes  # the first bytes, for a look at what it is
+    compressed: bool
+
+
+@contextmanager
+def open_content(place: Place, digest: hashlib._Hash) -> Iterator[Content]:
+    """Open a file and undo its compression, told by its first bytes. `digest` hears the bytes.
+
+    Raises `SourceError` when it is damaged.
+    """
+    with ExitStack() as stack:
+        source = _open_member(place, place.archive) if place.archive else place.open_raw()
+        raw = stack.enter_context(closing(_Hashed(source, digest)))
+        buffered: Any = io.BufferedReader(raw, 1 << 20)
+        name, compressed = place.member or place.name, bool(place.member)
+        try:
+            head = buffered.peek(_HEAD)[:_HEAD]
+            while compression := next((c for c in _COMPRESSIONS if c.begins.match(head)), None):
+                guarded = _Guarded(compression.open(buffered), raw, place)
+                buffered = io.BufferedReader(cast("Any", guarded), 1 << 20)
+                compressed = True
+                name = name.removesuffix(compression.suffix)
+                head = buffered.peek(_HEAD)[:_HEAD]
+            yield Content(buffered, name, head, compressed)
+        except _DAMAGED as error:
+            raise SourceError(
+                f"{place.shown}: damaged or cut off ({error}); fetch it again"
+            ) from error
+
+
+def _open_member(place: Place, archive: zipfile.ZipFile) -> BinaryIO:
+    """One file of a zip archive; `zipfile` never gives more than the size it declares."""
+    member = archive.getinfo(place.member or "")
+    refuse_expansion(place.shown, member.compress_size, member.file_size)
+    try:
+        return cast("BinaryIO", archive.open(member))
+    except RuntimeError as error:  # encrypted, or compressed in a way that Python does not know
+        raise SourceError(f"{place.shown}: {error}; unpack the archive yourself") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise SourceError(f"{place.shown}: damaged or cut off ({error}); fetch it again") from error
+
+
+def refuse_expansion(shown: str, compressed: int, size: int) -> None:
+    """Raise `SourceError` when `size` bytes came out of too few."""
+    if size > max(_FREE_EXPANSION, MAX_EXPANSION * compressed):
+        raise SourceError(
+            f"{shown}: grows beyond {MAX_EXPANSION} times its size when decompressed, "
+            "the limit for a compressed source; decompress it yourself"
+        )
+
+
+class _Guarded(io.RawIOBase):
+    """Decompressed bytes, refused when they are out of all proportion to the file."""
+
+    def __init__(self, inner: Any, raw: _Hashed, place: Place) -> None:
+        self._inner = inner
+        self._raw = raw
+        self._place = place
+        self._given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._inner.read(len(buffer))
+        except (OSError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
+            raise EOFError(str(error)) from error
+        self._given += len(data)
+        refuse_expansion(self._place.shown, self._raw.passed, self._given)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def seekable(content: Content, place: Place) -> BinaryIO:
+    """A file that can be read at any point, as Parquet and Excel need; a copy where there is none.
+
+    Either way all of its bytes are read, for the fingerprint.
+    """
+    if content.compressed or not place.is_local:
+        return copied(content.stream)
+    while content.stream.read(1 << 20):
+        pass
+    return place.open_raw()

@@ -1,0 +1,196 @@
+"""Folders, archives and compressed files as sources: what is read of them, and what is told."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import Retailer, Row, to_csv
+
+
+def zipped(members: dict[str, str]) -> bytes:
+    """A zip archive of texts."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def tarred(content: bytes) -> bytes:
+    """A tar archive of one file."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        member = tarfile.TarInfo("sales.csv")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def ids(shop: Retailer) -> list[str]:
+    """The sales that the star has."""
+    return [
+        str(key)
+        for key in shop.star.column("SELECT transaction_id FROM fact_sales ORDER BY transaction_id")
+    ]
+
+
+def folder_of(shop: Retailer, **beside: bytes) -> Path:
+    """A folder with all sales, and what else is in it."""
+    folder = shop.folder / "in"
+    folder.mkdir()
+    (folder / "sales.csv").write_text(to_csv(shop.sales), encoding="utf-8")
+    for name, content in beside.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def warning_of(results: Row) -> str:
+    """The one warning of a run."""
+    (warning,) = results["warnings"]
+    return str(warning)
+
+
+@pytest.mark.parametrize(
+    "name", ["~$sales.xlsx", "_SUCCESS", "_metadata", ".part-0.crc", "Thumbs.db", "DESKTOP.INI"]
+)
+@pytest.mark.parametrize("pattern", ["", "/*", "/**/*"])
+def test_what_programs_leave_beside_files_is_passed_over_and_told(
+    name: str, pattern: str, duckdb_shop: Retailer
+) -> None:
+    folder = folder_of(duckdb_shop, **{name: b"\x05user of the workbook"})
+    results = duckdb_shop.publish(TRANSACTIONS__PATH=f"{folder}{pattern}")
+    assert ids(duckdb_shop) == ["T1", "T2", "T3"]
+    told = (
+        [] if name.startswith(".") else [f"transactions: passed over: {folder / name} (no table)"]
+    )
+    assert results["warnings"] == told
+
+
+def test_files_whose_names_begin_so_are_read_when_they_are_asked_for(
+    duckdb_shop: Retailer,
+) -> None:
+    folder = folder_of(duckdb_shop)
+    (folder / "sales.csv").rename(folder / "_sales.csv")
+    assert duckdb_shop.publish(TRANSACTIONS__PATH=folder / "_*.csv")["warnings"] == []
+    duckdb_shop.publish_in_full(TRANSACTIONS__PATH=folder)  # it is all there is
+    assert ids(duckdb_shop) == ["T1", "T2", "T3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("2024-03-17.csv", b""), ("2024-03-17.xlsx", b""), ("2024-03-17.csv.gz", gzip.compress(b""))],
+    ids=["csv", "xlsx", "gzip"],
+)
+def test_one_day_of_zero_bytes_does_not_stop_the_others(
+    name: str, content: bytes, duckdb_shop: Retailer
+) -> None:
+    folder = folder_of(duckdb_shop, **{name: content})
+    told = warning_of(duckdb_shop.publish(TRANSACTIONS__PATH=folder))
+    assert told == f"transactions: passed over: {folder / name} (zero bytes)"
+    assert ids(duckdb_shop) == ["T1", "T2", "T3"]
+
+
+def test_a_source_of_nothing_but_zero_bytes_is_refused(duckdb_shop: Retailer) -> None:
+    folder = folder_of(duckdb_shop, **{"a.csv": b""})
+    (folder / "sales.csv").write_bytes(b"")
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=folder)["errors"]
+    assert "the file is empty" in error
+
+
+@pytest.mark.parametrize("name", ["README.txt", "README", "docs/notes.md", "LICENSE", "plan.png"])
+def test_what_people_read_in_an_archive_is_passed_over_and_told(name: str, shop: Retailer) -> None:
+    path = shop.folder / "sales.zip"
+    path.write_bytes(zipped({name: "about\n", "sales.csv": to_csv(shop.sales)}))
+    told = warning_of(shop.publish(TRANSACTIONS__PATH=path))
+    assert told == f"transactions: passed over: {path}!{name} (no table)"
+    assert ids(shop) == ["T1", "T2", "T3"]
+
+
+def test_a_text_is_a_table_where_nothing_else_is(duckdb_shop: Retailer) -> None:
+    path = duckdb_shop.folder / "sales.zip"
+    path.write_bytes(zipped({"sales.txt": to_csv(duckdb_shop.sales)}))
+    assert duckdb_shop.publish(TRANSACTIONS__PATH=path)["warnings"] == []
+    assert ids(duckdb_shop) == ["T1", "T2", "T3"]
+
+
+def test_one_file_of_an_archive_is_named_behind_an_exclamation_mark(
+    duckdb_shop: Retailer,
+) -> None:
+    path = duckdb_shop.folder / "export.zip"
+    path.write_bytes(
+        zipped(
+            {
+                "day/customers.csv": to_csv(duckdb_shop.customers),
+                "day/orders.csv": to_csv(duckdb_shop.sales),
+            }
+        )
+    )
+    results = duckdb_shop.publish(
+        TRANSACTIONS__PATH=f"{path}!orders*.csv", CUSTOMERS__PATH=f"{path}!day/customers.csv"
+    )
+    assert results["warnings"] == []
+    assert ids(duckdb_shop) == ["T1", "T2", "T3"]
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=f"{path}!lines.csv")["errors"]
+    assert "no file in it matches lines.csv; it has day/customers.csv, day/orders.csv" in error
+
+
+@pytest.mark.parametrize(("suffix", "compress"), [(".bz2", bz2.compress), (".xz", lzma.compress)])
+def test_files_of_bzip2_and_xz_are_read(
+    suffix: str, compress: Callable[[bytes], bytes], duckdb_shop: Retailer
+) -> None:
+    text = to_csv(duckdb_shop.sales).encode()
+    path = duckdb_shop.folder / f"sales.csv{suffix}"
+    path.write_bytes(compress(text[:150]) + compress(text[150:]))  # two parts, one after the other
+    duckdb_shop.publish(TRANSACTIONS__PATH=path)
+    assert ids(duckdb_shop) == ["T1", "T2", "T3"]
+    path.write_bytes(compress(os.urandom(5000))[:-200])
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path)["errors"]
+    assert f"{path}: damaged or cut off" in error
+
+
+def test_a_bomb_of_bzip2_is_refused(duckdb_shop: Retailer) -> None:
+    path = duckdb_shop.folder / "sales.csv.bz2"
+    blank = bz2.compress(b"\n" * (16 << 20))
+    path.write_bytes(bz2.compress(to_csv(duckdb_shop.sales).encode()) + blank * 17)
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path)["errors"]
+    assert "the limit for a compressed source" in error
+
+
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(5000)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("sales.tar", tarred(b"a,b\n1,2\n"), "a tar archive; unpack it"),
+        ("sales.tar.gz", gzip.compress(tarred(b"a,b\n1,2\n")), "a tar archive; unpack it"),
+        ("sales.xlsx", OLE + "EncryptedPackage".encode("utf-16-le"), "protected by a password"),
+        ("sales.xls", OLE + "Workbook".encode("utf-16-le"), "an old Excel workbook"),
+        ("sales.xlsb", zipped({"[Content_Types].xml": "", "xl/workbook.bin": ""}), "(.xlsb)"),
+        ("sales.ods", zipped({"mimetype": "", "content.xml": ""}), "OpenDocument"),
+        ("sales.numbers", zipped({"Index/Document.iwa": "", "preview.jpg": ""}), "Numbers"),
+        ("sales.docx", zipped({"[Content_Types].xml": "", "word/d.xml": ""}), "another kind"),
+        ("sales.csv.lz4", b"\x04\x22\x4d\x18" + bytes(50), "compressed by lz4"),
+        ("sales.csv.Z", b"\x1f\x9d\x90" + bytes(50), "compressed by compress"),
+        ("sales.orc", b"ORC" + bytes(50), "an ORC file"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "content",
+)
+def test_a_file_that_is_no_source_is_told_for_what_it_is(
+    name: str, content: bytes, words: str, duckdb_shop: Retailer
+) -> None:
+    path = duckdb_shop.folder / name
+    path.write_bytes(content)
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path)["errors"]
+    assert f"{path}: it is " in error
+    assert words in error
+    assert "ENCODING" not in error
