@@ -461,7 +461,12 @@ class StarSchemaETLPipeline:
         ]
         collected = {fact_sales: (*self._referenced, "date_key")}
         jobs = [
-            Job(source, business_key(TABLE_OF[name]).name, collected.get(TABLE_OF[name], ()))
+            Job(
+                source,
+                business_key(TABLE_OF[name]).name,
+                collected.get(TABLE_OF[name], ()),
+                describes=TABLE_OF[name] is not fact_sales,
+            )
             for name, source in self._extracted.items()
         ]
         self._prepared = prepare_sources(

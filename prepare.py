@@ -28,6 +28,7 @@ from duplicates import BATCH_BITS, Losers, find_losers, judging, key_hashes
 from parallel import in_order
 from rejects import RejectFiles
 from spool import Spool
+from strays import stray_rows
 
 Rows = npt.NDArray[np.int64]
 
@@ -136,6 +137,8 @@ class Job:
     source: Originals
     key: str
     collect: tuple[str, ...] = ()
+    describes: bool = False
+    """Whether its rows describe members."""
 
 
 @dataclass(frozen=True)
@@ -199,12 +202,47 @@ def _prepare_batch(
     rejects: RejectFiles,
 ) -> _Batch:
     source = job.source
-    cleaned = clean(source.name, number, source.canonical(number))
+    cleaned = _clean(job, number, clean)
     path = folder.write(f"{source.name}-prepared-{number:06}", cleaned.rows)
     np.save(path.with_suffix(".npy"), key_hashes(cleaned.rows[job.key]))
     refused = _write_rejects(source, number, cleaned.rejects, rejects)
     ids = {name: _distinct(cleaned.rows[name]) for name in job.collect}
     return _Batch(job, number, path, cleaned, ids, refused)
+
+
+def _clean(job: Job, number: int, clean: Callable[[str, int, pa.Table], Cleaned]) -> Cleaned:
+    """A batch by its rules; rows that are no records are refused, whatever else they are."""
+    source, rows = job.source, job.source.canonical(number)
+    strays = stray_rows(source.originals(number), rows[job.key], totals=job.describes)
+    if not strays:
+        return clean(source.name, number, rows)
+    is_stray = np.zeros(len(rows), bool)
+    is_stray[list(strays)] = True
+    blank = [_blanked(whole(column), pa.array(is_stray)) for column in rows.columns]
+    cleaned = clean(source.name, number, pa.table(blank, rows.column_names))
+    cleaned.rejects = _retold(cleaned.rejects, strays)
+    return cleaned
+
+
+def _blanked(column: pa.Array, where: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        indices = pc.if_else(where, None, column.indices)
+        return pa.DictionaryArray.from_arrays(indices, column.dictionary)
+    return pc.if_else(where, None, column)
+
+
+def _retold(rejects: pa.Table, strays: dict[int, str]) -> pa.Table:
+    """`rejects`, in which rows of `strays` are refused for what they are."""
+    told = [strays.get(row) for row in (rejects["_place"].to_numpy() & _ROW).tolist()]
+    details = pa.array(told, pa.string())
+    reasons = pc.if_else(pc.is_valid(details), "malformed_row", rejects["_reason"])
+    return pa.table(
+        {
+            "_place": rejects["_place"],
+            "_reason": reasons,
+            "_detail": pc.coalesce(details, rejects["_detail"]),
+        }
+    )
 
 
 def _resolve_duplicates(

@@ -33,6 +33,7 @@ RANKS = {
     "duck": 0,
     "date_formats": 0,
     "key_rules": 1,
+    "strays": 1,
     "keymap": 1,
     "amounts": 1,
     "catalog": 1,
