@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from blocks import MAX_PIECE_BYTES, Block, Reading, as_text
+from blocks import MAX_PIECE_BYTES, Block, Reading, as_text, key_text
 
 
 def gathered(few: Iterator[pa.RecordBatch], reading: Reading) -> Iterator[pa.RecordBatch]:
@@ -32,7 +32,7 @@ def parse_arrow(batch: pa.RecordBatch, columns: list[str], first: int, reading: 
     """A batch as text; its rows are numbered from `first`."""
     texts = []
     for name, column in zip(columns, batch.columns, strict=True):
-        text = text_column(column)
+        text = key_column(column) if name.lower() in reading.keys else text_column(column)
         if name.lower() in reading.commas and _is_fractional(column.type):
             text = pc.replace_substring(text, ".", ",")
         texts.append(text.dictionary_encode() if name in reading.encoded else text)
@@ -64,6 +64,21 @@ def text_column(column: pa.Array) -> pa.Array:
         return pa.array([as_text(value) for value in values], pa.string())
     distinct = [as_text(value) for value in encoded.dictionary.to_pylist()]
     return pa.array(distinct, pa.string()).take(encoded.indices)
+
+
+def key_column(column: pa.Array) -> pa.Array:
+    """Values of any Arrow type as keys: see `key_text`."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return key_column(column.dictionary).take(column.indices)
+    if pa.types.is_decimal(kind):
+        return pc.replace_substring_regex(text_column(column), r"\.0*$", "")
+    is_binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    if is_binary or pa.types.is_fixed_size_binary(kind) or pa.types.is_floating(kind):
+        encoded = column.dictionary_encode()
+        distinct = [key_text(value) for value in encoded.dictionary.to_pylist()]
+        return pa.array(distinct, pa.string()).take(encoded.indices)
+    return text_column(column)
 
 
 def _is_fractional(kind: pa.DataType) -> bool:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -86,6 +86,8 @@ class Opened:
     """Whether the columns are those that the records name: without records there are none."""
     note: str = ""
     """What to be warned of: what is not read and why, or how it is connected to."""
+    opens_later: bool = False
+    """Whether it is to be opened again when its turn comes: what it gives is as of then."""
     close: Callable[[], None] = lambda: None
     """For an opened file whose pieces are not all taken."""
 
@@ -158,17 +160,22 @@ def as_text(value: Any) -> str | None:  # noqa: PLR0911  # one line per type
         return value.isoformat()
     if isinstance(value, dict | list | tuple):
         return storable(to_json(value))
-    if isinstance(value, bytes | memoryview):
+    if isinstance(value, bytes | bytearray | memoryview):
         return storable(bytes(value).decode(errors="surrogateescape"))
+    if isinstance(value, set | frozenset):  # in an order that stays
+        return storable(",".join(sorted(map(str, value))))
     return storable(str(value))
 
 
 def key_text(value: Any) -> str | None:
-    """`as_text` for a key: a whole number is written without decimals, however it is stored.
+    """`as_text` for a key: a whole number is written without decimals, however it is stored, and
+    bytes are written as hexadecimal digits, whether or not they happen to be letters.
 
     A float beyond 2^53 has lost digits, and the ones it would be written with stand nowhere: it is
     unreadable.
     """
+    if isinstance(value, bytes | bytearray | memoryview):
+        return value.hex().upper()
     if isinstance(value, float | np.floating) and not abs(float(value)) <= _EXACT_FLOAT:
         return unreadable(repr(float(value)))
     if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
@@ -197,20 +204,6 @@ def text_array(values: Sequence[Any], text: Callable[[Any], str | None] = as_tex
         return pa.array(values, pa.string())
     except (pa.ArrowException, UnicodeError):
         return pa.array([text(value) for value in values], pa.string())
-
-
-def rows_as_table(
-    rows: Iterable[Sequence[Any]], columns: list[str], commas: frozenset[str]
-) -> pa.Table:
-    """Rows of values as a table of text; in the columns `commas` (lower case) numbers have decimal
-    commas.
-    """
-    by_column: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(columns)
-    texts = []
-    for name, values in zip(columns, by_column, strict=True):
-        text = comma_text if name.lower() in commas else as_text
-        texts.append(text_array(values, text))
-    return pa.table(texts, names=columns)
 
 
 def storable(text: str) -> str:

@@ -45,12 +45,34 @@ _FILES = ("file", "s3", "gs", "gcs", "az", "abfs", "abfss", "http", "https")
 """Schemes of URLs that name files; all others are databases'."""
 
 
+_ALIASES = {
+    "postgres": "postgresql", "pgsql": "postgresql", "sqlite3": "sqlite", "sqlserver": "mssql",
+}  # fmt: skip
+"""What other tools call an engine."""
+_JDBC = "jdbc:"
+_INSTEAD_OF_JDBC = {
+    "postgresql": "postgresql+psycopg2://user:password@host/database",
+    "mysql": "mysql+pymysql://user:password@host/database",
+    "mariadb": "mysql+pymysql://user:password@host/database",
+    "sqlserver": "mssql+pymssql://user:password@host/database",
+    "oracle": "oracle+oracledb://user:password@host:1521/?service_name=name",
+    "sqlite": "sqlite:///data/shop.db",
+    "duckdb": "duckdb:///data/shop.duckdb",
+}
+
+
 def _parse_url(value: object) -> object:
     """Text to a SQLAlchemy URL, which shows its password as *** wherever it is printed."""
     if not isinstance(value, str):
         return value
+    if value.lower().startswith(_JDBC):
+        engine = value.lower().removeprefix(_JDBC).partition(":")[0]
+        like = _INSTEAD_OF_JDBC.get(engine, "engine+driver://user:password@host/database")
+        raise ValueError(f"is a JDBC address; write it as {like}")
+    scheme, separator, rest = value.partition("://")
+    engine, plus, driver = scheme.lower().partition("+")
     try:
-        url = make_url(value)
+        url = make_url(f"{_ALIASES.get(engine, engine)}{plus}{driver}{separator}{rest}")
     except (ArgumentError, ValueError):
         raise ValueError(
             "is not a database URL such as duckdb:///data/warehouse.duckdb or "
@@ -61,6 +83,11 @@ def _parse_url(value: object) -> object:
         raise ValueError("has a secret behind the '?'; write it as user:password@host")
     if value.count("@") > 1:  # wherever it was split, a part of the password is not in its place
         raise ValueError("has an unencoded '@'; percent-encode @ : / ? # % in the password")
+    if url.get_backend_name() in ("duckdb", "sqlite") and url.host:
+        raise ValueError(
+            f"names a host where a file is meant; write {url.drivername}:///data/shop.db with "
+            "three slashes, or with four a path that begins at the root"
+        )
     return url.set(drivername="postgresql+psycopg2") if url.drivername == "postgresql" else url
 
 
@@ -302,7 +329,8 @@ class StarSchemaConfig(_Settings):
 def is_database_url(text: str) -> bool:
     """Whether `text` is a SQLAlchemy URL rather than a path or a URL of files."""
     scheme, separator, _ = text.partition("://")
-    return bool(separator) and scheme.lower() not in _FILES
+    is_url = bool(separator) and scheme.lower() not in _FILES
+    return is_url or text.lower().startswith(_JDBC)
 
 
 def load_config(

@@ -3,42 +3,46 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
 
 import libpq
+import mysql_driver
 from arrow_batches import gathered, parse_arrow
-from blocks import Block, Opened, Piece, Reading, column_names, rows_as_table
-from duck import without_progress_bar
-from errors import SourceError, explain
+from blocks import Block, Opened, Piece, Reading, column_names, comma_text, key_text, text_array
+from errors import SourceError, SourceLostError, explain
+from source_engines import SHARED, Connected, connect, without_driver
 
 _TABLE_NAME = re.compile(r"""(?:(\w+|"(?:[^"]|"")+")\.)?(\w+|"(?:[^"]|"")+")""")
 
-_IS_QUERY = re.compile(r"[\s(]*(select|with)\b", re.IGNORECASE)
+_IS_QUERY = re.compile(r"[\s(]*(select|with|from)\b", re.IGNORECASE)
 _MOST_ROWS = 50_000  # of a database in one piece: as Python's objects they are large
 _BROKEN_OFF = "SQLITE_READONLY_ROLLBACK"  # what is in the file is half of a transaction
 _ABORTED = "25P02"  # an earlier statement of the transaction has failed
-
-
-_SEVERAL_CURSORS = ("postgresql", "sqlite")
-"""Engines on which one connection, so one snapshot, can stream several results at once."""
+_PASSING = ("40001", "40P01", "53300", "57P01", "57P03")
+"""SQLSTATEs of what passes: a standby that had to go on, a server that is starting or full."""
+_FULL = ("starting up", "too many clients", "remaining connection slots", "Too many connections")
+"""The same in words, from drivers that give no SQLSTATE while they connect."""
 
 
 class Databases:
     """Source databases of one extraction: for each URL one snapshot, where the engine can."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, str], tuple[sa.Engine, sa.Connection]] = {}
+        self._open: dict[tuple[object, ...], Connected] = {}
+        # SQLAlchemy tells on stderr of a cursor that it could not close; a run says why it failed.
+        self._hushed = logging.NullHandler()
+        logging.getLogger("sqlalchemy").addHandler(self._hushed)
 
     @staticmethod
     def shown(name: str, url: sa.URL) -> str:
@@ -46,112 +50,172 @@ class Databases:
         return f"{url.render_as_string(hide_password=True)} ({name})"
 
     def open(self, name: str, url: sa.URL, query: str, reading: Reading) -> Opened:
-        """A table or query, streamed through a server-side cursor. Raises `SourceError`."""
-        shown, setting = self.shown(name, url), f"{name.upper()}__QUERY"
-        try:
-            connection = self._connect(url, name)
-        except ImportError as error:
-            raise SourceError(
-                f"{shown}: the driver {error.name} is not installed; pip install it, or name "
-                "another driver in the URL, such as mysql+pymysql://"
-            ) from None
-        except sa.exc.SQLAlchemyError as error:
-            hint = libpq.hint(str(error)) or f"check {name.upper()}__PATH"
-            raise SourceError(f"{shown}: cannot be opened ({explain(error)}); {hint}") from None
+        """A table or query, streamed through a server-side cursor.
+
+        Raises `SourceError`, of which `SourceLostError` says that trying again can help.
+        """
+        source = _Source(self.shown(name, url), url, query, f"{name.upper()}__QUERY", reading)
+        connected = self._connected(source, name)
         stream = _arrow_rows if url.get_backend_name() == "duckdb" else _driver_rows
         try:
-            columns, batches = stream(connection, query, reading)
-        except _FAILURES as error:
-            near = _table_like(connection, query)
-            wanted = _remedy(query, setting, error)
-            raise SourceError(
-                f"{shown}: cannot be read ({explain(error)}); {wanted}"
-                + (f" (nearest table: {near})" if near else "")
-            ) from None
-        names = column_names(shown, columns)
-
-        def pieces() -> Iterator[Piece]:
-            count = 0
-            try:
-                for batch in batches:
-                    yield partial(_parse_database, batch, names, count + 1, reading)
-                    count += len(batch)
-            except (*_FAILURES, ValueError) as error:  # or a value that Python cannot hold
-                if getattr(getattr(error, "orig", None), "pgcode", "") == _ABORTED:
-                    raise SourceError(
-                        f"{shown}: not read to its end, because another source in this database "
-                        "was not; correct that one"
-                    ) from None
-                raise SourceError(
-                    f"{shown}, after record {count}: the read failed ({explain(error)}); "
-                    f"correct that record, or leave it out by {setting}"
-                ) from None
-
+            result = stream(connected.connection, query, reading)
+        except (*_FAILURES, connected.driver_error) as error:
+            raise source.unreadable(connected, error) from None
+        columns = column_names(source.shown, result.columns)
         kind = url.get_backend_name()
         note = libpq.doubt(url, f"{name.upper()}__PATH") if kind == "postgresql" else ""
-        return Opened(shown, f"database {kind}", names, pieces(), note=note)
+        return Opened(
+            source.shown,
+            f"database {kind}",
+            columns,
+            _pieces(source, connected, result, columns),
+            note=note,
+            opens_later=not connected.is_snapshot,
+            close=lambda: None if kind in SHARED else self._drop(_key(url, name)),
+        )
 
     def close(self) -> None:
         """End the snapshots."""
-        for engine, connection in self._open.values():
-            connection.close()
-            engine.dispose()
-        self._open = {}
+        for key in list(self._open):
+            self._drop(key)
+        logging.getLogger("sqlalchemy").removeHandler(self._hushed)
 
-    def _connect(self, url: sa.URL, name: str) -> sa.Connection:
-        """The connection for `url`; its transaction sees the database as of one moment."""
-        backend = url.get_backend_name()
-        key = url.render_as_string(hide_password=False), ""
-        if backend not in _SEVERAL_CURSORS:
-            key = key[0], name
+    def _connected(self, source: _Source, name: str) -> Connected:
+        """The connection for a source; its transaction sees the database as of one moment."""
+        key = _key(source.url, name)
         if key not in self._open:
-            options: dict[str, Any] = {}
-            if backend == "duckdb":
-                options["connect_args"] = {"read_only": True}
-            elif backend != "sqlite":
-                options["isolation_level"] = "REPEATABLE READ"
-            if backend == "postgresql":
-                options["execution_options"] = {"postgresql_readonly": True}
-                if url.get_dialect().driver in libpq.DRIVERS:
-                    options["connect_args"] = libpq.connection_options(url)
-            if backend == "sqlite":
-                url = _read_only(url)
-            engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True, **options)
             try:
-                connection = engine.connect()
-            except sa.exc.DBAPIError as error:
-                if backend != "duckdb" or "different configuration" not in str(error.orig):
-                    raise
-                engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
-                connection = _beside_the_warehouse(engine)
-            if backend == "sqlite":
-                _prepare_sqlite(connection)
-            elif engine.driver == "psycopg2":
-                _keep_text(connection)
-            self._open[key] = engine, connection
-        return self._open[key][1]
+                self._open[key] = connect(source.url)
+            except (ImportError, sa.exc.NoSuchModuleError) as error:
+                problem = without_driver(source.url, error)
+                raise SourceError(f"{source.shown}: {problem}") from None
+            except _FAILURES as error:
+                hint = libpq.hint(str(error)) or f"check {name.upper()}__PATH"
+                raise source.fault(None, error, "cannot be opened", hint) from None
+        return self._open[key]
+
+    def _drop(self, key: tuple[object, ...]) -> None:
+        """Throw a connection away. To end it in good order, some drivers would first read to its
+        end a result that nobody wants, and others refuse.
+        """
+        connected = self._open.pop(key, None)
+        if connected is not None:
+            mysql_driver.abandon(connected.driver)
+            with suppress(*_FAILURES, connected.driver_error):
+                connected.connection.invalidate()
+                connected.connection.close()
+            connected.engine.dispose()
 
 
-_FAILURES = (sa.exc.SQLAlchemyError, duckdb.Error, pa.ArrowException, OSError)
-"""What drivers raise: SQLAlchemy's errors around their own, and DuckDB's on the way to Arrow."""
+def _key(url: sa.URL, name: str) -> tuple[object, ...]:
+    """What sources have in common that can share a connection: the same database, however its URL
+    is spelled, and an engine that streams several results at once.
+    """
+    backend = url.get_backend_name()
+    port = url.port or (5432 if backend == "postgresql" else None)
+    same = url.set(drivername=backend, host=url.host and url.host.lower(), port=port, query={})
+    query = frozenset((option, str(value)) for option, value in url.query.items())
+    return same, query, "" if backend in SHARED else name
 
 
-def _remedy(query: str, setting: str, error: Exception) -> str:
-    """What is to be done when a database refuses a table or query."""
-    if getattr(getattr(error, "orig", None), "sqlite_errorname", "") == _BROKEN_OFF:
-        return "let the application that broke off while it wrote open the file once"
-    if _IS_QUERY.match(query):
-        return f"correct {setting}"
-    return (
-        f"{setting} must be a query, or the name of a table, with each part in "
-        '"double quotes" where it is no plain word'
-    )
+_FAILURES = (
+    sa.exc.SQLAlchemyError,
+    duckdb.Error,
+    pa.ArrowException,
+    OSError,
+    EOFError,
+    ValueError,  # a value that Python cannot hold
+)
+"""What drivers raise: SQLAlchemy's errors around their own, DuckDB's on the way to Arrow, and what
+is raised inside a driver.
+"""
 
 
-def _driver_rows(
-    connection: sa.Connection, query: str, reading: Reading
-) -> tuple[list[str], Iterator[Sequence[Any]]]:
+@dataclass(frozen=True)
+class _Source:
+    """A table or query of a database, and how its faults are told."""
+
+    shown: str
+    url: sa.URL
+    query: str
+    setting: str
+    reading: Reading
+
+    def fault(
+        self, connected: Connected | None, error: Exception, what: str, remedy: str, at: str = ""
+    ) -> SourceError:
+        """What to raise when a driver raised `error`. It never holds the password."""
+        reason = explain(error)
+        if self.url.password:
+            reason = reason.replace(str(self.url.password), "***")
+        if _is_lost(connected, error, reason):
+            return SourceLostError(f"{self.shown}{at}: the connection was lost ({reason})")
+        return SourceError(f"{self.shown}{at}: {what} ({reason}); {remedy}")
+
+    def unreadable(self, connected: Connected, error: Exception) -> SourceError:
+        """What to raise when the database refuses the table or query."""
+        fault = self.fault(connected, error, "cannot be read", self._remedy(error))
+        near = None
+        if not isinstance(fault, SourceLostError):
+            near = _table_like(connected.connection, self.query)
+        return type(fault)(f"{fault} (nearest table: {near})") if near else fault
+
+    def broken_off(self, connected: Connected, error: Exception, count: int) -> SourceError:
+        """What to raise when the read fails after `count` records."""
+        if getattr(getattr(error, "orig", None), "pgcode", "") == _ABORTED:
+            return SourceError(
+                f"{self.shown}: not read to its end, because another source in this database "
+                "was not; correct that one"
+            )
+        remedy = f"correct that record, or leave it out by {self.setting}"
+        return self.fault(connected, error, "the read failed", remedy, f", after record {count}")
+
+    def _remedy(self, error: Exception) -> str:
+        """What is to be done when a database refuses a table or query."""
+        if getattr(getattr(error, "orig", None), "sqlite_errorname", "") == _BROKEN_OFF:
+            return "let the application that broke off while it wrote open the file once"
+        if _IS_QUERY.match(self.query):
+            return f"correct {self.setting}"
+        return (
+            f"{self.setting} must be a query, or the name of a table, with each part in "
+            '"double quotes" where it is no plain word'
+        )
+
+
+def _is_lost(connected: Connected | None, error: Exception, reason: str) -> bool:
+    """Whether it was the connection's fault, and not the query's or the data's."""
+    state = getattr(getattr(error, "orig", None), "pgcode", None) or ""
+    is_cut = connected is not None and connected.is_cut(error)
+    return is_cut or state in _PASSING or any(words in reason for words in _FULL)
+
+
+@dataclass
+class _Result:
     """The columns of a result, and its rows in batches, fetched as they are asked for."""
+
+    columns: list[str]
+    batches: Iterator[Any]
+    cells: dict[int, mysql_driver.Cells] = field(default_factory=dict)
+    """By place of a column, what its values mean to this driver."""
+
+
+def _pieces(
+    source: _Source, connected: Connected, result: _Result, columns: list[str]
+) -> Iterator[Piece]:
+    count = 0
+    while True:
+        try:
+            batch = next(result.batches, None)
+        except (*_FAILURES, connected.driver_error) as error:
+            raise source.broken_off(connected, error, count) from None
+        if batch is None:
+            return
+        yield partial(_parse, batch, columns, count + 1, source.reading, result.cells)
+        count += len(batch)
+
+
+def _driver_rows(connection: sa.Connection, query: str, reading: Reading) -> _Result:
+    """The rows as Python's objects, as all drivers but DuckDB's give them."""
     options = {"stream_results": True, "max_row_buffer": min(reading.batch_rows, 10_000)}
     statement = _statement(query)
     # A statement that fails must not end the snapshot that other sources are read from.
@@ -161,12 +225,15 @@ def _driver_rows(
             _refuse_several(connection, query)
         result = connection.execute(statement, execution_options=options)
 
-    def batches() -> Iterator[Sequence[Any]]:
-        with result:
-            while rows := result.fetchmany(min(reading.batch_rows, _MOST_ROWS)):
-                yield rows
+    cursor: Any = result.cursor
+    is_mysql = connection.dialect.name in mysql_driver.BACKENDS
+    cells = mysql_driver.cells(cursor.description) if is_mysql else {}
 
-    return list(result.keys()), batches()
+    def batches() -> Iterator[Sequence[Any]]:
+        while rows := result.fetchmany(min(reading.batch_rows, _MOST_ROWS)):
+            yield rows
+
+    return _Result(list(result.keys()), batches(), cells)
 
 
 def _refuse_several(connection: sa.Connection, query: str) -> None:
@@ -184,11 +251,9 @@ def _refuse_several(connection: sa.Connection, query: str) -> None:
     )
 
 
-def _arrow_rows(
-    connection: sa.Connection, query: str, reading: Reading
-) -> tuple[list[str], Iterator[pa.RecordBatch]]:
+def _arrow_rows(connection: sa.Connection, query: str, reading: Reading) -> _Result:
     """The same from DuckDB, whose values are exact in Arrow; some have no like in Python."""
-    driver: Any = without_progress_bar(connection.connection.driver_connection)
+    driver: Any = connection.connection.driver_connection
     named = _statement(query)
     text = str(named.compile(connection)) if isinstance(named, sa.Select) else query
     if [found.type for found in driver.extract_statements(text)] != [duckdb.StatementType.SELECT]:
@@ -198,7 +263,7 @@ def _arrow_rows(
     def batches() -> Iterator[pa.RecordBatch]:
         yield from gathered(relation.to_arrow_reader(min(reading.batch_rows, 8_192)), reading)
 
-    return relation.columns, batches()
+    return _Result(relation.columns, batches())
 
 
 def _table_like(connection: sa.Connection, query: str) -> str | None:
@@ -224,47 +289,6 @@ def _most_like(name: str, names: Iterable[str]) -> str | None:
     return by_case[close[0]] if close else None
 
 
-def _beside_the_warehouse(engine: sa.Engine) -> sa.Connection:
-    """A reader in a DuckDB file that the run has open already, as its warehouse."""
-    connection = engine.connect()
-    driver: Any = connection.connection.driver_connection
-    driver.execute("BEGIN TRANSACTION READ ONLY")
-    return connection
-
-
-def _prepare_sqlite(connection: sa.Connection) -> None:
-    """Read only, as of one moment, and text that is no UTF-8 is the row's fault alone."""
-    driver: Any = connection.connection.driver_connection
-    driver.text_factory = bytes
-    connection.exec_driver_sql("PRAGMA query_only = ON")
-    connection.exec_driver_sql("BEGIN")
-
-
-def _keep_text(connection: sa.Connection) -> None:
-    """Have dates and JSON as PostgreSQL writes them.
-
-    Python knows no date before Christ and no infinity, and reads JSON numbers as floats.
-    """
-    from psycopg2 import extensions
-
-    json, jsonb, date, timestamp, timestamptz = 114, 3802, 1082, 1114, 1184
-    oids = (json, jsonb, date, timestamp, timestamptz)
-    text = extensions.new_type(oids, "TEXT", lambda value, cursor: value)
-    extensions.register_type(text, connection.connection.driver_connection)
-
-
-def _read_only(url: sa.URL) -> sa.URL:
-    """A SQLite file as one that is not even tidied up after others."""
-    path = Path(url.database or "")
-    if not path.is_file():
-        raise sa.exc.ArgumentError("there is no such file")
-    if url.get_dialect().driver != "pysqlite":
-        return url
-    return url.set(database=path.resolve().as_uri()).update_query_dict(
-        {"mode": "ro", "uri": "true"}
-    )
-
-
 def _statement(query: str) -> sa.Select[Any] | sa.TextClause:
     """The setting as a statement: a name is a table, anything else is SQL."""
     name = _TABLE_NAME.fullmatch(query.strip())
@@ -281,14 +305,33 @@ def _unquoted(name: str | None) -> str | None:
     return sa.quoted_name(name[1:-1].replace('""', '"'), quote=True)
 
 
-def _parse_database(
-    rows: Sequence[Sequence[Any]] | pa.RecordBatch, columns: list[str], first: int, reading: Reading
+def _parse(
+    rows: Sequence[Sequence[Any]] | pa.RecordBatch,
+    columns: list[str],
+    first: int,
+    reading: Reading,
+    cells: dict[int, mysql_driver.Cells],
 ) -> Block:
+    """A batch as text; its rows are numbered from `first`."""
     if isinstance(rows, pa.RecordBatch):
         return parse_arrow(rows, columns, first, reading)
-    table = rows_as_table(rows, columns, reading.commas)
-    for place, name in enumerate(columns):
-        if name in reading.encoded:
-            table = table.set_column(place, name, table[name].dictionary_encode())
+    texts = []
+    for place, (name, values) in enumerate(zip(columns, zip(*rows, strict=True), strict=True)):
+        read: Callable[[Sequence[Any]], Sequence[Any]] = cells.get(place, _as_they_are)
+        text = _text(read(values), name.lower(), reading)
+        texts.append(text.dictionary_encode() if name in reading.encoded else text)
     lines = np.arange(first, first + len(rows), dtype=np.int64)
-    return Block(table, lines, records=len(rows))
+    return Block(pa.table(texts, names=columns), lines, records=len(rows))
+
+
+def _as_they_are(values: Sequence[Any]) -> Sequence[Any]:
+    return values
+
+
+def _text(values: Sequence[Any], name: str, reading: Reading) -> pa.Array:
+    """The values of a column as text."""
+    if name in reading.commas:
+        return text_array(values, comma_text)
+    if name in reading.keys and not set(map(type, values)) <= {str, type(None)}:
+        return pa.array([key_text(value) for value in values], pa.string())
+    return text_array(values)

@@ -12,10 +12,10 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +23,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import URL
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 import spool
 from arrays import decoded
@@ -41,7 +49,7 @@ from blocks import (
 )
 from config import SOURCES, SourceSettings, StarSchemaConfig
 from database_reader import Databases
-from errors import ExtractionError, SourceError
+from errors import ExtractionError, SourceError, SourceLostError
 from key_rules import normal_keys
 from parallel import in_order
 from places import find_places
@@ -164,24 +172,52 @@ class DataExtractor:
 
         Raises `ExtractionError` with the problems of all sources.
         """
-        problems = _Problems()
-        with closing(Databases()) as databases:
-            found = {
-                name: self._collect(problems, name, databases)
-                for name in SOURCES
-                if self.config.source(name).path is not None
-            }
-            reads = [_Read(name, file, folder) for name, files in found.items() for file in files]
-            reads.sort(key=lambda read: read.name != "transactions")  # the largest comes first
-            self._read(problems, reads, progress)
+        problems, numbers = _Problems(), count()
+        names = [name for name in SOURCES if self.config.source(name).path is not None]
+        found: dict[str, list[_Read]] = {}
+
+        def read_all() -> None:
+            waiting = [name for name in names if name not in found]
+            found.update(self._read_sources(problems, waiting, folder, numbers, progress))
+            if problems.lost and not problems.others:
+                raise SourceLostError("; ".join(problems.told()))
+
+        def begin_again(_: RetryCallState) -> None:
+            for name in self._to_read_again(problems):
+                progress(name, -sum(read.discarded() for read in found.pop(name)))
+            problems.begin_again()
+
+        with suppress(SourceLostError):  # the problems tell of it
+            _again(self.config.retry_seconds, begin_again)(read_all)
         if problems.told():
             raise ExtractionError(problems.told())
-        return {
-            name: self._joined(
-                name, [read for read in reads if read.name == name], problems.notes(name)
-            )
-            for name in found
-        }
+        return {name: self._joined(name, found[name], problems.notes(name)) for name in names}
+
+    def _read_sources(
+        self,
+        problems: _Problems,
+        names: Sequence[str],
+        folder: Spool,
+        numbers: Iterator[int],
+        progress: Callable[[str, int], None],
+    ) -> dict[str, list[_Read]]:
+        """Read these sources. The sales come first: they are the most, and whatever they refer to
+        is in a table that is read after them.
+        """
+        with closing(Databases()) as databases:
+            found: dict[str, list[_Read]] = {}
+            for name in sorted(names, key=lambda name: name != "transactions"):
+                files = self._collect(problems, name, databases)
+                found[name] = [_Read(name, file, folder) for file in files]
+            self._read(problems, list(chain.from_iterable(found.values())), numbers, progress)
+        return found
+
+    def _to_read_again(self, problems: _Problems) -> list[str]:
+        """The sources on a server to which a connection was lost: what they hold belongs together,
+        as of one moment.
+        """
+        servers = {_server(self.config.source(name).path) for name in problems.lost}
+        return [name for name in SOURCES if _server(self.config.source(name).path) in servers]
 
     def inspect(self, name: str, rows: int = 1000) -> Inspection:
         """What a run would find of a source, from no more than its first `rows` or so."""
@@ -228,8 +264,9 @@ class DataExtractor:
                 continue
             mapping = problems.attempt(name, shown, partial(self._mapping, name, file.opened))
             if mapping is not None:
-                files.append(replace(file, mapping=mapping, is_open=len(calls) == 1))
-            if mapping is None or len(calls) > 1:
+                is_open = len(calls) == 1 and not file.opened.opens_later
+                files.append(replace(file, mapping=mapping, is_open=is_open))
+            if mapping is None or not files[-1].is_open:
                 file.opened.close()
                 file.opened.pieces = iter(())  # they hold on to the whole archive
         return files
@@ -275,10 +312,13 @@ class DataExtractor:
         )
 
     def _read(
-        self, problems: _Problems, reads: list[_Read], progress: Callable[[str, int], None]
+        self,
+        problems: _Problems,
+        reads: list[_Read],
+        numbers: Iterator[int],
+        progress: Callable[[str, int], None],
     ) -> None:
         """Spill all files; after a fault in one the others are read: there may be more."""
-        numbers = count()
         tasks = (task for read in reads for task in read.tasks(numbers))
         with ThreadPoolExecutor(self.config.workers) as pool:
             for read, spilled in in_order(pool, tasks, self.config.workers + 2):
@@ -341,31 +381,52 @@ class _Problems:
         self._files: dict[tuple[str, str], list[str]] = {}
         self.passed_over: dict[str, list[str]] = {}
         """Names of files that are no part of a source, and why."""
+        self.lost: set[str] = set()
+        """Sources to which the connection was lost."""
+        self.others = 0
+        """Problems that reading again cannot solve."""
+        self.read_again: dict[str, list[str]] = {}
+        """What of a source went wrong before it was read again."""
 
     def attempt(self, name: str, shown: str, call: Callable[[], Result]) -> Result | None:
         """The result of `call`, or None and one more problem of the file `shown` of a source."""
         try:
             return call()
         except SourceError as error:
+            if isinstance(error, SourceLostError):
+                self.lost.add(name)
+            else:
+                self.others += 1
             problem = str(error)
             begins = problem.startswith(shown)
             key = name, problem.removeprefix(shown) if begins else problem
             self._files.setdefault(key, []).extend([shown] if begins else [])
             return None
 
+    def begin_again(self) -> None:
+        """Have what was wrong behind us: the sources that were lost are read again."""
+        for name, line in self._lines():
+            self.read_again.setdefault(name, []).append(f"{line}; it was read again")
+        self._files, self.lost = {}, set()
+
     def notes(self, name: str) -> list[str]:
-        """What to be warned of: the files of a source that were passed over."""
+        """What to be warned of: the files of a source that were passed over, and what was read
+        again.
+        """
         names = self.passed_over.get(name, [])
         more = f" and {len(names) - _FILES_TOLD} more" if names[_FILES_TOLD:] else ""
-        return [f"passed over: {', '.join(names[:_FILES_TOLD])}{more}"] if names else []
+        passed = [f"passed over: {', '.join(names[:_FILES_TOLD])}{more}"] if names else []
+        return passed + self.read_again.get(name, [])
 
     def told(self) -> list[str]:
-        """One line for each problem."""
-        lines = []
+        """One line for each problem, in the order of the sources."""
+        lines = sorted(self._lines(), key=lambda line: SOURCES.index(line[0]))
+        return [f"{name}: {line}" for name, line in lines]
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
         for (name, problem), files in self._files.items():
             more = f" and {len(files) - _FILES_TOLD} more files" if files[_FILES_TOLD:] else ""
-            lines.append(f"{name}: {', '.join(files[:_FILES_TOLD])}{more}{problem}")
-        return lines
+            yield name, f"{', '.join(files[:_FILES_TOLD])}{more}{problem}"
 
 
 _FILES_TOLD = 5
@@ -394,6 +455,22 @@ class Inspection:
         used = {column for mapping in mappings for own in mapping.values() for column in own}
         columns = dict.fromkeys(column for file in self.files for column in file.columns)
         return _unused(columns, used)
+
+
+def _again(seconds: float, before_sleep: Callable[[RetryCallState], None]) -> Retrying:
+    """Calls a function again after a `SourceLostError`, at most four times within `seconds`."""
+    return Retrying(
+        retry=retry_if_exception_type(SourceLostError),
+        stop=stop_after_attempt(4) | stop_after_delay(seconds),
+        wait=wait_random_exponential(multiplier=0.5, max=10),
+        before_sleep=before_sleep,
+        reraise=True,
+    )
+
+
+def _server(path: str | URL | None) -> tuple[object, ...] | None:
+    """What the sources of one server have in common; None for files."""
+    return (path.get_backend_name(), path.host, path.port) if isinstance(path, URL) else None
 
 
 def _open_place(place: Place, reading: Reading) -> Opened:
@@ -664,6 +741,14 @@ class _Read:
 
     def __post_init__(self) -> None:
         self.opened, self.mapping = self.file.opened, self.file.mapping
+
+    def discarded(self) -> int:
+        """Throw away what was read; returns how many records that were."""
+        for batch in self.batches:
+            for path in (batch.rows, batch.refused):
+                if path is not None:
+                    path.unlink(missing_ok=True)
+        return sum(batch.records for batch in self.batches)
 
     def tasks(
         self, numbers: Iterator[int]

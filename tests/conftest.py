@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import uuid
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
+import mariadb_server
 import pytest
 import sqlalchemy as sa
 from faults import Cluster, Proxy, Warm
@@ -157,6 +161,44 @@ def cluster_shop(cluster: Cluster, tmp_path: Path) -> Iterator[Retailer]:
     """A retailer with a warehouse in that PostgreSQL."""
     with dropping(Star(cluster.url, f"star_{uuid.uuid4().hex[:16]}")) as star:
         yield _retailer(tmp_path, star)
+
+
+@pytest.fixture(scope="session")
+def mariadb_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a real MariaDB, which all workers share."""
+    if not mariadb_server.is_installed():
+        not_here("MariaDB")
+    own = tmp_path_factory.getbasetemp()
+    with mariadb_server.server(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) as port:
+        yield port
+
+
+@pytest.fixture
+def database(mariadb_port: int) -> Iterator[mariadb_server.MariaDb]:
+    """An empty database in MariaDB."""
+    name = f"shop_{uuid.uuid4().hex[:12]}"
+    with mariadb_server.connected(mariadb_port) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    yield mariadb_server.MariaDb(mariadb_port, name)
+    with mariadb_server.connected(mariadb_port) as connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name}")
+
+
+def not_here(what: str) -> NoReturn:
+    """Leave a test out for want of `what`; at the end of all it is told how many those are."""
+    pytest.skip(f"{_NOT_HERE}{what}")
+
+
+_NOT_HERE = "not run here: "
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was not run for want of something that this machine lacks."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    found = re.findall(rf"{_NOT_HERE}([^']+)", "\n".join(str(test.longrepr) for test in skipped))
+    if found:
+        told = ", ".join(f"{what} ({number})" for what, number in Counter(found).items())
+        terminalreporter.write_line(f"{_NOT_HERE}{told}")
 
 
 @pytest.fixture(autouse=True)

@@ -9,14 +9,16 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
 from support import Retailer, Star, in_a_child
 
+import extract
 from config import load_config
-from errors import ExtractionError
+from errors import ConfigError, ExtractionError, explain
 from extract import DataExtractor
 from main import main
 
@@ -179,14 +181,170 @@ def test_a_password_in_a_faulty_address_is_not_told(url: str) -> None:
     assert "t/p" not in str(raised.value)
 
 
-def test_a_database_without_a_driver_is_told(duckdb_shop: Retailer) -> None:
+@pytest.mark.parametrize(
+    ("begins", "words"),
+    [
+        ("postgresql+psycopg", "the driver psycopg is not installed"),
+        ("postgresql+psycopg", "write postgresql+psycopg2://"),
+        ("mssql", "the driver pyodbc is not installed"),
+        ("sqlserver", "write mssql+pymssql://, after pip install pymssql"),
+        ("oracle", "the driver oracledb is not installed"),
+        ("mysql+nosuchdriver", "write mysql+pymysql://"),
+        ("snowflake", "SQLAlchemy has no driver snowflake; pip install its dialect"),
+    ],
+)
+def test_a_database_without_a_driver_is_told(
+    begins: str, words: str, duckdb_shop: Retailer
+) -> None:
     results = duckdb_shop.run(
-        CUSTOMERS__PATH="mysql://etl:s3cret@127.0.0.1/sales", CUSTOMERS__QUERY="people"
+        CUSTOMERS__PATH=f"{begins}://etl:s3cret@127.0.0.1/sales", CUSTOMERS__QUERY="people"
     )
     (error,) = results["errors"]
-    assert "the driver MySQLdb is not installed" in error
-    assert "mysql+pymysql" in error
+    assert words in error
     assert "s3cret" not in error
+
+
+def test_mysql_without_a_driver_s_name_is_read_by_one_that_is_installed(
+    duckdb_shop: Retailer,
+) -> None:
+    results = duckdb_shop.run(
+        CUSTOMERS__PATH="mysql://etl:s3cret@127.0.0.1:1/sales", CUSTOMERS__QUERY="people"
+    )
+    (error,) = results["errors"]
+    assert "Can't connect to" in error
+    assert "s3cret" not in error
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("postgres://u@h/d", "postgresql+psycopg2://u@h/d"),
+        ("POSTGRESQL://u@h/d", "postgresql+psycopg2://u@h/d"),
+        ("Postgres+Psycopg2://u@h/d", "postgresql+psycopg2://u@h/d"),
+        ("pgsql://u@h/d", "postgresql+psycopg2://u@h/d"),
+        ("MySQL+PyMySQL://u@h/d", "mysql+pymysql://u@h/d"),
+        ("SQLITE:////abs/Shop.db", "sqlite:////abs/Shop.db"),
+        ("sqlite3:///Shop.db", "sqlite:///Shop.db"),
+        ("DuckDB:///Shop.db", "duckdb:///Shop.db"),
+    ],
+)
+def test_an_address_may_be_spelled_as_other_tools_do(given: str, meant: str) -> None:
+    config = load_config(None, {"CUSTOMERS__PATH": given, "CUSTOMERS__QUERY": "people"})
+    assert str(config.customers.path) == meant
+
+
+@pytest.mark.parametrize("given", ["postgres://u:p@h/d", "POSTGRESQL://u:p@h/d", "DUCKDB:///x.db"])
+def test_the_warehouse_s_address_may_be_as_well(given: str) -> None:
+    url = load_config(None, {"WAREHOUSE_URL": given}).warehouse_url
+    assert url.drivername in ("postgresql+psycopg2", "duckdb")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("sqlite://shop.db", "write sqlite:///data/shop.db with three slashes"),
+        ("duckdb://data/shop.duckdb", "write duckdb:///data/shop.db with three slashes"),
+        ("jdbc:postgresql://h/d?user=u&password=s3cret", "write it as postgresql+psycopg2://user"),
+        ("jdbc:oracle:thin:u/s3cret@h:1521/x", "write it as oracle+oracledb://"),
+        ("JDBC:sqlserver://h;databaseName=d;password=s3cret", "write it as mssql+pymssql://"),
+        ("jdbc:sqlite:shop.db", "write it as sqlite:///"),
+        ("jdbc:h2:mem", "write it as engine+driver://"),
+    ],
+)
+def test_an_address_of_another_kind_is_told_how_to_write(given: str, words: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_config(None, {"CUSTOMERS__PATH": given, "CUSTOMERS__QUERY": "people"})
+    assert words in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+
+
+# --- what drivers say -----------------------------------------------------------------------------
+
+
+class DriverError(Exception):
+    """An error as drivers make them whose servers no test has."""
+
+    __module__ = "pymssql.exceptions"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ((20009, b"DB-Lib error message 20009, severity 9:\nUnable to connect: the server is "
+              b"unavailable or does not exist (127.0.0.1)\n"),),
+            "DB-Lib error message 20009, severity 9: Unable to connect: the server is unavailable "
+            "or does not exist (127.0.0.1)",
+        ),
+        (((18456, b"Login failed for user 'r'."),), "Login failed for user 'r'. (error 18456)"),
+        ((208, b"Invalid object name 'sale'."), "Invalid object name 'sale'. (error 208)"),
+        (
+            (245, b"Conversion failed when converting the varchar value 'ann@x.org' to int."),
+            "Conversion failed when converting the varchar value '...' to int. (error 245)",
+        ),
+        (
+            ("42S22", "[42S22] [Microsoft][ODBC Driver 18]Invalid column name 'form'. (207)"),
+            "[42S22] [Microsoft][ODBC Driver 18]Invalid column name 'form'. (207)",
+        ),
+        (
+            ("22018", "[22018] Conversion failed when converting the value 'ann@x.org'. (245)"),
+            "[22018] Conversion failed when converting the value '...'. (245)",
+        ),
+        (
+            ('ORA-00904: "FORM": invalid identifier',),
+            'ORA-00904: "FORM": invalid identifier',
+        ),
+        (
+            ('ORA-01722: unable to convert string value containing "ann@x.org" to a number',),
+            'ORA-01722: unable to convert string value containing "..." to a number',
+        ),
+        ((1062, "Duplicate entry 'ann@x.org' for key 'email'"),
+         "Duplicate entry '...' for key '...' (error 1062)"),
+        ((1146, b"Table 'shop.sale' doesn't exist"),
+         "Table 'shop.sale' doesn't exist (error 1146)"),
+    ],
+)  # fmt: skip
+def test_a_driver_s_own_words_are_told_without_the_values_of_rows(
+    arguments: tuple[object, ...], told: str
+) -> None:
+    assert explain(sa.exc.DBAPIError("SELECT", {}, DriverError(*arguments))) == told
+
+
+# --- a connection that is lost -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [60, 0])
+def test_a_lost_server_is_named_and_its_tables_are_read_again_together(
+    seconds: int, duckdb_shop: Retailer, postgresql_star: Star, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    star, table = postgresql_star, f'"{postgresql_star.schema}".sales'
+    star.execute(f'CREATE SCHEMA "{star.schema}"', SALES.replace("sales", table))
+    name = f"etl_{uuid.uuid4().hex[:8]}"
+    url = sa.make_url(star.url).update_query_dict({"application_name": name})
+    first = iter(["the first to ask"])
+    usual = extract._Read._spilled
+
+    def spill_and_cut(read: Any, *others: Any) -> Any:
+        if next(first, None):
+            ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            assert star.scalar(f"{ended} WHERE application_name = '{name}'") == 1
+        return usual(read, *others)
+
+    monkeypatch.setattr(extract._Read, "_spilled", spill_and_cut)
+    people = "SELECT 'C' || n AS customer_id FROM generate_series(1, 5000) AS n"
+    path = url.render_as_string(hide_password=False)
+    results = duckdb_shop.run(
+        TRANSACTIONS__PATH=path, TRANSACTIONS__QUERY=table, BATCH_ROWS=100, WORKERS=1,
+        CUSTOMERS__PATH=path, CUSTOMERS__QUERY=people, RETRY_SECONDS=seconds,
+    )  # fmt: skip
+    told = "\n".join(results["warnings"] if seconds else results["errors"])
+    assert "customers: " in told
+    assert "the connection was lost (" in told
+    assert "the warehouse" not in told
+    assert results["status"] == ("published" if seconds else "failed")
+    if seconds:
+        assert results["extraction_results"]["customers"]["records"] == 5000
+        assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == 1
 
 
 # --- what databases hold --------------------------------------------------------------------------

@@ -1,0 +1,128 @@
+"""MySQL and MariaDB as sources, by any of their drivers: what one must be told, and what
+some of its values mean.
+
+Dates are taken as the server writes them. The drivers make None of 0000-00-00 and of 2026-02-00,
+and what cannot be read is not missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+BACKENDS = ("mysql", "mariadb")
+READ_ONLY_SNAPSHOT = (
+    "SET time_zone = '+00:00'",  # a TIMESTAMP is a moment, and is sent in the session's zone
+    "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+)
+"""What begins the one transaction of a connection."""
+_TIMESTAMP, _DATE, _TIME, _DATETIME, _BIT = 7, 10, 11, 12, 16
+_AS_WRITTEN = (_TIMESTAMP, _DATE, _TIME, _DATETIME)
+"""Types, by the numbers that the protocol gives them, whose text the server's is better than any
+object of Python.
+"""
+
+Cells = Callable[[Sequence[Any]], Sequence[Any]]
+
+
+def connect_options(url: sa.URL) -> dict[str, Any]:
+    """What the driver is asked for beside what `url` says: dates as text, one statement at a time.
+
+    Raises ImportError when the driver is not installed, `ArgumentError` for one that loses rows.
+    """
+    driver = url.get_dialect().driver
+    if driver == "mariadbconnector":
+        raise sa.exc.ArgumentError(
+            "MariaDB's own driver ends a result without a word when the connection is lost, and "
+            "takes a date of zeros for none; write mysql+pymysql://, after pip install PyMySQL"
+        )
+    options = _OPTIONS[driver]() if driver in _OPTIONS else {}
+    return {name: value for name, value in options.items() if name not in url.query}
+
+
+def _pymysql() -> dict[str, Any]:
+    from pymysql.converters import conversions
+
+    kept = {kind: call for kind, call in conversions.items() if kind not in _AS_WRITTEN}
+    return {"conv": kept, "charset": "utf8mb4"}
+
+
+def _mysqldb() -> dict[str, Any]:
+    from MySQLdb.converters import conversions
+
+    as_written = dict.fromkeys(_AS_WRITTEN, str)
+    return {
+        "conv": {**conversions, **as_written},
+        "charset": "utf8mb4",
+        "multi_statements": False,
+    }
+
+
+def _mysqlconnector() -> dict[str, Any]:
+    from mysql.connector.constants import ClientFlag
+    from mysql.connector.conversion import MySQLConverter
+
+    kinds = (
+        "date",
+        "datetime",
+        "timestamp",
+        "time",
+        "set",
+    )  # a SET in the order of its declaration
+    as_written = type(
+        "AsWritten", (MySQLConverter,), {f"_{kind}_to_python": _decoded for kind in kinds}
+    )
+    return {"converter_class": as_written, "client_flags": [-ClientFlag.MULTI_STATEMENTS]}
+
+
+def _decoded(_: object, value: bytes, __: object = None) -> str:
+    return bytes(value).decode()
+
+
+_OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
+    "pymysql": _pymysql,
+    "mysqldb": _mysqldb,
+    "mysqlconnector": _mysqlconnector,
+}
+
+
+def prepare(connection: sa.Connection) -> None:
+    """Begin the transaction in which everything is read: read only, and as of this moment."""
+    for statement in READ_ONLY_SNAPSHOT:
+        connection.exec_driver_sql(statement)
+
+
+def abandon(driver: Any) -> None:
+    """Have PyMySQL leave what is left of a result: to tidy up, it would read all of it, or complain
+    on stderr that it cannot.
+    """
+    result = getattr(driver, "_result", None)
+    if result is not None and hasattr(result, "unbuffered_active"):
+        result.unbuffered_active = False
+
+
+def cells(description: Sequence[Sequence[Any]]) -> dict[int, Cells]:
+    """How the values of some columns are read, by the place of the column, where the type that the
+    cursor tells says more than the value.
+    """
+    readers: dict[int, Cells] = {_TIMESTAMP: _moments, _BIT: _numbers}
+    return {
+        place: readers[column[1]]
+        for place, column in enumerate(description)
+        if column[1] in readers
+    }
+
+
+def _moments(values: Sequence[Any]) -> Sequence[Any]:
+    """Timestamps with their offset: they are in UTC, see `READ_ONLY_SNAPSHOT`."""
+    return [
+        value if value is None or str(value).startswith("0000") else f"{value}+00:00"
+        for value in values
+    ]
+
+
+def _numbers(values: Sequence[Any]) -> Sequence[Any]:
+    """Bits as the number that they are."""
+    return [int.from_bytes(v) if isinstance(v, bytes | bytearray) else v for v in values]

@@ -1,0 +1,256 @@
+"""Files of DuckDB and SQLite as sources read themselves and nothing else; DuckDB as a tool may read
+the files that its query names, and does no more than read. The recipes of the documents.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+import duckdb
+import pytest
+import sqlalchemy as sa
+from support import Retailer, csv_rows
+
+from blocks import UNREADABLE
+from config import load_config
+from extract import DataExtractor
+from main import StarSchemaETLPipeline
+
+SECRET = "a secret of this machine"  # noqa: S105
+SALES = (
+    "CREATE TABLE sales AS SELECT 'T1' AS transaction_id, '2024-02-01' AS transaction_date, "
+    "'C1' AS customer_id, 'P1' AS product_id, 1 AS quantity, 9.99 AS unit_price"
+)
+TOOL = "duckdb:///:memory:"
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A file that is no business of a source."""
+    path = tmp_path / "elsewhere.csv"
+    path.write_text(f"transaction_id,note\nT1,{SECRET}\n", encoding="utf-8")
+    return path
+
+
+REACHING = {
+    "a view on a CSV file": "CREATE VIEW bait AS SELECT * FROM read_csv('{path}')",
+    "a view on any text": "CREATE VIEW bait AS SELECT content AS transaction_id "
+    "FROM read_text('{path}')",
+    "a view on bytes": "CREATE VIEW bait AS SELECT * FROM read_blob('{path}')",
+    "a view on a list of files": "CREATE VIEW bait AS SELECT file AS transaction_id "
+    "FROM glob('{path}')",
+    "a view on a name": "CREATE VIEW bait AS SELECT * FROM '{path}'",
+}
+
+
+@pytest.mark.parametrize("is_warehouse", [False, True])
+@pytest.mark.parametrize("what", REACHING)
+def test_a_duckdb_file_reaches_no_other_file(
+    what: str, is_warehouse: bool, elsewhere: Path, duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    path = tmp_path / "theirs.duckdb"
+    if is_warehouse:
+        path = Path(str(sa.make_url(duckdb_shop.star.url).database))
+    with duckdb.connect(str(path)) as made:
+        made.execute(REACHING[what].format(path=elsewhere))
+    results = duckdb_shop.run(
+        TRANSACTIONS__PATH=f"duckdb:///{path}", TRANSACTIONS__QUERY="bait",
+        TRANSACTIONS__COLUMNS='{"transaction_id": "transaction_id"}',
+    )  # fmt: skip
+    (error,) = results["errors"]
+    assert "file system operations are disabled" in error
+    assert SECRET not in error
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM read_csv('{path}')",
+        "FROM '{path}'",
+        "SELECT * FROM read_parquet('https://example.org/sales.parquet')",
+        "ATTACH '{path}.duckdb' AS other",
+        "COPY sales TO '{path}.copy'",
+        "INSTALL httpfs",
+        "SET threads = 1",
+        "SELECT * FROM columns",
+    ],
+)
+def test_nor_does_a_query_of_it(
+    query: str, elsewhere: Path, duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    path = tmp_path / "theirs.duckdb"
+    with duckdb.connect(str(path)) as made:
+        made.execute(SALES)
+    results = duckdb_shop.run(
+        TRANSACTIONS__PATH=f"duckdb:///{path}",
+        TRANSACTIONS__QUERY=query.format(path=elsewhere),
+    )
+    (error,) = results["errors"]
+    assert "TRANSACTIONS__QUERY" in error
+    assert SECRET not in error
+    assert sorted(p.name for p in tmp_path.iterdir() if "elsewhere" in p.name) == ["elsewhere.csv"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "attach database '{path}' as p",
+        "ATTACH '{path}' AS p; SELECT 1",
+        "vacuum into '{path}'",
+        "pragma journal_mode = wal",
+        "pragma query_only = off",
+        "select * from pragma_journal_mode('wal')",
+        "select load_extension('{path}')",
+        "delete from sales returning *",
+        "select writefile('{path}', 'x')",
+    ],
+)
+def test_a_query_of_a_sqlite_file_makes_and_reaches_nothing(
+    query: str, duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    path, made = tmp_path / "theirs.sqlite", tmp_path / "made.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute(SALES)
+    connection.close()
+    before = path.read_bytes()
+    results = duckdb_shop.run(
+        TRANSACTIONS__PATH=f"sqlite:///{path}", TRANSACTIONS__QUERY=query.format(path=made)
+    )
+    (error,) = results["errors"]
+    assert "TRANSACTIONS__QUERY" in error
+    assert not made.exists()
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.glob("theirs*")) == ["theirs.sqlite"]
+
+
+def test_a_sqlite_file_has_views_and_its_blobs_are_keys_in_hexadecimal(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    path = tmp_path / "theirs.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute(SALES)
+        connection.execute(
+            "CREATE VIEW more AS SELECT x'41424344' AS transaction_id, transaction_date, "
+            "customer_id, 1001.0 AS product_id, quantity, unit_price FROM sales "
+            "UNION ALL SELECT 'ABCD', transaction_date, customer_id, 1e16, quantity, unit_price "
+            "FROM sales"
+        )
+    connection.close()
+    config = duckdb_shop.config(TRANSACTIONS__PATH=f"sqlite:///{path}", TRANSACTIONS__QUERY="more")
+    sold = DataExtractor(config).extract_all_sources()["transactions"]
+    assert list(sold["transaction_id"]) == ["41424344", "ABCD"]
+    # A float of that size has lost its last digits.
+    assert list(sold["product_id"]) == ["1001", f"{UNREADABLE}1e+16"]
+
+
+# --- DuckDB as a tool -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", [TOOL, "duckdb://", "DUCKDB:///:memory:"])
+def test_the_tool_reads_files_by_paths_from_where_it_is_run(
+    url: str, duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    (tmp_path / "sold.csv").write_text(
+        "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price\n"
+        "007,2024-02-01,C1,P1,1,10.10\n",
+        encoding="utf-8",
+    )
+    duckdb_shop.publish(
+        TRANSACTIONS__PATH=url,
+        TRANSACTIONS__QUERY="FROM read_csv('sold.csv', all_varchar = true)",
+    )
+    assert duckdb_shop.star.column("SELECT transaction_id FROM fact_sales") == ["007"]
+
+
+def test_the_tool_is_asked_again_when_a_file_of_it_changes(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    settings = {
+        "TRANSACTIONS__PATH": TOOL,
+        "TRANSACTIONS__QUERY": "FROM read_csv('sold.csv', all_varchar = true)",
+    }
+    for price in ("10.10", "10.20"):
+        (tmp_path / "sold.csv").write_text(
+            "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price\n"
+            f"T1,2024-02-01,C1,P1,1,{price}\n",
+            encoding="utf-8",
+        )
+        results = duckdb_shop.publish(**settings)
+        assert results["repeats_run"] is None
+    assert [str(p) for p in duckdb_shop.star.column("SELECT unit_price FROM fact_sales")] == [
+        "10.2000"
+    ]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY (SELECT 1) TO '{path}'",
+        "ATTACH '{path}' AS p",
+        "SELECT 1; COPY (SELECT 1) TO '{path}'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SELECT * FROM query('COPY (SELECT 1) TO ''{path}''')",
+        "CREATE TABLE x AS SELECT 1",
+        "EXPORT DATABASE '{path}'",
+        "SELECT * FROM 'https://example.org/sales.csv'",
+        "SELECT * FROM 's3://example/sales.parquet'",
+    ],
+)
+def test_the_tool_does_no_more_than_read(query: str, duckdb_shop: Retailer, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    results = duckdb_shop.run(TRANSACTIONS__PATH=TOOL, TRANSACTIONS__QUERY=query.format(path=made))
+    (error,) = results["errors"]
+    assert "correct TRANSACTIONS__QUERY" in error or "TRANSACTIONS__QUERY must be" in error
+    assert not made.exists()
+
+
+# --- the recipes ----------------------------------------------------------------------------------
+
+RECIPES = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", RECIPES, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_recipe_gives_the_sales_that_it_shows(name: str, shop: Retailer, tmp_path: Path) -> None:
+    text = SECTIONS[name]
+    for path, content in re.findall(r"`(data/\S+)`:\n\n```\w+\n(.*?)```", text, re.DOTALL):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(content, encoding="utf-8")
+    (settings,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "recipe.env").write_text(settings, encoding="utf-8")
+    others = {k: v for k, v in shop.settings().items() if not k.startswith("TRANSACTIONS__")}
+    config = load_config(tmp_path / "recipe.env", others)
+    results = StarSchemaETLPipeline(config, quiet=True).run_full_pipeline()
+    assert results["errors"] == []
+    shown = [
+        tuple(cell.strip() for cell in line.strip("|").split("|"))
+        for line in re.findall(r"^\|.*\|$", text, re.MULTILINE)[2:]
+    ]
+    sold = shop.star.rows(
+        "SELECT transaction_id, full_date, customer_id, product_id, net_amount FROM fact_sales "
+        "JOIN dim_date USING (date_key) JOIN dim_customer USING (customer_key) "
+        "JOIN dim_product USING (product_key) ORDER BY transaction_id"
+    )
+    assert [(*map(str, row[:4]), f"{row[4]:.2f}") for row in sold] == shown
+    assert not (Path(results["rejects_dir"]) / "transactions.csv").exists()
+
+
+def test_there_are_three_recipes() -> None:
+    assert len(SECTIONS) == 3
+
+
+def test_the_reject_file_of_the_tool_counts_the_rows_of_its_result(
+    duckdb_shop: Retailer,
+) -> None:
+    query = (
+        "SELECT 'T' || n AS transaction_id, '2024-02-01' AS transaction_date, 'C1' AS customer_id, "
+        "'P1' AS product_id, CASE n WHEN 2 THEN 'many' ELSE '1' END AS quantity, 1 AS unit_price "
+        "FROM range(3) AS t(n)"
+    )
+    results = duckdb_shop.publish(TRANSACTIONS__PATH=TOOL, TRANSACTIONS__QUERY=query)
+    (path,) = Path(results["rejects_dir"]).iterdir()
+    (reject,) = csv_rows(path)
+    assert (reject["_line"], reject["_reason"]) == ("3", "invalid_quantity")
