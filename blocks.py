@@ -109,6 +109,12 @@ class Reading:
     dates: frozenset[str] = frozenset()
     """Columns, in lower case, that hold dates; a date may be part of a key as well."""
 
+    def text_of(self, column: str) -> Callable[[Any], str | None]:
+        """How a value of a column is written as text, where values have types."""
+        if column.lower() in self.keys:
+            return key_text
+        return comma_text if column.lower() in self.commas else as_text
+
 
 def column_names(shown: str, header: list[str]) -> list[str]:
     """The header's names in one line each, trimmed and composed (NFC); a nameless column is

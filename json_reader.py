@@ -22,16 +22,16 @@ from blocks import (
     Piece,
     Reading,
     Refused,
-    as_text,
-    comma_text,
     exact_number,
     storable,
     text_array,
+    to_json,
 )
 from errors import SourceError
 
 _DEEPEST = 100
 """Brackets within brackets; no product's specifications nest deeper."""
+_LONG_LINE = 64 << 10
 _LOOKED_AT = 1000  # records that tell a file's columns before it is read
 
 
@@ -43,8 +43,11 @@ class _Malformed:
     text: str
 
 
-Item = tuple[int, dict[str, Any] | _Malformed]
+Record = dict[str, Any] | _Malformed
+Item = tuple[int, Record]
 """A record's number or line, and the record."""
+_BETWEEN = re.compile(r"[ \t\n\r]*,?[ \t\n\r]*")
+_BESIDE = re.compile(r"\}[ \t]*,?[ \t]*\{")
 
 
 class _TooDeepError(ValueError):
@@ -76,7 +79,7 @@ class _Decoder:
         if not value:
             return _Malformed("an object without keys", text[at:end]), end
         if self._twice:  # which value was meant is anybody's guess
-            return _Malformed("a key appears twice", text[at:end]), end
+            return _Malformed("a key appears twice with different values", text[at:end]), end
         names = "".join(value)
         if not names.isascii() and storable(names) != names:  # columns must have names
             return _Malformed("a key with half of a Unicode pair", text[at:end]), end
@@ -84,18 +87,58 @@ class _Decoder:
             return self._shallow(value, text[at:end]), end
         return value, end
 
-    def line(self, text: str) -> dict[str, Any] | _Malformed:
-        """The one object that a line holds."""
-        text = text.strip()
+    def line(self, text: str, *, is_whole: bool = True) -> tuple[list[Record], str]:
+        """The objects of a line, one after the other, with or without a comma between; and the
+        rest of a line that is not read to its end, which may go on.
+
+        Where an object is damaged, the next one is read if it is certain where it begins.
+        """
+        found: list[Record] = []
+        at, text = 0, text.strip()
+        while at < len(text):
+            try:
+                value, end = self.decode(text, at)
+            except ValueError as error:
+                value = _Malformed(f"not a JSON object ({_told(error)})", text[at:])
+                following = self._following(text, max(at, getattr(error, "pos", at)))
+                if following is not None:
+                    value = _Malformed(value.problem, text[at:following].rstrip(" \t,"))
+            else:
+                following = _after(text, end)
+                if following < len(text) and text[following] != "{":
+                    value, following = _Malformed("text after the JSON value", text[at:]), None
+            if not is_whole and following in (None, len(text)):
+                return found, text[at:]
+            found.append(value)
+            at = len(text) if following is None else following
+        return found, ""
+
+    def _following(self, text: str, damaged: int) -> int | None:
+        """Where the object after a damaged one begins, if that is certain.
+
+        Objects that stand beside each other without a comma are none of another's; those with a
+        comma may be elements of a list, unless all from there on can be read.
+        """
+        beside = _BESIDE.search(text, damaged)
+        if beside is None:
+            return None
+        begin = beside.end() - 1
+        if "," not in beside[0]:
+            return begin
         try:
-            value, end = self.decode(text, 0)
-        except ValueError as error:
-            return _Malformed(f"not a JSON object ({_told(error)})", text)
-        return value if end == len(text) else _Malformed("text after the JSON value", text)
+            at = begin
+            while at < len(text):
+                if text[at] != "{":
+                    return None
+                at = _after(text, self.decode(text, at)[1])
+        except ValueError:
+            return None
+        return begin
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
-        self._twice = self._twice or len(value) < len(pairs)
+        if len(value) < len(pairs) and not all(_same(value[key], other) for key, other in pairs):
+            self._twice = True
         return value
 
     def _shallow(self, value: dict[str, Any], text: str) -> dict[str, Any] | _Malformed:
@@ -110,6 +153,17 @@ class _Decoder:
             if not layer:
                 return value
         return _Malformed(f"nested more than {_DEEPEST} deep", text)
+
+
+def _after(text: str, end: int) -> int:
+    """Where the next value may begin: behind spaces, and a comma among them."""
+    between = _BETWEEN.match(text, end)
+    return end if between is None else between.end()
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are the same one, so that it does not matter which is taken."""
+    return one is other or to_json(one) == to_json(other)
 
 
 def _told(error: ValueError) -> str:
@@ -149,7 +203,7 @@ def open_json(shown: str, utf8: Iterator[bytes], reading: Reading) -> Opened:
     def pieces() -> Iterator[Piece]:
         while batch := list(islice(items, reading.batch_rows)):
             _add_columns(shown, columns, batch)
-            yield partial(_parse_json, list(columns), batch, reading.commas)
+            yield partial(_parse_json, list(columns), batch, reading)
 
     return Opened(shown, kind, columns, pieces(), is_schemaless=True)
 
@@ -243,21 +297,25 @@ def _line_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item
         *lines, buffer = buffer.split("\n")
         for line in lines:
             number += 1
-            if line.strip():
-                yield number, decoder.line(line)
+            for record in decoder.line(line)[0]:
+                yield number, record
+        if len(buffer) > _LONG_LINE:  # perhaps a file without line ends
+            records, buffer = decoder.line(buffer, is_whole=False)
+            for record in records:
+                yield number + 1, record
         if len(buffer) > MAX_RECORD_BYTES:
             raise SourceError(
                 f"{shown}, line {number + 1}: exceeds the limit of {MAX_RECORD_BYTES} bytes"
             )
         more = next(chunks, "")
         if not more:
-            if buffer.strip():
-                yield number + 1, decoder.line(buffer)
+            for record in decoder.line(buffer)[0]:
+                yield number + 1, record
             return
         buffer += more
 
 
-def _parse_json(columns: list[str], batch: list[Item], commas: frozenset[str]) -> Block:
+def _parse_json(columns: list[str], batch: list[Item], reading: Reading) -> Block:
     rows, lines, refused = [], [], []
     for number, value in batch:
         if isinstance(value, _Malformed):
@@ -268,7 +326,6 @@ def _parse_json(columns: list[str], batch: list[Item], commas: frozenset[str]) -
             lines.append(number)
     texts = {}
     for name in columns:
-        text = comma_text if name.lower() in commas else as_text
-        texts[name] = text_array([row.get(name) for row in rows], text)
+        texts[name] = text_array([row.get(name) for row in rows], reading.text_of(name))
     table = pa.table(texts)
     return Block(table, np.array(lines, np.int64), refused, len(batch))
