@@ -28,8 +28,8 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-HANGS = int(os.environ.get("HANGS", "90"))
-"""Seconds after which a run hangs; none takes more than a few."""
+HANGS = int(os.environ.get("HANGS", "600"))
+"""Seconds after which a run hangs. None takes more than a few, where nothing else runs."""
 
 
 # --- processes ------------------------------------------------------------------------------
@@ -594,6 +594,16 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < until, f"never: {what}"
         time.sleep(0.01)
+
+
+def signals_are_taken(pid: int) -> bool:
+    """Whether a process has been given all signals that were sent to it, or has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return True
+    pending = [line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd:")]
+    return not any(int(mask, 16) for mask in pending)
 
 
 if __name__ == "__main__":

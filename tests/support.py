@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from faults import wait_until
 
 import schema
 from config import StarSchemaConfig, load_config
@@ -136,6 +137,13 @@ class Star:
             driver.cursor().execute(statements.read_text(encoding="utf-8"))
             connection.connection.commit()
 
+    def reload_settings(self) -> None:
+        """Have a PostgreSQL read its settings again, and wait until it has."""
+        loaded = "SELECT pg_conf_load_time()"
+        before = self.scalar(loaded)
+        self.execute("SELECT pg_reload_conf()")
+        wait_until(lambda: self.scalar(loaded) != before, "the server has read its settings")
+
     def tables(self) -> set[str]:
         """The names of all tables that are there."""
         with self.connection() as connection:
@@ -231,8 +239,10 @@ def _sales() -> list[Row]:
 
 _CHILD = """
 import os, re, resource, sys, time
-root, file_bytes, umask, *arguments = sys.argv[1:]
+root, file_bytes, cpu_seconds, umask, *arguments = sys.argv[1:]
 sys.path.insert(0, root)
+if cpu_seconds != "0":
+    resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_seconds), int(cpu_seconds)))
 if file_bytes != "0":
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_bytes), int(file_bytes)))
 os.umask(int(umask, 8))
@@ -267,16 +277,18 @@ class Ended:
 def in_a_child(
     *arguments: str,
     file_bytes: int = 0,
+    cpu_seconds: int = 0,
     umask: int = 0o022,
     environment: dict[str, str] | None = None,
-    timeout: float = 120,
+    timeout: float = 600,
 ) -> Ended:
     """Run `python main.py` in a process of its own, which tells its peak memory.
 
-    `file_bytes` limits how long a file may get, as a full disk does.
+    `file_bytes` limits how long a file may get, as a full disk does; `cpu_seconds` is what it may
+    compute, which other processes do not prolong.
     """
     root = str(Path(__file__).parents[1])
-    given = [root, str(file_bytes), f"{umask:o}", *arguments]
+    given = [root, str(file_bytes), str(cpu_seconds), f"{umask:o}", *arguments]
     started = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-c", _CHILD, *given],

@@ -196,8 +196,7 @@ def write_file(admin: Star, path: str, lines: list[str]) -> None:
         )
         name = path.replace("'", "''").replace("%", "%%")
         connection.exec_driver_sql(f"COPY (SELECT line FROM lines ORDER BY n) TO '{name}'")
-        connection.exec_driver_sql("SELECT pg_reload_conf()")
-        connection.exec_driver_sql("SELECT pg_sleep(0.3)")
+    admin.reload_settings()
 
 
 ENCODED = quote(CANARY, safe="")

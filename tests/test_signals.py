@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from faults import Run, Warm, wait_until
+from faults import HANGS, Run, Warm, signals_are_taken, wait_until
 from support import Retailer
 from test_faults import TABLES, nobody_is_connected, tomorrow
 from test_retries import somebody_waits, transaction
@@ -165,7 +165,7 @@ def test_a13_a_signal_ends_the_wait_for_a_source_that_stalls(
 ) -> None:
     shop, (address, stalled) = duckdb_shop, stalling_web
     run = warm.start(shop.folder, "load", shop.env_file(TRANSACTIONS__PATH=address))
-    assert stalled.wait(60), run.stderr
+    assert stalled.wait(HANGS), run.stderr
     run.send(INT)
     assert run.wait() == 128 + INT, run.stderr
     assert "Extraction phase interrupted; rolled back" in run.stderr
@@ -196,7 +196,7 @@ def test_a13_a_signal_during_the_commit_comes_too_late(
         run = warm.start(shop.folder, "load", shop.env_file(), "--json")
         somebody_waits(shop.star, other)
         run.send(TERM, INT)
-        time.sleep(0.1)
+        wait_until(lambda: signals_are_taken(run.pid), "the run is given its signals")
         assert not run.has_ended()
         other.execute(sa.text("SELECT pg_advisory_unlock(4711)"))
         assert run.wait() == 0, run.stderr
@@ -260,7 +260,7 @@ def test_i2_a_cell_that_is_interrupted_while_it_commits_does_not_say_rolled_back
         gate.tell()
         somebody_waits(shop.star, other)
         kernel.send(INT)
-        time.sleep(0.1)
+        wait_until(lambda: signals_are_taken(kernel.pid), "the kernel is given its signal")
         other.execute(sa.text("SELECT pg_advisory_unlock(4711)"))
         gate.wait("interrupted")
     (_, (run_id, status)) = shop.star.runs()

@@ -94,7 +94,7 @@ def _write_rules(star: Star, rules: list[str]) -> None:
             f"COPY (SELECT rule FROM rules ORDER BY number) TO '{path}' (DELIMITER E'\\x01')"
         )
         connection.commit()
-        connection.exec_driver_sql("SELECT pg_reload_conf(), pg_sleep(0.3)")
+    star.reload_settings()
 
 
 def pieces(password: str) -> set[str]:
