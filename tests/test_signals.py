@@ -174,13 +174,22 @@ def test_a13_a_signal_ends_the_wait_for_a_source_that_stalls(
 
 
 def commits_wait_for(other: sa.Connection, shop: Retailer) -> None:
-    """Have each COMMIT of a run wait until `other` gives up its lock."""
+    """Have each COMMIT of a run wait until `other` gives up its lock. A run has nothing deferred,
+    so the trigger itself defers what waits.
+    """
     other.execute(sa.text("SELECT pg_advisory_lock(4711)"))
+    place = f'"{shop.star.schema}"'
     shop.star.execute(
+        "CREATE TABLE last (number integer)",
         "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         "PERFORM pg_catalog.pg_advisory_xact_lock(4711); RETURN NULL; END $$",
-        "CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON etl_run DEFERRABLE INITIALLY DEFERRED "
+        "CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON last DEFERRABLE INITIALLY DEFERRED "
         "FOR EACH ROW EXECUTE FUNCTION wait()",
+        "CREATE FUNCTION defer() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"SET CONSTRAINTS {place}.wait DEFERRED; INSERT INTO {place}.last VALUES (1); "
+        "RETURN NULL; END $$",
+        "CREATE CONSTRAINT TRIGGER defer AFTER INSERT ON etl_run DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION defer()",
     )
 
 
