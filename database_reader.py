@@ -21,6 +21,7 @@ import mysql_driver
 from arrow_batches import gathered, parse_arrow
 from blocks import Block, Opened, Piece, Reading, column_names, comma_text, key_text, text_array
 from errors import SourceError, SourceLostError, explain
+from file_databases import MEMORY
 from source_engines import SHARED, Connected, connect, without_driver
 
 _TABLE_NAME = re.compile(r"""(?:(\w+|"(?:[^"]|"")+")\.)?(\w+|"(?:[^"]|"")+")""")
@@ -47,7 +48,8 @@ class Databases:
     @staticmethod
     def shown(name: str, url: sa.URL) -> str:
         """The database's name for messages and reject files."""
-        return f"{url.render_as_string(hide_password=True)} ({name})"
+        text = url.render_as_string(hide_password=True).replace("%3Amemory%3A", MEMORY)
+        return f"{text} ({name})"
 
     def open(self, name: str, url: sa.URL, query: str, reading: Reading) -> Opened:
         """A table or query, streamed through a server-side cursor.

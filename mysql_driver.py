@@ -56,6 +56,7 @@ def _mysqldb() -> dict[str, Any]:
     return {
         "conv": {**conversions, **as_written},
         "charset": "utf8mb4",
+        "connect_timeout": 10,  # as the others have it
         "multi_statements": False,
     }
 

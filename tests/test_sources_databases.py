@@ -18,6 +18,7 @@ from support import Retailer, Star, in_a_child
 
 import extract
 from config import load_config
+from database_reader import Databases
 from errors import ConfigError, ExtractionError, explain
 from extract import DataExtractor
 from main import main
@@ -345,6 +346,42 @@ def test_a_lost_server_is_named_and_its_tables_are_read_again_together(
     if seconds:
         assert results["extraction_results"]["customers"]["records"] == 5000
         assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == 1
+
+
+def test_a_sale_in_postgresql_never_lacks_the_customer_that_came_with_it(
+    duckdb_shop: Retailer, postgresql_star: Star, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the two are not read by one connection: whenever one is opened, the shop sells to
+    somebody new.
+    """
+    star, schema = postgresql_star, postgresql_star.schema
+    star.execute(
+        f'CREATE SCHEMA "{schema}"',
+        SALES.replace("sales", f'"{schema}".sales'),
+        f"CREATE TABLE \"{schema}\".people AS SELECT 'C1' AS customer_id",
+    )
+    opened: list[str] = []
+    usual = Databases.open
+
+    def open_and_sell(databases: Databases, name: str, *others: Any) -> Any:
+        result = usual(databases, name, *others)
+        opened.append(name)
+        star.execute(
+            f"INSERT INTO \"{schema}\".people VALUES ('new {name}')",
+            f"INSERT INTO \"{schema}\".sales VALUES ('new {name}', '2024-02-01', 'new {name}', "
+            "'P1', 1, 1)",
+        )
+        return result
+
+    monkeypatch.setattr(Databases, "open", open_and_sell)
+    other = sa.make_url(star.url).update_query_dict({"application_name": "another"})
+    duckdb_shop.publish(
+        TRANSACTIONS__PATH=star.url, TRANSACTIONS__QUERY=f'"{schema}".sales',
+        CUSTOMERS__PATH=other.render_as_string(hide_password=False),
+        CUSTOMERS__QUERY=f'"{schema}".people',
+    )  # fmt: skip
+    assert opened == ["transactions", "customers"]
+    assert duckdb_shop.star.scalar("SELECT count(*) FROM dim_customer WHERE is_inferred") == 0
 
 
 # --- what databases hold --------------------------------------------------------------------------
