@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from arrays import decoded, whole
 from duck import without_progress_bar
 from parallel import in_order
 
@@ -170,12 +171,16 @@ def _claims(
     repeated: Hashes,
     key: str,
 ) -> Iterator[Callable[[], pa.Table]]:
-    """A call per batch for the rows whose hash repeats, with the key under the name `_key`."""
+    """A call per batch for the rows whose hash repeats, with the key under the name `_key`.
+
+    Their columns are decoded: which ones are encoded depends on the file a batch came from.
+    """
     positions = _membership(repeated)
 
     def chosen(batch: Callable[[], pa.Table], rows: npt.NDArray[np.int64]) -> pa.Table:
         table = batch().take(pa.array(rows))
-        return table.rename_columns(["_key" if n == key else n for n in table.column_names])
+        names = ["_key" if name == key else name for name in table.column_names]
+        return pa.table([decoded(whole(column)) for column in table.columns], names)
 
     for batch, hashed in zip(batches, hashes, strict=True):
         rows = positions(hashed()[0])

@@ -10,6 +10,7 @@ import difflib
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -172,13 +173,29 @@ class DataExtractor:
 
         Raises `ExtractionError` with the problems of all sources.
         """
+        looked = self.look(folder, progress)
+        problems = [problem for source in looked.values() for problem in source.problems]
+        if problems:
+            raise ExtractionError(problems)
+        return {n: source.extracted for n, source in looked.items() if source.extracted is not None}
+
+    def look(
+        self,
+        folder: Spool,
+        progress: Callable[[str, int], None] = lambda name, records: None,
+        rows: int | None = None,
+    ) -> dict[str, Looked]:
+        """Read every configured source into `folder`, and tell what is wrong with each.
+
+        With `rows`, no more of a source is read than the batches that hold its first so many.
+        """
         problems, numbers = _Problems(), count()
         names = [name for name in SOURCES if self.config.source(name).path is not None]
         found: dict[str, list[_Read]] = {}
 
         def read_all() -> None:
             waiting = [name for name in names if name not in found]
-            found.update(self._read_sources(problems, waiting, folder, numbers, progress))
+            found.update(self._read_sources(problems, waiting, folder, numbers, progress, rows))
             if problems.lost and not problems.others:
                 raise SourceLostError("; ".join(problems.told()))
 
@@ -189,9 +206,12 @@ class DataExtractor:
 
         with suppress(SourceLostError):  # the problems tell of it
             _again(self.config.retry_seconds, begin_again)(read_all)
-        if problems.told():
-            raise ExtractionError(problems.told())
-        return {name: self._joined(name, found[name], problems.notes(name)) for name in names}
+        return {name: self._looked(name, found.get(name, []), problems) for name in names}
+
+    def _looked(self, name: str, reads: list[_Read], problems: _Problems) -> Looked:
+        told = problems.told(name)
+        extracted = None if told else self._joined(name, reads, problems.notes(name))
+        return Looked(name, [read.file for read in reads], told, extracted)
 
     def _read_sources(
         self,
@@ -200,6 +220,7 @@ class DataExtractor:
         folder: Spool,
         numbers: Iterator[int],
         progress: Callable[[str, int], None],
+        rows: int | None,
     ) -> dict[str, list[_Read]]:
         """Read these sources. The sales come first: they are the most, and whatever they refer to
         is in a table that is read after them.
@@ -207,9 +228,9 @@ class DataExtractor:
         with closing(Databases()) as databases:
             found: dict[str, list[_Read]] = {}
             for name in sorted(names, key=lambda name: name != "transactions"):
-                files = self._collect(problems, name, databases)
+                files = self._collect(problems, name, databases, rows)
                 found[name] = [_Read(name, file, folder) for file in files]
-            self._read(problems, list(chain.from_iterable(found.values())), numbers, progress)
+            self._read(problems, list(chain.from_iterable(found.values())), numbers, progress, rows)
         return found
 
     def _to_read_again(self, problems: _Problems) -> list[str]:
@@ -219,54 +240,27 @@ class DataExtractor:
         servers = {_server(self.config.source(name).path) for name in problems.lost}
         return [name for name in SOURCES if _server(self.config.source(name).path) in servers]
 
-    def inspect(self, name: str, rows: int = 1000) -> Inspection:
-        """What a run would find of a source, from no more than its first `rows` or so."""
-        problems = _Problems()
-        with closing(Databases()) as databases:
-            found = Inspection(name)
-            few = min(rows, self.config.batch_rows)
-            for shown, call in self._files(problems, name, databases, few):
-                file = problems.attempt(name, shown, call)
-                if file is not None:
-                    self._look_into(found, file.opened, problems)
-                    file.opened.close()
-                    file.opened.pieces = iter(())  # they hold on to the whole archive
-        found.problems = problems.told()
-        found.warnings += [*problems.notes(name), *_partly_absent(found.files, found.mappings)]
-        return found
-
-    def _look_into(self, found: Inspection, opened: Opened, problems: _Problems) -> None:
-        """Note a file's mapping, and of the first file its first rows."""
-        name = found.name
-        mapping = problems.attempt(name, opened.shown, partial(self._mapping, name, opened))
-        found.files.append(opened)
-        found.mappings.append(mapping)
-        found.warnings += [opened.note] if opened.note and mapping is not None else []
-        if len(found.files) == 1:
-            block = problems.attempt(name, opened.shown, partial(_first_block, opened))
-            found.inside = [] if block is None else _paths_inside(block.rows)
-            if block is not None and mapping is not None:
-                found.warnings += _strange_values(block.rows, mapping, opened.columns)
-                decimal = self.config.source(found.name).decimal_separator
-                found.sample = to_canonical(block.rows, mapping, found.name, decimal)
-                found.refused = block.refused
-
-    def _collect(self, problems: _Problems, name: str, databases: Databases) -> list[_File]:
+    def _collect(
+        self, problems: _Problems, name: str, databases: Databases, rows: int | None
+    ) -> list[_File]:
         """The files of a source, opened and mapped; what is wrong with them is in `problems`.
 
         Of several, none stays open: a thousand files are more than a process may have.
         """
-        files = []
-        calls = self._files(problems, name, databases)
+        files: list[_File] = []
+        calls = self._files(problems, name, databases, rows)
         for shown, call in calls:
             file = problems.attempt(name, shown, call)
             if file is None:
                 continue
             mapping = problems.attempt(name, shown, partial(self._mapping, name, file.opened))
-            if mapping is not None:
+            if mapping is None:
+                first = None if files else _first_rows(file.opened)
+                files.append(replace(file, first=first))
+            else:
                 is_open = len(calls) == 1 and not file.opened.opens_later
-                files.append(replace(file, mapping=mapping, is_open=is_open))
-            if mapping is None or not files[-1].is_open:
+                files.append(replace(file, mapping=mapping, is_mapped=True, is_open=is_open))
+            if not files[-1].is_open:
                 file.opened.close()
                 file.opened.pieces = iter(())  # they hold on to the whole archive
         return files
@@ -275,7 +269,7 @@ class DataExtractor:
         return resolve_mapping(opened, name, self.config.source(name))
 
     def _files(
-        self, problems: _Problems, name: str, databases: Databases, batch_rows: int | None = None
+        self, problems: _Problems, name: str, databases: Databases, rows: int | None
     ) -> list[tuple[str, Callable[[], _File]]]:
         """The files of the source, and a call that opens each; it may raise `SourceError`."""
         settings = self.config.source(name)
@@ -283,7 +277,7 @@ class DataExtractor:
             name,
             settings.encoding,
             settings.delimiter,
-            batch_rows or self.config.batch_rows,
+            min(rows or self.config.batch_rows, self.config.batch_rows),
             _behind(SPECS[name].few_values, settings),
             _behind(NUMBERS.get(name, ()), settings, in_lower_case=True)
             if settings.decimal_separator == ","
@@ -317,13 +311,21 @@ class DataExtractor:
         reads: list[_Read],
         numbers: Iterator[int],
         progress: Callable[[str, int], None],
+        rows: int | None,
     ) -> None:
         """Spill all files; after a fault in one the others are read: there may be more."""
-        tasks = (task for read in reads for task in read.tasks(numbers))
+        enough, done = set[str](), Counter[str]()
+        mapped = (read for read in reads if read.file.is_mapped)
+        tasks = (task for read in mapped for task in read.tasks(numbers, enough))
         with ThreadPoolExecutor(self.config.workers) as pool:
             for read, spilled in in_order(pool, tasks, self.config.workers + 2):
                 if isinstance(spilled, ExtractedBatch) and read.fault is None:
+                    if read.name in enough:  # it was read ahead
+                        continue
                     read.batches.append(spilled)
+                    done[read.name] += spilled.records
+                    if rows is not None and done[read.name] >= rows:
+                        enough.add(read.name)
                     progress(read.name, spilled.records)
                 elif isinstance(spilled, SourceError):
                     read.fault = read.fault or spilled
@@ -370,8 +372,11 @@ class _File:
     before: object
     opened: Opened
     mapping: dict[str, list[str]] = field(default_factory=dict)
+    is_mapped: bool = False
     is_open: bool = False
     """Whether `opened` can still be read."""
+    first: pa.Table | None = None
+    """Its first rows, where they tell how its columns might be mapped."""
 
 
 class _Problems:
@@ -418,10 +423,10 @@ class _Problems:
         passed = [f"passed over: {', '.join(names[:_FILES_TOLD])}{more}"] if names else []
         return passed + self.read_again.get(name, [])
 
-    def told(self) -> list[str]:
-        """One line for each problem, in the order of the sources."""
+    def told(self, *sources: str) -> list[str]:
+        """One line for each problem, in the order of the sources; of some of them only."""
         lines = sorted(self._lines(), key=lambda line: SOURCES.index(line[0]))
-        return [f"{name}: {line}" for name, line in lines]
+        return [f"{name}: {line}" for name, line in lines if not sources or name in sources]
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         for (name, problem), files in self._files.items():
@@ -434,27 +439,36 @@ Result = TypeVar("Result")
 
 
 @dataclass
-class Inspection:
-    """What `check` says of one source: its files, each one's mapping, and its first rows."""
+class Looked:
+    """A source as it was read: its files, what is wrong with them, and else their rows."""
 
     name: str
-    problems: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    files: list[Opened] = field(default_factory=list)
-    mappings: list[dict[str, list[str]] | None] = field(default_factory=list)
-    sample: pa.Table | None = None
-    """The first rows under canonical names."""
-    refused: list[Refused] = field(default_factory=list)
-    """Records among them that are no rows."""
-    inside: list[str] = field(default_factory=list)
-    """The names of values inside others, as a mapping reaches them."""
+    files: list[_File]
+    problems: list[str]
+    extracted: Extracted | None
+
+    @property
+    def opened(self) -> list[Opened]:
+        """The files that could be opened: their format, their delimiter, their columns."""
+        return [file.opened for file in self.files]
+
+    @property
+    def mapping(self) -> dict[str, list[str]] | None:
+        """How the columns of the first file are found; None where they are not."""
+        return self.files[0].mapping if self.files and self.files[0].is_mapped else None
 
     def unused(self) -> list[str]:
         """Columns of the files that nothing is mapped to."""
-        mappings = [mapping for mapping in self.mappings if mapping is not None]
-        used = {column for mapping in mappings for own in mapping.values() for column in own}
-        columns = dict.fromkeys(column for file in self.files for column in file.columns)
+        used = {column for f in self.files for own in f.mapping.values() for column in own}
+        columns = dict.fromkeys(column for file in self.opened for column in file.columns)
         return _unused(columns, used)
+
+    def inside(self) -> list[str]:
+        """The names of values inside others, as a mapping reaches them."""
+        rows = self.files[0].first if self.files else None
+        if self.extracted is not None and self.extracted.batches:
+            rows = self.extracted.originals(0).drop_columns([FILE, LINE])
+        return [] if rows is None else _paths_inside(rows)
 
 
 def _again(seconds: float, before_sleep: Callable[[RetryCallState], None]) -> Retrying:
@@ -508,9 +522,12 @@ def _identity(place: Place) -> object:
         return None
 
 
-def _first_block(opened: Opened) -> Block | None:
-    piece = next(opened.pieces, None)
-    return None if piece is None else piece()
+def _first_rows(opened: Opened) -> pa.Table | None:
+    try:
+        piece = next(opened.pieces, None)
+        return None if piece is None else piece().rows
+    except SourceError:  # the file has been told to be faulty
+        return None
 
 
 def _behind(
@@ -751,14 +768,17 @@ class _Read:
         return sum(batch.records for batch in self.batches)
 
     def tasks(
-        self, numbers: Iterator[int]
+        self, numbers: Iterator[int], enough: set[str]
     ) -> Iterator[Callable[[], tuple[_Read, ExtractedBatch | SourceError | None]]]:
-        """A call per piece that spills it, until there is a fault; then one that tells the end."""
+        """A call per piece that spills it, until there is a fault, or enough was read of this
+        source; then one that tells the end.
+        """
         try:
-            if not self.file.is_open:
+            if not self.file.is_open and self.name not in enough:
                 self.opened = self.file.open()
             for piece in self.opened.pieces:
-                if self.fault is not None:
+                if self.fault is not None or self.name in enough:
+                    self.opened.close()
                     break
                 yield partial(self._spill, piece, f"{self.name}-{next(numbers):06}")
         except SourceError as fault:
@@ -799,11 +819,12 @@ def _refused_table(shown: str, refused: Sequence[Refused]) -> pa.Table:
     )
 
 
+IGNORED = "these columns are not used and are ignored"
+
+
 def _warnings(source: Extracted, used: set[str]) -> list[str]:
     ignored = _unused(source.columns, used)
-    if not ignored:
-        return []
-    return [f"{source.name}: these columns are not used and are ignored: {', '.join(ignored)}"]
+    return [f"{source.name}: {IGNORED}: {', '.join(ignored)}"] if ignored else []
 
 
 def _unused(columns: Iterable[str], used: set[str]) -> list[str]:

@@ -318,31 +318,11 @@ class StarSchemaETLPipeline:
 
     def _record_failure(self, error: Exception) -> None:
         """One line for people and a status; the traceback of a surprise goes to the log file."""
-        import duckdb
-        import psycopg2
-        from sqlalchemy.exc import SQLAlchemyError
-
         import report
-        from errors import BusyError, EtlError, explain, is_disk_error
+        from errors import BusyError
 
         self.results["status"] = getattr(error, "status", "failed")
-        cause = getattr(error, "orig", None) or error
-        if isinstance(error, EtlError):
-            message = str(error)
-        elif isinstance(cause, MemoryError | duckdb.OutOfMemoryException):
-            message = (
-                f"not enough memory ({explain(error)}); give the process more, or lower WORKERS "
-                "and BATCH_ROWS"
-            )
-        elif isinstance(error, SQLAlchemyError | psycopg2.Error | duckdb.Error):
-            message = f"the warehouse refused: {explain(error)}"
-        elif isinstance(error, OSError):
-            place = error.filename or f"WORK_DIR {self.config.work_dir}"
-            room = "; make room there or set it to another place" if is_disk_error(error) else ""
-            message = f"{place}: {error.strerror or 'not writable'}{room}"
-        else:
-            message = f"{type(error).__name__} (a bug; the log file has the details)"
-            report.logger.info("traceback", exc_info=error, extra={"file_only": True})
+        message = _in_words(error, self.config)
         self._error_class = type(error).__name__
         if not isinstance(error, BusyError):
             message = f"{PHASES[self._phase]} phase failed: {message}"
@@ -615,15 +595,9 @@ class StarSchemaETLPipeline:
 
     def _check_reject_rates(self) -> None:
         from errors import GateError
+        from prepare import over_the_limit
 
-        refused = []
-        for source in self._prepared.values():
-            rejected = sum(source.rejected.values())
-            if rejected > self.config.max_reject_rate * source.read:
-                refused.append(
-                    f"{source.name}: {rejected:,} of {source.read:,} rows rejected, above "
-                    f"MAX_REJECT_RATE={self.config.max_reject_rate}"
-                )
+        refused = over_the_limit(self._prepared.values(), self.config.max_reject_rate)
         if refused:
             raise GateError(
                 f"{'; '.join(refused)}; nothing was published, "
@@ -762,6 +736,53 @@ class StarSchemaETLPipeline:
             report.logger.info("%s", line, extra={"file_only": True})
 
 
+def _in_words(error: Exception, config: StarSchemaConfig) -> str:
+    """A failure in one line; the traceback of a surprise goes to the log file."""
+    import duckdb
+    import psycopg2
+    from sqlalchemy.exc import SQLAlchemyError
+
+    import report
+    from errors import EtlError, explain, is_disk_error
+
+    cause = getattr(error, "orig", None) or error
+    if isinstance(error, EtlError):
+        return str(error)
+    if isinstance(cause, MemoryError | duckdb.OutOfMemoryException):
+        return (
+            f"not enough memory ({explain(error)}); give the process more, or lower WORKERS and "
+            "BATCH_ROWS"
+        )
+    if isinstance(error, SQLAlchemyError | psycopg2.Error | duckdb.Error):
+        return f"the warehouse refused: {explain(error)}"
+    if isinstance(error, OSError):
+        place = error.filename or f"WORK_DIR {config.work_dir}"
+        room = "; make room there or set it to another place" if is_disk_error(error) else ""
+        return f"{place}: {error.strerror or 'not writable'}{room}"
+    report.logger.info("traceback", exc_info=error, extra={"file_only": True})
+    return f"{type(error).__name__} (a bug; the log file has the details)"
+
+
+@contextmanager
+def _told(config: StarSchemaConfig) -> Iterator[None]:
+    """The boundary of a command that is no run: whatever fails is told in one line, and the
+    traceback of a surprise goes to the log file.
+    """
+    import report
+    from errors import EtlError
+
+    try:
+        yield
+    except EtlError:  # `main` tells these
+        raise
+    except Exception as error:
+        if _is_interruption(error):
+            raise KeyboardInterrupt from error
+        with report.logging_to(config.log_file, config.log_level, "no-run", quiet=True):
+            message = _in_words(error, config)
+        raise EtlError(message) from error
+
+
 def _is_interruption(error: Exception) -> bool:
     """Whether it is what DuckDB makes of a KeyboardInterrupt during its work."""
     text = str(error)
@@ -822,42 +843,46 @@ def cli(context: click.Context, env_file: str, dry_run: bool, quiet: bool, as_js
 
 
 @cli.command()
-@click.pass_obj
-def check(config: StarSchemaConfig) -> int:
-    """Say what a run would find, and change nothing.
+@click.option(
+    "--rows", type=click.IntRange(min=1), metavar="N",
+    help="Look at about the first N rows of each source only.",
+)  # fmt: skip
+@click.pass_context
+def check(context: click.Context, rows: int | None) -> int:
+    """Say what a run would find, and how it would end; change nothing.
 
     \b
-    For each source: its files, their format and delimiter, how each column is
-    mapped, what is missing, three rows as they would be read, and what of the
-    first 1,000 would be refused. For the warehouse: whether it is reachable, its
-    version, and whether the star there fits. Exit code 0 when a run can start,
-    2 when it cannot.
-    """
-    import report
-    from config import SOURCES
-    from extract import SPECS, DataExtractor
-    from growth import inspect_warehouse
-    from schema import metadata
-    from transform import StarSchemaTransformer
+    All rows are read and cleaned as a run would. For each source it tells: its
+    files, their format and delimiter, how each column is mapped, what is missing,
+    three rows as they are read and as they would be stored, and what would be
+    refused, why, and where. For the warehouse: whether it is reachable, its
+    version, and whether the star there fits.
 
-    extractor, transformer, good = DataExtractor(config), StarSchemaTransformer(config), True
-    for name in SOURCES:
-        if config.source(name).path is None:
-            click.echo(f"{name}: not configured (set {name.upper()}__PATH); not required\n")
-            continue
-        inspection = extractor.inspect(name)
-        good = good and not inspection.problems
-        lines = report.render_inspection(inspection, SPECS[name], config.source(name))
-        if inspection.sample is not None:
-            prepared = transformer.prepare_batch(name, 0, inspection.sample)
-            refused = prepared.rejects.select(["_reason", "_detail"]).to_pylist()
-            limit = config.max_reject_rate
-            lines += report.render_refusals(inspection, refused, prepared.issues, limit)
-        _say("\n".join(map(report.one_line, lines)) + "\n")
-    lines, fits = inspect_warehouse(config, metadata.sorted_tables)
-    _say("\n".join(map(report.one_line, lines)))
-    _say("\nA run can start." if good and fits else "\nA run cannot start: see above.")
-    return 0 if good and fits else 2
+    \b
+    Exit codes:
+      0  a run would publish
+      2  a run cannot start
+      3  a run would be refused: too many rejected rows
+    """
+    import check_text
+    import report
+    from check import look_ahead
+
+    config: StarSchemaConfig = context.obj
+    quiet = bool(context.find_root().params["quiet"])
+
+    def progress(phase: str) -> Callable[[str, int], None]:
+        return report.PhaseProgress(phase).advance
+
+    gc.enable()
+    with (
+        _told(config),
+        report.logging_to_stderr(config.log_level, quiet=quiet),
+        report.live_progress(quiet=quiet),
+    ):
+        findings = look_ahead(config, progress, rows)
+    _say("\n".join(check_text.render(findings, config)))
+    return findings.exit_code
 
 
 @cli.command()
@@ -873,7 +898,7 @@ def init(config: StarSchemaConfig, role: str) -> int:
     from load_dimensions import DimensionLoader
     from schema import metadata
 
-    with DimensionLoader(config) as loader:
+    with _told(config), DimensionLoader(config) as loader:
         loader.load_all_dimensions({})
         grants = loader.warehouse.grants(metadata.sorted_tables, role)
     for warning in loader.warnings:

@@ -26,7 +26,6 @@ from arrays import decoded, whole
 from config import StarSchemaConfig
 from duplicates import BATCH_BITS, Losers, find_losers, judging, key_hashes
 from parallel import in_order
-from rejects import RejectFiles
 from spool import Spool
 from strays import stray_rows
 
@@ -46,6 +45,12 @@ class Originals(Protocol):
     def canonical(self, index: int) -> pa.Table: ...
     def refused(self, index: int) -> pa.Table | None: ...
     def __len__(self) -> int: ...
+
+
+class Rejects(Protocol):
+    """Takes rows that are refused, from several threads; what `rejects.RejectFiles` offers."""
+
+    def write(self, source: str, columns: list[str], rows: pa.Table) -> None: ...
 
 
 class Cleaned(Protocol):
@@ -167,7 +172,7 @@ def prepare_sources(
     clean: Callable[[str, int, pa.Table], Cleaned],
     config: StarSchemaConfig,
     folder: Spool,
-    rejects: RejectFiles,
+    rejects: Rejects,
     *,
     progress: Callable[[str, int], None] = lambda name, rows: None,
 ) -> dict[str, PreparedSource]:
@@ -199,7 +204,7 @@ def _prepare_batch(
     number: int,
     clean: Callable[[str, int, pa.Table], Cleaned],
     folder: Spool,
-    rejects: RejectFiles,
+    rejects: Rejects,
 ) -> _Batch:
     source = job.source
     cleaned = _clean(job, number, clean)
@@ -249,7 +254,7 @@ def _resolve_duplicates(
     job: Job,
     result: PreparedSource,
     connection: duckdb.DuckDBPyConnection,
-    rejects: RejectFiles,
+    rejects: Rejects,
     workers: int,
 ) -> None:
     readers = [partial(spool.read, path) for path in result.paths]
@@ -267,7 +272,7 @@ def without_orphans(
     sales: PreparedSource,
     source: Originals,
     known: Mapping[str, pa.Array],
-    rejects: RejectFiles,
+    rejects: Rejects,
 ) -> PreparedSource:
     """`sales` without the rows that name a member nobody knows, which become rejects.
 
@@ -296,7 +301,7 @@ def _leave_out_orphans(
     source: Originals,
     number: int,
     known: Mapping[str, pa.Array],
-    rejects: RejectFiles,
+    rejects: Rejects,
 ) -> None:
     rows = sales.tasks()[number]()
     reason = np.full(len(rows), "", object)
@@ -320,8 +325,21 @@ def _leave_out_orphans(
         sales.ids[name][number] = _distinct(rows[name], np.flatnonzero(is_orphan))
 
 
+def over_the_limit(prepared: Iterable[PreparedSource], limit: Decimal) -> list[str]:
+    """Which sources have a larger share of rejected rows than `limit`, MAX_REJECT_RATE."""
+    told = []
+    for source in prepared:
+        rejected = sum(source.rejected.values())
+        if rejected > limit * source.read:
+            told.append(
+                f"{source.name}: {rejected:,} of {source.read:,} rows rejected, above "
+                f"MAX_REJECT_RATE={limit}"
+            )
+    return told
+
+
 def _write_rejects(
-    source: Originals, number: int, refused: pa.Table, rejects: RejectFiles
+    source: Originals, number: int, refused: pa.Table, rejects: Rejects
 ) -> Counter[str]:
     counted: Counter[str] = Counter()
     no_rows = source.refused(number)
@@ -334,7 +352,7 @@ def _write_rejects(
 
 
 def _write(
-    source: Originals, originals: pa.Table, refused: pa.Table, rejects: RejectFiles
+    source: Originals, originals: pa.Table, refused: pa.Table, rejects: Rejects
 ) -> Counter[str]:
     """Write the original rows at the places of `refused`, in file order, with their reasons."""
     refused = refused.sort_by("_place").combine_chunks()
@@ -350,7 +368,7 @@ def _account_losers(
     source: Originals,
     result: PreparedSource,
     key: str,
-    rejects: RejectFiles,
+    rejects: Rejects,
     number: int,
     losers: Losers,
 ) -> _Lost:

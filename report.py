@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -21,8 +20,6 @@ from files import open_private, private_folder
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from config import SourceSettings
-    from extract import Inspection, SourceSpec
 
 LOGGER = "star_etl"
 logger = logging.getLogger(LOGGER)
@@ -96,6 +93,20 @@ def logging_to(log_file: Path, level: str, run_id: str, *, quiet: bool) -> Itera
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+
+
+@contextmanager
+def logging_to_stderr(level: str, *, quiet: bool) -> Iterator[None]:
+    """Log to stderr alone, for what leaves no trace; errors only when quiet."""
+    console, usual = _console_handler(), (logger.level, logger.propagate)
+    console.setLevel(_console_level(level, quiet=quiet))
+    logger.addHandler(console)
+    logger.level, logger.propagate = logging.DEBUG, False
+    try:
+        yield
+    finally:
+        logger.removeHandler(console)
+        logger.level, logger.propagate = usual
 
 
 class _LogFile(logging.StreamHandler[TextIO]):
@@ -255,7 +266,7 @@ def render_summary(results: dict[str, Any]) -> list[str]:
         lines.append(f"  the input is that of run {results['repeats_run']}: all rows are unchanged")
     lines += [
         "",
-        *_table(
+        *aligned(
             ("phase", "status", "seconds", "rows"),
             [
                 (
@@ -278,141 +289,22 @@ def render_summary(results: dict[str, Any]) -> list[str]:
     return lines
 
 
-def render_inspection(
-    inspection: Inspection, spec: SourceSpec, settings: SourceSettings
-) -> list[str]:
-    """What `check` says of one source."""
-    name = inspection.name
-    lines = [
-        f"{name}: {len(inspection.files)} file(s), encoding {settings.encoding}, dates "
-        f"{' or '.join(settings.date_formats)}, decimal separator {settings.decimal_separator!r}"
-    ]
-    shown = inspection.files[:_FILES_SHOWN]
-    for file in shown:
-        delimiter = f", delimiter {file.delimiter!r}" if file.delimiter else ""
-        lines.append(f"  {file.shown}: {file.format}{delimiter}, {len(file.columns)} columns")
-    if len(inspection.files) > len(shown):
-        lines.append(f"  ... and {len(inspection.files) - len(shown)} more")
-    mapping = inspection.mappings[0] if inspection.mappings else None
-    for canonical, own in (mapping or {}).items():
-        star = "*" if canonical in spec.required else " "
-        lines.append(f"  {star} {canonical:<18} <- {one_line(' - '.join(own))}")
-    if mapping is not None:
-        absent = [column for column in spec.optional if column not in mapping]
-        for what, columns in (("not found", absent), ("not used", inspection.unused())):
-            shown_columns = ", ".join(map(one_line, columns[:_COLUMNS_SHOWN]))
-            more = f" and {len(columns) - _COLUMNS_SHOWN} more" if columns[_COLUMNS_SHOWN:] else ""
-            lines += [f"  {what}: {shown_columns}{more}"] if columns else []
-        if absent and inspection.unused():
-            lines.append(f"  ({name.upper()}__COLUMNS maps columns that have other names)")
-    if inspection.inside:
-        shown_paths = ", ".join(map(one_line, inspection.inside[:_COLUMNS_SHOWN]))
-        lines.append(
-            f"  inside, to be mapped by these names: {shown_paths}"
-            + (f" and {rest} more" if (rest := len(inspection.inside) - _COLUMNS_SHOWN) > 0 else "")
-        )
-    if inspection.sample is not None and inspection.sample.num_rows:
-        sample = inspection.sample
-        attributes = [column for column in spec.optional if not column.endswith("_id")]
-        rows = [
-            tuple(
-                _shown(value, settings.null_tokens if name in attributes else ())
-                for name, value in row.items()
-            )
-            for row in sample.slice(0, _ROWS_SHOWN).to_pylist()
-        ]
-        lines += ["  as they would be read:", *_table(tuple(sample.column_names), rows)]
-    lines += [f"  warning: {one_line(warning)}" for warning in inspection.warnings]
-    lines += [f"  problem: {one_line(problem)}" for problem in inspection.problems]
-    return lines
-
-
-def _shown(value: str | None, null_tokens: Sequence[str]) -> str:
-    """The beginning of a value, if it is one."""
-    return "" if value is None or value.strip() in null_tokens else one_line(value[:30])
-
-
-_FILES_SHOWN = 5
-_COLUMNS_SHOWN = 50
-_ROWS_SHOWN = 3
-
-_DATES = """say in {source}__DATE_FORMATS how dates are written, such as '["%d.%m.%Y"]'"""
-_NUMBERS = (
-    "numbers are like 1,234.56 or, with {source}__DECIMAL_SEPARATOR=, like 1.234,56, and have "
-    "neither words nor spaces in them"
-)
-_ADVICE = {
-    "malformed_row": "see the file, or set {source}__DELIMITER",
-    "missing_key": "see the file, or map the column in {source}__COLUMNS",
-    "invalid_date": _DATES,
-    "invalid_quantity": _NUMBERS,
-    "invalid_unit_price": _NUMBERS,
-    "non_positive_quantity": "ACCEPT_RETURNS=true would allow returns",
-    "non_positive_price": "ACCEPT_FREE_ITEMS=true would allow 0, and nothing below",
-    "invalid_discount": "an amount is 0 or more, a rate from 0 to 1 or 0% to 100%; "
-    "see {source}__DECIMAL_SEPARATOR too",
-    "negative_net_amount": "the discount is above quantity x unit_price; if it is a rate, map it "
-    "to discount_rate in {source}__COLUMNS",
-    "price": _NUMBERS,
-    "cost": _NUMBERS,
-    "hire_date": _DATES,
-}
-"""What to look at when rows are refused for a reason, or values of an attribute are not usable."""
-
-
-def render_refusals(
-    inspection: Inspection,
-    refused: Sequence[dict[str, str]],
-    issues: dict[str, int],
-    max_reject_rate: Decimal,
-) -> list[str]:
-    """What `check` says of the first rows that a run would not take as they are.
-
-    `refused` has the `_reason` and `_detail` of each row, `issues` counts unusable attributes.
-    """
-    examples: dict[str, list[str]] = {}
-    for record in inspection.refused:
-        examples.setdefault(record.reason, []).append(f"line {record.line}: {record.detail}")
-    for row in refused:
-        examples.setdefault(row["_reason"], []).append(row["_detail"])
-    read = len(inspection.refused) + (0 if inspection.sample is None else len(inspection.sample))
-    source, lines = inspection.name.upper(), []
-    for reason, details in examples.items():
-        example = f", such as {one_line(details[0][:60])!r}" if details[0] else ""
-        lines.append(
-            f"  warning: {len(details):,} of the first {read:,} rows would be rejected: "
-            f"{reason}{example}{_advice(reason, source)}"
-        )
-    rejected = len(inspection.refused) + len(refused)
-    if rejected > max_reject_rate * read:
-        lines.append(
-            f"  warning: {rejected:,} of {read:,} is above MAX_REJECT_RATE={max_reject_rate}: "
-            "if the other rows are like these, nothing will be published"
-        )
-    lines += [
-        f"  warning: {count:,} of the first {read:,} rows have a {name} that is not usable"
-        f"{_advice(name, source)}"
-        for name, count in issues.items()
-    ]
-    return lines
-
-
-def _advice(what: str, source: str) -> str:
-    return f"; {_ADVICE[what].format(source=source)}" if what in _ADVICE else ""
-
-
 def _accounts(accounts: dict[str, Any]) -> list[str]:
     classes = ("read", "inserted", "updated", "unchanged", "duplicate", "rejected")
     rows = []
     for name, account in accounts["sources"].items():
         numbers = (f"{account[c]:,}" for c in classes)
         rows.append((name, *numbers, "yes" if account["closed"] else "NO"))
-    lines = ["", *_table(("source", *classes, "closes"), rows)]
+    lines = ["", *aligned(("source", *classes, "closes"), rows)]
     money = accounts["money"]
     parts = ("read", "loaded", "unchanged", "duplicate", "rejected")
     net = [f"{money[part]}" for part in parts]
     closed = "yes" if money["closed"] else "NO"
-    return [*lines, "", *_table(("net amount", *parts, "closes"), [("transactions", *net, closed)])]
+    return [
+        *lines,
+        "",
+        *aligned(("net amount", *parts, "closes"), [("transactions", *net, closed)]),
+    ]
 
 
 def _tables(results: dict[str, Any]) -> list[str]:
@@ -433,7 +325,7 @@ def _tables(results: dict[str, Any]) -> list[str]:
         numbers = (facts[f"records_{c}"] for c in ("inserted", "updated", "unchanged"))
         rows.append(("fact_sales", *(f"{n:,}" for n in numbers), "", f"{counts['fact_sales']:,}"))
     header = ("table", "inserted", "updated", "unchanged", "inferred", "rows now")
-    return ["", *_table(header, rows)] if rows else []
+    return ["", *aligned(header, rows)] if rows else []
 
 
 def _rejects(results: dict[str, Any]) -> list[str]:
@@ -445,10 +337,10 @@ def _rejects(results: dict[str, Any]) -> list[str]:
     if not rows:
         return []
     where = f"rejected rows are in {results['rejects_dir']}"
-    return ["", *_table(("rejected from", "reason", "rows"), rows), where]
+    return ["", *aligned(("rejected from", "reason", "rows"), rows), where]
 
 
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+def aligned(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Columns under a header; numbers to the right, words to the left."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     numeric = [

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,6 +17,8 @@ import sqlalchemy as sa
 from support import Retailer, Star, to_csv
 
 from main import main
+from sample_data import generate
+from warehouse import open_warehouse
 
 Capture: TypeAlias = pytest.CaptureFixture[str]
 
@@ -37,16 +41,27 @@ class Told:
         lines = self.part(name).splitlines()
         return [line.strip() for line in lines if line.startswith("  problem: ")]
 
+    def examples(self, name: str, reason: str) -> list[str]:
+        """The rows that are shown for a reason of a source."""
+        lines = self.part(name).splitlines()
+        at = next(n for n, line in enumerate(lines) if f"would be rejected: {reason}" in line)
+        return [line.strip() for line in takewhile(lambda x: x.startswith("    "), lines[at + 1 :])]
+
+    @property
+    def verdict(self) -> str:
+        """The last line."""
+        return self.out.splitlines()[-1]
+
     def warnings(self, name: str) -> list[str]:
         """What would be refused of a source."""
         lines = self.part(name).splitlines()
         return [line.strip() for line in lines if line.startswith("  warning: ")]
 
 
-def check(shop: Retailer, capsys: Capture, **changed: object) -> Told:
+def check(shop: Retailer, capsys: Capture, *options: str, **changed: object) -> Told:
     """Run the command over the sources as they are now."""
     capsys.readouterr()
-    code = main(["--env-file", shop.env_file(**changed), "check"])
+    code = main(["--env-file", shop.env_file(**changed), "check", *options])
     return Told(code, *capsys.readouterr())
 
 
@@ -62,7 +77,8 @@ def test_a_shop_without_a_fault_is_described_whole(shop: Retailer, capsys: Captu
     shop.sales.append({**shop.sales[0], "transaction_id": "T4"})
     told = check(shop, capsys)
     assert (told.code, told.err) == (0, "")
-    assert told.out.endswith("\nA run can start.\n")
+    rows = "customers 2 of 2 rows, products 2 of 2 rows, transactions 4 of 4 rows"
+    assert told.verdict == f"A run would publish: {rows}."
     sales = squeezed(told.part("transactions"))
     assert sales[0] == (
         "transactions: 1 file(s), encoding utf-8, dates ISO8601, decimal separator '.'"
@@ -72,11 +88,19 @@ def test_a_shop_without_a_fault_is_described_whole(shop: Retailer, capsys: Captu
         assert f"* {required} <- {required}" in sales
     assert "discount_amount <- discount_amount" in sales
     assert "not found: discount_rate" in sales
-    rows = sales[sales.index("as they would be read:") + 2 :]
-    assert rows == [
+    shown = sales[sales.index("as they are read:") + 2 :]
+    assert shown[:3] == [
         "T1 2024-02-29 C1 P1 2 250.00 grace_hopper 0",
         "T2 2024-03-01 C2 P2 3 59.99 grace_hopper 9.9975",
         "T3 2024-03-02 C1 P2 1 60.00 john_backus 0",
+    ]
+    assert shown[3:] == [
+        "as they would be stored:",
+        "transaction_id customer_id product_id sales_rep_id date_key quantity unit_price "
+        "discount_amount gross_amount net_amount",
+        "T1 C1 P1 grace_hopper 20240229 2.0000 250.0000 0.0000 500.0000 500.0000",
+        "T2 C2 P2 grace_hopper 20240301 3.0000 59.9900 9.9975 179.9700 169.9725",
+        "T3 C1 P2 john_backus 20240302 1.0000 60.0000 0.0000 60.0000 60.0000",
     ]
     assert "json array" in told.part("products")
     assert "not found: last_name" not in told.part("customers")
@@ -115,7 +139,9 @@ def test_columns_and_files_under_settings_are_shown_as_they_are_read(
     assert "* transaction_id <- Auftrag - Pos" in sales
     assert "* quantity <- Stück" in sales
     assert "not used: Farbe" in sales
-    assert sales[-1] == "0-1 24.12.2023 C1 P1 2 9,50"
+    assert "0-1 24.12.2023 C1 P1 2 9,50" in sales
+    stored = sales[sales.index("as they would be stored:") + 2 :]
+    assert stored[0] == "0-1 C1 P1 20231224 2.0000 9.5000 0.0000 19.0000 19.0000"
     assert told.warnings("transactions") == []
 
 
@@ -133,7 +159,8 @@ def test_tables_of_a_database_are_described_like_files(
     assert told.code == 0
     customers = squeezed(told.part("customers"))
     assert customers[1] == f"sqlite:///{file} (customers): database sqlite, 2 columns"
-    assert customers[-2:] == ["7 Ada", "8"]
+    assert {"7 Ada", "8"} <= set(customers)
+    assert customers[-2:] == ["7 Ada Ada Unknown False", "8 Customer 8 Unknown False"]
 
 
 def test_a_configured_source_of_reps_is_described_too(
@@ -142,7 +169,9 @@ def test_a_configured_source_of_reps_is_described_too(
     duckdb_shop.reps = [{"sales_rep_id": "grace_hopper", "hire_date": "2020-01-01"}]
     told = check(duckdb_shop, capsys)
     assert told.code == 0
-    assert squeezed(told.part("sales_reps"))[-1] == "grace_hopper 2020-01-01"
+    assert squeezed(told.part("sales_reps"))[-1] == (
+        "grace_hopper Grace Hopper Grace Hopper Unassigned 2020-01-01 False"
+    )
 
 
 def test_a_header_without_rows_is_no_fault(duckdb_shop: Retailer, capsys: Capture) -> None:
@@ -151,7 +180,7 @@ def test_a_header_without_rows_is_no_fault(duckdb_shop: Retailer, capsys: Captur
     told = check(duckdb_shop, capsys)
     assert told.code == 0
     assert "* customer_id" in told.part("customers")
-    assert "as they would be read" not in told.part("customers")
+    assert "as they are read" not in told.part("customers")
 
 
 def test_values_inside_others_are_told_by_the_names_that_map_them(
@@ -174,7 +203,7 @@ def test_values_inside_others_are_told_by_the_names_that_map_them(
     mapping = {"product_id": "artikel.nr", "name": "artikel.name.de", "price": "preise.0.netto"}
     told = check(shop, capsys, PRODUCTS__COLUMNS=json.dumps(mapping))
     assert (told.code, told.warnings("products")) == (0, [])
-    assert squeezed(told.part("products"))[-1] == "A1 Lampe 9.5"
+    assert "A1 Lampe 9.5" in squeezed(told.part("products"))
 
 
 def test_a_list_with_more_values_than_are_mapped_is_told(
@@ -193,22 +222,24 @@ def test_a_list_with_more_values_than_are_mapped_is_told(
     assert "prices' holds" not in check(shop, capsys, PRODUCTS__COLUMNS=json.dumps(mapping)).out
 
 
-def test_null_tokens_are_shown_as_no_value_but_in_keys(
+def test_null_tokens_are_stored_as_no_value_but_in_keys(
     duckdb_shop: Retailer, capsys: Capture
 ) -> None:
     duckdb_shop.customers[0] |= {"customer_id": "k.A.", "last_name": "k.A.", "city": " k.A. "}
     told = check(duckdb_shop, capsys, CUSTOMERS__NULL_TOKENS='["k.A."]')
-    assert "k.A. Ada ada@example.org GB Consumer" in squeezed(told.part("customers"))
+    customers = squeezed(told.part("customers"))
+    assert "k.A. Ada k.A. ada@example.org k.A. GB Consumer" in customers
+    assert "k.A. Ada Ada ada@example.org GB Consumer False" in customers
 
 
 def test_text_of_a_source_cannot_forge_a_line(duckdb_shop: Retailer, capsys: Capture) -> None:
-    duckdb_shop.customers[0] |= {"first_name": "Ada\nA run can start.\x1b[31m", "a\rb": "x"}
+    duckdb_shop.customers[0] |= {"first_name": "Ada\nA run would publish.\x1b[31m", "a\rb": "x"}
     duckdb_shop.customers[1]["a\rb"] = ""
     told = check(duckdb_shop, capsys)
     assert "\x1b" not in told.out
     assert "\r" not in told.out
-    assert told.out.count("\nA run can start.") == 1
-    assert r"Ada\x0aA run can start" in told.out
+    assert told.out.count("\nA run would publish") == 1
+    assert r"Ada\x0aA run would publish" in told.out
 
 
 # --- what would be refused ------------------------------------------------------------------------
@@ -230,36 +261,43 @@ def test_rows_that_would_be_rejected_are_told_with_the_setting_that_helps(
     )
     shop.products[0]["price"] = "8.999,00"
     told = check(shop, capsys)
-    assert told.code == 0  # the limit of rejects is a matter of the run
-    dates, numbers, returns, rates = (
-        "TRANSACTIONS__DATE_FORMATS", "TRANSACTIONS__DECIMAL_SEPARATOR", "ACCEPT_RETURNS",
-        "a rate from 0 to 1",
-    )  # fmt: skip
+    assert told.code == 0  # there is no limit of rejects
+    assert told.verdict.endswith("transactions 1 of 7 rows.")
     warnings = told.warnings("transactions")
     assert len(warnings) == 5
     for count, reason, example, advice in (
         (1, "malformed_row", "line 7", "TRANSACTIONS__DELIMITER"),
-        (2, "invalid_date", "'24.12.2023'", dates),
-        (1, "invalid_unit_price", "'9;99'", numbers),
-        (1, "non_positive_quantity", "'-1'", returns),
-        (1, "invalid_discount", "'15'", rates),
+        (
+            2,
+            "invalid_date",
+            "line 2: '24.12.2023'",
+            """TRANSACTIONS__DATE_FORMATS='["ISO8601", "%d.%m.%Y"]'""",
+        ),
+        (1, "invalid_unit_price", "line 4: '9;99'", "no setting makes numbers of them"),
+        (1, "non_positive_quantity", "line 5: '-1'", "ACCEPT_RETURNS"),
+        (1, "invalid_discount", "line 6: '15'", "a rate from 0 to 1"),
     ):
         (warning,) = (w for w in warnings if reason in w)
-        assert f"{count} of the first 7 rows would be rejected" in warning
-        assert example in warning
+        assert f"{count} of 7 rows would be rejected" in warning
+        assert told.examples("transactions", reason)[0].startswith(example)
         assert advice in warning
     (warning,) = told.warnings("products")
-    assert "1 of the first 2 rows have a price that is not usable" in warning
-    assert "PRODUCTS__DECIMAL_SEPARATOR" in warning
+    assert "1 of 2 rows: price is not usable, and left empty" in warning
+    assert "set PRODUCTS__DECIMAL_SEPARATOR=," in warning
     assert told.warnings("customers") == []
 
 
 def test_more_rejects_than_a_run_accepts_are_told(duckdb_shop: Retailer, capsys: Capture) -> None:
     duckdb_shop.sales[0]["quantity"] = "none"
     told = check(duckdb_shop, capsys, MAX_REJECT_RATE="0.3")
-    assert told.code == 0
-    assert "above MAX_REJECT_RATE=0.3" in told.warnings("transactions")[-1]
+    assert told.code == 3
+    assert "above MAX_REJECT_RATE=0.3: 1 of 3 rows" in told.warnings("transactions")[-1]
+    refused = "transactions: 1 of 3 rows rejected, above MAX_REJECT_RATE=0.3"
+    assert told.verdict == f"A run would be refused: {refused}."
+    results = duckdb_shop.run(MAX_REJECT_RATE="0.3")
+    assert (results["status"], refused in results["errors"][0]) == ("gate_failed", True)
     told = check(duckdb_shop, capsys, MAX_REJECT_RATE="0.4")
+    assert told.code == 0
     assert "above MAX_REJECT_RATE" not in told.out
 
 
@@ -277,7 +315,7 @@ def test_what_would_be_left_out_without_a_fault_is_told(
         PRODUCTS__COLUMNS='{"brand": "specifications.makr"}',
     )  # fmt: skip
     assert told.code == 0
-    (partly,) = told.warnings("transactions")
+    (partly,) = (w for w in told.warnings("transactions") if "rejected" not in w)
     assert "discount_amount is in other files, not in" in partly
     assert partly.endswith("2.csv")
     (nested,) = told.warnings("products")
@@ -295,13 +333,156 @@ def test_the_settings_that_it_advises_are_those_that_help(
     assert len(check(duckdb_shop, capsys).warnings("transactions")) == 1  # a row has one reason
     settings = {"TRANSACTIONS__DATE_FORMATS": "%d.%m.%Y"}
     (warning,) = check(duckdb_shop, capsys, **settings).warnings("transactions")
-    assert "3 of the first 3 rows would be rejected: invalid_unit_price" in warning
+    assert "3 of 3 rows would be rejected: invalid_unit_price" in warning
     settings["TRANSACTIONS__DECIMAL_SEPARATOR"] = ","
     (warning,) = check(duckdb_shop, capsys, **settings).warnings("transactions")
-    assert "invalid_discount, such as '9.9975'" in warning
+    assert "1 of 3 rows would be rejected: invalid_discount" in warning
     duckdb_shop.sales[1]["discount_amount"] = "9,9975"
     assert check(duckdb_shop, capsys, **settings).warnings("transactions") == []
     duckdb_shop.publish(**settings, MAX_REJECT_RATE=0)
+
+
+def _many_sales(shop: Retailer, count: int) -> None:
+    """A file of so many sales, the last of which has no date."""
+    template = shop.sales[0]
+    shop.sales = [{**template, "transaction_id": f"T{number}"} for number in range(count)]
+    shop.sales[-1]["transaction_date"] = "soon"
+
+
+def test_every_row_is_looked_at_unless_only_some_are_asked_for(
+    duckdb_shop: Retailer, capsys: Capture
+) -> None:
+    _many_sales(duckdb_shop, 2500)
+    told = check(duckdb_shop, capsys, MAX_REJECT_RATE="0", BATCH_ROWS="600")
+    assert told.code == 3
+    assert "1 of 2,500 rows would be rejected: invalid_date" in told.out
+    assert told.examples("transactions", "invalid_date") == ["line 2501: 'soon'"]
+    assert told.verdict.startswith("A run would be refused: transactions: 1 of 2,500 rows")
+    told = check(duckdb_shop, capsys, "--rows", "1000", MAX_REJECT_RATE="0", BATCH_ROWS="600")
+    assert told.code == 0
+    assert told.verdict.startswith("A run would publish, by the first 1,000 rows or so of each")
+    assert "soon" not in told.out
+
+
+def test_a_look_at_some_rows_ends_where_there_are_enough(
+    duckdb_shop: Retailer, capsys: Capture
+) -> None:
+    days = duckdb_shop.folder / "days"
+    days.mkdir()
+    _many_sales(duckdb_shop, 30)
+    for number in range(3):
+        (days / f"{number}.csv").write_text(to_csv(duckdb_shop.sales[10 * number :][:10]))
+    told = check(duckdb_shop, capsys, "--rows", "10", TRANSACTIONS__PATH=days)
+    assert told.code == 0
+    assert told.verdict.endswith("transactions 10 of 10 rows.")
+    assert told.part("transactions").startswith("transactions: 3 file(s)")
+
+
+def test_what_it_counts_is_what_a_run_rejects(
+    shop: Retailer, capsys: Capture, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    generate(made, sales=3000, customers=60, products=30, reps=4, seed=7)
+    paths = {
+        "CUSTOMERS__PATH": made / "customers.csv",
+        "PRODUCTS__PATH": made / "products.json",
+        "TRANSACTIONS__PATH": made / "sales_transactions.csv",
+        "BATCH_ROWS": 700,
+    }
+    told = check(shop, capsys, **paths)
+    results = shop.publish(**paths)
+    for table in results["transformation_results"].values():
+        source, rejected = table["source"], table["rejected"]
+        counted = re.findall(r"([\d,]+) of [\d,]+ rows would be rejected: (\w+)", told.part(source))
+        assert {reason: int(count) for count, reason in counted} == rejected
+        assert f"{source} {table['rows']:,} of " in told.verdict
+        rows = shop.rejects(results, source)
+        for reason in rejected:
+            lines = [row["_line"] for row in rows if row["_reason"] == reason]
+            shown = [line.partition(":")[0] for line in told.examples(source, reason)]
+            assert [line.split()[1] for line in shown][:5] == sorted(lines, key=int)[:5] + (
+                ["and"] if len(lines) > 5 and len(shown) < 6 else []
+            )
+
+
+def test_values_are_shown_as_they_would_be_stored(duckdb_shop: Retailer, capsys: Capture) -> None:
+    duckdb_shop.sales[0] |= {"quantity": "1,250", "unit_price": "1.250", "discount_amount": ""}
+    for separator, stored in ((".", "1250.0000 1.2500"), (",", "1.2500 1250.0000")):
+        told = check(duckdb_shop, capsys, TRANSACTIONS__DECIMAL_SEPARATOR=separator)
+        lines = squeezed(told.part("transactions"))
+        assert any(line.startswith(f"T1 C1 P1 grace_hopper 20240229 {stored}") for line in lines)
+        assert "T1 2024-02-29 C1 P1 1,250 1.250 grace_hopper" in lines
+
+
+@pytest.mark.parametrize(
+    ("dates", "advised"),
+    [
+        (["24.12.2023", "1.2.2024"], ["%d.%m.%Y"]),
+        (["12/24/2023", "01/02/2024"], ["%m/%d/%Y"]),
+        (["01/02/2024", "03/04/2024"], ["%d/%m/%Y", "%m/%d/%Y"]),
+        (["24-Dec-2023", "01-Feb-2024"], ["%d-%b-%Y"]),
+        (["24/12/2023 18:30", "01/02/2024 07:00"], ["%d/%m/%Y %H:%M"]),
+        (["12/24/2023 6:30 PM", "01/02/2024 7:00 AM"], ["%m/%d/%Y %I:%M %p"]),
+        (["Heiligabend", "24.12.2023"], []),
+    ],
+)
+def test_date_formats_are_advised_that_read_the_dates(
+    duckdb_shop: Retailer, capsys: Capture, dates: list[str], advised: list[str]
+) -> None:
+    """When day and month can be told apart by nothing, both orders are."""
+    duckdb_shop.sales = duckdb_shop.sales[:2]
+    for sale, date in zip(duckdb_shop.sales, dates, strict=True):
+        sale["transaction_date"] = date
+    (warning,) = check(duckdb_shop, capsys).warnings("transactions")
+    assert re.findall(r"__DATE_FORMATS='\[\"(.*?)\"\]'", warning) == advised
+    for pattern in advised[:1]:
+        settings = {"TRANSACTIONS__DATE_FORMATS": json.dumps([pattern])}
+        assert check(duckdb_shop, capsys, **settings).warnings("transactions") == []
+    if not advised:
+        assert "say in TRANSACTIONS__DATE_FORMATS" in warning
+
+
+def test_a_separator_is_advised_only_where_it_makes_no_number_worse(
+    duckdb_shop: Retailer, capsys: Capture
+) -> None:
+    duckdb_shop.sales[0]["unit_price"] = "12,50"
+    (warning,) = check(duckdb_shop, capsys).warnings("transactions")
+    assert "some numbers have a decimal point and some a decimal comma" in warning
+    assert "DECIMAL_SEPARATOR" not in warning
+
+
+def test_percentages_are_advised_to_be_a_rate(duckdb_shop: Retailer, capsys: Capture) -> None:
+    for sale in duckdb_shop.sales:
+        sale["Rabatt"] = "12.5%"
+        del sale["discount_amount"]
+    settings = {"TRANSACTIONS__COLUMNS": '{"discount_amount": "Rabatt"}'}
+    (warning,) = check(duckdb_shop, capsys, **settings).warnings("transactions")
+    (pasted,) = re.findall(r"TRANSACTIONS__COLUMNS='(.*)'", warning)
+    assert check(duckdb_shop, capsys, TRANSACTIONS__COLUMNS=pasted).warnings("transactions") == []
+
+
+def test_no_setting_is_advised_that_has_no_meaning_for_the_format(
+    duckdb_shop: Retailer, capsys: Capture
+) -> None:
+    lines = [json.dumps(sale) for sale in duckdb_shop.sales]
+    duckdb_shop.files["transactions"] = "\n".join([*lines, '{"transaction_id": "T9", "x'])
+    told = check(duckdb_shop, capsys)
+    assert "malformed_row" in told.out
+    assert "DELIMITER" not in told.out
+
+
+def test_sales_of_members_that_no_source_has_are_counted(
+    duckdb_shop: Retailer, capsys: Capture
+) -> None:
+    duckdb_shop.sales[0] |= {"customer_id": "C9", "product_id": ""}
+    duckdb_shop.sales[1]["customer_id"] = "C9"
+    (_, warning) = check(duckdb_shop, capsys).warnings("transactions")
+    assert "1 of 2 sales name 1 customer_id that customers lacks, such as 'C9'" in warning
+    assert "inferred member" in warning
+    told = check(duckdb_shop, capsys, ORPHAN_POLICY="reject")
+    assert "they are rejected, unless the warehouse knows them" in told.out
+    assert "not judged: whether the warehouse knows members" in told.out
 
 
 # --- what is wrong with the sources ---------------------------------------------------------------
@@ -397,7 +578,7 @@ FAULTS: dict[str, tuple[Callable[[Retailer], None], dict[str, str], str, tuple[s
         lambda shop: None,
         {"CUSTOMERS__PATH": "duckdb:///", "CUSTOMERS__QUERY": "SELECT nonsense"},
         "customers",
-        ("duckdb:///", "check CUSTOMERS__PATH"),
+        ("duckdb:///", "correct CUSTOMERS__QUERY"),
     ),
     "a database file is missing": (
         lambda shop: None,
@@ -446,7 +627,7 @@ def test_every_faulty_file_of_a_source_is_told(duckdb_shop: Retailer, capsys: Ca
     for number in (1, 2, 3):
         (days / f"day{number}.csv").write_text(to_csv(duckdb_shop.sales), encoding="utf-8")
     (days / "day1.csv").write_text("transaction_id\nT9\n", encoding="utf-8")
-    (days / "day3.csv").write_bytes(b"")
+    (days / "day3.csv").write_text("customer_id\nC1\n", encoding="utf-8")
     told = check(duckdb_shop, capsys, TRANSACTIONS__PATH=days)
     assert told.code == 2
     first, third = told.problems("transactions")
@@ -618,6 +799,18 @@ def test_why_a_file_cannot_be_opened_is_told_and_a_healthy_one_is_not_moved_away
     assert problem.removeprefix("problem: ") in error
 
 
+def test_a_warehouse_that_a_run_holds_is_told_with_its_holder(
+    shop: Retailer, capsys: Capture
+) -> None:
+    shop.publish()
+    with open_warehouse(shop.config(), "the-run-at-night"):
+        told = check(shop, capsys)
+    assert told.code == 2
+    (problem,) = told.problems("warehouse")
+    assert "the-run-at-night" in problem
+    assert check(shop, capsys).code == 0
+
+
 # --- nothing is changed ---------------------------------------------------------------------------
 
 
@@ -638,3 +831,19 @@ def test_nothing_is_made_or_changed(
     assert check(shop, capsys).code == 0
     assert everything() == before
     assert bool(before[1]) == is_loaded
+
+
+def test_a_place_that_nothing_can_be_made_in_is_told(
+    duckdb_shop: Retailer, capsys: Capture
+) -> None:
+    file = duckdb_shop.folder / "a-file"
+    file.touch()
+    told = check(duckdb_shop, capsys, LOG_FILE=file / "etl.log", REJECTS_DIR=file / "rejects")
+    assert told.code == 2
+    assert [problem.split(":")[1].strip() for problem in told.problems("warehouse")] == [
+        "LOG_FILE", "REJECTS_DIR",
+    ]  # fmt: skip
+    told = check(duckdb_shop, capsys, WORK_DIR=file / "work")
+    assert (told.code, told.out) == (1, "")
+    assert "set WORK_DIR to another place" in told.err
+    assert "Traceback" not in told.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from copy import deepcopy
 from decimal import Decimal
@@ -611,6 +612,26 @@ def test_of_two_files_the_later_name_wins_a_conflict(shop: Retailer) -> None:
     (reject,) = shop.rejects(results)
     assert (reject["_reason"], reject["_line"]) == ("conflicting_duplicate", "2")
     assert reject["_file"].endswith("a.csv")
+
+
+@pytest.mark.parametrize("other", ["csv", "json"])
+def test_duplicates_are_found_among_files_whose_columns_are_kept_differently(
+    shop: Retailer, other: str
+) -> None:
+    """One file lacks a column, or is of another format: its batches are encoded differently."""
+    days = shop.folder / "days"
+    days.mkdir()
+    (days / "1.csv").write_text(to_csv(shop.sales), encoding="utf-8")
+    shop.sales[0] |= {"quantity": "7"}
+    for sale in shop.sales:
+        del sale["discount_amount"]
+    text = to_csv(shop.sales) if other == "csv" else json.dumps(shop.sales)
+    (days / f"2.{other}").write_text(text, encoding="utf-8")
+    results = shop.publish(TRANSACTIONS__PATH=days)
+    sales = results["transformation_results"]["fact_sales"]
+    assert (sales["duplicates"], sales["rejected"]) == (1, {"conflicting_duplicate": 2})
+    sql = "SELECT transaction_id, quantity, discount_amount FROM fact_sales ORDER BY 1"
+    assert shop.star.rows(sql) == [("T1", 7, 0), ("T2", 3, 0), ("T3", 1, 0)]
 
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 100])

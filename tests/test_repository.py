@@ -79,7 +79,10 @@ RANKS = {
     "unchanged": 4,
     "extract": 6,
     "report": 7,
-    "main": 8,
+    "check_advice": 5,
+    "check": 7,
+    "check_text": 8,
+    "main": 9,
 }
 """A module imports from lower ranks only."""
 STAGES = {"extract", "transform", "prepare", "load_dimensions", "load_facts", "validate"}
