@@ -91,6 +91,11 @@ class Opened:
     close: Callable[[], None] = lambda: None
     """For an opened file whose pieces are not all taken."""
 
+    def warn(self, *notes: str) -> None:
+        """Add to what there is to be warned of."""
+        begins = f"{self.note}; " if self.note else f"{self.shown}: "
+        self.note = begins + "; ".join(notes) if notes else self.note
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -52,8 +52,9 @@ def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
         raise SourceError(f"{shown}: not a whole Excel file ({first_line(error)})") from error
     columns = column_names(shown, _header(shown, sheet, others, first))
     dates = [_Dates(n, place) for place, n in enumerate(columns) if n.lower() in reading.dates]
-    unread = [_unread(sheet, others)] if others else []
-    opened = Opened(shown, "excel", columns, iter(()), note=_note(shown, unread))
+    opened = Opened(shown, "excel", columns, iter(()))
+    if others:
+        opened.warn(_unread(sheet, others))
 
     def pieces() -> Iterator[Piece]:
         with closing(book):
@@ -64,8 +65,7 @@ def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
                     yield partial(_parse_rows, batch, columns, reading)
             except Exception as error:  # as above: damage further down
                 raise SourceError(f"{shown}: damaged ({first_line(error)})") from error
-        told = [note for column in dates for note in column.told()]
-        opened.note = _note(shown, [*unread, *told, *_merged(sheet)])
+        opened.warn(*(note for column in dates for note in column.told()), *_merged(sheet))
 
     opened.pieces = pieces()
     return opened
@@ -97,10 +97,6 @@ def _header(shown: str, sheet: Sheet, others: Sequence[Sheet], first: Row) -> li
                 f"{shown}: the header's cell {place} has no name, but {field.strip(UNREADABLE)}"
             )
     return fields
-
-
-def _note(shown: str, notes: Sequence[str]) -> str:
-    return f"{shown}: {'; '.join(notes)}" if notes else ""
 
 
 def _unread(sheet: Sheet, others: Iterable[Sheet]) -> str:

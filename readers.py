@@ -15,6 +15,7 @@ from errors import SourceError
 from excel_reader import open_excel
 from json_reader import open_json
 from parquet_reader import open_parquet
+from partitions import folder_values, with_folder_values
 from streams import Content, Place, open_content, seekable
 from text import text_chunks
 
@@ -52,6 +53,8 @@ def open_file(place: Place, reading: Reading) -> Opened:
             kept = stack.pop_all()
     except OSError as error:
         raise SourceError(f"{place.shown}: cannot be read ({error.strerror or error})") from error
+    if values := folder_values(place.shown):
+        opened = with_folder_values(opened, values, reading)
     opened.digest, opened.close = digest, kept.close
     opened.pieces = _closing(opened.shown, opened.pieces, kept)
     return opened

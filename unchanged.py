@@ -22,6 +22,7 @@ from config import SOURCES, StarSchemaConfig
 from errors import SourceError
 from files import private_folder
 from history import Past
+from partitions import folder_values
 from places import find_places
 from schema import dimensions, fact_sales
 
@@ -129,7 +130,9 @@ def _same_content(config: StarSchemaConfig, name: str, known: Sequence[dict[str,
         return False
     places = find_places(path, f"{name.upper()}__PATH").places
     return len(places) == len(known) and all(
-        place.member is None and _sha256(place.open_raw()) == file["sha256"]
+        place.member is None
+        and not folder_values(place.shown)  # they are in no bytes
+        and _sha256(place.open_raw()) == file["sha256"]
         for place, file in zip(places, known, strict=True)
     )
 

@@ -472,3 +472,51 @@ def test_a_sheet_that_ends_in_the_middle_is_told(duckdb_shop: Retailer, tmp_path
             content = source.read(name)
             archive.writestr(name, content[:-3000] if "sheet1" in name else content)
     assert "damaged" in refusal(duckdb_shop, cut.getvalue())
+
+
+# --- what is no value, in keys ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"),
+    [
+        (error("#N/A"), "#N/A"),
+        (formula(), "open the file in Excel and save it"),
+        (number("1.123456789012346E+17"), "its last digits are gone; format the column as text"),
+        (number("1234567890123456"), "a number of more than 15 digits"),
+        (day(45352), "2024-03-01T00:00:00, a date: Excel may have read an id as one"),
+        (number(0.5, TIME), "12:00:00, a date"),
+    ],
+)
+@pytest.mark.parametrize("column", ["transaction_id", "customer_id", "product_id"])
+def test_what_is_no_value_in_a_key_makes_a_reject_and_no_member(
+    stored: Cell, words: str, column: str, duckdb_shop: Retailer
+) -> None:
+    results = load(duckdb_shop, workbook(COLUMNS, sale(1, **{column: stored}), sale(2)))
+    (reject,) = duckdb_shop.rejects(results)
+    assert reject["_reason"] == "invalid_text"
+    assert words in reject["_detail"]
+    assert loaded(duckdb_shop) == [("T2",)]
+    assert duckdb_shop.star.column("SELECT customer_id FROM dim_customer WHERE is_inferred") == []
+
+
+def test_what_is_no_value_makes_a_reject_on_any_warehouse(shop: Retailer) -> None:
+    rows = [sale(1, customer_id=error("#REF!")), sale(2, unit_price=formula()), sale(3)]
+    results = load(shop, workbook(COLUMNS, *rows))
+    assert shop.reasons(results) == ["invalid_text", "invalid_unit_price"]
+    assert loaded(shop) == [("T3",)]
+
+
+def test_an_error_in_an_attribute_leaves_it_empty_and_is_counted(duckdb_shop: Retailer) -> None:
+    path = duckdb_shop.folder / "customers.xlsx"
+    path.write_bytes(workbook(("customer_id", "city"), ("C1", error("#N/A")), ("C2", "#N/A")))
+    results = duckdb_shop.publish(CUSTOMERS__PATH=path)
+    assert duckdb_shop.star.member("dim_customer", "C1")["city"] is None
+    assert duckdb_shop.star.member("dim_customer", "C2")["city"] == "#N/A"
+    assert results["transformation_results"]["dim_customer"]["attribute_issues"] == {"city": 1}
+
+
+def test_the_date_of_a_composite_key_is_a_date(duckdb_shop: Retailer) -> None:
+    key = '{"transaction_id": ["transaction_date", "transaction_id"]}'
+    load(duckdb_shop, workbook(COLUMNS, sale(1)), TRANSACTIONS__COLUMNS=key)
+    assert loaded(duckdb_shop) == [("2024-03-15T00:00:00-T1",)]

@@ -47,6 +47,7 @@ RANKS = {
     "streams": 1,
     "duplicates": 1,
     "rejects": 1,
+    "partitions": 2,
     "places": 2,
     "text": 2,
     "csv_lines": 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
 import os
 import tarfile
@@ -12,8 +13,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from support import Retailer, Row, to_csv
+from support import Retailer, Row, counts, to_csv
 
 
 def zipped(members: dict[str, str]) -> bytes:
@@ -194,3 +198,79 @@ def test_a_file_that_is_no_source_is_told_for_what_it_is(
     assert f"{path}: it is " in error
     assert words in error
     assert "ENCODING" not in error
+
+
+# --- columns in the names of folders ---------------------------------------------------------
+
+
+def parquet(rows: list[Row]) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    return file.getvalue()
+
+
+def excel(rows: list[Row]) -> bytes:
+    book = openpyxl.Workbook()
+    for row in [list(rows[0]), *(list(row.values()) for row in rows)]:
+        book.worksheets[0].append(row)
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+FORMS: dict[str, Callable[[list[Row]], bytes]] = {
+    "csv": lambda rows: to_csv(rows).encode(),
+    "jsonl": lambda rows: "".join(f"{json.dumps(row)}\n" for row in rows).encode(),
+    "parquet": parquet,
+    "xlsx": excel,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_folders_that_name_a_column_are_read_and_give_it(form: str, shop: Retailer) -> None:
+    folder = shop.folder / "sales"
+    for number, (day, rep) in enumerate(
+        [("2024-03-15", "EMEA%2FNorth"), ("2024-03-16", "__HIVE_DEFAULT_PARTITION__")], 1
+    ):
+        inner = folder / f"transaction_date={day}" / f"sales_rep_id={rep}"
+        inner.mkdir(parents=True)
+        row = {"transaction_id": f"T{number}", "customer_id": "C1", "product_id": "P1",
+               "quantity": number, "unit_price": 10}  # fmt: skip
+        (inner / f"part-0.{form}").write_bytes(FORMS[form]([row]))
+    (folder / "_SUCCESS").write_bytes(b"")
+    shop.publish(TRANSACTIONS__PATH=folder)
+    assert shop.star.rows(
+        "SELECT transaction_id, date_key, sales_rep_id, quantity FROM fact_sales "
+        "JOIN dim_sales_rep USING (sales_rep_key) ORDER BY 1"
+    ) == [("T1", 20240315, "EMEA/North", 1), ("T2", 20240316, "", 2)]
+    again = shop.publish_in_full(TRANSACTIONS__PATH=f"{folder}/**/*.{form}")
+    assert counts(again, "fact_sales") == (0, 0, 2)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_column_that_the_file_has_as_well_is_read_from_the_file_and_told(
+    form: str, duckdb_shop: Retailer
+) -> None:
+    folder = duckdb_shop.folder / "sales" / "customer_id=C2"
+    folder.mkdir(parents=True)
+    (folder / f"part-0.{form}").write_bytes(FORMS[form](duckdb_shop.sales[:1]))
+    told = warning_of(duckdb_shop.publish(TRANSACTIONS__PATH=duckdb_shop.folder / "sales"))
+    assert "of customer_id the file's own values are read" in told
+    kept = "SELECT customer_id FROM fact_sales JOIN dim_customer USING (customer_key)"
+    assert duckdb_shop.star.column(kept) == ["C1"]
+
+
+def test_the_same_bytes_in_a_folder_of_another_name_are_other_sales(
+    duckdb_shop: Retailer,
+) -> None:
+    folder = duckdb_shop.folder / "sales"
+    (folder / "transaction_date=2024-03-15").mkdir(parents=True)
+    rows = [
+        {k: v for k, v in sale.items() if k != "transaction_date"} for sale in duckdb_shop.sales
+    ]
+    (folder / "transaction_date=2024-03-15" / "a.csv").write_text(to_csv(rows), encoding="utf-8")
+    duckdb_shop.publish(TRANSACTIONS__PATH=folder)
+    (folder / "transaction_date=2024-03-15").rename(folder / "transaction_date=2024-03-16")
+    results = duckdb_shop.publish(TRANSACTIONS__PATH=folder)
+    assert counts(results, "fact_sales") == (0, 3, 0)
+    assert set(duckdb_shop.star.column("SELECT date_key FROM fact_sales")) == {20240316}
