@@ -281,14 +281,14 @@ def in_a_child(
     umask: int = 0o022,
     environment: dict[str, str] | None = None,
     timeout: float = 600,
+    root: Path = Path(__file__).parents[1],
 ) -> Ended:
-    """Run `python main.py` in a process of its own, which tells its peak memory.
+    """Run `python main.py` of `root` in a process of its own, which tells its peak memory.
 
     `file_bytes` limits how long a file may get, as a full disk does; `cpu_seconds` is what it may
     compute, which other processes do not prolong.
     """
-    root = str(Path(__file__).parents[1])
-    given = [root, str(file_bytes), str(cpu_seconds), f"{umask:o}", *arguments]
+    given = [str(root), str(file_bytes), str(cpu_seconds), f"{umask:o}", *arguments]
     started = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-c", _CHILD, *given],

@@ -119,3 +119,26 @@ def test_the_same_input_is_recognised_again_after_the_growth(shop: Retailer) -> 
     grown = shop.publish()
     assert grown["repeats_run"] is None
     assert shop.publish()["repeats_run"] == grown["run_id"]
+
+
+def test_a_column_that_0_1_0_has_added_bare_gets_what_is_declared(shop: Retailer) -> None:
+    """It added it without NOT NULL, key or index, on a night that brought all sales."""
+    shop.publish()
+    whole, before = declared(shop.star), shop.star.content()
+    known = dict(shop.star.rows("SELECT transaction_id, sales_rep_key FROM fact_sales"))
+    shop.star.execute(
+        *KEY,
+        "ALTER TABLE fact_sales ADD COLUMN sales_rep_key INTEGER",
+        *(
+            f"UPDATE fact_sales SET sales_rep_key = {key} WHERE transaction_id = '{sale_id}'"
+            for sale_id, key in known.items()
+        ),
+    )
+    shop.publish()
+    assert declared(shop.star) == whole
+    assert shop.star.content(with_runs=False) == {
+        name: rows if name != "fact_sales" else [row[:-1] for row in rows]
+        for name, rows in before.items()
+    }
+    shop.publish()
+    assert shop.publish()["repeats_run"]
