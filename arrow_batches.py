@@ -43,12 +43,13 @@ def parse_arrow(batch: pa.RecordBatch, columns: list[str], first: int, reading: 
 def text_column(column: pa.Array) -> pa.Array:
     """Values of any Arrow type as text, exactly."""
     kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _extension_text(column)
     if pa.types.is_dictionary(kind):
         return text_column(column.dictionary).take(column.indices)
-    if pa.types.is_string(kind):
-        return column
     if (
-        pa.types.is_integer(kind)
+        pa.types.is_string(kind)
+        or pa.types.is_integer(kind)
         or pa.types.is_decimal(kind)
         or pa.types.is_date(kind)
         or pa.types.is_large_string(kind)
@@ -66,6 +67,13 @@ def text_column(column: pa.Array) -> pa.Array:
     return pa.array(distinct, pa.string()).take(encoded.indices)
 
 
+def _extension_text(column: pa.Array) -> pa.Array:
+    """Values of a type that is made of another, such as UUID of bytes."""
+    if isinstance(column.type, pa.UuidType):
+        return pa.array([as_text(value) for value in column.to_pylist()], pa.string())
+    return text_column(column.storage)
+
+
 def key_column(column: pa.Array) -> pa.Array:
     """Values of any Arrow type as keys: see `key_text`."""
     kind = column.type
@@ -73,6 +81,8 @@ def key_column(column: pa.Array) -> pa.Array:
         return key_column(column.dictionary).take(column.indices)
     if pa.types.is_decimal(kind):
         return pc.replace_substring_regex(text_column(column), r"\.0*$", "")
+    if pa.types.is_binary_view(kind):
+        column, kind = column.cast(pa.large_binary()), pa.large_binary()
     is_binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
     if is_binary or pa.types.is_fixed_size_binary(kind) or pa.types.is_floating(kind):
         encoded = column.dictionary_encode()

@@ -65,13 +65,13 @@ class Databases:
             raise source.unreadable(connected, error) from None
         columns = column_names(source.shown, result.columns)
         kind = url.get_backend_name()
-        note = libpq.doubt(url, f"{name.upper()}__PATH") if kind == "postgresql" else ""
+        doubt = libpq.doubt(url, f"{name.upper()}__PATH") if kind == "postgresql" else ""
         return Opened(
             source.shown,
             f"database {kind}",
             columns,
             _pieces(source, connected, result, columns),
-            note=note,
+            note=doubt or result.note,
             opens_later=not connected.is_snapshot,
             close=lambda: None if kind in SHARED else self._drop(_key(url, name)),
         )
@@ -199,6 +199,8 @@ class _Result:
     batches: Iterator[Any]
     cells: dict[int, mysql_driver.Cells] = field(default_factory=dict)
     """By place of a column, what its values mean to this driver."""
+    note: str = ""
+    """What the driver does not tell."""
 
 
 def _pieces(
@@ -235,7 +237,19 @@ def _driver_rows(connection: sa.Connection, query: str, reading: Reading) -> _Re
         while rows := result.fetchmany(min(reading.batch_rows, _MOST_ROWS)):
             yield rows
 
-    return _Result(list(result.keys()), batches(), cells)
+    note = _without_offset(cursor.description) if connection.dialect.name == "oracle" else ""
+    return _Result(list(result.keys()), batches(), cells, note)
+
+
+def _without_offset(description: Sequence[Sequence[Any]]) -> str:
+    """What to be warned of when Oracle's driver drops the offset of moments."""
+    moments = [str(name) for name, kind, *_ in description if str(kind).endswith(("_TZ>", "_LTZ>"))]
+    if not moments:
+        return ""
+    return (
+        f"{', '.join(moments)}: the driver drops the offset of a TIMESTAMP WITH TIME ZONE; keep it "
+        """by TO_CHAR(..., 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM') in the query"""
+    )
 
 
 def _refuse_several(connection: sa.Connection, query: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import registry
-from support import Retailer
+from support import Retailer, Row
 
 SALES = (
     "CREATE TABLE sales AS SELECT 'T1' AS transaction_id, '2024-02-01' AS transaction_date, "
@@ -28,6 +28,11 @@ class Cursor:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.cursor, name)
+
+    @property
+    def description(self) -> Any:
+        told = self.cursor.description
+        return told and [(name, self.driver.types.get(name), *more) for name, _, *more in told]
 
     def __enter__(self) -> Cursor:
         return self
@@ -84,6 +89,7 @@ class StubDriver(ModuleType):
         super().__init__(name)
         self.asked: list[str] = []
         self.answers = answers
+        self.types: dict[str, str] = {}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -113,18 +119,22 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Any:
     return made
 
 
-def read(shop: Retailer, url: str) -> None:
+def read(shop: Retailer, url: str) -> Row:
     """Publish a sale out of a database at this address."""
-    shop.publish(TRANSACTIONS__PATH=url, TRANSACTIONS__QUERY="SELECT * FROM sales")
+    results = shop.publish(TRANSACTIONS__PATH=url, TRANSACTIONS__QUERY="SELECT * FROM sales")
     assert shop.star.column("SELECT transaction_id FROM fact_sales") == ["T1"]
+    return results
 
 
 def test_oracle_is_asked_for_a_transaction_that_reads_only(
     stub: Any, duckdb_shop: Retailer
 ) -> None:
-    driver = stub("oracledb", **{"from dual": "SHOP", "FROM DUAL": "1.1"})
-    read(duckdb_shop, "oracle+oracledb://u:p@127.0.0.1:1521/?service_name=x")
+    driver: StubDriver = stub("oracledb", **{"from dual": "SHOP", "FROM DUAL": "1.1"})
+    driver.types["transaction_date"] = "<DbType DB_TYPE_TIMESTAMP_TZ>"
+    results = read(duckdb_shop, "oracle+oracledb://u:p@127.0.0.1:1521/?service_name=x")
     assert driver.settings() == ["SET TRANSACTION READ ONLY"]
+    (warning,) = results["warnings"]
+    assert warning.startswith("transactions: transaction_date: the driver drops the offset")
 
 
 @pytest.mark.parametrize(("is_allowed", "level"), [(1, "SNAPSHOT"), (0, None)])

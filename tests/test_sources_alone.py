@@ -6,9 +6,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import uuid
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from support import Retailer, csv_rows
@@ -254,3 +259,32 @@ def test_the_reject_file_of_the_tool_counts_the_rows_of_its_result(
     (path,) = Path(results["rejects_dir"]).iterdir()
     (reject,) = csv_rows(path)
     assert (reject["_line"], reject["_reason"]) == ("3", "invalid_quantity")
+
+
+# --- keys in columns with types -------------------------------------------------------------------
+
+
+def test_keys_in_parquet_are_what_their_types_mean(duckdb_shop: Retailer, tmp_path: Path) -> None:
+    """Bytes are hexadecimal for every row alike, a UUID is itself, whole numbers have no `.0`."""
+    number = uuid.uuid4()
+    columns = {
+        "transaction_id": pa.array([b"\x00\xffAB", b"ABCD", b"    "], pa.binary(4)),
+        "transaction_date": pa.array([date(2024, 2, 1)] * 3),
+        "customer_id": pa.array([number.bytes] * 3, pa.uuid()),
+        "product_id": pa.array([1001.0, 1002.5, 1e16]),
+        "quantity": pa.array([1, 1, 1]),
+        "unit_price": pa.array([Decimal("9.90")] * 3),
+        "sales_rep_id": pa.array([Decimal("7.00"), Decimal("7.50"), None]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "sold.parquet")
+    for path, query in (
+        (str(tmp_path / "sold.parquet"), ""),
+        (TOOL, "FROM read_parquet('sold.parquet')"),
+    ):
+        config = duckdb_shop.config(TRANSACTIONS__PATH=path, TRANSACTIONS__QUERY=query)
+        sold = DataExtractor(config).extract_all_sources()["transactions"]
+        assert list(sold["transaction_id"]) == ["00FF4142", "41424344", "20202020"]
+        assert set(sold["customer_id"]) == {str(number)}
+        assert list(sold["product_id"]) == ["1001", "1002.5", f"{UNREADABLE}1e+16"]
+        assert list(sold["sales_rep_id"][:2]) == ["7", "7.50"]
+        assert set(sold["unit_price"]) == {"9.90"}
