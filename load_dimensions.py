@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import growth
 from config import StarSchemaConfig
 from errors import GateError, not_as_written
-from keymap import KeyMap
+from keymap import IS_INFERRED, KeyMap
 from schema import (
     ONLY_NAMED,
     UNKNOWN_ID,
@@ -110,7 +110,10 @@ class DimensionLoader:
         """All members of `dimension`, the Unknown one included."""
         carried = [dimension.columns[name] for name in dimension.info.get("carried", ())]
         key, surrogate = business_key(dimension), surrogate_key(dimension)
-        return KeyMap(self.warehouse.fetch(sa.select(key, surrogate.label("_surrogate"), *carried)))
+        inferred = sa.cast(_is_inferred(dimension), sa.Integer).label(IS_INFERRED)
+        return KeyMap(
+            self.warehouse.fetch(sa.select(key, surrogate.label("_surrogate"), *carried, inferred))
+        )
 
     def _merge(self, dimension: Table, tables: list[pa.Table]) -> dict[str, int]:
         warehouse = self.warehouse

@@ -22,7 +22,7 @@ from amounts import MONEY, fitting, multiplied
 from arrays import decoded, whole
 from config import StarSchemaConfig
 from errors import GateError, not_as_written
-from keymap import KeyMap
+from keymap import KeyMap, Named
 from parallel import in_order
 from schema import (
     KEY_WEIGHTS,
@@ -52,6 +52,7 @@ class Keyed:
     rows: Encoded
     count: int
     key_sum: int
+    named: dict[str, Named]  # by the column of the batch that has the ids
     orphans: pa.Table  # _place, _reason, _detail, net_amount
 
 
@@ -74,6 +75,8 @@ class FactLoader:
         """Net amount of the rows that the fact table already held just so."""
         self.key_sum, self.key_sum_unchanged = 0, 0
         """`schema.key_sum` of all rows handed over, and over those."""
+        self.named: dict[str, Named] = {}
+        """By column of ids: on what kinds of members the rows are."""
 
     def __enter__(self) -> FactLoader:
         self.warehouse = self._given or open_warehouse(self.config, self.run_id)
@@ -151,6 +154,8 @@ class FactLoader:
             progress(keyed.count)
             self._handed_over += keyed.count
             self.key_sum += keyed.key_sum
+            for column, named in keyed.named.items():
+                self.named[column] = self.named.get(column, Named()) + named
             yield keyed.rows
 
     def _merge(self, staging: sa.Table) -> dict[str, Any]:
@@ -252,6 +257,7 @@ class _KeyTask:
         columns: dict[str, Any] = {name: batch[name] for name in batch.column_names}
         orphaned, reason = np.zeros(count, bool), np.full(count, "", object)
         cost = pa.nulls(count, pa.decimal128(19, 4))
+        named = {}
         for column in columns_of(fact_sales, Role.DIMENSION_KEY):
             target = next(iter(column.foreign_keys)).column.table
             finds_by = column.info["finds_by"]
@@ -261,6 +267,7 @@ class _KeyTask:
                 missing = positions.is_null().to_numpy(zero_copy_only=False) & ~orphaned
                 reason[missing] = f"unknown_{finds_by.removesuffix('_id')}"
                 orphaned |= missing
+            named[finds_by] = key_map.named(positions)
             columns[column.name] = key_map.column(1, positions)
             if "cost" in key_map.members.column_names:
                 index = key_map.members.column_names.index("cost")
@@ -273,10 +280,10 @@ class _KeyTask:
         )
         rows = pa.table({c.name: _typed(columns[c.name], c) for c in fact_sales.columns})
         if not orphaned.any():
-            return Keyed(self.encode(rows), count, _key_sum(rows), pa.table({}))
+            return Keyed(self.encode(rows), count, _key_sum(rows), named, pa.table({}))
         found = rows.filter(pa.array(~orphaned))
         lost = _orphans(batch, orphaned, reason)
-        return Keyed(self.encode(found), len(found), _key_sum(found), lost)
+        return Keyed(self.encode(found), len(found), _key_sum(found), named, lost)
 
 
 def _key_sum(rows: pa.Table) -> int:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from config import StarSchemaConfig
     from extract import Extracted
-    from keymap import KeyMap
+    from keymap import KeyMap, Named
     from load_dimensions import DimensionLoader
     from prepare import PreparedSource
     from rejects import RejectFiles
@@ -502,9 +502,36 @@ class StarSchemaETLPipeline:
         orphans = self._lost + self._refused_orphans
         loaded |= {"orphaned_records": orphans, "records_failed": orphans}
         self.results["fact_loading_results"] = loaded
+        self._look_at_references(loader.named)
         return int(
             loaded["records_inserted"] + loaded["records_updated"] + loaded["records_unchanged"]
         )
+
+    def _look_at_references(self, named: dict[str, Named]) -> None:
+        """Tell how many sales name nobody, or somebody nobody describes, and what may be why.
+
+        A column that the sales do not have is not looked at, nor a voluntary one without a source.
+        """
+        import looks
+        from transform import REQUIRED, TABLE_OF
+
+        mapped = {c for batch in self._extracted["transactions"].batches for c in batch.mapping}
+        references = []
+        for name, table in TABLE_OF.items():
+            key, has_source = self._transformer.key_of(name), name in self._prepared
+            if key in mapped and key in named and (has_source or key in REQUIRED["transactions"]):
+                ids = self._prepared["transactions"].distinct_ids(key)
+                members = self._keys[table.name]
+                source = name if has_source else ""
+                references.append(looks.Reference(key, source, named[key], members, ids))
+        told = looks.summary(references)
+        self.results["fact_loading_results"]["references"] = told
+        is_high = any(map(looks.is_high, told.values()))
+        former = looks.former_shares(self._open_warehouse()) if is_high else []
+        for reference in references:
+            history = [run[reference.column] for run in former if reference.column in run]
+            for warning in looks.warnings(reference, history):
+                self._warn(warning)
 
     def _run_validation_phase(self) -> int:
         """Prove the star and close the accounts, inside the transaction."""

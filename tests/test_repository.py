@@ -74,6 +74,7 @@ RANKS = {
     "history": 3,
     "growth": 3,
     "rekey": 3,
+    "looks": 4,
     "load_dimensions": 4,
     "load_facts": 4,
     "validate": 4,
