@@ -446,6 +446,7 @@ class StarSchemaETLPipeline:
                 business_key(TABLE_OF[name]).name,
                 collected.get(TABLE_OF[name], ()),
                 describes=TABLE_OF[name] is not fact_sales,
+                parts=self._key_columns(name),
             )
             for name, source in self._extracted.items()
         ]
@@ -457,8 +458,12 @@ class StarSchemaETLPipeline:
             self._rejects,
             progress=self._progress.advance,
         )
-        for prepared in self._prepared.values():
+        for name, prepared in self._prepared.items():
             self._report_transformation(prepared)
+            for warning in prepared.marked.warnings(name, prepared.read):
+                self._warn(warning)
+            if prepared.doubt:
+                self._warn(prepared.doubt)
         self._check_reject_rates()
         return sum(source.rows for source in self._prepared.values())
 
@@ -506,6 +511,12 @@ class StarSchemaETLPipeline:
         return int(
             loaded["records_inserted"] + loaded["records_updated"] + loaded["records_unchanged"]
         )
+
+    def _key_columns(self, source: str) -> list[str]:
+        """The columns of a source that its key is mapped to."""
+        key = self._transformer.key_of(source)
+        mapped = self.config.source(source).columns.get(key, key)
+        return [mapped] if isinstance(mapped, str) else mapped
 
     def _look_at_references(self, named: dict[str, Named]) -> None:
         """Tell how many sales name nobody, or somebody nobody describes, and what may be why.

@@ -7,7 +7,7 @@ that does not go on is written to the reject files.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -25,6 +25,8 @@ import spool
 from arrays import decoded, whole
 from config import StarSchemaConfig
 from duplicates import BATCH_BITS, Losers, find_losers, judging, key_hashes
+from marks import Marked, marked
+from own_keys import doubt
 from parallel import in_order
 from spool import Spool
 from strays import stray_rows
@@ -76,6 +78,9 @@ class PreparedSource:
     issues: Counter[str] = field(default_factory=Counter)
     money: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))  # net amounts
     ids: dict[str, list[pa.Array]] = field(default_factory=dict)
+    marked: Marked = field(default_factory=Marked)
+    doubt: str = ""
+    """Why the source's key may be none."""
 
     @property
     def rows(self) -> int:
@@ -87,6 +92,7 @@ class PreparedSource:
         self.paths.append(batch.path)
         self.rejected.update(batch.refused)
         self.issues.update(batch.cleaned.issues)
+        self.marked.add(batch.marked)
         for name, amount in batch.cleaned.money.items():
             self.money[name] += amount
         for name, values in batch.ids.items():
@@ -144,6 +150,8 @@ class Job:
     collect: tuple[str, ...] = ()
     describes: bool = False
     """Whether its rows describe members."""
+    parts: Sequence[str] = ()
+    """The source's columns that make the key."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,7 @@ class _Batch:
     cleaned: Cleaned
     ids: dict[str, pa.Array]
     refused: Counter[str]
+    marked: Marked
 
 
 @dataclass(frozen=True)
@@ -207,17 +216,21 @@ def _prepare_batch(
     rejects: Rejects,
 ) -> _Batch:
     source = job.source
-    cleaned = _clean(job, number, clean)
+    rows = source.canonical(number)
+    cleaned = _clean(job, number, rows, clean)
     path = folder.write(f"{source.name}-prepared-{number:06}", cleaned.rows)
     np.save(path.with_suffix(".npy"), key_hashes(cleaned.rows[job.key]))
     refused = _write_rejects(source, number, cleaned.rejects, rejects)
     ids = {name: _distinct(cleaned.rows[name]) for name in job.collect}
-    return _Batch(job, number, path, cleaned, ids, refused)
+    looked_at = [name for name in rows.column_names if name.endswith("_id") or job.describes]
+    return _Batch(job, number, path, cleaned, ids, refused, marked(rows, looked_at))
 
 
-def _clean(job: Job, number: int, clean: Callable[[str, int, pa.Table], Cleaned]) -> Cleaned:
+def _clean(
+    job: Job, number: int, rows: pa.Table, clean: Callable[[str, int, pa.Table], Cleaned]
+) -> Cleaned:
     """A batch by its rules; rows that are no records are refused, whatever else they are."""
-    source, rows = job.source, job.source.canonical(number)
+    source = job.source
     strays = stray_rows(source.originals(number), rows[job.key], totals=job.describes)
     if not strays:
         return clean(source.name, number, rows)
@@ -266,6 +279,9 @@ def _resolve_duplicates(
         for lost in in_order(pool, calls, workers):
             result.lose(lost)
     result.left_out = {number: lost.rows for number, lost in losers.items()}
+    conflicting = {number: lost.rows[~lost.identical] for number, lost in losers.items()}
+    read, own = result.read, job.source.originals
+    result.doubt = doubt(result.name, job.key, job.parts, read, conflicting, readers, own)
 
 
 def without_orphans(

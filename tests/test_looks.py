@@ -131,3 +131,79 @@ def test_with_a_history_only_a_share_that_rises_is_told(shop: Retailer) -> None:
     assert warned(shop.publish_in_full(), "customer_id") == []
     shop.sales[3]["customer_id"] = ""
     assert "4 of 10 sales" in warned(shop.publish(), "customer_id")[0]
+
+
+# --- marks, and keys that are none ---------------------------------------------------------------
+
+
+def told_by(results: Row, source: str, words: str) -> list[str]:
+    """The warnings of a source that have some words."""
+    found = (text for text in results["warnings"] if text.startswith(f"{source}: "))
+    return [text for text in found if words in text]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 100])
+def test_marks_of_spreadsheets_on_keys_and_attributes_are_told_and_kept(
+    duckdb_shop: Retailer, batch_rows: int
+) -> None:
+    shop = duckdb_shop
+    shop.customers = [
+        {"customer_id": "'00123", "last_name": "'t Hooft", "postal_code": "'75008"},
+        {"customer_id": '="C1"', "last_name": "Lee", "postal_code": '="01234"'},
+        {"customer_id": "ann@example.org", "last_name": "Ray", "postal_code": "75008"},
+        {"customer_id": "7.0", "last_name": "#N/A", "postal_code": "7.0"},
+    ]
+    results = shop.publish(BATCH_ROWS=batch_rows)
+    (apostrophe,) = told_by(results, "customers", "customer_id of 1 of 4 rows begin with an apos")
+    assert 'such as "\'00123"' in apostrophe
+    assert told_by(results, "customers", "postal_code of 1 of 4 rows begin with an apostrophe")
+    assert told_by(results, "customers", 'customer_id of 1 of 4 rows stand in ="…"')
+    assert told_by(results, "customers", 'postal_code of 1 of 4 rows stand in ="…"')
+    assert told_by(results, "customers", "customer_id of 1 of 4 rows end in .0")
+    assert told_by(results, "customers", "last_name") == []
+    assert not any("75008" in text or "@" in text for text in results["warnings"])
+    assert shop.star.member("dim_customer", "'00123")["postal_code"] == "'75008"
+
+
+def test_marks_on_the_keys_of_sales_are_counted_over_all_rows(duckdb_shop: Retailer) -> None:
+    shop = duckdb_shop
+    many_sales(shop, 1500)
+    shop.sales[-1] |= {"product_id": "'P1", "transaction_id": "1.2E+17"}
+    shop.sales[-2]["customer_id"] = "#REF!"
+    results = shop.publish(BATCH_ROWS=400)
+    assert told_by(results, "transactions", "product_id of 1 of 1,500 rows begin with an apos")
+    assert told_by(results, "transactions", "transaction_id of 1 of 1,500 rows are numbers with")
+    assert told_by(results, "transactions", "customer_id of 1 of 1,500 rows are error cells")
+
+
+def test_a_key_that_too_many_rows_share_is_told_with_what_would_make_it_one(
+    duckdb_shop: Retailer,
+) -> None:
+    shop = duckdb_shop
+    lines = [{"Line": "1", "unit_price": "10"}, {"Line": "2", "unit_price": "20"},
+             {"Line": "3", "unit_price": "30"}]  # fmt: skip
+    shop.sales = [
+        shop.sales[0] | {"transaction_id": f"#{order}"} | line
+        for order in range(40)
+        for line in lines[: 1 if order % 20 else 3]
+    ]
+    results = shop.publish(BATCH_ROWS=10)
+    (told,) = told_by(results, "transactions", "it may be no key")
+    assert told.startswith("transactions: 4 of 44 rows (9.1%) lose to a later row with the same ")
+    assert '{"transaction_id": ["transaction_id", "Line"]}' in told
+    columns = '{"transaction_id": ["transaction_id", "Line"]}'
+    results = shop.publish(TRANSACTIONS__COLUMNS=columns)
+    assert told_by(results, "transactions", "it may be no key") == []
+
+
+def test_of_a_key_that_nothing_makes_one_that_is_said(duckdb_shop: Retailer) -> None:
+    shop = duckdb_shop
+    shop.sales = [shop.sales[0] | {"quantity": quantity} for quantity in ("1", "2", "3")]
+    (told,) = told_by(shop.publish(), "transactions", "it may be no key")
+    assert told.endswith("which columns of a row make it unique?")
+
+
+def test_rows_that_come_twice_cast_no_doubt_on_their_key(duckdb_shop: Retailer) -> None:
+    shop = duckdb_shop
+    shop.sales += shop.sales
+    assert told_by(shop.publish(), "transactions", "it may be no key") == []
