@@ -120,7 +120,7 @@ class Extracted:
     """A source that was read and spilled. Batches are read back one at a time."""
 
     name: str
-    decimal_separator: str = "."
+    settings: SourceSettings
     columns: list[str] = field(default_factory=list)  # the source's own, over all its files
     batches: list[ExtractedBatch] = field(default_factory=list)
     records: int = 0
@@ -137,8 +137,8 @@ class Extracted:
 
     def canonical(self, index: int) -> pa.Table:
         """Batch `index` under canonical names, text; absent optional columns are left out."""
-        mapping, decimal = self.batches[index].mapping, self.decimal_separator
-        return to_canonical(self.originals(index), mapping, self.name, decimal)
+        mapping = self.batches[index].mapping
+        return to_canonical(self.originals(index), mapping, self.name, self.settings)
 
     def refused(self, index: int) -> pa.Table | None:
         """Records of batch `index` that are not rows: `_file`, `_line`, `_reason`, `_detail` and
@@ -345,7 +345,7 @@ class DataExtractor:
 
     def _joined(self, name: str, reads: list[_Read], notes: Sequence[str]) -> Extracted:
         """The files of a source as one; `notes` are what there is to be warned of already."""
-        result = Extracted(name, self.config.source(name).decimal_separator)
+        result = Extracted(name, self.config.source(name))
         opened = [read.opened for read in reads]
         for read in reads:
             result.batches += [replace(batch, mapping=read.mapping) for batch in read.batches]
@@ -690,29 +690,40 @@ def _is_value(name: str) -> bool:
 
 
 def to_canonical(
-    rows: pa.Table, mapping: dict[str, list[str]], name: str, decimal_separator: str = "."
+    rows: pa.Table, mapping: dict[str, list[str]], name: str, settings: SourceSettings
 ) -> pa.Table:
     """`rows` under canonical names."""
-    numbers = NUMBERS.get(name, ()) if decimal_separator == "," else ()
+    numbers = NUMBERS.get(name, ()) if settings.decimal_separator == "," else ()
+    own_key = SPECS[name].required[0]
     columns = {}
     for canonical, own in mapping.items():
         parts = [_own_column(rows, column, comma=canonical in numbers) for column in own]
-        is_key = canonical in SPECS[name].required or canonical.endswith("_id")
-        columns[canonical] = parts[0] if len(parts) == 1 else _joined(parts, is_key=is_key)
+        if len(parts) == 1:
+            columns[canonical] = parts[0]
+        elif canonical in SPECS[name].required or canonical.endswith("_id"):
+            none = ["", *(settings.null_tokens if canonical != own_key else ())]
+            columns[canonical] = _joined_key(parts, none)
+        else:
+            columns[canonical] = _joined_text(parts)
     return pa.table(columns) if columns else rows.select([])
 
 
-def _joined(parts: Sequence[pa.ChunkedArray], *, is_key: bool) -> pa.Array:
-    """Columns joined with `-`. A key with a blank part is blank; elsewhere the part is left out."""
-    trim = normal_keys if is_key else pc.utf8_trim_whitespace
-    joined, *others = (trim(pc.coalesce(decoded(part), "")) for part in parts)
+def _joined_key(parts: Sequence[pa.ChunkedArray], none: Sequence[str]) -> pa.Array:
+    """Columns joined with `-`; blank where any part is one of `none`."""
+    keys = [normal_keys(pc.coalesce(decoded(part), "")) for part in parts]
+    is_whole = pc.invert(pc.is_in(keys[0], pa.array(none)))
+    for key in keys[1:]:
+        is_whole = pc.and_(is_whole, pc.invert(pc.is_in(key, pa.array(none))))
+    return pc.if_else(is_whole, pc.binary_join_element_wise(*keys, "-"), "")
+
+
+def _joined_text(parts: Sequence[pa.ChunkedArray]) -> pa.Array:
+    """Columns joined with `-`; a blank part is left out."""
+    joined, *others = (pc.utf8_trim_whitespace(pc.coalesce(decoded(p), "")) for p in parts)
     for text in others:
         before, after = pc.equal(joined, ""), pc.equal(text, "")
-        whole = pc.binary_join_element_wise(joined, text, "-")
-        if is_key:
-            joined = pc.if_else(pc.or_(before, after), "", whole)
-        else:
-            joined = pc.if_else(before, text, pc.if_else(after, joined, whole))
+        both = pc.binary_join_element_wise(joined, text, "-")
+        joined = pc.if_else(before, text, pc.if_else(after, joined, both))
     return joined
 
 

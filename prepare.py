@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 import spool
 from arrays import decoded, whole
+from blocks import UNREADABLE
 from config import StarSchemaConfig
 from duplicates import BATCH_BITS, Losers, find_losers, judging, key_hashes
 from marks import Marked, marked
@@ -375,9 +376,20 @@ def _write(
     rows = originals.drop_columns(
         [name for name in ("_reason", "_detail", "_raw") if name in originals.column_names]
     ).take(pa.array(refused["_place"].to_numpy() & _ROW))
+    rows = _without_marks(rows)
     rows = rows.append_column("_reason", refused["_reason"])
     rejects.write(source.name, source.columns, rows.append_column("_detail", refused["_detail"]))
     return Counter(refused["_reason"].to_pylist())
+
+
+def _without_marks(rows: pa.Table) -> pa.Table:
+    """`rows` as people may see them: without the mark of what cannot be read."""
+    for number, name in enumerate(rows.column_names):
+        if not pa.types.is_integer(rows[name].type):
+            texts = rows[name].cast(pa.string())
+            shown = pc.replace_substring(texts, UNREADABLE, "")
+            rows = rows.set_column(number, name, shown)
+    return rows
 
 
 def _account_losers(

@@ -99,3 +99,19 @@ def test_the_parts_of_a_composite_key_lose_their_unseen_marks(duckdb_shop: Retai
     mapping = '{"transaction_id": ["order", "line"]}'
     duckdb_shop.publish(TRANSACTIONS__COLUMNS=mapping)
     assert sold(duckdb_shop.star) == [("O1-1", "C1", "P1")]
+
+
+def test_a_composite_reference_with_a_null_token_in_it_refers_to_nothing(
+    duckdb_shop: Retailer,
+) -> None:
+    cells = {"T1": ("C", "1"), "T2": ("C", "NULL"), "NULL": ("\\N", "1"), "T4": ("C", "")}
+    duckdb_shop.sales = [
+        {**SALE, "transaction_id": key, "store": store, "number": number}
+        for key, (store, number) in cells.items()
+    ]
+    duckdb_shop.customers[0]["customer_id"] = "C-1"
+    mapping = '{"customer_id": ["store", "number"], "transaction_id": ["transaction_id", "store"]}'
+    duckdb_shop.publish(TRANSACTIONS__COLUMNS=mapping)
+    assert sold(duckdb_shop.star) == [
+        ("NULL-\\N", "", "P1"), ("T1-C", "C-1", "P1"), ("T2-C", "", "P1"), ("T4-C", "", "P1"),
+    ]  # fmt: skip
