@@ -71,6 +71,25 @@ def distinct_values(column: pa.Array) -> tuple[pa.Array, Spread]:
     return values, spread
 
 
+_SHORT = 1024
+_MANY_MARKS = r"\pM{64,}"
+
+
+def composed(texts: pa.Array) -> pa.Array:
+    """Texts NFC-normalised, so that one spelling remains.
+
+    Not those with dozens of combining marks in a row, which no language has: they stay as they are.
+    The marks would be sorted at a cost that grows with the square of their number.
+    """
+    if pc.all(pc.string_is_ascii(texts)).as_py():
+        return texts
+    absurd = pc.greater(pc.binary_length(texts), _SHORT)
+    if pc.any(absurd).as_py():
+        absurd = pc.and_(absurd, pc.match_substring_regex(texts, _MANY_MARKS))
+    usual = pc.utf8_normalize(pc.if_else(absurd, None, texts), form="NFC")
+    return pc.if_else(absurd, texts, usual)
+
+
 def per_distinct(column: pa.Array, rule: Callable[[str], str | None]) -> pa.Array:
     """A Python rule, called once per distinct value; null stays null."""
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from arrays import Spread, decoded, distinct_values, on_values, per_distinct, whole
+from arrays import Spread, composed, decoded, distinct_values, on_values, per_distinct, whole
 from blocks import UNREADABLE
 from config import SourceSettings
 from key_rules import normal_keys
@@ -128,7 +128,7 @@ class Reader:
 
     def text(self, name: str) -> pa.Array:
         """Trimmed (all Unicode space) and NFC-normalised; null when the column is absent."""
-        return on_values(self._column(name), _normal)
+        return on_values(self._column(name), lambda texts: composed(pc.utf8_trim_whitespace(texts)))
 
     def cells(self, name: str, rule: Rule = lambda texts: texts) -> Cells:
         """A column through `rule`. What becomes of the unreadable ones is the caller's to say."""
@@ -161,13 +161,6 @@ class Reader:
         if name in self.batch.column_names:
             return whole(self.batch[name])
         return pa.nulls(len(self.batch), pa.string())
-
-
-def _normal(texts: pa.Array) -> pa.Array:
-    trimmed = pc.utf8_trim_whitespace(texts)
-    if pc.all(pc.string_is_ascii(trimmed)).as_py():
-        return trimmed
-    return pc.utf8_normalize(trimmed, form="NFC")
 
 
 def each(rule: Callable[[str], str | None]) -> Rule:

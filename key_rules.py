@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from arrays import on_values
+from arrays import composed, on_values
 
 KEY_RULES = 2
 """The version of the rule. Version 1, of release 0.1.0, took off space only."""
@@ -43,9 +43,6 @@ def normal_keys(values: pa.Array) -> pa.Array:
     """
 
     def rule(texts: pa.Array) -> pa.Array:
-        trimmed = pc.utf8_trim(texts, characters=EDGES)
-        if pc.all(pc.string_is_ascii(trimmed)).as_py():
-            return trimmed
-        return pc.utf8_normalize(trimmed, form="NFC")
+        return composed(pc.utf8_trim(texts, characters=EDGES))
 
     return on_values(values, rule)
