@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
 
@@ -134,6 +135,9 @@ class Findings:
     places: list[str] = field(default_factory=list)
     """Which places of the settings cannot be written to."""
 
+    asks_warehouse: bool = False
+    """Whether it would be refused, unless the warehouse knows members that the sources lack."""
+
     @property
     def exit_code(self) -> int:
         """0: it would publish; 2: it cannot start; 3: it would be refused."""
@@ -174,7 +178,10 @@ def look_ahead(config: StarSchemaConfig, progress: Progress, rows: int | None = 
     places = _unwritable(config)
     can_start = fits and not places and not any(source.problems for source in looked.values())
     limit = over_the_limit(prepared.values(), config.max_reject_rate)
-    return Findings(sources, warehouse, can_start, rows, limit, strangers, places)
+    asks = config.orphan_policy == "reject" and _may_be_too_many(
+        prepared.get("transactions"), strangers, config.max_reject_rate
+    )
+    return Findings(sources, warehouse, can_start, rows, limit, strangers, places, asks)
 
 
 def _sorted(refusals: dict[str, Refusal]) -> dict[str, Refusal]:
@@ -232,6 +239,16 @@ def _advice(config: StarSchemaConfig, found: SourceFindings, source: Extracted) 
         for reason, refusal in found.refusals.items()
     }
     return told | {name: adviser.for_attribute(name) for name in issues}
+
+
+def _may_be_too_many(
+    sales: PreparedSource | None, strangers: list[Strangers], limit: Decimal
+) -> bool:
+    """Whether more sales than `limit` allows are rejected, if nobody knows the strangers."""
+    if sales is None:
+        return False
+    at_most = sum(sales.rejected.values()) + sum(found.rows for found in strangers)
+    return at_most > limit * sales.read
 
 
 def _strangers(

@@ -47,7 +47,8 @@ def _verdict(findings: Findings) -> str:
         return f"A run would be refused{seen}: {'; '.join(findings.over_limit)}."
     prepared = [f.prepared for f in findings.sources.values() if f.prepared is not None]
     told = ", ".join(f"{s.name} {s.rows:,} of {s.read:,} rows" for s in prepared)
-    return f"A run would publish{seen}: {told}."
+    asks = ", if the warehouse knows the members that the sources lack" * findings.asks_warehouse
+    return f"A run would publish{seen}{asks}: {told}."
 
 
 def _source(found: SourceFindings, config: StarSchemaConfig, findings: Findings) -> list[str]:

@@ -290,3 +290,18 @@ def test_i2_a_run_works_in_another_thread_than_the_main_one(shop: Retailer) -> N
         thread.join()
     assert [results["status"] for results in done] == ["published"] * 2
     assert len(shop.star.runs()) == 2
+
+
+def test_a13_a_signal_ends_a_check_and_leaves_nothing(
+    duckdb_shop: Retailer, warm: Warm, stalling_web: tuple[str, threading.Event]
+) -> None:
+    shop, (address, stalled) = duckdb_shop, stalling_web
+    env = shop.env_file(TRANSACTIONS__PATH=address)
+    run = warm.start(shop.folder, "load", env, "check")
+    assert stalled.wait(60), run.stderr
+    run.send(TERM)
+    assert run.wait() == 128 + TERM, run.stderr
+    assert "interrupted; nothing was published" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert run.stdout == ""
+    assert not (shop.folder / "work").exists()
