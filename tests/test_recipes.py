@@ -9,6 +9,7 @@ import shutil
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from support import Retailer, changes, in_a_child, to_csv
 
 ROOT = Path(__file__).parents[1]
@@ -130,8 +131,14 @@ def test_the_readme_has_the_recipes() -> None:
             assert added.strip().rstrip(",") in readme, f"{name}: {added}"
 
 
-def test_a_star_in_use_grows_by_the_recipes_of_the_readme(shop: Retailer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_bare", [False, True])
+def test_a_star_in_use_grows_by_the_recipes_of_the_readme(
+    shop: Retailer, tmp_path: Path, *, is_bare: bool
+) -> None:
+    """Also where 0.1.0 has added the measure, without a value for old sales."""
     shop.publish()
+    if is_bare:
+        shop.star.execute("ALTER TABLE fact_sales ADD COLUMN tax_amount NUMERIC(19, 4)")
     folder = tmp_path / "copy"
     folder.mkdir()
     with_recipes(folder)
@@ -153,6 +160,8 @@ def test_a_star_in_use_grows_by_the_recipes_of_the_readme(shop: Retailer, tmp_pa
         assert ended.results["transformation_results"]["fact_sales"]["rejected"] == {
             "invalid_tax": 1
         }
+        told = [text for text in ended.results["warnings"] if "tax_amount was empty" in text]
+        assert len(told) == (is_bare and not night)
         if night:
             assert changes(ended.results) == 0
     found = shop.star.rows(
@@ -165,4 +174,9 @@ def test_a_star_in_use_grows_by_the_recipes_of_the_readme(shop: Retailer, tmp_pa
         ("T3", None, 0, "Unknown"),
         ("T4", None, 0, "Unknown"),
     ]
+    (nullable,) = shop.star.column(
+        "SELECT is_nullable FROM information_schema.columns WHERE column_name = 'tax_amount' "
+        "AND table_schema = current_schema()"
+    )
+    assert nullable == "NO"
     assert shop.star.member("dim_customer", "C1")["loyalty_level"] == "Gold"
