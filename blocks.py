@@ -185,7 +185,7 @@ def key_text(value: Any) -> str | None:
     A float beyond 2^53 has lost digits, and the ones it would be written with stand nowhere: it is
     unreadable.
     """
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, bytes | memoryview):  # a bytearray is text, see `file_databases`
         return value.hex().upper()
     if isinstance(value, float | np.floating) and not abs(float(value)) <= _EXACT_FLOAT:
         return unreadable(repr(float(value)))

@@ -348,6 +348,6 @@ def _text(values: Sequence[Any], name: str, reading: Reading) -> pa.Array:
     """The values of a column as text."""
     if name in reading.commas:
         return text_array(values, comma_text)
-    if name in reading.keys and not set(map(type, values)) <= {str, type(None)}:
+    if name in reading.keys and not set(map(type, values)) <= {str, bytearray, type(None)}:
         return pa.array([key_text(value) for value in values], pa.string())
     return text_array(values)

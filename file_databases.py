@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def connect_sqlite(url: sa.URL) -> tuple[sa.Engine, sa.Connection]:
     engine = _engine(_read_only(url))
     connection = engine.connect()
     driver: Any = connection.connection.driver_connection
-    driver.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+    driver.text_factory = bytearray  # of text alone: a BLOB is bytes
     connection.exec_driver_sql("PRAGMA query_only = ON")
     connection.exec_driver_sql("PRAGMA trusted_schema = OFF")
     connection.exec_driver_sql("BEGIN")
