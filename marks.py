@@ -37,7 +37,7 @@ _MARKS = {
         lambda v: pc.starts_with(v, '="'), '^="', 'stand in ="…", as spreadsheets mark text', '^="',
     ),
     "zeros": _Mark(
-        lambda v: pc.match_substring(v, ".0"), r"^-?[0-9]+\.0+$",
+        lambda v: pc.or_(pc.ends_with(v, ".0"), pc.ends_with(v, "00")), r"^-?[0-9]+\.0+$",
         "end in .0, as whole numbers do that were floats on the way",
     ),
     "exponent": _Mark(
@@ -97,10 +97,10 @@ def _look(
     quick: Callable[[pa.Array], pa.Array],
     pattern: str,
 ) -> None:
-    maybe = on_values(column, quick)
-    if not pc.any(maybe).as_py():
+    values = column.dictionary if pa.types.is_dictionary(column.type) else column
+    if not pc.any(quick(values)).as_py():
         return
-    hits = column.filter(pc.fill_null(maybe, False)).cast(pa.string())
+    hits = column.filter(pc.fill_null(on_values(column, quick), False)).cast(pa.string())
     hits = hits.filter(pc.match_substring_regex(pc.utf8_trim_whitespace(hits), pattern))
     if len(hits):
         found.rows[at] += len(hits)
