@@ -12,6 +12,7 @@ import functools
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -36,6 +37,7 @@ from sqlalchemy.exc import ArgumentError
 
 from date_formats import ISO_8601, fault
 from errors import ConfigError
+from files import is_named_pipe
 
 SOURCES = ("customers", "products", "transactions", "sales_reps")
 _LONGEST_NAME = 63  # of a schema: PostgreSQL cuts off the rest, and would not find it again
@@ -276,6 +278,8 @@ class StarSchemaConfig(_Settings):
             raise ValueError(
                 f"names the engine {value.drivername!r}; use duckdb:///… or postgresql+psycopg2://…"
             )
+        if value.drivername == "duckdb":
+            _check_duckdb_file(value)
         return value
 
     @field_validator("business_timezone")
@@ -324,6 +328,23 @@ class StarSchemaConfig(_Settings):
         """The settings of the source called `name`, one of `SOURCES`."""
         settings: SourceSettings = getattr(self, name)
         return settings
+
+
+def _check_duckdb_file(url: URL) -> None:
+    """Raises ValueError where nothing would be kept: DuckDB takes such a URL for its memory."""
+    file = url.database or ""
+    if url.host:
+        parts = "/".join(part for part in (url.host, file) if part)
+        raise ValueError(f"has two slashes where a file has three: write duckdb:///{parts}")
+    if not file or file.startswith(":memory:"):
+        raise ValueError(
+            "names no file, so that nothing would be kept; write duckdb:///data/warehouse.duckdb"
+        )
+    if re.match(r"\w{2,}:", file):
+        raise ValueError(
+            f"names no file: DuckDB takes what begins with {file.partition(':')[0]}: for another "
+            "kind of database; write duckdb:///data/warehouse.duckdb"
+        )
 
 
 def is_database_url(text: str) -> bool:
@@ -376,6 +397,10 @@ def _read_env_file(path: Path) -> tuple[dict[str, str | None], list[str]]:
     of each is all that is told.
     """
     try:
+        if is_named_pipe(path):
+            raise ConfigError(
+                [f"{path}: is a named pipe, whose writer may never come; name a file"]
+            )
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         if str(path) == ".env":

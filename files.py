@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -28,12 +29,22 @@ def open_private(path: Path, flags: int) -> int:
     what is written there, or have us overwrite what he chose.
     """
     follow = 0 if str(path).startswith(_DEVICES) else os.O_NOFOLLOW
+    if is_named_pipe(path):
+        raise OSError(errno.EINVAL, "it is a named pipe, whose reader may never come", str(path))
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | follow | flags, 0o600)
     found = os.fstat(descriptor)
     if stat.S_ISREG(found.st_mode) and found.st_uid != os.geteuid():
         os.close(descriptor)
         raise PermissionError(1, "the file belongs to somebody else", str(path))
     return descriptor
+
+
+def is_named_pipe(path: Path) -> bool:
+    """Whether to open `path` may take for ever; what a shell passes on (`/dev/fd/63`) is open."""
+    try:
+        return not str(path).startswith(_DEVICES) and stat.S_ISFIFO(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 class LockFile:

@@ -355,7 +355,8 @@ def inspect_warehouse(config: StarSchemaConfig, tables: Sequence[Table]) -> tupl
             return [*lines, "  the file does not exist yet; the first run creates it"], True
         return [*lines, f"  problem: WAREHOUSE_URL {url}: nothing can be made in {folder}"], False
     try:
-        with open_warehouse(config, new_run_id()) as warehouse:
+        at_once = config.model_copy(update={"retry_seconds": 0})
+        with open_warehouse(at_once, new_run_id()) as warehouse:
             found = drift(warehouse, tables)
             lines.append(f"  reachable: {warehouse.version()}, schema {warehouse.schema}")
     except WarehouseError as error:

@@ -52,6 +52,8 @@ PHASES = {
     "validation": "Validation",
 }
 _TRIES = 4
+_PATIENCE_SECONDS = 3
+"""How long a run that was told to end may take before it is insisted on."""
 EXIT_CODES = {"published": 0, "dry_run": 0, "failed": 1, "gate_failed": 3, "busy": 4, "unknown": 5}
 
 
@@ -138,10 +140,27 @@ class StarSchemaETLPipeline:
     def _cancel_when(self, told: socket.socket) -> None:
         ending = (_signals.handle, signal.default_int_handler)
         while number := told.recv(1):
-            is_end = number[0] in _ENDING and signal.getsignal(number[0]) in ending
-            is_too_late = self._is_committing or _signals.held
-            if is_end and not is_too_late and self._warehouse is not None:
-                self._warehouse.cancel()
+            handler = signal.getsignal(number[0])
+            if number[0] in _ENDING and handler in ending and not self._is_too_late():
+                self._insist(told, number[0], leave=handler == _signals.handle)
+
+    def _is_too_late(self) -> bool:
+        return self._is_committing or _signals.held
+
+    def _insist(self, told: socket.socket, number: int, *, leave: bool) -> None:
+        """The run is to end: first the server is asked to end its statement, then the connection
+        is cut, and last the process of a command line ends as it is, which rolls back too.
+        """
+        warehouse = self._warehouse
+        if warehouse is not None:
+            warehouse.cancel()
+        if _closed_within(told, _PATIENCE_SECONDS) or self._is_too_late():
+            return
+        if warehouse is not None:
+            warehouse.cut()
+        if leave and not _closed_within(told, 2 * _PATIENCE_SECONDS) and not self._is_too_late():
+            os.write(2, b"interrupted; nothing was published, and what was waited for is left\n")
+            os._exit(128 + number)
 
     def _begin_results(self, run_id: str) -> None:
         self.run_id = run_id
@@ -189,6 +208,7 @@ class StarSchemaETLPipeline:
         for warning in self._warehouse.warnings:
             self._warn(warning)
         self._spool: Spool = stack.enter_context(Spool(self.config.work_dir))
+        self._warehouse.spill_into(self._spool.folder)
         sources = {name: self.config.source(name) for name in SOURCES}
         formats = {name: (s.delimiter or ",", s.encoding) for name, s in sources.items()}
         self._rejects: RejectFiles = RejectFiles(self.config.rejects_dir / self.run_id, formats)
@@ -356,7 +376,9 @@ class StarSchemaETLPipeline:
         from warehouse import open_warehouse
 
         try:
-            with open_warehouse(self.config, self.run_id) as warehouse:
+            seconds = min(self.config.retry_seconds, _PATIENCE_SECONDS)  # it has cost enough
+            patient = self.config.model_copy(update={"retry_seconds": seconds})
+            with open_warehouse(patient, self.run_id) as warehouse:
                 begin_load(warehouse, [etl_run])
                 self._insert_run(warehouse, self.results["status"])
                 warehouse.commit()
@@ -819,6 +841,21 @@ def _told(config: StarSchemaConfig) -> Iterator[None]:
         with report.logging_to(config.log_file, config.log_level, "no-run", quiet=True):
             message = _in_words(error, config)
         raise EtlError(message) from error
+
+
+def _closed_within(told: socket.socket, seconds: float) -> bool:
+    """Whether the other end is closed in this time; what else comes is passed over."""
+    until = time.monotonic() + seconds
+    try:
+        while (left := until - time.monotonic()) > 0:
+            told.settimeout(left)
+            if not told.recv(1):
+                return True
+    except TimeoutError:
+        pass
+    finally:
+        told.settimeout(None)
+    return False
 
 
 def _is_interruption(error: Exception) -> bool:

@@ -9,6 +9,7 @@ which are deleted before they reach a disk.
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -33,10 +34,11 @@ class Spool:
     def __init__(self, parent: Path) -> None:
         with _telling(parent):
             private_folder(parent)
-            _remove_abandoned(parent)
-            self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
-            self._lock = (self.folder / _LOCK).open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with _alone_in(parent):
+                _remove_abandoned(parent)
+                self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+                self._lock = (self.folder / _LOCK).open("w")
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, name: str, table: pa.Table) -> Path:
         """Write `table` as the batch called `name`; returns its path."""
@@ -85,10 +87,23 @@ def read(path: Path) -> pa.Table:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    for lock in parent.glob(f"run-*/{_LOCK}"):
+    for folder in parent.glob("run-*"):
         try:
-            with lock.open("r+") as held:
+            with (folder / _LOCK).open("r+") as held:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            pass  # killed before it had one
         except OSError:
             continue  # a run that is still alive
-        shutil.rmtree(lock.parent, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone_in(parent: Path) -> Iterator[None]:
+    """While a run looks for abandoned folders, no other makes one that has no lock yet."""
+    descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import secrets
 import socket
@@ -31,17 +32,20 @@ from sqlalchemy import Connection, MetaData, Table
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import AddConstraint, CreateColumn, CreateIndex, CreateSchema, CreateTable
 from tenacity import (
+    RetryCallState,
     Retrying,
     retry_if_exception_type,
     stop_after_attempt,
-    stop_after_delay,
     wait_random_exponential,
 )
+from tenacity.stop import stop_base
 
 import binary_copy
 import duck
 import libpq
+import pools
 import row_versions
+import vigil
 from catalog import PresentTable, duckdb_tables, postgresql_tables
 from config import StarSchemaConfig
 from errors import (
@@ -72,17 +76,24 @@ def new_run_id() -> str:
 Encoded: TypeAlias = list[pa.RecordBatch] | list[bytes]
 """A batch in pieces, as the engine's bulk load takes them."""
 
+_log = logging.getLogger("star_etl")
 _LOCK_CLASS = 0x57A2  # tells this application's advisory locks from others'
 _TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
 """SQLSTATEs after which the whole transaction can be tried again, beside class 08."""
 _LOCK_NOT_AVAILABLE = "55P03"
 _NO_SUCH_TABLE = "42P01"
 _TRANSIENT_REASONS = (
+    "is the server running", "not yet accepting connections", "no more connections allowed",
+    "cannot connect to server",
     "connection refused", "timeout expired", "timed out", "temporary failure in name resolution",
     "starting up", "shutting down", "in recovery mode", "too many clients", "too many connections",
     "remaining connection slots", "server closed the connection", "connection reset",
 )  # fmt: skip
 """Why a connection was not made, where it may be made a moment later: there is no SQLSTATE."""
+_LASTING_REASONS = (
+    "certificate", "does not support ssl", "authentication failed", "pg_hba.conf", "does not exist",
+)  # fmt: skip
+"""Why it will not be made later either, though another of the hosts may have been away."""
 _SESSION = (
     "SET search_path = pg_catalog, pg_temp",
     "SET timezone = 'UTC'",
@@ -92,20 +103,36 @@ _SESSION = (
 """What our statements rely on; a role or a database may have other defaults."""
 _SOCKET_BYTES = 4 << 20
 _UMASK = threading.Lock()
+_open_files: dict[tuple[int, int] | None, str] = {}
+"""DuckDB files that runs of this process hold, by device and inode, and who that is."""
 _DUCKDB_SUFFIXES = ("", ".db", ".ddb", ".duckdb")
 """Names under which DuckDB takes an empty file for a new database, and not for a table of data."""
-_CONNECT_TRIES = 3
-_CONNECT_SECONDS = 5  # a wrong host is told quickly
+_DIAL_SECONDS = 60  # for a server that lets us in and then says nothing
+_CANCEL_SECONDS = 3  # for a server that hears that a statement is to be ended
+_PAUSE_SECONDS = 2  # at most, between two looks whether a server is there again
 _SETTLE_SECONDS = 10  # for a server that is starting again, and for the end of a lost session
 
 
-def tries(
-    count: int, seconds: float, on: type[Exception] = TransientError, **options: Any
-) -> Retrying:
-    """Calls a function again after a `TransientError`: exponential back-off with full jitter."""
+class _AfterTrouble(stop_base):
+    """Stops so many seconds after the first failure, however long it took to come."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._since = 0.0
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        if retry_state.attempt_number == 1:
+            self._since = time.monotonic()
+        return time.monotonic() - self._since >= self._seconds
+
+
+def tries(count: int, seconds: float, **options: Any) -> Retrying:
+    """Calls a function again after a `TransientError`, within `seconds` of the first: exponential
+    back-off with full jitter.
+    """
     return Retrying(
-        retry=retry_if_exception_type(on),
-        stop=stop_after_attempt(count) | stop_after_delay(seconds),
+        retry=retry_if_exception_type(TransientError),
+        stop=stop_after_attempt(count) | _AfterTrouble(seconds),
         wait=wait_random_exponential(multiplier=0.5, max=10),
         reraise=True,
         **options,
@@ -135,7 +162,24 @@ class Warehouse(ABC):
         self._created: list[Table] = []
         self._proven: list[Table] = []
         self._engine = self._create_engine()
-        tries(_CONNECT_TRIES, _CONNECT_SECONDS)(self._connect)
+        self._await()
+
+    def _await(self, *, lock: bool = True, at_least: float = 0) -> None:
+        """Connect. A server that is starting, or full, is waited for within RETRY_SECONDS."""
+        seconds = max(self.config.retry_seconds, at_least)
+
+        def tell(state: RetryCallState) -> None:
+            if state.attempt_number == 1 and state.outcome is not None:
+                reason = explain(state.outcome.exception() or TransientError())
+                _log.warning("%s; it is waited for, %s seconds at most", reason, seconds)
+
+        Retrying(
+            retry=retry_if_exception_type(TransientError),
+            stop=_AfterTrouble(seconds),
+            wait=wait_random_exponential(multiplier=0.25, max=_PAUSE_SECONDS),
+            before_sleep=tell,
+            reraise=True,
+        )(self._connect, lock=lock)
 
     def _connect(self, *, lock: bool = True) -> None:
         try:
@@ -166,7 +210,7 @@ class Warehouse(ABC):
         Raises `BusyError` when another run was quicker, `TransientError` when it may yet succeed.
         """
         self.close()
-        self._connect()
+        self._await()
 
     # --- transaction -----------------------------------------------------------------------
 
@@ -189,7 +233,13 @@ class Warehouse(ABC):
         return None
 
     def cancel(self) -> None:
-        """End the statement that is running, if there is one. Any thread may call this."""
+        """Have the statement ended that is running, if there is one. Any thread may call this."""
+
+    def cut(self) -> None:
+        """End the connection, whatever is waited for there. Any thread may call this."""
+
+    def spill_into(self, folder: Path) -> None:
+        """Keep in `folder` what does not fit into memory here, so that it goes with the folder."""
 
     def rollback(self) -> None:
         """Leave the warehouse as it was."""
@@ -426,6 +476,10 @@ class Warehouse(ABC):
     def _has_schema(self) -> bool: ...
 
 
+def _literal(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
 def bare_copy(table: Table, name: str, columns: Sequence[str], schema: str | None = None) -> Table:
     """A table with the same columns and no key, index or reference; temporary with a schema."""
     copies = [sa.Column(c, plain_type(table.columns[c]), nullable=True) for c in columns]
@@ -444,10 +498,13 @@ class DuckDb(Warehouse):
     staging_schema = "temp"
 
     _held: LockFile | None = None
+    _identity: tuple[int, int] | None = None
 
     def _create_engine(self) -> sa.Engine:
         url = self.config.warehouse_url
-        self._file = None if url.database in (None, "", ":memory:") else Path(str(url.database))
+        # By another name, that of a link, there would be another lock and another journal.
+        self._file = Path(str(url.database)).resolve()
+        url = url.set(database=str(self._file))
         engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
         engine.dialect.supports_native_decimal = True  # else sums come by way of a float
         return engine
@@ -456,8 +513,6 @@ class DuckDb(Warehouse):
         """Lock, then open the file. DuckDB's own lock keeps out other processes, but not a second
         run in this one, and does not say who holds it.
         """
-        if self._file is None:
-            return super()._dial()
         me = f"run {self.run_id} on {socket.gethostname()}, process {os.getpid()}, since {_now()}"
         try:
             private_folder(self._file.parent)
@@ -471,6 +526,7 @@ class DuckDb(Warehouse):
             ) from error
         try:
             self._refuse_other_files(self._file)
+            self._take_file(me)
             with _private_umask():
                 return super()._dial()
         except BaseException:  # an interruption, too, must not keep the lock
@@ -481,6 +537,11 @@ class DuckDb(Warehouse):
         """DuckDB opens a table of data, such as a CSV file, as a database in memory: what was
         published there would be gone with the run.
         """
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "no file, but a device or a named pipe"
+            raise WarehouseError(
+                f"WAREHOUSE_URL {self.config.warehouse_url}: it is {kind}; name a file"
+            )
         try:
             with path.open("rb") as file:
                 head = file.read(12)
@@ -501,7 +562,27 @@ class DuckDb(Warehouse):
         super().close()
         self._release()
 
+    def _take_file(self, me: str) -> None:
+        """A file may have a second name in another folder, where no link tells of the first: to
+        this process DuckDB's own lock says nothing of that.
+        """
+        try:
+            found = self._file.stat()
+        except FileNotFoundError:
+            return
+        identity = found.st_dev, found.st_ino
+        with _UMASK:
+            if identity in _open_files:
+                raise BusyError(
+                    f"another run holds the warehouse {self._file}: {_open_files[identity]}"
+                )
+            _open_files[identity] = me
+        self._identity = identity
+
     def _release(self) -> None:
+        with _UMASK:
+            _open_files.pop(self._identity, None)
+        self._identity = None
         held, self._held = self._held, None
         if held is not None:
             held.release()
@@ -510,11 +591,18 @@ class DuckDb(Warehouse):
         for name, value in (
             ("threads", str(self.config.workers)),
             ("memory_limit", "'256MB'"),
-            ("temp_directory", f"'{str(self.config.work_dir).replace(chr(39), chr(39) * 2)}'"),
+            ("temp_directory", _literal(self.config.work_dir)),
             ("preserve_insertion_order", "false"),
         ):
-            self.connection.exec_driver_sql(f"SET {name} = {value}")
+            self._set(name, value)
         duck.without_progress_bar(self._driver)
+
+    def _set(self, name: str, value: str) -> None:
+        self.connection.exec_driver_sql(f"SET {name} = {value}")
+
+    def spill_into(self, folder: Path) -> None:
+        self._set("temp_directory", _literal(folder))
+        self.connection.commit()
 
     def _lock(self) -> None:
         """Nothing to do: opening the file took its lock."""
@@ -599,6 +687,7 @@ class PostgreSql(Warehouse):
 
     _is_hurried = False
     _session: tuple[Any, ...] | None = None
+    _vigil: vigil.Vigil | None = None
     _seen_whole = 0
     """All transactions below this number are over, and what they wrote is seen."""
     _home: str | None = None
@@ -617,8 +706,18 @@ class PostgreSql(Warehouse):
             self.warnings.append(doubt)
         return sa.create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=options)
 
+    def _dial(self) -> Connection:
+        try:
+            return vigil.aside(super()._dial, Connection.close, _DIAL_SECONDS)
+        except TimeoutError:
+            raise TransientError(
+                f"WAREHOUSE_URL {self.config.warehouse_url}: no answer within {_DIAL_SECONDS} s; "
+                "check host and port"
+            ) from None
+
     def _prepare(self) -> None:
-        """A killed run's session ends within a second; a waiting one is not ended for idling.
+        """A killed run's session ends within a second, a lost machine's within one or two minutes;
+        a waiting one is not ended for idling.
 
         Nobody's search_path decides which function or table a name means.
         """
@@ -626,9 +725,11 @@ class PostgreSql(Warehouse):
         for statement in _SESSION:
             self.connection.exec_driver_sql(statement)
         self.connection.exec_driver_sql(
-            "SELECT set_config(name, CASE name WHEN 'idle_session_timeout' THEN '0' ELSE '500' END,"
-            " false) FROM pg_catalog.pg_settings"
-            " WHERE name IN ('client_connection_check_interval', 'idle_session_timeout')"
+            "SELECT set_config(s.name, v.value, false) FROM pg_catalog.pg_settings s JOIN (VALUES"
+            " ('client_connection_check_interval', '500'), ('idle_session_timeout', '0'),"
+            " ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'),"
+            " ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '60000')"
+            ") AS v (name, value) USING (name)"
         )
         self._end_lost_session()
         self._widen_socket()
@@ -637,6 +738,18 @@ class PostgreSql(Warehouse):
                 "SELECT pid, backend_start FROM pg_catalog.pg_stat_activity "
                 "WHERE pid = pg_backend_pid()"
             )
+        )
+        pid = self._session[0]
+        self.connection.commit()  # a session in a transaction is lent to nobody
+        if self._driver.info.backend_pid != pid and not pools.keep_sessions(self._engine):
+            raise WarehouseError(self._mixed_sessions())
+        self._vigil = vigil.Vigil(self._driver, pid, self._engine.raw_connection)
+
+    def _mixed_sessions(self) -> str:
+        return (
+            f"WAREHOUSE_URL {self.config.warehouse_url}: a pooler gives each transaction another "
+            "session than the one that holds the lock; name the server itself, or have the pooler "
+            "keep sessions (pool_mode=session)"
         )
 
     def _widen_socket(self) -> None:
@@ -692,7 +805,7 @@ class PostgreSql(Warehouse):
         if proof is not None:
             try:
                 self.close()
-                tries(_SETTLE_SECONDS, _SETTLE_SECONDS)(self._connect, lock=False)
+                self._await(lock=False, at_least=_SETTLE_SECONDS)
                 return self.connection.execute(proof).first() is not None
             except (WarehouseError, sa.exc.DBAPIError) as error:
                 if getattr(getattr(error, "orig", None), "pgcode", None) == _NO_SUCH_TABLE:
@@ -706,8 +819,12 @@ class PostgreSql(Warehouse):
         ) from lost
 
     def cancel(self) -> None:
-        with suppress(psycopg2.Error):  # there is no connection: nothing is running
-            self._driver.cancel()
+        with suppress(psycopg2.Error, TimeoutError):  # no connection: nothing is running
+            vigil.aside(self._driver.cancel, lambda _: None, _CANCEL_SECONDS)
+
+    def cut(self) -> None:
+        if self._vigil is not None:
+            self._vigil.cut()
 
     def close(self) -> None:
         """The lock is given up first: the server ends the session only a moment after we have left,
@@ -721,6 +838,9 @@ class PostgreSql(Warehouse):
         except psycopg2.Error:  # the connection was lost: the server does the same
             if not self.connection.closed:
                 self.connection.invalidate()
+        looking, self._vigil = self._vigil, None
+        if looking is not None:
+            looking.close()
         super().close()
 
     def transient(self, error: Exception) -> TransientError | None:
@@ -794,9 +914,11 @@ class PostgreSql(Warehouse):
         hint = libpq.hint(reason) or "check host, port, database, user and password"
         if "read-only" in reason:
             hint = "name a server and a role that may write: a standby cannot be loaded"
-        kind = WarehouseError
-        if any(passing in reason.lower() for passing in _TRANSIENT_REASONS):
+        told, kind = reason.lower(), WarehouseError
+        if any(passing in told for passing in _TRANSIENT_REASONS):
             kind = TransientError
+        if any(lasting in told for lasting in _LASTING_REASONS):
+            kind = WarehouseError
         return kind(f"WAREHOUSE_URL {self.config.warehouse_url}: cannot connect ({reason}); {hint}")
 
     def _tune(self) -> None:
@@ -811,11 +933,7 @@ class PostgreSql(Warehouse):
         ).one()
         self._seen_whole = int(told.oldest)
         if self._session is not None and told.pid != self._session[0]:
-            raise WarehouseError(
-                f"WAREHOUSE_URL {self.config.warehouse_url}: a pooler gave this transaction "
-                "another session than the one that holds the lock; name the server itself, or "
-                "have the pooler keep sessions (pool_mode=session)"
-            )
+            raise WarehouseError(self._mixed_sessions())
         self.connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
         # What a deferred trigger does is done before the star is validated, not by the commit.
         self.connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")

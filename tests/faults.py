@@ -195,6 +195,27 @@ def load_impatient(env_file: str, *options: str) -> int:
     return load(env_file, *options)
 
 
+def load_attentive(env_file: str, *options: str) -> int:
+    """The command line, which looks every tenth of a second whether its server is silent, and waits
+    one second then.
+    """
+    attentive()
+    return load(env_file, *options)
+
+
+def load_attentive_pausing(env_file: str, phase: str, gate: str, *options: str) -> int:
+    """The same with a pause as in `load_pausing`."""
+    attentive()
+    return load_pausing(env_file, phase, gate, *options)
+
+
+def attentive() -> None:
+    """Have this process give a silent server up after a second."""
+    import vigil
+
+    vigil.LOOK_SECONDS, vigil.SILENT_SECONDS = 0.1, 1.0
+
+
 def load_pausing(env_file: str, phase: str, gate: str, *options: str) -> int:
     """The command line, which pauses at the end of a phase until it may pass the gate."""
     pause_in(phase, gate)

@@ -269,6 +269,7 @@ def test_a3_an_outcome_that_nobody_tells_is_unknown_and_says_what_to_ask(
 ) -> None:
     star = bench.shop.star
     before = star.digest()
+    bench.prepare(RETRY_SECONDS=0)
     run = bench.run(commit_of(bench), "away", after=arrived, call="load_impatient")
     assert run.wait() == 5, run.stderr
     results = json.loads(run.stdout)

@@ -206,7 +206,12 @@ OUTCOMES: dict[str, tuple[Arrange, Row, int, str]] = {
     "settings": (_nothing, {"LOG_LEVEL": "LOUD"}, 2, ""),
     "settings and bad input": (_no_file, {"LOG_LEVEL": "LOUD"}, 2, ""),
     "log": (_nothing, {"LOG_FILE": "/dev/null/etl.log"}, 2, ""),
-    "unreachable": (_nothing, {"WAREHOUSE_URL": "postgresql://u@127.0.0.1:1/db"}, 1, "failed"),
+    "unreachable": (
+        _nothing,
+        {"WAREHOUSE_URL": "postgresql://u@127.0.0.1:1/db", "RETRY_SECONDS": "0"},
+        1,
+        "failed",
+    ),
     "outcome unknown": (_unknown, {}, 5, "unknown"),
     "interrupted": (_signal(signal.SIGINT), {}, 130, ""),
     "terminated": (_signal(signal.SIGTERM), {}, 143, ""),

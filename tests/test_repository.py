@@ -42,6 +42,8 @@ RANKS = {
     "catalog": 1,
     "binary_copy": 1,
     "row_versions": 1,
+    "vigil": 0,
+    "pools": 1,
     "spool": 1,
     "config": 1,
     "blocks": 1,

@@ -428,10 +428,10 @@ def test_a_server_that_closes_the_door_is_asked_again(shop: Retailer, proxy: Pro
 
 def test_a_server_that_keeps_the_door_closed_is_given_up(shop: Retailer, proxy: Proxy) -> None:
     proxy.refuses = lambda number: True
-    results = shop.run(WAREHOUSE_URL=via(shop.star, proxy))
+    results = shop.run(WAREHOUSE_URL=via(shop.star, proxy), RETRY_SECONDS=1)
     assert results["status"] == "failed"
     assert "WAREHOUSE_URL" in results["errors"][0]
-    assert 1 < proxy.connections <= 4
+    assert proxy.connections > 1
 
 
 @pytest.mark.parametrize(
@@ -471,7 +471,7 @@ def test_d5_a_server_that_accepts_and_says_nothing_is_given_up(duckdb_shop: Reta
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         url = f"postgresql+psycopg2://u@127.0.0.1:{port}/db?connect_timeout=2"
-        results = duckdb_shop.run(WAREHOUSE_URL=url)
+        results = duckdb_shop.run(WAREHOUSE_URL=url, RETRY_SECONDS=0)
     assert results["status"] == "failed"
     assert "timeout expired" in results["errors"][0]
 

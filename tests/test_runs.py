@@ -499,7 +499,7 @@ def test_an_unreachable_warehouse_is_told_without_its_password(
     told: tuple[str, ...],
 ) -> None:
     shop = duckdb_shop
-    code, results, stderr = run_command(shop, capsys, WAREHOUSE_URL=url)
+    code, results, stderr = run_command(shop, capsys, WAREHOUSE_URL=url, RETRY_SECONDS=0)
     assert code == 1
     assert results["status"] == "failed"
     assert statuses(results) == ["not_run"] * 5

@@ -235,6 +235,8 @@ def test_f2_a_url_that_cannot_work_is_told_without_its_password(
     shop = duckdb_shop
     url, code = BAD_URLS[name]
     settings: Row = {setting: url, "LOG_LEVEL": "DEBUG", "TRANSACTIONS__QUERY": "sales"}
+    monkeypatch.setenv("RETRY_SECONDS", "0")
+    settings["RETRY_SECONDS"] = 0
     if setting == "TRANSACTIONS__PATH" and name == "another engine":
         code = 1
     ended, out, err = run_command(shop, capsys, "--json", **settings)

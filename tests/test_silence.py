@@ -1,0 +1,341 @@
+"""A server that is not there yet, falls silent, or is behind a pooler; files that nobody ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from faults import Cluster, Proxy, Warm, wait_until
+from support import Retailer, in_a_child
+from test_faults import tomorrow, via
+from test_retries import disturbed, meanwhile, once, session_of
+from test_signals import INT, TERM, Gate, assert_rolled_back
+
+from main import main
+from spool import Spool
+from warehouse import open_warehouse
+
+
+class Hushed(Proxy):
+    """A proxy that can fall silent: what comes is taken, and passed on to nobody."""
+
+    def __init__(self, server: tuple[str, int] | str) -> None:
+        super().__init__(server)
+        self.quiet = threading.Event()
+        self.new_ones_too = True
+        self.swallowed = threading.Event()
+
+    def _serve(self, client: socket.socket) -> None:
+        server = self._dial()
+        with self._lock:
+            self._sockets += [client, server]
+        for pair in ((client, server), (server, client)):
+            threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        is_new = self.quiet.is_set() and not self.new_ones_too
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                if self.quiet.is_set() and not is_new:
+                    self.swallowed.set()
+                else:
+                    target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def hushed(proxy: Proxy) -> Iterator[Hushed]:
+    """A proxy to the tests' PostgreSQL that can fall silent."""
+    with closing(Hushed(proxy.server)) as made:
+        yield made
+
+
+@pytest.fixture
+def shop(postgresql_shop: Retailer) -> Retailer:
+    """Yesterday is published, today's files are there."""
+    postgresql_shop.publish()
+    tomorrow(postgresql_shop)
+    return postgresql_shop
+
+
+# --- a server that falls silent -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [INT, TERM])
+def test_a_signal_ends_the_wait_for_a_server_that_has_fallen_silent(
+    number: int, shop: Retailer, hushed: Hushed, warm: Warm, tmp_path: Path
+) -> None:
+    content, runs, gate = shop.star.content(), shop.star.runs(), Gate(tmp_path)
+    env = shop.env_file(WAREHOUSE_URL=via(shop.star, hushed))
+    run = warm.start(shop.folder, "load_pausing", env, "dimension_loading", str(gate))
+    gate.wait()
+    hushed.quiet.set()
+    gate.tell()
+    assert hushed.swallowed.wait(60)
+    run.send(number)
+    assert run.wait() == 128 + number, run.stderr
+    assert "Fact loading phase interrupted; rolled back" in run.stderr
+    assert "Traceback" not in run.stderr
+    hushed.cut()
+    assert_rolled_back(shop, run, content, runs)
+
+
+def test_a_server_that_has_fallen_silent_is_given_up_without_a_signal_too(
+    shop: Retailer, hushed: Hushed, warm: Warm, tmp_path: Path
+) -> None:
+    content, gate = shop.star.content(), Gate(tmp_path)
+    env = shop.env_file(WAREHOUSE_URL=via(shop.star, hushed), RETRY_SECONDS=0)
+    run = warm.start(shop.folder, "load_attentive_pausing", env, "dimension_loading", str(gate))
+    gate.wait()
+    hushed.quiet.set()
+    gate.tell()
+    assert hushed.swallowed.wait(60)
+    time.sleep(0.1)
+    hushed.new_ones_too = False  # or the failed run could not be recorded, and would wait for that
+    assert run.wait() == 1, run.stderr
+    assert "Fact loading phase failed: the connection was lost" in run.stderr
+    hushed.cut()
+    assert shop.star.content() == content
+
+
+def test_a_connection_that_has_died_is_made_again_where_new_ones_are_served(
+    shop: Retailer, hushed: Hushed, warm: Warm, tmp_path: Path
+) -> None:
+    """As behind a proxy that has lost one: the server has answered, and waits for us."""
+    gate = Gate(tmp_path)
+    env = shop.env_file(WAREHOUSE_URL=via(shop.star, hushed))
+    run = warm.start(shop.folder, "load_attentive_pausing", env, "dimension_loading", str(gate))
+    gate.wait()
+    hushed.new_ones_too = False
+    hushed.quiet.set()
+    gate.tell()
+    assert run.wait() == 0, run.stderr
+    assert "the connection was lost" in run.stderr
+    assert [status for _, status in shop.star.runs()] == ["published"] * 2
+
+
+def test_a_statement_that_takes_its_time_is_waited_for(shop: Retailer, warm: Warm) -> None:
+    shop.star.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_catalog.pg_sleep(3); RETURN NULL; END $$",
+        "CREATE TRIGGER slow AFTER INSERT ON fact_sales EXECUTE FUNCTION slow()",
+    )
+    run = warm.start(shop.folder, "load_attentive", shop.env_file(), "--json")
+    assert run.wait() == 0, run.stderr
+    assert '"retries": 0' in run.stdout
+
+
+# --- a server that is not there yet ---------------------------------------------------------
+
+
+def test_a_full_server_is_waited_for_and_that_is_said_once(shop: Retailer, proxy: Proxy) -> None:
+    proxy.refuses = lambda number: number <= 6
+    shop.publish(WAREHOUSE_URL=via(shop.star, proxy))
+    assert proxy.connections == 7
+    assert shop.log.count("it is waited for, 60 seconds at most") == 1
+
+
+def test_waiting_is_not_said_to_cron_when_it_helps(shop: Retailer, proxy: Proxy) -> None:
+    proxy.refuses = lambda number: number <= 3
+    env = shop.env_file(WAREHOUSE_URL=via(shop.star, proxy))
+    ended = in_a_child("--env-file", env, "--quiet")
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+
+
+def test_a_server_that_is_started_a_moment_later_is_loaded(
+    cluster: Cluster, cluster_shop: Retailer
+) -> None:
+    """There is no socket yet, then it is starting up."""
+    cluster_shop.publish()
+    cluster.crash()
+
+    def start() -> None:
+        wait_until(lambda: "it is waited for" in cluster_shop.log, "the run waits")
+        cluster.start()
+
+    with meanwhile(start):
+        assert cluster_shop.publish()["retries"] == 0
+
+
+def test_a_server_that_comes_back_late_costs_one_retry(shop: Retailer, proxy: Proxy) -> None:
+    """However often it is asked until then."""
+
+    def away(run_id: str) -> None:
+        until = proxy.connections + 6
+        proxy.refuses = lambda number: number <= until
+        shop.star.column(f"SELECT pg_terminate_backend(pid) {session_of(run_id)}")
+
+    url = via(shop.star, proxy)
+    results = disturbed(shop, "fact_loading", once(away), WAREHOUSE_URL=url)
+    assert (results["status"], results["retries"]) == ("published", 1)
+
+
+# --- poolers --------------------------------------------------------------------------------
+
+PGBOUNCER = shutil.which("pgbouncer")
+
+
+@pytest.fixture
+def pgbouncer(postgresql_url: str, proxy: Proxy) -> Iterator[Any]:
+    """Starts PgBouncer in front of the tests' PostgreSQL, with settings; returns its port."""
+    if PGBOUNCER is None:
+        pytest.skip("not run here: PgBouncer (apt-get install pgbouncer)")
+    url = sa.make_url(postgresql_url)
+    started: list[subprocess.Popen[bytes]] = []
+    folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))  # it runs as nobody, who may not see ours
+    folder.chmod(0o755)
+    place = folder / "pgbouncer.ini"
+
+    def start(**settings: object) -> int:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port: int = free.getsockname()[1]
+        lines = [
+            "[databases]",
+            f"* = host=127.0.0.1 port={proxy.port} user={url.username} "
+            f"password={url.password or 'none'}",
+            "[pgbouncer]",
+            "listen_addr = 127.0.0.1",
+            f"listen_port = {port}",
+            "unix_socket_dir =",
+            "auth_type = any",
+            "ignore_startup_parameters = extra_float_digits",
+            *(f"{name} = {value}" for name, value in settings.items()),
+        ]
+        place.write_text("\n".join(lines), encoding="utf-8")
+        place.chmod(0o644)
+        user = ["-u", "nobody"] if os.geteuid() == 0 else []
+        started.append(subprocess.Popen([str(PGBOUNCER), "-q", *user, str(place)]))
+        wait_until(lambda: _listens(port), "PgBouncer listens")
+        return port
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait()
+    shutil.rmtree(folder)
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ({"pool_mode": "transaction"}, "failed"),
+        ({"pool_mode": "transaction", "server_round_robin": 1}, "failed"),
+        ({"pool_mode": "transaction", "server_reset_query_always": 1}, "failed"),
+        ({"pool_mode": "transaction", "default_pool_size": 1}, "failed"),
+        ({"pool_mode": "session"}, "published"),
+        ({"pool_mode": "session", "default_pool_size": 1}, "published"),
+    ],
+)
+def test_a_pool_of_transactions_is_refused_whatever_session_it_lends(
+    shop: Retailer, pgbouncer: Any, settings: dict[str, object], status: str
+) -> None:
+    port = pgbouncer(**settings)
+    url = sa.make_url(shop.star.url)
+    there = url.set(host="127.0.0.1", port=port, query={"sslmode": "disable"})
+    results = shop.run(WAREHOUSE_URL=there.render_as_string(hide_password=False), RETRY_SECONDS=5)
+    assert results["status"] == status, results["errors"]
+    if status == "failed":
+        assert "pool_mode=session" in results["errors"][0]
+        assert results["phases"]["extraction"]["status"] == "not_run"
+        # Nothing of ours is left in a session that others are lent.
+        held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid IN (:a, :b)"
+        assert shop.star.scalar(held, a=0x57A2, b=0x57A3) == 0
+
+
+# --- warehouses that keep nothing, and files that are none ----------------------------------
+
+
+@pytest.mark.parametrize("command", [[], ["check"], ["init"]])
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("duckdb:///", "write duckdb:///data/warehouse.duckdb"),
+        ("duckdb://", "write duckdb:///data/warehouse.duckdb"),
+        ("duckdb:///:memory:", "write duckdb:///data/warehouse.duckdb"),
+        ("duckdb:///:memory:night", "write duckdb:///data/warehouse.duckdb"),
+        ("duckdb:///md:sales", "write duckdb:///data/warehouse.duckdb"),
+        ("duckdb://warehouse.duckdb", "write duckdb:///warehouse.duckdb"),
+        ("duckdb://data/warehouse.duckdb", "write duckdb:///data/warehouse.duckdb"),
+    ],
+)
+def test_a_warehouse_that_keeps_nothing_is_refused_with_the_right_spelling(
+    duckdb_shop: Retailer,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    url: str,
+    told: str,
+) -> None:
+    env = duckdb_shop.env_file(WAREHOUSE_URL=url)
+    assert main(["--env-file", env, *command]) == 2
+    err = capsys.readouterr().err
+    assert "WAREHOUSE_URL" in err
+    assert told in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_a_warehouse_that_is_no_file_is_told(duckdb_shop: Retailer, kind: str) -> None:
+    path = duckdb_shop.folder / "warehouse"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path = Path("/dev/null")
+    results = duckdb_shop.run(WAREHOUSE_URL=f"duckdb:///{path}")
+    assert results["status"] == "failed"
+    assert f"it is {'a folder' if kind == 'folder' else 'no file'}" in results["errors"][0]
+
+
+def test_named_pipes_are_told_and_not_waited_for(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = duckdb_shop.folder / "pipe"
+    os.mkfifo(pipe)
+    assert main(["--env-file", duckdb_shop.env_file(LOG_FILE=pipe)]) == 2
+    assert f"LOG_FILE {pipe} cannot be written (it is a named pipe" in capsys.readouterr().err
+    assert main(["--env-file", str(pipe)]) == 2
+    assert f"{pipe}: is a named pipe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("link", ["soft", "hard"])
+def test_one_duckdb_file_under_two_names_is_one_warehouse(duckdb_shop: Retailer, link: str) -> None:
+    shop = duckdb_shop
+    shop.publish()
+    path = Path(str(sa.make_url(shop.star.url).database))
+    other = shop.folder / "elsewhere" / "other.duckdb"
+    other.parent.mkdir()
+    other.symlink_to(path) if link == "soft" else other.hardlink_to(path)
+    with open_warehouse(shop.config(), "first"):
+        results = shop.run(WAREHOUSE_URL=f"duckdb:///{other}")
+    assert results["status"] == "busy"
+    assert "run first on" in results["errors"][0]
+    assert shop.publish(WAREHOUSE_URL=f"duckdb:///{other}")["repeats_run"]
+
+
+def test_folders_of_killed_runs_are_removed_and_those_of_others_are_not(tmp_path: Path) -> None:
+    """One was killed before it had its lock."""
+    for name in ("run-early", "run-late"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "run-late" / "in-use").touch()
+    with Spool(tmp_path) as first, Spool(tmp_path) as second:
+        assert set(tmp_path.iterdir()) == {first.folder, second.folder}
+    assert not list(tmp_path.iterdir())
