@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain, count, islice
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,15 +46,17 @@ from blocks import (
     Refused,
     as_text,
     comma_text,
-    exact_number,
+    key_text,
 )
 from config import SOURCES, SourceSettings, StarSchemaConfig
 from database_reader import Databases
 from errors import ExtractionError, SourceError, SourceLostError
+from json_values import text_at
 from key_rules import normal_keys
 from parallel import in_order
 from places import find_places
 from readers import open_file
+from record_looks import Looks, look, names_in
 from rejects import WHY, rearmed
 from spool import Spool
 from streams import Place
@@ -112,6 +114,7 @@ class ExtractedBatch:
     rows: Path
     refused: Path | None
     records: int
+    looks: Looks = field(default_factory=Looks)
     mapping: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -341,7 +344,16 @@ class DataExtractor:
                 f"{read.opened.shown}: the file changed while it was read; "
                 "run again when it is complete"
             )
-        read.mapping = self._mapping(read.name, read.opened)  # later records may bring columns
+        mapping = self._mapping(read.name, read.opened)  # later records may bring columns
+        late = {name: own for name, own in mapping.items() if own != read.mapping.get(name)}
+        for batch in read.batches:
+            read.looks.add(batch.looks)
+            if late:
+                rows = spool.read(batch.rows)
+                read.looks.add(look(rows, rows[LINE].to_numpy(), late))
+        read.mapping = mapping
+        if read.name == "transactions":
+            _refuse_lost(read)
 
     def _joined(self, name: str, reads: list[_Read], notes: Sequence[str]) -> Extracted:
         """The files of a source as one; `notes` are what there is to be warned of already."""
@@ -355,9 +367,10 @@ class DataExtractor:
             result.files.append(_fingerprint(read.opened, records))
         used = {column for read in reads for own in read.mapping.values() for column in own}
         notes = [*notes, *(file.note for file in opened if file.note)]
-        if result.batches:
-            rows, mapping = result.originals(0), result.batches[0].mapping
-            notes += _strange_values(rows, mapping, result.columns)
+        looks = Looks()
+        for read in reads:
+            looks.add(read.looks)
+        notes += _seen(looks, reads[0].mapping if reads else {}, result.columns)
         notes += _partly_absent(opened, [read.mapping for read in reads])
         result.warnings = [*_warnings(result, used), *(f"{name}: {note}" for note in notes)]
         return result
@@ -468,7 +481,7 @@ class Looked:
         rows = self.files[0].first if self.files else None
         if self.extracted is not None and self.extracted.batches:
             rows = self.extracted.originals(0).drop_columns([FILE, LINE])
-        return [] if rows is None else _paths_inside(rows)
+        return [] if rows is None else names_in(rows)
 
 
 def _again(seconds: float, before_sleep: Callable[[RetryCallState], None]) -> Retrying:
@@ -697,7 +710,9 @@ def to_canonical(
     own_key = SPECS[name].required[0]
     columns = {}
     for canonical, own in mapping.items():
-        parts = [_own_column(rows, column, comma=canonical in numbers) for column in own]
+        written = comma_text if canonical in numbers else as_text
+        written = key_text if canonical.endswith("_id") else written
+        parts = [_own_column(rows, column, written) for column in own]
         if len(parts) == 1:
             columns[canonical] = parts[0]
         elif canonical in SPECS[name].required or canonical.endswith("_id"):
@@ -727,10 +742,9 @@ def _joined_text(parts: Sequence[pa.ChunkedArray]) -> pa.Array:
     return joined
 
 
-def _own_column(rows: pa.Table, name: str, *, comma: bool = False) -> pa.ChunkedArray:
-    """A column of the file; `specifications.color` is a value inside a JSON column.
-
-    A number there gets a decimal comma, where that is what the source has.
+def _own_column(rows: pa.Table, name: str, written: Callable[[Any], str | None]) -> pa.ChunkedArray:
+    """A column of the file; `specifications.color` is a value inside a JSON column, `written` as
+    the text it would be in a column of its own.
     """
     if name in rows.column_names:
         return rows[name]
@@ -738,21 +752,8 @@ def _own_column(rows: pa.Table, name: str, *, comma: bool = False) -> pa.Chunked
     if head not in rows.column_names:  # it came with a later record of the file
         return pa.chunked_array([pa.nulls(len(rows), pa.string())])
     encoded = rows[head].combine_chunks().cast(pa.string()).dictionary_encode()
-    values = [_value_at(text, path, comma=comma) for text in encoded.dictionary.to_pylist()]
+    values = [text_at(text, path, written) for text in encoded.dictionary.to_pylist()]
     return pa.chunked_array([pa.array(values, pa.string()).take(encoded.indices)])
-
-
-def _value_at(text: str, path: list[str], *, comma: bool) -> str | None:
-    try:
-        value = json.loads(text, parse_float=exact_number)
-    except (ValueError, RecursionError):
-        return None
-    for step in path:
-        if isinstance(value, list) and step.isdecimal():
-            value = value[int(step)] if int(step) < len(value) else None
-        else:
-            value = value.get(step) if isinstance(value, dict) else None
-    return comma_text(value) if comma else as_text(value)
 
 
 @dataclass
@@ -764,6 +765,7 @@ class _Read:
     folder: Spool
     batches: list[ExtractedBatch] = field(default_factory=list)
     mapping: dict[str, list[str]] = field(default_factory=dict)
+    looks: Looks = field(default_factory=Looks)
     fault: SourceError | None = None
     opened: Opened = field(init=False)
 
@@ -815,7 +817,8 @@ class _Read:
         refused = None
         if block.refused:
             refused = self.folder.write(f"{name}-refused", _refused_table(shown, block.refused))
-        return ExtractedBatch(self.folder.write(name, rows), refused, block.records)
+        looks = look(block.rows, block.lines, self.mapping)
+        return ExtractedBatch(self.folder.write(name, rows), refused, block.records, looks)
 
 
 def _refused_table(shown: str, refused: Sequence[Refused]) -> pa.Table:
@@ -831,6 +834,30 @@ def _refused_table(shown: str, refused: Sequence[Refused]) -> pa.Table:
 
 
 IGNORED = "these columns are not used and are ignored"
+
+
+def _refuse_lost(read: _Read) -> None:
+    """Raise `SourceError` when records of sales hold values that no sale would be made of."""
+    lost = read.looks.lost(in_sales=True)
+    if lost:
+        raise SourceError(
+            f"{read.opened.shown}: {lost[0]}; one record is one sale, and the "
+            "other values would be lost: write each as a record of its own, or read the file by a "
+            "query that makes a row of each (TRANSACTIONS__PATH=duckdb:///:memory: and "
+            "TRANSACTIONS__QUERY with read_json and unnest)"
+        )
+
+
+def _seen(looks: Looks, mapping: dict[str, list[str]], columns: Sequence[str]) -> list[str]:
+    """What the looks over a source's records tell: what finds nothing, too much or not all."""
+    told = []
+    for canonical, name in ((c, name) for c, own in mapping.items() for name in own):
+        is_there = name in columns or name.partition(".")[0] in columns
+        if looks.records and not is_there:
+            near = _nearest(_near(name, columns))
+            told.append(f"no record has {name!r}, which {canonical} is mapped to{near}")
+    told += looks.warnings(mapping, columns)
+    return [*told, *(f"{lost}: one record is one row" for lost in looks.lost(in_sales=False))]
 
 
 def _warnings(source: Extracted, used: set[str]) -> list[str]:
@@ -875,113 +902,6 @@ def _partly_absent(
                 f"{canonical} is in other files, not in {', '.join(lacking[:_FILES_TOLD])}{more}"
             )
     return told
-
-
-def _strange_values(
-    rows: pa.Table, mapping: dict[str, list[str]], columns: Sequence[str]
-) -> list[str]:
-    """What of a mapping finds nothing, too much or not all, by the first rows."""
-    nothing = _without_values(rows, mapping, columns)
-    return [*nothing, *_with_objects(rows, mapping), *_beyond(rows, mapping)]
-
-
-def _without_values(
-    rows: pa.Table, mapping: dict[str, list[str]], columns: Sequence[str]
-) -> list[str]:
-    """Which mappings find nothing in JSON: no record has the name, or no value has the path."""
-    told = []
-    for canonical, name in ((c, name) for c, own in mapping.items() for name in own):
-        head, _, path = name.partition(".")
-        if name in columns or not len(rows):
-            continue
-        if head not in columns:
-            near = _nearest(_near(name, columns))
-            told.append(f"no record has {name!r}, which {canonical} is mapped to{near}")
-        elif path and head in rows.column_names and _is_empty(_own_column(rows, name)):
-            keys = ", ".join(_keys_of(rows[head])[:20])
-            told.append(
-                f"none of the first {len(rows):,} rows has a value at {name!r}, which "
-                f"{canonical} is mapped to; {head!r} holds {keys or 'no JSON object'}"
-            )
-    return told
-
-
-def _with_objects(rows: pa.Table, mapping: dict[str, list[str]]) -> list[str]:
-    """Which keys are mapped to a JSON object or list, where a value inside it must be meant."""
-    told = []
-    for canonical, name in ((c, name) for c, own in mapping.items() for name in own):
-        if not canonical.endswith("_id"):  # others may be kept as JSON
-            continue
-        value = next(_nested(_own_column(rows.slice(0, 1000), name)), None)
-        if value:
-            inside = ", ".join(islice(_paths(name, value), 20))
-            told.append(
-                f"{canonical} is mapped to {name!r}, which is no single value; inside it there "
-                f"are {inside}"
-            )
-    return told
-
-
-def _beyond(rows: pa.Table, mapping: dict[str, list[str]]) -> list[str]:
-    """Which lists hold more values than are mapped: no row is made of the others."""
-    places: dict[str, set[str]] = {}
-    for steps in (name.split(".") for own in mapping.values() for name in own):
-        for depth, step in enumerate(steps):
-            if depth and step.isdecimal():
-                places.setdefault(".".join(steps[:depth]), set()).add(step)
-    told = []
-    for name, mapped in places.items():
-        values = _nested(_own_column(rows.slice(0, 1000), name))
-        longest = max((len(value) for value in values if isinstance(value, list)), default=0)
-        if longest > len(mapped):
-            told.append(
-                f"{name!r} holds up to {longest} values, of which {len(mapped)} are mapped: "
-                "one record is one row; if each is a row of its own, write them as such"
-            )
-    return told
-
-
-def _is_empty(column: pa.ChunkedArray) -> bool:
-    return bool(column.null_count == len(column))
-
-
-def _keys_of(column: pa.ChunkedArray) -> list[str]:
-    """The keys of a column's JSON objects, as far as the first ones tell."""
-    objects = (value for value in _nested(column) if isinstance(value, dict))
-    return list(dict.fromkeys(key for value in objects for key in value))
-
-
-def _paths_inside(rows: pa.Table) -> list[str]:
-    """The names of all values inside JSON columns, as a mapping reaches them."""
-    found: dict[str, None] = {}
-    for name in rows.column_names:
-        for value in _nested(rows[name]):
-            found.update(dict.fromkeys(_paths(name, value)))
-    return list(found)
-
-
-def _paths(name: str, value: Any) -> Iterator[str]:
-    """Of a list the first element stands for all."""
-    if isinstance(value, list):
-        value = dict(enumerate(value[:1]))
-    if not isinstance(value, dict):
-        yield name
-        return
-    for key, inner in value.items():
-        yield from _paths(f"{name}.{key}", inner)
-
-
-def _nested(column: pa.ChunkedArray) -> Iterator[dict[str, Any] | list[Any]]:
-    """The JSON objects and lists among the first values of a column."""
-    for text in pc.unique(column.cast(pa.string()).slice(0, 1000)).drop_null().to_pylist():
-        if text[:1] not in ("{", "["):
-            continue
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict | list):
-            yield value
 
 
 def _frame(source: Extracted | None, name: str) -> pd.DataFrame:

@@ -25,9 +25,9 @@ from blocks import (
     exact_number,
     storable,
     text_array,
-    to_json,
 )
 from errors import SourceError
+from json_values import same
 
 _DEEPEST = 100
 """Brackets within brackets; no product's specifications nest deeper."""
@@ -137,7 +137,7 @@ class _Decoder:
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
-        if len(value) < len(pairs) and not all(_same(value[key], other) for key, other in pairs):
+        if len(value) < len(pairs) and not all(same(value[key], other) for key, other in pairs):
             self._twice = True
         return value
 
@@ -159,11 +159,6 @@ def _after(text: str, end: int) -> int:
     """Where the next value may begin: behind spaces, and a comma among them."""
     between = _BETWEEN.match(text, end)
     return end if between is None else between.end()
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values are the same one, so that it does not matter which is taken."""
-    return one is other or to_json(one) == to_json(other)
 
 
 def _told(error: ValueError) -> str:

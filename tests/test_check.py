@@ -198,7 +198,7 @@ def test_values_inside_others_are_told_by_the_names_that_map_them(
     assert inside in squeezed(told.part("products"))
     assert told.warnings("products") == [
         "warning: product_id is mapped to 'artikel', which is no single value; inside it there are "
-        "artikel.name.de, artikel.nr"
+        "artikel.name.de, artikel.nr (1 record at line or number 1)"
     ]
     mapping = {"product_id": "artikel.nr", "name": "artikel.name.de", "price": "preise.0.netto"}
     told = check(shop, capsys, PRODUCTS__COLUMNS=json.dumps(mapping))
@@ -215,7 +215,7 @@ def test_a_list_with_more_values_than_are_mapped_is_told(
          {"product_id": "P2", "prices": [{"net": 8}, {"net": 5}, {"net": 4}]}]
     )  # fmt: skip
     mapping = {"price": "prices.0.net", "cost": "prices.1.net"}
-    warning = "'prices' holds up to 3 values, of which 2 are mapped: one record is one row"
+    warning = "'prices' holds up to 3 values, of which 2 are mapped (1 record at line or number 2)"
     assert warning in check(shop, capsys, PRODUCTS__COLUMNS=json.dumps(mapping)).out
     assert warning in " ".join(shop.publish(PRODUCTS__COLUMNS=json.dumps(mapping))["warnings"])
     mapping["brand"] = "prices.2.net"
