@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+from charset_normalizer import from_bytes
 
 from blocks import Reading, storable
 from errors import SourceError
@@ -19,6 +20,9 @@ _MARKS = {  # the longer ones first: one begins like a shorter one
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_LIKELY = ["cp1252", "cp1250", "cp1251", "cp1253", "cp932", "gb18030", "cp949", "big5"]
+"""Encodings of retailers' exports. latin-1 is none of them: it decodes everything."""
+_SAMPLE_BYTES, _AS_LIKELY = 32 << 10, 0.1
 _CUT_OFF = ("unexpected end of data", "truncated data", "incomplete multibyte sequence")
 
 
@@ -109,9 +113,32 @@ def _misfit(shown: str, reading: Reading, place: int, reason: str, raw: bytes) -
 
 
 def _hint(raw: bytes, place: int) -> str:
+    """Which encoding to set, told by the bytes seen; never one that only decodes everything."""
     marked = next((name for mark, name in _MARKS.items() if raw.startswith(mark)), None)
     if marked and place < 2:
         return f"={marked}: the file begins with that byte-order mark"
     if b"\0" in raw[:64]:
-        return ", perhaps to utf-16-le: there are NUL characters"
-    return ", such as cp1252 or latin-1"
+        name = "utf-16-be" if raw.startswith(b"\0") else "utf-16-le"
+        return f", perhaps to {name}: there are NUL characters"
+    text = raw.decode(errors="replace")
+    wrong = text.count("\ufffd")
+    if sum(char > "\x7f" for char in text) - wrong > wrong:
+        return " only if all of it has another one: most of it is UTF-8, so correct that line"
+    fits = _fitting(raw)
+    if not fits:
+        return ", though none is certain by the bytes seen"
+    if len(fits) > 1:
+        return f"; none is certain, {' and '.join(fits)} would fit: try, and look at the accents"
+    return f"={fits[0]}, which fits the bytes seen"
+
+
+def _fitting(raw: bytes) -> list[str]:
+    """The encodings that make words of the lines that are not plain ASCII, the likeliest first;
+    one of them if all give the same text.
+    """
+    lines = [line for line in raw.splitlines() if not line.isascii()]
+    sample = b"\n".join(lines)[:_SAMPLE_BYTES]
+    found = list(from_bytes(sample, cp_isolation=_LIKELY))
+    near = [match for match in found if match.chaos <= found[0].chaos + _AS_LIKELY]
+    texts = {str(match): match.encoding for match in reversed(near)}
+    return list(reversed(texts.values()))
