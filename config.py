@@ -253,7 +253,8 @@ class StarSchemaConfig(_Settings):
     retry_seconds: int = Field(
         60,
         ge=0,
-        description="how long a load that was disturbed is tried again, four times at most",
+        description="how long a server that is starting, full or away is waited for, and a load "
+        "that it disturbed is tried again, four times at most",
     )
     log_file: Path = Field(Path("logs/etl.log"), description="detailed log")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
