@@ -120,9 +120,8 @@ def _hint(raw: bytes, place: int) -> str:
     if b"\0" in raw[:64]:
         name = "utf-16-be" if raw.startswith(b"\0") else "utf-16-le"
         return f", perhaps to {name}: there are NUL characters"
-    text = raw.decode(errors="replace")
-    wrong = text.count("\ufffd")
-    if sum(char > "\x7f" for char in text) - wrong > wrong:
+    lines = [line for line in raw.splitlines() if not line.isascii()]
+    if 2 * sum(map(_is_utf8, lines)) >= len(lines):  # by chance no other encoding is that
         return " only if all of it has another one: most of it is UTF-8, so correct that line"
     fits = _fitting(raw)
     if not fits:

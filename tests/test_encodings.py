@@ -37,9 +37,12 @@ def test_the_advised_encoding_is_the_one_of_the_bytes_seen(
     assert "latin" not in error
 
 
-def test_one_wrong_line_is_no_reason_for_another_encoding(duckdb_shop: Retailer) -> None:
-    text = "customer_id,first_name\nC1,Zoë\nC2,Müller\n".encode() + b"C3,Ren\xe9\n"
-    duckdb_shop.files["customers"] = text
+@pytest.mark.parametrize("right", [["C1,Zoë", "C2,Müller"], ["C1,Zoë"]])
+def test_one_wrong_line_is_no_reason_for_another_encoding(
+    right: list[str], duckdb_shop: Retailer
+) -> None:
+    lines = "\n".join(["customer_id,first_name", *right, ""]).encode()
+    duckdb_shop.files["customers"] = lines + b"C3,Ren\xe9,Lef\xe8vre \xe0 Gen\xe8ve\n"
     (error,) = duckdb_shop.run()["errors"]
     assert "most of it is UTF-8, so correct that line" in error
     assert "cp1252" not in error
