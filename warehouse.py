@@ -41,6 +41,7 @@ from tenacity import (
 from tenacity.stop import stop_base
 
 import binary_copy
+import copies
 import duck
 import libpq
 import pools
@@ -991,12 +992,10 @@ class PostgreSql(Warehouse):
         # of the ten passes that follow.
         options = "FORMAT binary, FREEZE" if self.is_created(table) else "FORMAT binary"
         stream = _Stream(batches)
+        statement = f"COPY {self.qualified(table)} ({columns}) FROM STDIN ({options})"
         try:
             with self._driver.cursor() as cursor:
-                cursor.copy_expert(
-                    f"COPY {self.qualified(table)} ({columns}) FROM STDIN ({options})",
-                    stream,
-                )
+                copies.copy(cursor, statement, stream)
         except psycopg2.Error:
             if stream.error is not None:  # what psycopg2 tells of as a cancelled statement
                 raise stream.error from None
@@ -1006,7 +1005,8 @@ class PostgreSql(Warehouse):
         driver: Any = self.connection.connection.driver_connection
         buffer = io.BytesIO()
         with driver.cursor() as cursor:
-            cursor.copy_expert(f"COPY ({self.text_of(statement)}) TO STDOUT (FORMAT csv)", buffer)
+            query = f"COPY ({self.text_of(statement)}) TO STDOUT (FORMAT csv)"
+            copies.copy(cursor, query, buffer)
         columns = list(statement.selected_columns)
         return pa_csv.read_csv(
             pa.BufferReader(buffer.getvalue() or b"\n"),

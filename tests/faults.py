@@ -228,6 +228,27 @@ def load_deaf(env_file: str, phase: str, gate: str, *options: str) -> int:
     return load(env_file, *options)
 
 
+def load_ended_in_copy(env_file: str, url: str, *options: str) -> int:
+    """The command line; an administrator ends its session once, in the middle of a COPY."""
+    import warehouse
+
+    read, ours = warehouse._Stream.read, f"star-etl %:{os.getpid()}"
+    administrator = sa.create_engine(url, poolclass=sa.NullPool)
+
+    def reading(stream: Any, size: int = -1) -> bytes:
+        warehouse._Stream.read = read  # type: ignore[method-assign]
+        with administrator.connect() as connection:
+            ended = (
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
+                "WHERE application_name LIKE :ours AND query LIKE 'COPY%FROM STDIN%'"
+            )
+            assert connection.execute(sa.text(ended), {"ours": ours}).all() == [(True,)]
+        return read(stream, size)
+
+    warehouse._Stream.read = reading  # type: ignore[assignment,method-assign]
+    return load(env_file, *options)
+
+
 def pause_in(phase: str, gate: str, lost: tuple[type[BaseException], ...] = ()) -> None:
     """Have the pipeline of this process pause at the end of a phase."""
     import main

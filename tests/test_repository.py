@@ -30,6 +30,7 @@ RANKS = {
     "arrays": 0,
     "parallel": 0,
     "libpq": 0,
+    "copies": 0,
     "duck": 0,
     "date_formats": 0,
     "mysql_driver": 0,
