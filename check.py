@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 from arrays import decoded, whole
 from check_advice import Adviser
 from config import StarSchemaConfig
-from extract import DataExtractor, Extracted, Looked
+from extract import DataExtractor
+from extracted import Extracted, Looked
 from growth import inspect_warehouse
 from prepare import Job, PreparedSource, over_the_limit, prepare_sources
 from schema import Role, columns_of, fact_sales, metadata

@@ -10,7 +10,8 @@ import pyarrow as pa
 from blocks import Opened
 from check import EXAMPLES, Findings, Refusal, SourceFindings, Strangers
 from config import SOURCES, SourceSettings, StarSchemaConfig
-from extract import IGNORED, SPECS
+from extracted import IGNORED
+from mapping import SPECS
 from report import aligned, one_line
 
 _FILES_SHOWN = 5

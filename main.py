@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
     from config import StarSchemaConfig
-    from extract import Extracted
+    from extracted import Extracted
     from keymap import KeyMap, Named
     from load_dimensions import DimensionLoader
     from prepare import PreparedSource
@@ -431,7 +431,8 @@ class StarSchemaETLPipeline:
         """Read every source into the working folder."""
         import report
         from errors import ExtractionError
-        from extract import DataExtractor, metadata
+        from extract import DataExtractor
+        from extracted import metadata
 
         part = self.results["extraction_results"]
         part["_metadata"] = {"total_records": 0, "success": False, "extraction_errors": []}

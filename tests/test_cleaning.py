@@ -15,7 +15,7 @@ from support import Row, drawn
 import schema
 from config import StarSchemaConfig, load_config
 from errors import ConfigError
-from extract import SPECS
+from mapping import SPECS
 from number_rules import parse_number
 from transform import REASONS, REQUIRED, StarSchemaTransformer
 

@@ -27,7 +27,7 @@ import number_rules
 import people_rules
 import product_rules
 from config import load_config
-from extract import SPECS
+from mapping import SPECS
 from rejects import disarmed, rearmed
 from transform import StarSchemaTransformer
 

@@ -37,7 +37,7 @@ RECIPES: list[tuple[str, str, str]] = [
     # an attribute
     ("schema.py", '    _attribute("company"),\n', '_attribute("loyalty_level"),'),
     (
-        "extract.py",
+        "mapping.py",
         '"customers": SourceSpec(\n        ("customer_id",),\n        (',
         '"loyalty_level", ',
     ),
@@ -48,7 +48,7 @@ RECIPES: list[tuple[str, str, str]] = [
     ),
     # a degenerate dimension
     ("schema.py", '    _measure("quantity"),\n', '_attribute("order_number"),'),
-    ("extract.py", '("sales_rep_id", ', '"order_number", '),
+    ("mapping.py", '("sales_rep_id", ', '"order_number", '),
     (
         "transform.py",
         '            "transaction_id": key,\n',
@@ -57,7 +57,7 @@ RECIPES: list[tuple[str, str, str]] = [
     # a measure
     ("schema.py", '    _measure("unit_price"),\n', '_measure("tax_amount", default=0),'),
     ("blocks.py", '    "transactions": (', '"tax_amount", '),
-    ("extract.py", '("sales_rep_id", ', '"tax_amount", '),
+    ("mapping.py", '("sales_rep_id", ', '"tax_amount", '),
     ("transform.py", "        is_return = ", 'tax = read.cells("tax_amount", rule)'),
     (
         "transform.py",
@@ -84,8 +84,8 @@ RECIPES: list[tuple[str, str, str]] = [
         "    sales_reps: SourceSettings = _source(None)\n",
         "stores: SourceSettings = _source(None)",
     ),
-    ("extract.py", "SPECS = {\n", '"stores": SourceSpec(("store_id",), ("city",)),'),
-    ("extract.py", '("sales_rep_id", ', '"store_id", '),
+    ("mapping.py", "SPECS = {\n", '"stores": SourceSpec(("store_id",), ("city",)),'),
+    ("mapping.py", '("sales_rep_id", ', '"store_id", '),
     ("transform.py", "    def _sales(self", STORES),
     ("transform.py", '            "sales_reps": self._sales_reps,\n', '"stores": self._stores,'),
     ("transform.py", '    "sales_reps": dim_sales_rep,\n', '"stores": dim_store,'),

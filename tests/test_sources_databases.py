@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from support import Retailer, Star, in_a_child
 
-import extract
+import source_files
 from config import load_config
 from database_reader import Databases
 from errors import ConfigError, ExtractionError, explain
@@ -323,7 +323,7 @@ def test_a_lost_server_is_named_and_its_tables_are_read_again_together(
     name = f"etl_{uuid.uuid4().hex[:8]}"
     url = sa.make_url(star.url).update_query_dict({"application_name": name})
     first = iter(["the first to ask"])
-    usual = extract._Read._spilled
+    usual = source_files.ReadFile._spilled
 
     def spill_and_cut(read: Any, *others: Any) -> Any:
         if next(first, None):
@@ -331,7 +331,7 @@ def test_a_lost_server_is_named_and_its_tables_are_read_again_together(
             assert star.scalar(f"{ended} WHERE application_name = '{name}'") == 1
         return usual(read, *others)
 
-    monkeypatch.setattr(extract._Read, "_spilled", spill_and_cut)
+    monkeypatch.setattr(source_files.ReadFile, "_spilled", spill_and_cut)
     people = "SELECT 'C' || n AS customer_id FROM generate_series(1, 5000) AS n"
     path = url.render_as_string(hide_password=False)
     results = duckdb_shop.run(

@@ -11,7 +11,7 @@ from conftest import not_here
 from mariadb_server import DRIVERS, MariaDb
 from support import Retailer
 
-import extract
+import source_files
 from database_reader import Databases
 
 
@@ -207,14 +207,14 @@ def cut_once(monkeypatch: pytest.MonkeyPatch, shop_database: MariaDb) -> Iterato
     """The connections of the readers are ended in the middle of the first read."""
     cut: list[int] = []
     first = iter(["the first to ask"])  # of the threads that come at the same time
-    usual = extract._Read._spilled
+    usual = source_files.ReadFile._spilled
 
     def spill_and_cut(read: Any, *others: Any) -> Any:
         if read.name == "transactions" and next(first, None):
             cut.append(shop_database.disconnect_readers())
         return usual(read, *others)
 
-    monkeypatch.setattr(extract._Read, "_spilled", spill_and_cut)
+    monkeypatch.setattr(source_files.ReadFile, "_spilled", spill_and_cut)
     yield cut
     assert cut
     assert cut[0] > 0
