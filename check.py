@@ -6,9 +6,8 @@ Nothing is written but the working folder, which is removed. `check_text` puts i
 from __future__ import annotations
 
 import os
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -25,6 +24,7 @@ from extract import DataExtractor
 from extracted import Extracted, Looked
 from growth import inspect_warehouse
 from prepare import Job, PreparedSource, over_the_limit, prepare_sources
+from refused import in_file_order
 from schema import Role, columns_of, fact_sales, metadata
 from spool import Spool
 from transform import REASONS, StarSchemaTransformer
@@ -40,14 +40,13 @@ Progress: TypeAlias = Callable[[str], Callable[[str, int], None]]
 """Given the name of a phase, what hears of each batch of it: its source, and its rows."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Place:
-    """A row of a source, in the order of its files."""
+    """A row of a source, and what is wrong with it."""
 
-    file: int
     line: int
-    shown: str = field(compare=False)
-    detail: str = field(compare=False)
+    shown: str
+    detail: str
 
 
 @dataclass
@@ -57,35 +56,21 @@ class Refusal:
     rows: int = 0
     first: list[Place] = field(default_factory=list)
 
-    def add(self, rows: int, places: list[Place]) -> None:
-        """Take so many more rows, the first of them at `places`."""
-        self.rows += rows
-        self.first = sorted([*self.first, *places])[:_DETAILS]
 
-
-class Refusals:
-    """Takes the rows that a run would write to its reject files, and counts them by reason."""
-
-    def __init__(self, looked: Mapping[str, Looked]) -> None:
-        self._files = {
-            name: {file.shown: number for number, file in enumerate(source.opened)}
-            for name, source in looked.items()
-        }
-        self.of: dict[str, dict[str, Refusal]] = {name: {} for name in looked}
-        self._lock = threading.Lock()
-
-    def write(self, source: str, columns: list[str], rows: pa.Table) -> None:  # noqa: ARG002
-        """Count `rows`, which have `_reason`, `_detail`, `_file` and `_line`."""
-        reasons, files = decoded(whole(rows["_reason"])), self._files[source]
-        for reason in pc.unique(reasons).to_pylist():
-            chosen = rows.filter(pc.equal(reasons, reason))
-            first = chosen.select(["_file", "_line", "_detail"]).slice(0, _DETAILS).to_pylist()
-            places = [
-                Place(files.get(r["_file"], 0), r["_line"], r["_file"], r["_detail"] or "")
-                for r in first
+def _refusals(source: Extracted, prepared: PreparedSource) -> dict[str, Refusal]:
+    """The rows that a run would write to its reject file, by reason."""
+    found: dict[str, Refusal] = {}
+    for call in in_file_order(source, prepared.kept):
+        rows = call().select(["_reason", "_line", "_file", "_detail"])
+        for reason in pc.unique(rows["_reason"]).to_pylist():
+            refusal = found.setdefault(reason, Refusal())
+            chosen = rows.filter(pc.equal(rows["_reason"], reason))
+            refusal.rows += len(chosen)
+            refusal.first += [
+                Place(r["_line"], r["_file"], r["_detail"] or "")
+                for r in chosen.slice(0, _DETAILS - len(refusal.first)).to_pylist()
             ]
-            with self._lock:
-                self.of[source].setdefault(reason, Refusal()).add(len(chosen), places)
+    return {reason: found[reason] for reason in REASONS if reason in found}
 
 
 @dataclass
@@ -156,7 +141,6 @@ def look_ahead(config: StarSchemaConfig, progress: Progress, rows: int | None = 
     transformer = StarSchemaTransformer(config)
     with _folder(config.work_dir) as folder:
         looked = DataExtractor(config).look(folder, progress("Reading"), rows)
-        refusals = Refusals(looked)
         good = {
             name: source.extracted
             for name, source in looked.items()
@@ -164,13 +148,13 @@ def look_ahead(config: StarSchemaConfig, progress: Progress, rows: int | None = 
         }
         prepared = prepare_sources(
             [Job(source, transformer.key_of(name)) for name, source in good.items()],
-            transformer.prepare_batch, config, folder, refusals, progress=progress("Cleaning"),
+            transformer.prepare_batch, config, folder, progress=progress("Cleaning"),
         )  # fmt: skip
         sources = {}
         for name, source in looked.items():
-            found = SourceFindings(source, prepared.get(name), _sorted(refusals.of[name]))
-            found.inside = source.inside()
+            found = SourceFindings(source, prepared.get(name), inside=source.inside())
             if source.extracted is not None and found.prepared is not None:
+                found.refusals = _refusals(source.extracted, found.prepared)
                 found.sample = _sample(source.extracted, found.prepared)
                 found.advice = _advice(config, found, source.extracted)
             sources[name] = found
@@ -183,10 +167,6 @@ def look_ahead(config: StarSchemaConfig, progress: Progress, rows: int | None = 
         prepared.get("transactions"), strangers, config.max_reject_rate
     )
     return Findings(sources, warehouse, can_start, rows, limit, strangers, places, asks)
-
-
-def _sorted(refusals: dict[str, Refusal]) -> dict[str, Refusal]:
-    return {reason: refusals[reason] for reason in REASONS if reason in refusals}
 
 
 @contextmanager

@@ -211,8 +211,9 @@ class StarSchemaETLPipeline:
         self._warehouse.spill_into(self._spool.folder)
         sources = {name: self.config.source(name) for name in SOURCES}
         formats = {name: (s.delimiter or ",", s.encoding) for name, s in sources.items()}
-        self._rejects: RejectFiles = RejectFiles(self.config.rejects_dir / self.run_id, formats)
-        stack.callback(self._rejects.close)
+        self._rejects: RejectFiles = RejectFiles(
+            self.config.rejects_dir / self.run_id, formats, self.config.workers
+        )
         self._transformer: StarSchemaTransformer = StarSchemaTransformer(self.config)
 
     def _with_retries(self, step: Callable[[], bool]) -> bool:
@@ -222,8 +223,7 @@ class StarSchemaETLPipeline:
         from errors import TransientError
         from warehouse import tries
 
-        self._cleaned, self._written = dict(self._prepared), self._rejects.mark()
-        self._disturbed = False
+        self._cleaned, self._disturbed = dict(self._prepared), False
         retrying = tries(_TRIES, self.config.retry_seconds, before_sleep=self._prepare_retry)
         try:
             return bool(retrying(self._try, step))
@@ -267,10 +267,11 @@ class StarSchemaETLPipeline:
         self.results["retries"] += 1
         self._disturbed, self._is_committing = True, False
         self._warn(f"{PHASES[self._phase]} is tried again: {error}")
-        self._rejects.rewind(self._written)
-        self._prepared = dict(self._cleaned)
-        for source in self._prepared.values():
-            self._report_transformation(source)
+        for name, source in self._cleaned.items():
+            if self._prepared[name] is not source:  # orphans were taken from it
+                self._prepared[name] = source
+                self._report_transformation(source)
+                self._write_rejects(source)
         for phase in ("dimension_loading", "fact_loading", "validation"):
             self.results["phases"][phase] |= {"status": "not_run", "rows": 0}
             self.results[f"{phase}_results"] = {}
@@ -478,11 +479,11 @@ class StarSchemaETLPipeline:
             self._transformer.prepare_batch,
             self.config,
             self._spool,
-            self._rejects,
             progress=self._progress.advance,
         )
         for name, prepared in self._prepared.items():
             self._report_transformation(prepared)
+            self._write_rejects(prepared)
             for warning in prepared.marked.warnings(name, prepared.read):
                 self._warn(warning)
             if prepared.doubt:
@@ -580,7 +581,6 @@ class StarSchemaETLPipeline:
             quality_score,
         )
 
-        self._rejects.sync()  # on disk before anything is published
         warehouse = self._open_warehouse()
         validator = StarSchemaValidator(
             self.config, warehouse, self.run_id, self._last_mark, self._grown.late_in(fact_sales)
@@ -654,6 +654,14 @@ class StarSchemaETLPipeline:
             "attribute_issues": dict(source.issues),
         }
 
+    def _write_rejects(self, source: PreparedSource) -> None:
+        """Bring the rows that a source has lost to disk, before anything is published."""
+        from refused import in_file_order
+
+        extracted = self._extracted[source.name]
+        rows = in_file_order(extracted, source.kept)
+        self._rejects.write(source.name, extracted.columns, rows)
+
     def _check_reject_rates(self) -> None:
         from errors import GateError
         from prepare import over_the_limit
@@ -725,10 +733,12 @@ class StarSchemaETLPipeline:
             if name in self._prepared
         }
         before = self._prepared["transactions"]
-        after = without_orphans(before, self._extracted["transactions"], known, self._rejects)
+        after = without_orphans(before, known, self._spool)
         self._prepared["transactions"] = after
         self._refused_orphans = before.rows - after.rows
-        self._report_transformation(after)
+        if self._refused_orphans:
+            self._report_transformation(after)
+            self._write_rejects(after)
 
     def _calendar(self, sales: PreparedSource) -> Any:
         """Whole years that cover the sales and the dates already in the warehouse."""

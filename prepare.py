@@ -1,7 +1,7 @@
 """The transformation of a whole source: batch by batch, out of core, duplicates resolved.
 
-The rules are `transform`'s; here they are run over spilled batches in parallel, and every row
-that does not go on is written to the reject files.
+The rules are `transform`'s; here they are run over spilled batches in parallel, and of every row
+that does not go on it is kept why.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import pyarrow.compute as pc
 
 import spool
 from arrays import decoded, whole
-from blocks import UNREADABLE
 from config import StarSchemaConfig
 from duplicates import BATCH_BITS, Losers, find_losers, judging, key_hashes
 from marks import Marked, marked
 from own_keys import doubt
 from parallel import in_order
+from refused import Kept, Originals, keep
 from spool import Spool
 from strays import stray_rows
 
@@ -37,23 +37,12 @@ Rows = npt.NDArray[np.int64]
 _ROW = (1 << BATCH_BITS) - 1
 
 
-class Originals(Protocol):
+class Source(Originals, Protocol):
     """A source as it was read; what `extract.Extracted` offers."""
 
-    name: str
-    columns: list[str]
-    records: int
-
-    def originals(self, index: int) -> pa.Table: ...
+    @property
+    def records(self) -> int: ...
     def canonical(self, index: int) -> pa.Table: ...
-    def refused(self, index: int) -> pa.Table | None: ...
-    def __len__(self) -> int: ...
-
-
-class Rejects(Protocol):
-    """Takes rows that are refused, from several threads; what `rejects.RejectFiles` offers."""
-
-    def write(self, source: str, columns: list[str], rows: pa.Table) -> None: ...
 
 
 class Cleaned(Protocol):
@@ -75,6 +64,8 @@ class PreparedSource:
     left_out: dict[int, Rows] = field(default_factory=dict)
     """Of each batch, the numbers of the prepared rows that do not go on, ascending."""
     rejected: Counter[str] = field(default_factory=Counter)
+    kept: dict[int, tuple[Path, ...]] = field(default_factory=dict)
+    """Of each batch that has any, where its rejected rows are told; see `refused`."""
     duplicates: int = 0
     issues: Counter[str] = field(default_factory=Counter)
     money: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))  # net amounts
@@ -91,7 +82,8 @@ class PreparedSource:
     def add(self, batch: _Batch) -> None:
         """Take a cleaned batch into the account."""
         self.paths.append(batch.path)
-        self.rejected.update(batch.refused)
+        self.rejected.update(batch.no_rows)
+        self.refuse(batch.refused)
         self.issues.update(batch.cleaned.issues)
         self.marked.add(batch.marked)
         for name, amount in batch.cleaned.money.items():
@@ -102,11 +94,17 @@ class PreparedSource:
     def lose(self, lost: _Lost) -> None:
         """Take the duplicates of a batch out of the account of the rows to load."""
         self.duplicates += lost.duplicates
-        self.rejected.update(lost.refused)
+        self.refuse(lost.refused)
         for name, values in lost.ids.items():
             self.ids[name][lost.number] = values
         for name, amount in lost.money.items():
             self.money[name] += amount
+
+    def refuse(self, kept: Kept | None) -> None:
+        """Take rows that were refused into the account."""
+        if kept is not None:
+            self.rejected.update(kept.reasons)
+            self.kept[kept.number] = (*self.kept.get(kept.number, ()), kept.path)
 
     def tasks(self) -> list[Callable[[], pa.Table]]:
         """A call per batch that returns its rows, duplicates left out."""
@@ -146,7 +144,7 @@ class Job:
     find members that no source describes.
     """
 
-    source: Originals
+    source: Source
     key: str
     collect: tuple[str, ...] = ()
     describes: bool = False
@@ -162,7 +160,8 @@ class _Batch:
     path: Path
     cleaned: Cleaned
     ids: dict[str, pa.Array]
-    refused: Counter[str]
+    no_rows: Counter[str]
+    refused: Kept | None
     marked: Marked
 
 
@@ -172,7 +171,7 @@ class _Lost:
 
     number: int
     duplicates: int
-    refused: Counter[str]
+    refused: Kept | None
     ids: dict[str, pa.Array]
     money: dict[str, Decimal]
 
@@ -182,7 +181,6 @@ def prepare_sources(
     clean: Callable[[str, int, pa.Table], Cleaned],
     config: StarSchemaConfig,
     folder: Spool,
-    rejects: Rejects,
     *,
     progress: Callable[[str, int], None] = lambda name, rows: None,
 ) -> dict[str, PreparedSource]:
@@ -195,7 +193,7 @@ def prepare_sources(
     jobs = list(jobs)
     results = {j.source.name: PreparedSource(j.source.name, j.source.records) for j in jobs}
     calls = (
-        partial(_prepare_batch, job, number, clean, folder, rejects)
+        partial(_prepare_batch, job, number, clean, folder)
         for job in sorted(jobs, key=lambda job: job.source.records)
         for number in range(len(job.source))
     )
@@ -205,7 +203,7 @@ def prepare_sources(
             result.add(batch)
             progress(result.name, len(batch.cleaned.rows))
             if len(result.paths) == len(batch.job.source):
-                _resolve_duplicates(batch.job, result, connection, rejects, config.workers)
+                _resolve_duplicates(batch.job, result, connection, folder, config.workers)
     return results
 
 
@@ -214,17 +212,18 @@ def _prepare_batch(
     number: int,
     clean: Callable[[str, int, pa.Table], Cleaned],
     folder: Spool,
-    rejects: Rejects,
 ) -> _Batch:
     source = job.source
     rows = source.canonical(number)
     cleaned = _clean(job, number, rows, clean)
     path = folder.write(f"{source.name}-prepared-{number:06}", cleaned.rows)
     np.save(path.with_suffix(".npy"), key_hashes(cleaned.rows[job.key]))
-    refused = _write_rejects(source, number, cleaned.rejects, rejects)
+    no_rows = source.refused(number)
+    reasons = Counter[str]() if no_rows is None else Counter(no_rows["_reason"].to_pylist())
+    refused = keep(folder, source.name, number, "rules", cleaned.rejects)
     ids = {name: _distinct(cleaned.rows[name]) for name in job.collect}
     looked_at = [name for name in rows.column_names if name.endswith("_id") or job.describes]
-    return _Batch(job, number, path, cleaned, ids, refused, marked(rows, looked_at))
+    return _Batch(job, number, path, cleaned, ids, reasons, refused, marked(rows, looked_at))
 
 
 def _clean(
@@ -268,13 +267,13 @@ def _resolve_duplicates(
     job: Job,
     result: PreparedSource,
     connection: duckdb.DuckDBPyConnection,
-    rejects: Rejects,
+    folder: Spool,
     workers: int,
 ) -> None:
     readers = [partial(spool.read, path) for path in result.paths]
     hashes = [partial(np.load, path.with_suffix(".npy"), mmap_mode="r") for path in result.paths]
     losers = find_losers(readers, hashes, job.key, connection, workers)
-    account = partial(_account_losers, job.source, result, job.key, rejects)
+    account = partial(_account_losers, result, job.key, folder)
     with ThreadPoolExecutor(workers) as pool:
         calls = (partial(account, number, lost) for number, lost in losers.items())
         for lost in in_order(pool, calls, workers):
@@ -286,10 +285,7 @@ def _resolve_duplicates(
 
 
 def without_orphans(
-    sales: PreparedSource,
-    source: Originals,
-    known: Mapping[str, pa.Array],
-    rejects: Rejects,
+    sales: PreparedSource, known: Mapping[str, pa.Array], folder: Spool
 ) -> PreparedSource:
     """`sales` without the rows that name a member nobody knows, which become rejects.
 
@@ -305,20 +301,17 @@ def without_orphans(
         sales,
         left_out=dict(sales.left_out),
         rejected=sales.rejected.copy(),
+        kept=dict(sales.kept),
         money=sales.money.copy(),
         ids={name: list(arrays) for name, arrays in sales.ids.items()},
     )
     for number in sorted(strange):
-        _leave_out_orphans(result, source, number, known, rejects)
+        _leave_out_orphans(result, number, known, folder)
     return result
 
 
 def _leave_out_orphans(
-    sales: PreparedSource,
-    source: Originals,
-    number: int,
-    known: Mapping[str, pa.Array],
-    rejects: Rejects,
+    sales: PreparedSource, number: int, known: Mapping[str, pa.Array], folder: Spool
 ) -> None:
     rows = sales.tasks()[number]()
     reason = np.full(len(rows), "", object)
@@ -334,7 +327,7 @@ def _leave_out_orphans(
             "_detail": pa.array([""] * len(orphans), pa.string()),
         }
     )
-    sales.rejected.update(_write(source, source.originals(number), refused, rejects))
+    sales.refuse(keep(folder, sales.name, number, "orphans", refused))
     sales.money["rejected"] += pc.sum(decoded(orphans["net_amount"])).as_py() or Decimal(0)
     at = orphans["_place"].to_numpy() & _ROW
     sales.left_out[number] = np.union1d(sales.left_out.get(number, at), at)
@@ -355,50 +348,8 @@ def over_the_limit(prepared: Iterable[PreparedSource], limit: Decimal) -> list[s
     return told
 
 
-def _write_rejects(
-    source: Originals, number: int, refused: pa.Table, rejects: Rejects
-) -> Counter[str]:
-    counted: Counter[str] = Counter()
-    no_rows = source.refused(number)
-    if no_rows is not None:
-        rejects.write(source.name, source.columns, no_rows)
-        counted.update(no_rows["_reason"].to_pylist())
-    if len(refused):
-        counted.update(_write(source, source.originals(number), refused, rejects))
-    return counted
-
-
-def _write(
-    source: Originals, originals: pa.Table, refused: pa.Table, rejects: Rejects
-) -> Counter[str]:
-    """Write the original rows at the places of `refused`, in file order, with their reasons."""
-    refused = refused.sort_by("_place").combine_chunks()
-    rows = originals.drop_columns(
-        [name for name in ("_reason", "_detail", "_raw") if name in originals.column_names]
-    ).take(pa.array(refused["_place"].to_numpy() & _ROW))
-    rows = _without_marks(rows)
-    rows = rows.append_column("_reason", refused["_reason"])
-    rejects.write(source.name, source.columns, rows.append_column("_detail", refused["_detail"]))
-    return Counter(refused["_reason"].to_pylist())
-
-
-def _without_marks(rows: pa.Table) -> pa.Table:
-    """`rows` as people may see them: without the mark of what cannot be read."""
-    for number, name in enumerate(rows.column_names):
-        if not pa.types.is_integer(rows[name].type):
-            texts = rows[name].cast(pa.string())
-            shown = pc.replace_substring(texts, UNREADABLE, "")
-            rows = rows.set_column(number, name, shown)
-    return rows
-
-
 def _account_losers(
-    source: Originals,
-    result: PreparedSource,
-    key: str,
-    rejects: Rejects,
-    number: int,
-    losers: Losers,
+    result: PreparedSource, key: str, folder: Spool, number: int, losers: Losers
 ) -> _Lost:
     """What a batch has lost. Identical losers are duplicates; the others are rejects."""
     conflicts = losers.rows[~losers.identical]
@@ -411,17 +362,15 @@ def _account_losers(
         for name, chosen in (("duplicate", losers.identical), ("rejected", ~losers.identical)):
             amounts = rows["net_amount"].take(pa.array(lost[chosen]))
             money[name] = pc.sum(amounts).as_py() or Decimal(0)
-    refused: Counter[str] = Counter()
-    if len(conflicts):
-        table = pa.table(
-            {
-                "_place": conflicts,
-                "_reason": ["conflicting_duplicate"] * len(conflicts),
-                "_detail": [f"a later row has the same {key}"] * len(conflicts),
-            }
-        )
-        refused = _write(source, source.originals(number), table, rejects)
-    return _Lost(number, int(losers.identical.sum()), refused, ids, money)
+    refused = pa.table(
+        {
+            "_place": conflicts,
+            "_reason": pa.array(["conflicting_duplicate"] * len(conflicts), pa.string()),
+            "_detail": pa.array([f"a later row has the same {key}"] * len(conflicts), pa.string()),
+        }
+    )
+    kept = keep(folder, result.name, number, "duplicates", refused)
+    return _Lost(number, int(losers.identical.sum()), kept, ids, money)
 
 
 def _positions(rows: pa.Table, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import codecs
 import os
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +21,9 @@ import pyarrow.csv as pa_csv
 
 from errors import RejectFileError
 from files import open_private, private_folder
+from parallel import in_order
+
+Batch = Callable[[], pa.Table]
 
 WHY = ("_reason", "_detail", "_line", "_file", "_raw")
 """The columns that follow the source's own ones. `_raw` is the text of a record that is no row."""
@@ -31,93 +36,71 @@ _DISARMED_INSIDE = r"([,;|\t\r\n]'*)'([=+\-@])"
 
 
 class RejectFiles:
-    """`<REJECTS_DIR>/<run_id>/<source>.csv`, made when the first row of a source is refused."""
+    """`<REJECTS_DIR>/<run_id>/<source>.csv`, for each source of which rows are refused."""
 
-    def __init__(self, folder: Path, formats: Mapping[str, tuple[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        formats: Mapping[str, tuple[str, str]] | None = None,
+        workers: int = 1,
+    ) -> None:
         """`formats`: delimiter and encoding of a source, so that its settings fit its rejects."""
         self.folder = folder
         self._formats = formats or {}
-        self._files: dict[str, BinaryIO] = {}
-        self._lock = threading.Lock()
+        self._workers = workers
 
-    def write(self, source: str, columns: list[str], rows: pa.Table) -> None:
-        """Append `rows`, which have `WHY` and any of the source's own `columns`, as text.
+    def write(self, source: str, columns: list[str], batches: Iterable[Batch]) -> None:
+        """Write the file of a source, in place of one that is there; without a batch there is none.
 
-        Raises `RejectFileError` when the rows cannot be written.
+        `batches` are calls that return rows, in the order of the file, with `WHY` and any of the
+        source's own `columns`, as text. The file is on disk when this returns. Raises
+        `RejectFileError` when it cannot be; one that was there before is then left as it is.
         """
-        own = [c for c in columns if c not in WHY]
-        texts = [
-            disarmed(rows[name].cast(pa.string()))
-            if name in rows.column_names
-            else pa.nulls(len(rows), pa.string())
-            for name in (*own, *WHY)
-        ]
-        whole = pa.table(texts, disarmed(pa.array([*own, *WHY], pa.string())).to_pylist())
-        with self._lock:
+        path, part = self.path(source), self.folder / f"{source}.csv.part"
+        calls = (
+            partial(self._encoded, source, columns, batch, is_first=number == 0)
+            for number, batch in enumerate(batches)
+        )
+        with ThreadPoolExecutor(self._workers) as pool:
             try:
-                is_new = source not in self._files
-                file = self._files.get(source) or self._open(source)
-                file.write(self._encoded(source, whole, is_new=is_new))
-            except OSError as error:
-                raise self._failed(source, error) from error
-
-    def mark(self) -> dict[str, int]:
-        """How long each file is, for `rewind`."""
-        return {source: file.tell() for source, file in self._files.items()}
-
-    def rewind(self, mark: dict[str, int]) -> None:
-        """Take back what was written since `mark`."""
-        for source, file in list(self._files.items()):
-            try:
-                if source in mark:
-                    file.flush()
-                    file.truncate(mark[source])
-                    file.seek(mark[source])
+                if self._write(part, in_order(pool, calls, self._workers)):
+                    part.replace(path)
                 else:
-                    self._files.pop(source).close()
-                    self.path(source).unlink()
+                    path.unlink(missing_ok=True)
             except OSError as error:
                 raise self._failed(source, error) from error
-
-    def sync(self) -> None:
-        """Bring all that was written to disk. Raises `RejectFileError` when it cannot be."""
-        for source, file in self._files.items():
-            try:
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError as error:
-                raise self._failed(source, error) from error
-
-    def close(self) -> None:
-        """Close all files. What `sync` has not brought to disk may be missing."""
-        files, self._files = self._files, {}
-        for source, file in files.items():
-            try:
-                file.close()
-            except OSError as error:
-                raise self._failed(source, error) from error
-
-    def _encoded(self, source: str, rows: pa.Table, *, is_new: bool) -> bytes:
-        delimiter, encoding = self._formats.get(source, (",", "utf-8"))
-        sink = pa.BufferOutputStream()
-        options = pa_csv.WriteOptions(include_header=is_new, delimiter=delimiter)
-        pa_csv.write_csv(rows, sink, options)
-        data: bytes = sink.getvalue().to_pybytes()
-        if codecs.lookup(encoding).name == "utf-8":
-            return data
-        text = data.decode().encode(encoding, "backslashreplace")
-        mark = b"" if is_new else "".encode(encoding)  # a byte-order mark only at the beginning
-        return text.removeprefix(mark)
+            finally:
+                with suppress(OSError):
+                    part.unlink(missing_ok=True)
 
     def path(self, source: str) -> Path:
         """Where the rejects of `source` are."""
         return self.folder / f"{source}.csv"
 
-    def _open(self, source: str) -> BinaryIO:
+    def _write(self, path: Path, pieces: Iterator[bytes]) -> bool:
+        """Whether there was anything to write."""
+        first = next(pieces, None)
+        if first is None:
+            return False
         private_folder(self.folder)
-        descriptor = open_private(self.path(source), os.O_CREAT | os.O_EXCL)
-        self._files[source] = os.fdopen(descriptor, "wb")
-        return self._files[source]
+        with os.fdopen(open_private(path, os.O_CREAT | os.O_EXCL), "wb") as file:
+            for piece in chain([first], pieces):
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        return True
+
+    def _encoded(self, source: str, columns: list[str], batch: Batch, *, is_first: bool) -> bytes:
+        delimiter, encoding = self._formats.get(source, (",", "utf-8"))
+        sink = pa.BufferOutputStream()
+        options = pa_csv.WriteOptions(include_header=is_first, delimiter=delimiter)
+        pa_csv.write_csv(_as_shown(columns, batch()), sink, options)
+        data: bytes = sink.getvalue().to_pybytes()
+        if codecs.lookup(encoding).name == "utf-8":
+            return data
+        text = data.decode().encode(encoding, "backslashreplace")
+        mark = b"" if is_first else "".encode(encoding)  # a byte-order mark only at the beginning
+        return text.removeprefix(mark)
 
     def _failed(self, source: str, error: OSError) -> RejectFileError:
         return RejectFileError(
@@ -125,6 +108,18 @@ class RejectFiles:
             f"({error.strerror or 'no space left'}); "
             "make room there or set REJECTS_DIR to another place"
         )
+
+
+def _as_shown(columns: list[str], rows: pa.Table) -> pa.Table:
+    """`rows` with all of the file's columns, of which none holds a formula."""
+    names = [*(name for name in columns if name not in WHY), *WHY]
+    texts = [
+        disarmed(rows[name].cast(pa.string()))
+        if name in rows.column_names
+        else pa.nulls(len(rows), pa.string())
+        for name in names
+    ]
+    return pa.table(texts, disarmed(pa.array(names, pa.string())).to_pylist())
 
 
 def disarmed(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

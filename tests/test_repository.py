@@ -76,6 +76,7 @@ RANKS = {
     "warehouse": 2,
     "readers": 5,
     "own_keys": 2,
+    "refused": 2,
     "prepare": 3,
     "history": 3,
     "growth": 3,

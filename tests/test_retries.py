@@ -542,3 +542,13 @@ def test_a16_what_was_published_survives_a_crash(crashing: Retailer, cluster: Cl
     assert kinds == ["p"]
     crashing.publish_in_full()
     assert crashing.star.digest() == published
+
+
+def test_orphans_of_a_load_that_is_tried_again_are_rejected_once(shop: Retailer) -> None:
+    shop.sales.append(shop.sales[0] | {"transaction_id": "T8", "customer_id": "NOBODY"})
+    shop.sales.append(shop.sales[0] | {"transaction_id": "T9", "quantity": "many"})
+    raising(shop.star, "fact_sales", "40001", times=2)
+    results = shop.publish(ORPHAN_POLICY="reject")
+    assert results["retries"] == 2
+    told = [(row["transaction_id"], row["_reason"]) for row in shop.rejects(results)]
+    assert told == [("T8", "unknown_customer"), ("T9", "invalid_quantity")]
