@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
 from errors import GateError
+from history import NEWEST_FIRST
 from key_rules import KEY_RULES, normal_keys
 from schema import business_key, etl_run, surrogate_key
 from warehouse import Warehouse
@@ -36,9 +37,10 @@ class Spellings:
 
 def is_due(warehouse: Warehouse) -> bool:
     """Whether the star was last published under other key rules, or nobody knows by which."""
-    version = sa.func.max(sa.func.coalesce(etl_run.c.key_rules, 1))
+    version = sa.func.coalesce(etl_run.c.key_rules, 1)
     published = sa.select(version).where(etl_run.c.status == "published")
-    return bool(warehouse.scalar(published) != KEY_RULES)
+    last = published.order_by(*NEWEST_FIRST).limit(1)
+    return bool(warehouse.scalar(last) != KEY_RULES)
 
 
 def rekey(warehouse: Warehouse, tonight: Mapping[sa.Table, list[Spellings]]) -> list[str]:

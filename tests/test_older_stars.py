@@ -82,6 +82,25 @@ def test_a_night_with_few_sales_finds_those_of_the_earlier_version(shop: Retaile
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "is_due"), [(2, "NULL", True), (2, 1, True), (3, 2, False), (2, 3, True)]
+)
+def test_what_counts_are_the_rules_of_the_run_that_published_last(
+    shop: Retailer, first: int, last: int | str, is_due: bool
+) -> None:
+    """Whoever has gone back to an earlier version, and forth again, has keys of both."""
+    shop.publish()
+    shop.publish_in_full()
+    member = keys_of(shop, "dim_customer")["C2"]
+    shop.star.execute(
+        "UPDATE dim_customer SET customer_id = 'C2\u2060' WHERE customer_id = 'C2'",
+        f"UPDATE etl_run SET key_rules = {first} WHERE sequence = 1",
+        f"UPDATE etl_run SET key_rules = {last} WHERE sequence = 2",
+    )
+    shop.publish_in_full()
+    assert (keys_of(shop, "dim_customer")["C2"] == member) == is_due
+
+
 def test_texts_that_look_like_numbers_keep_their_zeros(shop: Retailer) -> None:
     """The same keys, but from CSV: there `1001.0` is what the source says."""
     shop.star.restore("0.1.0")

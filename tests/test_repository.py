@@ -80,7 +80,7 @@ RANKS = {
     "prepare": 3,
     "history": 3,
     "growth": 3,
-    "rekey": 3,
+    "rekey": 4,
     "looks": 4,
     "load_dimensions": 4,
     "load_facts": 4,
