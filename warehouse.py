@@ -127,12 +127,14 @@ class _AfterTrouble(stop_base):
         return time.monotonic() - self._since >= self._seconds
 
 
-def tries(count: int, seconds: float, **options: Any) -> Retrying:
-    """Calls a function again after a `TransientError`, within `seconds` of the first: exponential
-    back-off with full jitter.
+def tries(
+    count: int, seconds: float, on: type[Exception] = TransientError, **options: Any
+) -> Retrying:
+    """Calls a function again after an error of the kind `on`, within `seconds` of the first:
+    exponential back-off with full jitter.
     """
     return Retrying(
-        retry=retry_if_exception_type(TransientError),
+        retry=retry_if_exception_type(on),
         stop=stop_after_attempt(count) | _AfterTrouble(seconds),
         wait=wait_random_exponential(multiplier=0.5, max=10),
         reraise=True,
