@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -114,6 +115,9 @@ class Reading:
     dates: frozenset[str] = frozenset()
     """Columns, in lower case, that hold dates; a date may be part of a key as well."""
 
+    used: frozenset[str] = frozenset()
+    """Names, without case, that the file's columns are found by: each may be there only once."""
+
     def text_of(self, column: str) -> Callable[[Any], str | None]:
         """How a value of a column is written as text, where values have types."""
         if column.lower() in self.keys:
@@ -121,11 +125,11 @@ class Reading:
         return comma_text if column.lower() in self.commas else as_text
 
 
-def column_names(shown: str, header: list[str]) -> list[str]:
+def column_names(shown: str, header: list[str], reading: Reading) -> list[str]:
     """The header's names in one line each, trimmed and composed (NFC); a nameless column is
-    called by its number.
+    called by its number, and columns of one name are numbered: `Tax_1`, `Tax_2`.
 
-    Raises `SourceError` when a name appears twice, or there are too many.
+    Raises `SourceError` when a name that is used appears twice, or there are too many.
     """
     if len(header) > MAX_COLUMNS:
         raise SourceError(
@@ -135,12 +139,28 @@ def column_names(shown: str, header: list[str]) -> list[str]:
         unicodedata.normalize("NFC", " ".join(_in_one_line(name))) or f"column_{number}"
         for number, name in enumerate(header, 1)
     ]
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise SourceError(
-            f"{shown}, header: {', '.join(twice)} appears more than once; rename one of them"
-        )
-    return names
+    times = Counter(names)
+    for name, found in times.items():
+        if found > 1 and name.casefold() in reading.used:
+            raise SourceError(
+                f"{shown}, header: {name} appears more than once, and is used; rename one of "
+                f"them, or map another column in {reading.source.upper()}__COLUMNS: these are "
+                f"called {name}_1 and {name}_2 there"
+            )
+    return names if len(times) == len(names) else _numbered(names, times)
+
+
+def _numbered(names: Sequence[str], times: Counter[str]) -> list[str]:
+    """The names, where those that appear twice are numbered as no other column is called."""
+    taken, numbers, new = set(times), Counter[str](), []
+    for name in names:
+        own = name
+        while times[name] > 1 and own in taken:
+            numbers[name] += 1
+            own = f"{name}_{numbers[name]}"
+        taken.add(own)
+        new.append(own)
+    return new
 
 
 def _in_one_line(name: str) -> Iterator[str]:

@@ -70,7 +70,7 @@ def open_csv(
             f"{shown}, line {begin}: the header is not a well-formed CSV line; "
             "correct its quotes in the file"
         )
-    columns = column_names(shown, fields)
+    columns = column_names(shown, fields, reading)
     types = {
         name: pa.dictionary(pa.int32(), pa.string()) if name in reading.encoded else pa.string()
         for name in columns

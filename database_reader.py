@@ -63,7 +63,7 @@ class Databases:
             result = stream(connected.connection, query, reading)
         except (*_FAILURES, connected.driver_error) as error:
             raise source.unreadable(connected, error) from None
-        columns = column_names(source.shown, result.columns)
+        columns = column_names(source.shown, result.columns, reading)
         kind = url.get_backend_name()
         doubt = libpq.doubt(url, f"{name.upper()}__PATH") if kind == "postgresql" else ""
         return Opened(

@@ -50,7 +50,7 @@ def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
         raise
     except Exception as error:  # damage raises whatever exception comes up
         raise SourceError(f"{shown}: not a whole Excel file ({first_line(error)})") from error
-    columns = column_names(shown, _header(shown, sheet, others, first))
+    columns = column_names(shown, _header(shown, sheet, others, first), reading)
     dates = [_Dates(n, place) for place, n in enumerate(columns) if n.lower() in reading.dates]
     opened = Opened(shown, "excel", columns, iter(()))
     if others:

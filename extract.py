@@ -31,7 +31,7 @@ from config import SOURCES, StarSchemaConfig
 from database_reader import Databases
 from errors import ExtractionError, SourceError, SourceLostError
 from extracted import Extracted, Looked, frame, join_files, metadata
-from mapping import LINE, SPECS, behind, keys_of, resolve_mapping
+from mapping import LINE, SPECS, behind, keys_of, names_used, resolve_mapping
 from parallel import in_order
 from places import find_places
 from record_looks import look
@@ -184,6 +184,7 @@ class DataExtractor:
             else frozenset(),
             behind(keys_of(name), settings, in_lower_case=True),
             behind(DATES.get(name, ()), settings, in_lower_case=True),
+            names_used(name, settings),
         )
         if isinstance(settings.path, URL):
             call = partial(databases.open, name, settings.path, settings.query or "", reading)

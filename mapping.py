@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from blocks import Opened
@@ -75,6 +75,10 @@ def resolve_mapping(file: Opened, name: str, settings: SourceSettings) -> dict[s
     for canonical in spec.columns:
         wanted = as_list(settings.columns.get(canonical, canonical))
         found = [_own_name(column, by_case) for column in wanted]
+        for column, own in zip(wanted, found, strict=True):
+            alike = by_case.get(column.casefold(), [])
+            if own is None and len(alike) > 1:
+                raise SourceError(_in_two_cases(file, name, settings, canonical, alike))
         if canonical in settings.columns:
             mapping[canonical] = [own or given for own, given in zip(found, wanted, strict=True)]
             if not file.is_schemaless or (columns and canonical in spec.required):
@@ -101,6 +105,17 @@ def _own_name(wanted: str, by_case: dict[str, list[str]]) -> str | None:
         if len(same) == 1:
             return same[0] + rest
     return None
+
+
+def _in_two_cases(
+    file: Opened, name: str, settings: SourceSettings, canonical: str, alike: Sequence[str]
+) -> str:
+    """What to do about columns of a file whose names differ in case alone."""
+    mapped = {**settings.columns, canonical: alike[0]}
+    return (
+        f"{file.shown}: {canonical} may be any of {', '.join(alike)}; "
+        f"say which: {_pasted(name, mapped)}"
+    )
 
 
 def _misfit(
@@ -152,12 +167,17 @@ def _misfit(
             else f"the required columns {told} are missing"
         )
         right |= {canonical: near or _THEIRS for canonical, near in near_by.items()}
-    pasted = json.dumps(right, ensure_ascii=False).replace("\\", "\\\\").replace("'", "\\'")
     return (
-        f"{'; '.join(problems)}; set {setting}='{pasted}' "
+        f"{'; '.join(problems)}; set {_pasted(name, right)} "
         f"(it has: {', '.join(file.columns[:50])}){_doubt(file, name)}"
         + (f"; {file.note}" if file.note else "")
     )
+
+
+def _pasted(name: str, columns: Mapping[str, str | list[str]]) -> str:
+    """The setting of a mapping, as it is written in `.env`."""
+    text = json.dumps(columns, ensure_ascii=False).replace("\\", "\\\\").replace("'", "\\'")
+    return f"{name.upper()}__COLUMNS='{text}'"
 
 
 _THEIRS = "<their column>"
@@ -195,6 +215,14 @@ def behind(
         for canonical in names
         for column in as_list(settings.columns.get(canonical, canonical))
     )
+
+
+def names_used(name: str, settings: SourceSettings) -> frozenset[str]:
+    """The names, without case, by which the columns of a source are found, and those of columns
+    that they are inside of.
+    """
+    found = behind(SPECS[name].columns, settings)
+    return frozenset(part.casefold() for n in found for part in (n, n.partition(".")[0]))
 
 
 def keys_of(name: str) -> list[str]:

@@ -21,7 +21,7 @@ def open_parquet(shown: str, file: BinaryIO, reading: Reading) -> Opened:
         parquet = pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{shown}: not a whole Parquet file ({first_line(error)})") from error
-    columns = column_names(shown, parquet.schema_arrow.names)
+    columns = column_names(shown, parquet.schema_arrow.names, reading)
 
     def pieces() -> Iterator[Piece]:
         count = 0

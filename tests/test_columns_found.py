@@ -1,0 +1,158 @@
+"""Which columns of a file are found, and what a message says when they are not."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import duckdb
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from support import Retailer, Row
+
+HEADER = (
+    "transaction_id", "transaction_date", "customer_id", "product_id", "quantity", "unit_price",
+)  # fmt: skip
+SALES = (
+    ("T1", "2024-03-15", "C1", "P1", "1", "10"),
+    ("T2", "2024-03-15", "C1", "P1", "none", "10"),
+)
+Rows = Sequence[Sequence[str]]
+
+
+def sales_of(shop: Retailer, results: Row) -> tuple[int, int]:
+    """How many sales are new, and how many were refused."""
+    return results["fact_loading_results"]["records_inserted"], len(shop.rejects(results))
+
+
+# --- a source in each format ---------------------------------------------------------------
+
+
+def in_csv(folder: Path, header: Sequence[str], rows: Rows) -> Row:
+    path = folder / "made.csv"
+    path.write_text("".join(",".join(row) + "\n" for row in (header, *rows)), encoding="utf-8")
+    return {"TRANSACTIONS__PATH": path}
+
+
+def in_excel(folder: Path, header: Sequence[str], rows: Rows) -> Row:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for row in (header, *rows):
+        sheet.append(list(row))
+    book.save(folder / "made.xlsx")
+    return {"TRANSACTIONS__PATH": folder / "made.xlsx"}
+
+
+def in_parquet(folder: Path, header: Sequence[str], rows: Rows) -> Row:
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    pq.write_table(pa.table(columns, names=list(header)), folder / "made.parquet")
+    return {"TRANSACTIONS__PATH": folder / "made.parquet"}
+
+
+def _query(header: Sequence[str], rows: Rows) -> str:
+    selects = (
+        ", ".join(f"'{value}' AS \"{name}\"" for name, value in zip(header, row, strict=True))
+        for row in rows
+    )
+    return " UNION ALL ".join(f"SELECT {columns}" for columns in selects)
+
+
+def in_sqlite(folder: Path, header: Sequence[str], rows: Rows) -> Row:
+    sqlite3.connect(folder / "made.db").execute("CREATE TABLE some (a)")
+    url = f"sqlite:///{folder / 'made.db'}"
+    return {"TRANSACTIONS__PATH": url, "TRANSACTIONS__QUERY": _query(header, rows)}
+
+
+def in_duckdb(folder: Path, header: Sequence[str], rows: Rows) -> Row:
+    with duckdb.connect(folder / "made.duckdb"):
+        url = f"duckdb:///{folder / 'made.duckdb'}"
+    return {"TRANSACTIONS__PATH": url, "TRANSACTIONS__QUERY": _query(header, rows)}
+
+
+MADE: dict[str, Callable[[Path, Sequence[str], Rows], Row]] = {
+    "csv": in_csv,
+    "excel": in_excel,
+    "parquet": in_parquet,
+    "sqlite": in_sqlite,
+    "duckdb": in_duckdb,
+}
+
+
+# --- names that appear twice ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("made", MADE.values(), ids=MADE)
+def test_a_name_that_is_not_used_may_appear_twice(
+    made: Callable[[Path, Sequence[str], Rows], Row], duckdb_shop: Retailer
+) -> None:
+    """Such columns are numbered, also in the reject file, which can be loaded again."""
+    rows = [(*row, "5", "6", "7") for row in SALES]
+    settings = made(duckdb_shop.folder, (*HEADER, "Tax", "Tax", "Tax_1"), rows)
+    results = duckdb_shop.publish(**settings)
+    assert sales_of(duckdb_shop, results) == (1, 1)
+    assert any("ignored: Tax_2, Tax_3, Tax_1" in warning for warning in results["warnings"])
+    rejected = duckdb_shop.rejects(results)
+    assert [(row["Tax_2"], row["Tax_3"], row["Tax_1"]) for row in rejected] == [("5", "6", "7")]
+    corrected = Path(results["rejects_dir"], "transactions.csv").read_text(encoding="utf-8")
+    (duckdb_shop.folder / "again.csv").write_text(corrected.replace("none", "2"), encoding="utf-8")
+    again = duckdb_shop.publish(TRANSACTIONS__PATH=duckdb_shop.folder / "again.csv")
+    assert sales_of(duckdb_shop, again) == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["unit_price", "UNIT_PRICE"])
+@pytest.mark.parametrize("made", MADE.values(), ids=MADE)
+def test_a_name_that_is_used_must_appear_once(
+    made: Callable[[Path, Sequence[str], Rows], Row], name: str, duckdb_shop: Retailer
+) -> None:
+    """The message names the file, the column and the setting; the setting then works."""
+    header = (*HEADER[:-1], name, name)
+    settings = made(duckdb_shop.folder, header, [(*row, "20") for row in SALES])
+    (error,) = duckdb_shop.run(**settings)["errors"]
+    assert f"{name} appears more than once" in error
+    assert "TRANSACTIONS__COLUMNS" in error
+    assert "made" in error
+    mapped = f'{{"unit_price": "{name}_2"}}'
+    results = duckdb_shop.publish(**settings, TRANSACTIONS__COLUMNS=mapped)
+    (price,) = duckdb_shop.star.rows("SELECT unit_price FROM fact_sales")
+    assert (float(price[0]), sales_of(duckdb_shop, results)) == (20, (1, 1))
+
+
+def test_a_mapped_name_must_appear_once_and_one_inside_json_too(duckdb_shop: Retailer) -> None:
+    header = (*HEADER[:-1], "Cost", "Cost")
+    rows = [(*row, "20") for row in SALES]
+    settings = in_csv(duckdb_shop.folder, header, rows)
+    for mapped in ("Cost", "cost", "Cost.amount"):
+        columns = f'{{"unit_price": "{mapped}"}}'
+        (error,) = duckdb_shop.run(**settings, TRANSACTIONS__COLUMNS=columns)["errors"]
+        assert "made.csv, header: Cost appears more than once" in error
+
+
+@pytest.mark.parametrize("names", [("Unit_Price", "UNIT_PRICE"), ("Sales_Rep_ID", "SALES_REP_ID")])
+def test_a_column_that_several_differ_from_in_case_alone_is_asked_for(
+    names: tuple[str, str], duckdb_shop: Retailer
+) -> None:
+    """Required or not: nobody can know which is meant, and neither is dropped without a word."""
+    header = [name for name in HEADER if name != names[0].lower()]
+    width = len(header)
+    rows = [(*row[:width], "9", "9") for row in SALES]
+    settings = in_csv(duckdb_shop.folder, (*header, *names), rows)
+    (error,) = duckdb_shop.run(**settings)["errors"]
+    canonical = names[0].lower()
+    assert f"{canonical} may be any of {names[0]}, {names[1]}" in error
+    assert f'TRANSACTIONS__COLUMNS=\'{{"{canonical}": "{names[0]}"}}\'' in error
+    mapped = f'{{"{canonical}": "{names[1]}"}}'
+    assert sales_of(duckdb_shop, duckdb_shop.publish(**settings, TRANSACTIONS__COLUMNS=mapped)) == (
+        1,
+        1,
+    )
+
+
+def test_a_name_in_two_spellings_of_unicode_is_the_same_name(duckdb_shop: Retailer) -> None:
+    header = (*HEADER, "Währung", "Wa\u0308hrung")
+    settings = in_csv(duckdb_shop.folder, header, [(*row, "1", "2") for row in SALES])
+    results = duckdb_shop.publish(**settings)
+    assert any("Währung_1, Währung_2" in warning for warning in results["warnings"])
