@@ -775,7 +775,9 @@ def test_awkward_text_is_stored_as_it_is_and_found_again(shop: Retailer) -> None
     assert stored == {**expected, "": None}
     facts = shop.star.rows(FACTS)
     assert sorted(row[0] for row in facts) == sorted(expected)
-    assert all(row[0] == row[1] == row[3] for row in facts)
+    for own, customer, rep in ((row[0], row[1], row[3]) for row in facts):
+        # As references these mean that there is no customer and no rep.
+        assert customer == rep == ("" if own in ("\\N", "NULL") else own)
     before = shop.star.digest()
     assert changes(shop.publish_in_full()) == 0
     assert shop.star.digest() == before
