@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 # The other modules are imported where they are first needed: they bring pyarrow, DuckDB and
 # SQLAlchemy with them, and `--help` or a mistyped option should answer at once.
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 PHASES = {
     "extraction": "Extraction",
