@@ -553,6 +553,7 @@ def test_requirements_agree_with_each_other() -> None:
 
 def test_what_is_imported_is_required_and_no_more() -> None:
     distributions = {
+        "charset_normalizer": "charset-normalizer",
         "dotenv": "python-dotenv",
         "email_validator": "email-validator",
         "psycopg2": "psycopg2-binary",
