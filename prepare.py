@@ -231,7 +231,10 @@ def _clean(
 ) -> Cleaned:
     """A batch by its rules; rows that are no records are refused, whatever else they are."""
     source = job.source
-    strays = stray_rows(source.originals(number), rows[job.key], totals=job.describes)
+    has_key = job.key in rows.column_names  # else no record of the batch is a row
+    strays = (
+        stray_rows(source.originals(number), rows[job.key], totals=job.describes) if has_key else {}
+    )
     if not strays:
         return clean(source.name, number, rows)
     is_stray = np.zeros(len(rows), bool)
