@@ -90,7 +90,9 @@ class Databases:
                 self._open[key] = connect(source.url)
             except (ImportError, sa.exc.NoSuchModuleError) as error:
                 problem = without_driver(source.url, error)
-                raise SourceError(f"{source.shown}: {problem}") from None
+                raise SourceError(
+                    f"{source.shown}: {problem}; check {name.upper()}__PATH"
+                ) from None
             except _FAILURES as error:
                 hint = libpq.hint(str(error)) or f"check {name.upper()}__PATH"
                 raise source.fault(None, error, "cannot be opened", hint) from None

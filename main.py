@@ -165,7 +165,7 @@ class StarSchemaETLPipeline:
     def _begin_results(self, run_id: str) -> None:
         self.run_id = run_id
         self._clock = time.perf_counter()
-        self._phase = "dimension_loading"  # what a failure before the first phase is called
+        self._phase: str | None = None  # before the first one the warehouse is opened
         self._error_class: str | None = None
         self._last_mark = ""
         self._warehouse: Warehouse | None = None
@@ -266,7 +266,7 @@ class StarSchemaETLPipeline:
         error = state.outcome.exception() if state.outcome else None
         self.results["retries"] += 1
         self._disturbed, self._is_committing = True, False
-        self._warn(f"{PHASES[self._phase]} is tried again: {error}")
+        self._warn(f"{self._doing} is tried again: {error}")
         for name, source in self._cleaned.items():
             if self._prepared[name] is not source:  # orphans were taken from it
                 self._prepared[name] = source
@@ -345,8 +345,10 @@ class StarSchemaETLPipeline:
         self.results["status"] = getattr(error, "status", "failed")
         message = _in_words(error, self.config)
         self._error_class = type(error).__name__
-        if not isinstance(error, BusyError):
-            message = f"{PHASES[self._phase]} phase failed: {message}"
+        if self._phase is not None:
+            message = f"{self._doing} failed: {message}"
+        elif not isinstance(error, BusyError):
+            message = f"The warehouse cannot be opened: {message}"
         self.results["errors"].append(message)
         report.logger.error("%s", message)
 
@@ -358,7 +360,12 @@ class StarSchemaETLPipeline:
             outcome = (
                 f"it was committing: a row of run {self.run_id} in etl_run tells whether it did"
             )
-        report.logger.error("%s phase interrupted; %s", PHASES[self._phase], outcome)
+        report.logger.error("%s interrupted; %s", self._doing, outcome)
+
+    @property
+    def _doing(self) -> str:
+        """What the run is at, in words."""
+        return "Opening the warehouse" if self._phase is None else f"{PHASES[self._phase]} phase"
 
     def _finish(self) -> None:
         self.results["total_duration_seconds"] = round(time.perf_counter() - self._clock, 3)

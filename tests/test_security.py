@@ -398,8 +398,6 @@ REFUSALS = {
 REFUSALS_OF_POSTGRESQL = {
     **REFUSALS,
     "check": ("ALTER TABLE dim_customer ADD CONSTRAINT planted CHECK (city <> 'Rome')",),
-    "not null": ("UPDATE dim_customer SET company = 'x'",
-                 "ALTER TABLE dim_customer ALTER COLUMN company SET NOT NULL"),
     "type": ("CREATE FUNCTION planted() RETURNS trigger LANGUAGE plpgsql AS "
              "$$ BEGIN PERFORM NEW.email\\:\\:integer; RETURN NEW; END $$",
              "CREATE TRIGGER planted BEFORE INSERT ON dim_customer FOR EACH ROW "
@@ -910,7 +908,10 @@ def test_f9_this_machine_needs_no_certificate(secured: Secured) -> None:
         assert front.in_clear
 
 
-PEOPLE = "SELECT 7 AS customer_id, 1815 AS company"
+PEOPLE = (
+    "SELECT column1 AS customer_id, column2 AS company"
+    " FROM (VALUES ($$7$$, 1815), ($$C1$$, 1), ($$C2$$, 2)) AS people"
+)
 
 
 def test_f9_a_source_that_proves_who_it_is_is_read(secured: Secured) -> None:
