@@ -11,7 +11,9 @@ from pathlib import Path
 from string import ascii_uppercase
 
 import pytest
-from support import Retailer, Row, in_a_child
+from support import Retailer, Row, csv_rows, in_a_child, to_csv
+
+from blocks import UNREADABLE
 
 Cell = tuple[str, str]
 """A cell's attributes, and what is inside it: `<c {attributes}>{inside}</c>`."""
@@ -505,6 +507,24 @@ def test_what_is_no_value_makes_a_reject_on_any_warehouse(shop: Retailer) -> Non
     results = load(shop, workbook(COLUMNS, *rows))
     assert shop.reasons(results) == ["invalid_text", "invalid_unit_price"]
     assert loaded(shop) == [("T3",)]
+
+
+def test_rejects_of_error_cells_hold_no_mark_and_load_again_once_corrected(shop: Retailer) -> None:
+    rows = [sale(1, transaction_id=error("#N/A")), sale(2, customer_id=formula()), sale(3)]
+    results = load(shop, workbook(COLUMNS, *rows), ORPHAN_POLICY="reject")
+    path = Path(results["rejects_dir"]) / "transactions.csv"
+    rejects = csv_rows(path)
+    assert [row["_reason"] for row in rejects] == ["invalid_text", "invalid_text"]
+    assert "#N/A" in rejects[0]["_detail"]
+    assert UNREADABLE not in path.read_text(encoding="utf-8")
+
+    corrected = [
+        row | {"transaction_id": key, "customer_id": "C1"}
+        for row, key in zip(rejects, ("T1", "T2"), strict=True)
+    ]
+    path.write_text(to_csv(corrected), encoding="utf-8")
+    assert shop.publish(TRANSACTIONS__PATH=path)["warnings"] == []
+    assert loaded(shop, "transaction_id, customer_id") == [(f"T{n}", "C1") for n in (1, 2, 3)]
 
 
 def test_an_error_in_an_attribute_leaves_it_empty_and_is_counted(duckdb_shop: Retailer) -> None:
