@@ -237,6 +237,7 @@ class DataExtractor:
         late = {name: own for name, own in mapping.items() if own != read.mapping.get(name)}
         for batch in read.batches:
             read.looks.add(batch.looks)
+            read.meanings.add(batch.meanings)
             if late:
                 rows = spool.read(batch.rows)
                 read.looks.add(look(rows, rows[LINE].to_numpy(), late))

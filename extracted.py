@@ -13,6 +13,7 @@ from blocks import Opened
 from canonical import to_canonical
 from config import SourceSettings
 from mapping import FILE, LINE, SPECS, near_name, nearest, partly_absent, unused
+from meanings import Meanings
 from record_looks import Looks, names_in
 from source_files import ExtractedBatch, ReadFile, SourceFile, fingerprint
 
@@ -100,11 +101,13 @@ def join_files(
         result.files.append(fingerprint(read.opened, records))
     used = {column for read in reads for own in read.mapping.values() for column in own}
     notes = [*notes, *(file.note for file in opened if file.note)]
-    looks = Looks()
+    looks, meanings = Looks(), Meanings()
     for read in reads:
         looks.add(read.looks)
+        meanings.add(read.meanings)
     notes += _seen(looks, reads[0].mapping if reads else {}, result.columns)
     notes += partly_absent(opened, [read.mapping for read in reads])
+    notes += meanings.warnings(unused(result.columns, used))
     result.warnings = [*_ignored(result, used), *(f"{name}: {note}" for note in notes)]
     return result
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from blocks import MAX_RAW, Block, Opened, Piece, Reading, Refused
 from errors import SourceError
-from mapping import FILE, LINE, OWN_COLUMNS
+from mapping import FILE, LINE, OWN_COLUMNS, unused
+from meanings import Meanings, look_for_meanings
 from readers import open_file
 from record_looks import Looks, look
 from rejects import rearmed
@@ -29,6 +30,7 @@ class ExtractedBatch:
     refused: Path | None
     records: int
     looks: Looks = field(default_factory=Looks)
+    meanings: Meanings = field(default_factory=Meanings)
     mapping: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -111,6 +113,7 @@ class ReadFile:
     batches: list[ExtractedBatch] = field(default_factory=list)
     mapping: dict[str, list[str]] = field(default_factory=dict)
     looks: Looks = field(default_factory=Looks)
+    meanings: Meanings = field(default_factory=Meanings)
     fault: SourceError | None = None
     opened: Opened = field(init=False)
 
@@ -163,7 +166,12 @@ class ReadFile:
         if block.refused:
             refused = self.folder.write(f"{name}-refused", _refused_table(shown, block.refused))
         looks = look(block.rows, block.lines, self.mapping)
-        return ExtractedBatch(self.folder.write(name, rows), refused, block.records, looks)
+        used = {column for own in self.mapping.values() for column in own}
+        ignored = unused(block.rows.column_names, used)
+        meanings = look_for_meanings(self.name, block.rows, self.mapping, ignored)
+        return ExtractedBatch(
+            self.folder.write(name, rows), refused, block.records, looks, meanings
+        )
 
 
 def _refused_table(shown: str, refused: Sequence[Refused]) -> pa.Table:

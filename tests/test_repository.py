@@ -87,6 +87,7 @@ RANKS = {
     "validate": 4,
     "unchanged": 4,
     "record_looks": 3,
+    "meanings": 1,
     "mapping": 2,
     "canonical": 3,
     "source_problems": 3,
