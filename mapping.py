@@ -192,10 +192,17 @@ def _doubt(file: Opened, name: str) -> str:
             f"if {file.delimiter!r} is not the delimiter, set {name.upper()}__DELIMITER"
             + (f", perhaps to {others[0]!r}" if others else "")
         )
+    if file.delimiter and len(columns) == 1 and _is_aligned(columns[0], len(SPECS[name].required)):
+        doubts.append("if spaces align its columns, fixed width is not read: export it as CSV")
     is_file = not file.is_schemaless and not file.format.startswith("database")
     if is_file and (len(columns) == 1 or any(map(_NAMELESS.fullmatch, columns))):
         doubts.append("if the header comes further down, remove the lines above it")
     return f"; {'; '.join(doubts)}" if doubts else ""
+
+
+def _is_aligned(header: str, names: int) -> bool:
+    """Whether a header may be of fixed width: names with gaps between them, or very many words."""
+    return "  " in header or len(header.split()) >= max(2, names)
 
 
 _NAMELESS = re.compile(r"column_\d+")

@@ -688,3 +688,25 @@ def test_a_column_that_some_files_lack_is_told(duckdb_shop: Retailer, tmp_path: 
     ignored, partly = warnings
     assert ignored.endswith("ignored: discount")
     assert partly == f"transactions: discount_amount is in other files, not in {tmp_path / 'b.csv'}"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "transaction_id transaction_date customer_id product_id quantity unit_price",
+        "Order        Sold on     Customer",
+    ],
+)
+def test_columns_that_spaces_align_are_told_not_to_be_read(
+    duckdb_shop: Retailer, header: str
+) -> None:
+    duckdb_shop.files["transactions"] = f"{header}\nT1             2024-03-15  C1\n"
+    (error,) = duckdb_shop.run()["errors"]
+    assert "sales.csv" in error
+    assert "if spaces align its columns, fixed width is not read: export it as CSV" in error
+
+
+def test_words_of_a_title_are_not_taken_for_columns_of_fixed_width(duckdb_shop: Retailer) -> None:
+    duckdb_shop.files["transactions"] = "Sales of March\nid;when\n"
+    (error,) = duckdb_shop.run()["errors"]
+    assert "fixed width" not in error
