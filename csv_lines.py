@@ -18,7 +18,8 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from blocks import MAX_RECORD_BYTES, SHOWN, Lines, Refused
+from blocks import MAX_RECORD_BYTES, Lines, Refused
+from undecodable import refused
 
 QUOTE, NEWLINE = 0x22, 0x0A
 
@@ -33,6 +34,7 @@ class Dialect:
     types: Mapping[str, pa.DataType]
     is_padded: bool = False
     """Whether fields begin with a space, as in `id, name`."""
+    encoding: str = "utf-8"
 
     def fields(self, text: str) -> list[str] | None:
         """`text` as exactly one strictly parsed record, or None."""
@@ -64,6 +66,10 @@ class Dialect:
         quoted = rf'(?:(?<=^)|(?<={delimiter}))"(?:[^"]++|"")*+"(?=$|{delimiter})'
         after = "" if self.is_padded else "(?! )"
         return len(re.findall(delimiter + after, re.sub(quoted, "", text)))
+
+    def refused(self, line: int, why: str, text: str) -> Refused:
+        """The record `text` that begins in a line and is no row."""
+        return refused(line, why, text, self.encoding)
 
     def rewrite(self, text: str) -> bytes:
         """The record with its quotes as RFC 4180 wants them."""
@@ -184,7 +190,8 @@ class _Cut:
         """Refuse lines, each by itself. Returns the last of them."""
         for index in lines:
             if self._is_record[index]:
-                self._refused.append(refused(self._line + index, why, self.text(index)))
+                line = self._line + index
+                self._refused.append(self._dialect.refused(line, why, self.text(index)))
                 self._is_record[index] = False
                 self.edits.append((index, b""))
         return lines[-1]
@@ -205,12 +212,6 @@ class _Cut:
             int(np.count_nonzero(self._is_blank[:used_lines])),
             bool(len(self._quotes)),
         )
-
-
-def refused(line: int, why: str, text: str) -> Refused:
-    """The record `text` that begins in a line and is no row."""
-    text = text.removesuffix("\n")
-    return Refused(line, f"{why}: {text[:SHOWN]}", text)
 
 
 def edited(data: memoryview, edits: list[tuple[int, int, bytes]]) -> memoryview:

@@ -26,9 +26,11 @@ from blocks import (
     Refused,
     column_names,
 )
-from csv_lines import NEWLINE, QUOTE, Dialect, Taken, edited, refused, take_records
+from csv_lines import NEWLINE, QUOTE, Dialect, Taken, edited, take_records
 from errors import SourceError
 from parallel import ahead
+from text import Text
+from undecodable import MARK, Bytes, is_marked, marks, utf_16
 
 _DELIMITERS = ",;|\t"
 _HEADER_LINES = 20
@@ -36,9 +38,7 @@ _SEPARATOR_TOLD = re.compile(rb'"?sep=([ -~\t])"?', re.IGNORECASE)
 """A first line that tells Excel the delimiter."""
 
 
-def open_csv(
-    shown: str, chunks: Iterator[bytes], reading: Reading, *, read_ahead: bool = False
-) -> Opened:
+def open_csv(shown: str, chunks: Text, reading: Reading, *, read_ahead: bool = False) -> Opened:
     """Read the header of a CSV file, given as UTF-8 chunks; its rows come as pieces.
 
     `read_ahead` fetches chunks in a thread of their own. No interruption ends what a thread waits
@@ -50,10 +50,11 @@ def open_csv(
         first, number = lines.take(), number + 1
     if not first.strip():
         raise SourceError(f"{shown}: the file is empty; a source needs at least a header line")
-    if b"\0" in first:
+    if b"\0" in first and not is_marked(first):
         raise SourceError(
             f"{shown}, line {number}: the header holds NUL characters, it is not "
-            f"{reading.encoding} text; set {reading.source.upper()}__ENCODING, such as utf-16-le"
+            f"{reading.encoding} text; set {reading.source.upper()}__ENCODING, "
+            f"such as {utf_16(first)}"
         )
     told = _SEPARATOR_TOLD.fullmatch(first)
     if told and not lines.at_end():
@@ -64,6 +65,8 @@ def open_csv(
     begin = number
     while dialect.fields(header) is None and _is_open(header, begin, number) and not lines.at_end():
         header, number = f"{header}\n{lines.take().decode()}", number + 1
+    if MARK in header:
+        raise chunks.misfit()
     fields = dialect.fields(header)
     if fields is None:
         raise SourceError(
@@ -76,7 +79,7 @@ def open_csv(
         for name in columns
     }
     is_padded = f"{delimiter} " in header
-    dialect = Dialect(shown, delimiter, tuple(columns), types, is_padded)
+    dialect = Dialect(shown, delimiter, tuple(columns), types, is_padded, reading.encoding)
     rest = ahead(chunks) if read_ahead else chunks
     pieces = _csv_pieces(dialect, lines.rest, rest, number + 1, reading.batch_rows)
     return Opened(shown, "csv", columns, pieces, delimiter=delimiter)
@@ -176,7 +179,7 @@ def _cut_at(buffer: bytes, start: int, target: int, ended: bool) -> int:
 
 def _parse_csv(dialect: Dialect, taken: Taken) -> Block:
     """Parse whole records. The parser must find just the records that were counted."""
-    data, lines, no_rows = _drop_misquoted(dialect, taken)
+    data, lines, no_rows = _drop_damaged(dialect, taken)
     aside: dict[int, pa_csv.InvalidRow] = {}  # by the place among the records
 
     def keep_aside(row: pa_csv.InvalidRow) -> str:
@@ -213,7 +216,7 @@ def _parse_csv(dialect: Dialect, taken: Taken) -> Block:
             longer[place] = fields
         else:
             why = f"{row.actual_columns} fields, the header has {row.expected_columns}"
-            wrong[place] = refused(int(lines[place]), why, row.text)
+            wrong[place] = dialect.refused(int(lines[place]), why, row.text)
     if longer:
         table = _with_rows(dialect, table, longer, np.delete(np.arange(len(lines)), list(aside)))
     return Block(table, np.delete(lines, list(wrong)), [*no_rows, *wrong.values()], records)
@@ -258,21 +261,13 @@ def _with_rows(
     return both.unify_dictionaries().combine_chunks().take(pa.array(order))
 
 
-def _drop_misquoted(dialect: Dialect, taken: Taken) -> tuple[memoryview, Lines, list[Refused]]:
-    """Take out records with text beside a quoted field (`"abc"def`), which parsers glue together.
-
-    All records have an even number of quotes, so quotes open and close in turn: an opening one
-    must follow, and a closing one must precede, a delimiter, a line end or another quote.
+def _drop_damaged(dialect: Dialect, taken: Taken) -> tuple[memoryview, Lines, list[Refused]]:
+    """Take out records with bytes that cannot be decoded, and those with text beside a quoted
+    field (`"abc"def`), which parsers glue together.
     """
     bytes_ = np.frombuffer(taken.data, np.uint8)
     quotes = np.flatnonzero(bytes_ == QUOTE)
-    if not len(quotes):
-        return taken.data, taken.lines, taken.refused
-    allowed = np.zeros(256, bool)
-    allowed[[ord(dialect.delimiter), NEWLINE, QUOTE]] = True
-    opening, closing = quotes[::2], quotes[1::2]
-    opens_well = allowed[bytes_[np.maximum(opening - 1, 0)]] | (opening == 0)
-    suspects = np.concatenate([opening[~opens_well], closing[~allowed[bytes_[closing + 1]]]])
+    suspects = np.concatenate([marks(bytes_), _misplaced(dialect, bytes_, quotes)])
     if not len(suspects):
         return taken.data, taken.lines, taken.refused
     newlines = np.flatnonzero(bytes_ == NEWLINE)
@@ -283,8 +278,21 @@ def _drop_misquoted(dialect: Dialect, taken: Taken) -> tuple[memoryview, Lines, 
     no_rows, edits, gone = list(taken.refused), [], []
     for index in np.unique(np.searchsorted(ends, suspects, side="right")).tolist():
         text = str(taken.data[starts[index] : ends[index]], "utf-8")
-        if not dialect.fits(text):
-            no_rows.append(refused(int(taken.lines[index]), "misplaced quote", text))
+        if MARK in text or not dialect.fits(text):
+            no_rows.append(dialect.refused(int(taken.lines[index]), "misplaced quote", text))
             edits.append((int(starts[index]), int(ends[index]), b""))
             gone.append(index)
     return edited(taken.data, edits), np.delete(taken.lines, gone), no_rows
+
+
+def _misplaced(dialect: Dialect, bytes_: Bytes, quotes: Lines) -> Lines:
+    """Quotes beside other text.
+
+    All records have an even number of quotes, so quotes open and close in turn: an opening one
+    must follow, and a closing one must precede, a delimiter, a line end or another quote.
+    """
+    allowed = np.zeros(256, bool)
+    allowed[[ord(dialect.delimiter), NEWLINE, QUOTE]] = True
+    opening, closing = quotes[::2], quotes[1::2]
+    opens_well = allowed[bytes_[np.maximum(opening - 1, 0)]] | (opening == 0)
+    return np.concatenate([opening[~opens_well], closing[~allowed[bytes_[closing + 1]]]])

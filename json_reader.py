@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -16,18 +16,18 @@ import pyarrow as pa
 from blocks import (
     MAX_COLUMNS,
     MAX_RECORD_BYTES,
-    SHOWN,
     Block,
     Opened,
     Piece,
     Reading,
-    Refused,
     exact_number,
     storable,
     text_array,
 )
 from errors import SourceError
 from json_values import same
+from text import Text
+from undecodable import MARK, refused
 
 _DEEPEST = 100
 """Brackets within brackets; no product's specifications nest deeper."""
@@ -74,7 +74,7 @@ class _Decoder:
             value, end = self._json.raw_decode(text, at)
         except RecursionError:
             raise _TooDeepError(f"nested more than {_DEEPEST} deep") from None
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or text.find(MARK, at, end) >= 0:
             return _Malformed("not a JSON object", text[at:end]), end
         if not value:
             return _Malformed("an object without keys", text[at:end]), end
@@ -83,9 +83,8 @@ class _Decoder:
         names = "".join(value)
         if not names.isascii() and storable(names) != names:  # columns must have names
             return _Malformed("a key with half of a Unicode pair", text[at:end]), end
-        if text.count("[", at, end) + text.count("{", at, end) > _DEEPEST:
-            return self._shallow(value, text[at:end]), end
-        return value, end
+        is_deep = text.count("[", at, end) + text.count("{", at, end) > _DEEPEST
+        return (self._shallow(value, text[at:end]) if is_deep else value), end
 
     def line(self, text: str, *, is_whole: bool = True) -> tuple[list[Record], str]:
         """The objects of a line, one after the other, with or without a comma between; and the
@@ -172,7 +171,7 @@ def _integer(digits: str) -> int | str:
     return int(digits) if len(digits) < 100 else digits
 
 
-def open_json(shown: str, utf8: Iterator[bytes], reading: Reading) -> Opened:
+def open_json(shown: str, utf8: Text, reading: Reading) -> Opened:
     """A JSON array of objects, or JSON Lines; told apart by the first character."""
     chunks = (chunk.decode() for chunk in utf8)
     head, line = "", 1
@@ -183,8 +182,10 @@ def open_json(shown: str, utf8: Iterator[bytes], reading: Reading) -> Opened:
             break
     if not head:
         raise SourceError(f"{shown}: the file is empty; expected a JSON array or JSON Lines")
+    if head[0] == MARK:
+        raise utf8.misfit()
     if head[0] == "[":
-        items, kind = _array_items(shown, head[1:], chunks, line), "json array"
+        items, kind = _array_items(shown, head[1:], chunks, line, utf8.misfit), "json array"
     elif head[0] == "{":
         _refuse_spread(shown, head)
         items, kind = _line_items(shown, head, chunks), "json lines"
@@ -233,10 +234,17 @@ def _refuse_spread(shown: str, head: str) -> None:
             ) from None
 
 
-def _array_items(shown: str, buffer: str, chunks: Iterator[str], line: int) -> Iterator[Item]:
+def _array_items(
+    shown: str,
+    buffer: str,
+    chunks: Iterator[str],
+    line: int,
+    misfit: Callable[[], SourceError],
+) -> Iterator[Item]:
     """The elements of a JSON array, decoded one by one from a growing and shrinking buffer.
 
-    `line` is the one of the file that the buffer begins in.
+    `line` is the one of the file that the buffer begins in; `misfit` is what to raise where bytes
+    that cannot be decoded stand between values.
     """
     decoder = _Decoder()
     number, at, after_comma, ended = 0, 0, False, False
@@ -253,9 +261,8 @@ def _array_items(shown: str, buffer: str, chunks: Iterator[str], line: int) -> I
         try:
             if number and not after_comma and at < len(buffer):
                 place = line + buffer.count("\n", 0, at)
-                raise SourceError(
-                    f"{shown}, line {place}, after record {number}: expected a comma or ]"
-                )
+                told = f"{shown}, line {place}, after record {number}: expected a comma or ]"
+                raise misfit() if buffer[at] == MARK else SourceError(told)
             value, end = decoder.decode(buffer, at)
             if end < len(buffer) or ended:  # else a number may go on in the next chunk
                 number, at, after_comma = number + 1, end, False
@@ -271,10 +278,10 @@ def _array_items(shown: str, buffer: str, chunks: Iterator[str], line: int) -> I
         if ended:
             place = line + buffer.count("\n", 0, stop)
             is_cut = problem.startswith("Unterminated") or not buffer[stop:].strip()
-            raise SourceError(
-                f"{shown}, line {place}, record {number + 1}: not valid JSON ({problem}); "
-                + ("the file seems to be cut off" if is_cut else "correct it in the file")
-            )
+            told = f"{shown}, line {place}, record {number + 1}: not valid JSON ({problem}); "
+            told += "the file seems to be cut off" if is_cut else "correct it in the file"
+            is_marked = not is_cut and MARK in buffer[at : stop + 2]
+            raise misfit() if is_marked else SourceError(told)
         if len(buffer) - at > MAX_RECORD_BYTES:
             raise SourceError(
                 f"{shown}, record {number + 1}: not valid JSON ({problem}), or above the limit of "
@@ -311,11 +318,10 @@ def _line_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item
 
 
 def _parse_json(columns: list[str], batch: list[Item], reading: Reading) -> Block:
-    rows, lines, refused = [], [], []
+    rows, lines, no_rows = [], [], []
     for number, value in batch:
         if isinstance(value, _Malformed):
-            detail = f"{value.problem}: {value.text[:SHOWN]}"
-            refused.append(Refused(number, detail, value.text))
+            no_rows.append(refused(number, value.problem, value.text, reading.encoding))
         else:
             rows.append(value)
             lines.append(number)
@@ -323,4 +329,4 @@ def _parse_json(columns: list[str], batch: list[Item], reading: Reading) -> Bloc
     for name in columns:
         texts[name] = text_array([row.get(name) for row in rows], reading.text_of(name))
     table = pa.table(texts)
-    return Block(table, np.array(lines, np.int64), refused, len(batch))
+    return Block(table, np.array(lines, np.int64), no_rows, len(batch))

@@ -17,7 +17,7 @@ from json_reader import open_json
 from parquet_reader import open_parquet
 from partitions import folder_values, with_folder_values
 from streams import Content, Place, open_content, seekable
-from text import text_chunks
+from text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,7 @@ def _open_format(place: Place, content: Content, reading: Reading, stack: ExitSt
             f"{place.shown}: it is a web page or XML, perhaps what a failed export left behind; "
             "export it as CSV, JSON, Parquet or .xlsx"
         )
-    chunks = text_chunks(content.stream, place.shown, reading)
+    chunks = Text(content.stream, place.shown, reading)
     if suffix in _JSON or (suffix not in _CSV and first in (b"[", b"{")) or _is_json(content.head):
         return open_json(place.shown, chunks, reading)
     return open_csv(place.shown, chunks, reading, read_ahead=place.is_local)

@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-from charset_normalizer import from_bytes
 
-from blocks import Reading, storable
+from blocks import Reading
 from errors import SourceError
+from undecodable import KEEP, MARK_BYTES, Seen, as_utf8, is_marked
 
 _FIRST_BYTES, _READ_BYTES = 64 << 10, 4 << 20
-_MARKS = {  # the longer ones first: one begins like a shorter one
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-_LIKELY = ["cp1252", "cp1250", "cp1251", "cp1253", "cp932", "gb18030", "cp949", "big5"]
-"""Encodings of retailers' exports. latin-1 is none of them: it decodes everything."""
-_SAMPLE_BYTES, _AS_LIKELY = 32 << 10, 0.1
-_CUT_OFF = ("unexpected end of data", "truncated data", "incomplete multibyte sequence")
+_SHIFTED = re.compile("[\u0a00-\u0aff]")
+"""What the line breaks of UTF-16 become behind a byte too many: all from there is one line."""
 
 
-def text_chunks(stream: BinaryIO, shown: str, reading: Reading) -> Iterator[bytes]:
-    """The stream as UTF-8 chunks: encoding verified, BOM removed, line ends made LF.
+class Text(Iterator[bytes]):
+    """A stream as UTF-8 chunks: encoding verified, BOM removed, line ends made LF.
 
-    Raises `SourceError` with the byte offset where the declared encoding does not fit.
+    Bytes that cannot be decoded are marked, see `undecodable`. To take a chunk raises `SourceError`
+    when so many lines hold such bytes that the file must have another encoding.
     """
-    is_utf8 = codecs.lookup(reading.encoding).name in ("utf-8", "utf-8-sig")
-    chunks = (_verified if is_utf8 else _transcoded)(stream, shown, reading)
+
+    def __init__(self, stream: BinaryIO, shown: str, reading: Reading) -> None:
+        self._seen = Seen(shown, reading)
+        is_utf8 = codecs.lookup(reading.encoding).name in ("utf-8", "utf-8-sig")
+        decoded = (_verified if is_utf8 else _transcoded)(stream, self._seen)
+        self._chunks = _counted(_with_line_feeds(decoded), self._seen)
+
+    def __next__(self) -> bytes:
+        """The next chunk, never an empty one."""
+        return next(self._chunks)
+
+    def misfit(self) -> SourceError:
+        """What to raise where bytes that cannot be decoded are no record's alone."""
+        return self._seen.misfit()
+
+
+def _counted(chunks: Iterator[bytes], seen: Seen) -> Iterator[bytes]:
+    """The same chunks, whose lines are counted and judged: after the first one, which is small,
+    so that little is read of a file in another encoding, and at the end.
+    """
+    for chunk in chunks:
+        is_first = not seen.lines
+        seen.count(chunk)
+        if is_first:
+            seen.judge()
+        yield chunk
+    seen.end()
+
+
+def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
     held, at_start = b"", True
     for chunk in chunks:
         data = held + chunk if held else chunk
@@ -57,24 +79,32 @@ def _parts(stream: BinaryIO) -> Iterator[bytes]:
     yield b""
 
 
-def _verified(stream: BinaryIO, shown: str, reading: Reading) -> Iterator[bytes]:
+def _verified(stream: BinaryIO, seen: Seen) -> Iterator[bytes]:
     """UTF-8 as it is, in whole characters."""
     offset, pending = 0, b""
     for raw in _parts(stream):
         data = pending + raw if pending else raw
-        if raw and _is_utf8(data):
+        if raw and _is_utf8(data) and not is_marked(data):
             offset, pending = offset + len(data), b""
             yield data
             continue
-        try:  # where is it not, and is that a character that goes on in the next part?
-            used = codecs.utf_8_decode(data, "strict", not raw)[1]
-        except UnicodeDecodeError as error:
-            place = offset + error.start
-            raise _misfit(shown, reading, place, error.reason, data) from None
-        offset += used
-        pending = data[used:]
+        # Where is it not, and is that a character that goes on in the next part?
+        text, used = codecs.utf_8_decode(data, KEEP, not raw)
+        _note(data[:used], "utf-8", offset, seen)
+        offset, pending = offset + used, data[used:]
         if used:
-            yield data[:used] if pending else data
+            yield as_utf8(text, "utf-8")
+
+
+def _note(data: bytes, encoding: str, offset: int, seen: Seen) -> None:
+    """Tell of bytes in `data`, which begins at `offset`, that cannot be decoded."""
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError as error:
+        seen.note(offset + error.start, error.reason, data)
+    else:
+        if is_marked(data):
+            seen.note(offset + data.find(MARK_BYTES), "U+FDD1 is no character", data)
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -87,57 +117,35 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _transcoded(stream: BinaryIO, shown: str, reading: Reading) -> Iterator[bytes]:
+def _transcoded(stream: BinaryIO, seen: Seen) -> Iterator[bytes]:
     """Any other encoding as UTF-8."""
-    decoder = codecs.getincrementaldecoder(reading.encoding)("strict")
-    offset = 0
+    encoding = seen.reading.encoding
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    offset, text = 0, ""
     for raw in _parts(stream):
+        state, before = decoder.getstate(), text
         try:
-            text = decoder.decode(raw, final=not raw)
-        except UnicodeDecodeError as error:
-            place = offset - (len(error.object) - len(raw)) + error.start
-            raise _misfit(shown, reading, place, error.reason, raw) from None
+            try:
+                text = decoder.decode(raw, final=not raw)
+            except UnicodeDecodeError as error:
+                place = offset - (len(error.object) - len(raw)) + error.start
+                seen.note(place, error.reason, error.object)
+                text = _kept(decoder, state, raw)
         except UnicodeError as error:  # UTF-16 without a byte-order mark
-            raise _misfit(shown, reading, offset, str(error), raw) from None
+            seen.note(offset, str(error), raw)
+            raise seen.misfit() from None
+        if text and not raw and _SHIFTED.search(before.rpartition("\n")[2]):
+            raise seen.misfit()
         offset += len(raw)
         if text:
-            yield storable(text).encode()
+            yield as_utf8(text, encoding)
 
 
-def _misfit(shown: str, reading: Reading, place: int, reason: str, raw: bytes) -> SourceError:
-    return SourceError(
-        f"{shown}: byte {place} is not valid {reading.encoding} ({reason}); "
-        f"set {reading.source.upper()}__ENCODING{_hint(raw, place)}"
-        + (", if the file is not cut off" if reason in _CUT_OFF else "")
-    )
-
-
-def _hint(raw: bytes, place: int) -> str:
-    """Which encoding to set, told by the bytes seen; never one that only decodes everything."""
-    marked = next((name for mark, name in _MARKS.items() if raw.startswith(mark)), None)
-    if marked and place < 2:
-        return f"={marked}: the file begins with that byte-order mark"
-    if b"\0" in raw[:64]:
-        name = "utf-16-be" if raw.startswith(b"\0") else "utf-16-le"
-        return f", perhaps to {name}: there are NUL characters"
-    lines = [line for line in raw.splitlines() if not line.isascii()]
-    if 2 * sum(map(_is_utf8, lines)) >= len(lines):  # by chance no other encoding is that
-        return " only if all of it has another one: most of it is UTF-8, so correct that line"
-    fits = _fitting(raw)
-    if not fits:
-        return ", though none is certain by the bytes seen"
-    if len(fits) > 1:
-        return f"; none is certain, {' and '.join(fits)} would fit: try, and look at the accents"
-    return f"={fits[0]}, which fits the bytes seen"
-
-
-def _fitting(raw: bytes) -> list[str]:
-    """The encodings that make words of the lines that are not plain ASCII, the likeliest first;
-    one of them if all give the same text.
-    """
-    lines = [line for line in raw.splitlines() if not line.isascii()]
-    sample = b"\n".join(lines)[:_SAMPLE_BYTES]
-    found = list(from_bytes(sample, cp_isolation=_LIKELY))
-    near = [match for match in found if match.chaos <= found[0].chaos + _AS_LIKELY]
-    texts = {str(match): match.encoding for match in reversed(near)}
-    return list(reversed(texts.values()))
+def _kept(decoder: codecs.IncrementalDecoder, state: tuple[bytes, int], raw: bytes) -> str:
+    """Text whose bytes that cannot be decoded are kept; `state` is that before it."""
+    decoder.setstate(state)
+    decoder.errors = KEEP
+    try:
+        return decoder.decode(raw, final=not raw)
+    finally:
+        decoder.errors = "strict"

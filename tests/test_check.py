@@ -565,7 +565,9 @@ FAULTS: dict[str, tuple[Callable[[Retailer], None], dict[str, str], str, tuple[s
         ("customers.csv, header: email appears more than once", "rename"),
     ),
     "the encoding is another": (
-        lambda shop: _write("customers", "customer_id,city\nC1,Köln\n".encode("cp1252"), shop),
+        lambda shop: _write(
+            "customers", "customer_id,city\nC1,Köln\nC2,Zürich\n".encode("cp1252"), shop
+        ),
         {},
         "customers",
         ("customers.csv: byte 21 is not valid utf-8", "CUSTOMERS__ENCODING", "cp1252"),

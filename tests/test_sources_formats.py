@@ -662,9 +662,9 @@ def test_faults_at_the_end_of_files_are_told_with_those_at_their_beginning(
 ) -> None:
     many = to_csv(duckdb_shop.sales * 10_000).encode()
     for name, content in {
-        "1.csv": many + b"\xff\n",
+        "1.csv": many + b"\xff\n" * 20,
         "2.csv": b"\n",
-        "3.csv": b"\n" + many + b"\xff\n",
+        "3.csv": b"\n" + many + b"\xff\n" * 20,
     }.items():
         (tmp_path / name).write_bytes(content)
     duckdb_shop.files["customers"] = "name\nAda\n"
