@@ -86,8 +86,9 @@ def _parse_url(value: object) -> object:
     if value.count("@") > 1:  # wherever it was split, a part of the password is not in its place
         raise ValueError("has an unencoded '@'; percent-encode @ : / ? # % in the password")
     if url.get_backend_name() in ("duckdb", "sqlite") and url.host:
+        file = "/".join(part for part in (url.host, url.database) if part)
         raise ValueError(
-            f"names a host where a file is meant; write {url.drivername}:///data/shop.db with "
+            f"names a host where a file is meant; write {url.drivername}:///{file} with "
             "three slashes, or with four a path that begins at the root"
         )
     return url.set(drivername="postgresql+psycopg2") if url.drivername == "postgresql" else url
@@ -334,9 +335,6 @@ class StarSchemaConfig(_Settings):
 def _check_duckdb_file(url: URL) -> None:
     """Raises ValueError where nothing would be kept: DuckDB takes such a URL for its memory."""
     file = url.database or ""
-    if url.host:
-        parts = "/".join(part for part in (url.host, file) if part)
-        raise ValueError(f"has two slashes where a file has three: write duckdb:///{parts}")
     if not file or file.startswith(":memory:"):
         raise ValueError(
             "names no file, so that nothing would be kept; write duckdb:///data/warehouse.duckdb"

@@ -6,7 +6,7 @@ import difflib
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from arrow_batches import gathered, parse_arrow
 from blocks import Block, Opened, Piece, Reading, column_names, comma_text, key_text, text_array
 from errors import SourceError, SourceLostError, explain
 from file_databases import MEMORY
-from source_engines import SHARED, Connected, connect, without_driver
+from source_engines import FAILURES, SHARED, Connected, connect, without_driver
 
 _TABLE_NAME = re.compile(r"""(?:(\w+|"(?:[^"]|"")+")\.)?(\w+|"(?:[^"]|"")+")""")
 
@@ -61,7 +61,7 @@ class Databases:
         stream = _arrow_rows if url.get_backend_name() == "duckdb" else _driver_rows
         try:
             result = stream(connected.connection, query, reading)
-        except (*_FAILURES, connected.driver_error) as error:
+        except (*FAILURES, connected.driver_error) as error:
             raise source.unreadable(connected, error) from None
         columns = column_names(source.shown, result.columns, reading)
         kind = url.get_backend_name()
@@ -93,22 +93,15 @@ class Databases:
                 raise SourceError(
                     f"{source.shown}: {problem}; check {name.upper()}__PATH"
                 ) from None
-            except _FAILURES as error:
+            except FAILURES as error:
                 hint = libpq.hint(str(error)) or f"check {name.upper()}__PATH"
                 raise source.fault(None, error, "cannot be opened", hint) from None
         return self._open[key]
 
     def _drop(self, key: tuple[object, ...]) -> None:
-        """Throw a connection away. To end it in good order, some drivers would first read to its
-        end a result that nobody wants, and others refuse.
-        """
         connected = self._open.pop(key, None)
         if connected is not None:
-            mysql_driver.abandon(connected.driver)
-            with suppress(*_FAILURES, connected.driver_error):
-                connected.connection.invalidate()
-                connected.connection.close()
-            connected.engine.dispose()
+            connected.close()
 
 
 def _key(url: sa.URL, name: str) -> tuple[object, ...]:
@@ -120,19 +113,6 @@ def _key(url: sa.URL, name: str) -> tuple[object, ...]:
     same = url.set(drivername=backend, host=url.host and url.host.lower(), port=port, query={})
     query = frozenset((option, str(value)) for option, value in url.query.items())
     return same, query, "" if backend in SHARED else name
-
-
-_FAILURES = (
-    sa.exc.SQLAlchemyError,
-    duckdb.Error,
-    pa.ArrowException,
-    OSError,
-    EOFError,
-    ValueError,  # a value that Python cannot hold
-)
-"""What drivers raise: SQLAlchemy's errors around their own, DuckDB's on the way to Arrow, and what
-is raised inside a driver.
-"""
 
 
 @dataclass(frozen=True)
@@ -212,7 +192,7 @@ def _pieces(
     while True:
         try:
             batch = next(result.batches, None)
-        except (*_FAILURES, connected.driver_error) as error:
+        except (*FAILURES, connected.driver_error) as error:
             raise source.broken_off(connected, error, count) from None
         if batch is None:
             return

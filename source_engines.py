@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 import file_databases
 import libpq
 import mysql_driver
+import vigil
 
 SHARED = ("postgresql", "sqlite")
 """Engines on which one connection, so one snapshot, can stream several results at once."""
@@ -28,6 +32,18 @@ _BETTER = {
     "mssql": "mssql+pymssql://, after pip install pymssql",
 }
 """What to write in a URL whose driver is not there."""
+_DIAL_SECONDS = 60  # for a server that lets us in and then says nothing
+FAILURES = (
+    sa.exc.SQLAlchemyError,
+    duckdb.Error,
+    pa.ArrowException,
+    OSError,
+    EOFError,
+    ValueError,  # a value that Python cannot hold
+)
+"""What drivers raise: SQLAlchemy's errors around their own, DuckDB's on the way to Arrow, and what
+is raised inside a driver.
+"""
 
 
 @dataclass
@@ -38,6 +54,8 @@ class Connected:
     connection: sa.Connection
     is_snapshot: bool = True
     """Whether all that is read is as of the moment at which it was connected to."""
+    looking: vigil.Vigil | None = None
+    """Who looks whether the server still works for us, where the driver cannot give it up."""
     driver: Any = field(init=False)
     """The driver's own connection, which SQLAlchemy forgets when it is lost."""
 
@@ -50,6 +68,18 @@ class Connected:
         driver: Any = self.engine.dialect.loaded_dbapi
         error: type[Exception] = driver.Error
         return error
+
+    def close(self) -> None:
+        """Throw the connection away. To end it in good order, some drivers would first read to its
+        end a result that nobody wants, and others refuse.
+        """
+        if self.looking is not None:
+            self.looking.close()
+        mysql_driver.abandon(self.driver)
+        with suppress(*FAILURES, self.driver_error):
+            self.connection.invalidate()
+            self.connection.close()
+        self.engine.dispose()
 
     def is_cut(self, error: Exception) -> bool:
         """Whether the connection is gone, for which `error` was raised."""
@@ -98,10 +128,21 @@ def _postgresql(url: sa.URL) -> Connected:
         execution_options={"postgresql_readonly": True},
         connect_args=options,
     )
-    connection = engine.connect()
-    if engine.driver == "psycopg2":
-        _keep_text(connection)
-    return Connected(engine, connection)
+    connection = _dial(engine)
+    if engine.driver != "psycopg2":
+        return Connected(engine, connection)
+    _keep_text(connection)
+    driver = connection.connection.driver_connection
+    pid = connection.exec_driver_sql("SELECT pg_catalog.pg_backend_pid()").scalar_one()
+    return Connected(engine, connection, looking=vigil.Vigil(driver, pid, engine.raw_connection))
+
+
+def _dial(engine: sa.Engine) -> sa.Connection:
+    """Connect, where libpq limits only the time of a part of that."""
+    try:
+        return vigil.aside(engine.connect, sa.Connection.close, _DIAL_SECONDS)
+    except TimeoutError:
+        raise TimeoutError(f"no answer within {_DIAL_SECONDS} s") from None
 
 
 def _keep_text(connection: sa.Connection) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from faults import Cluster, Proxy, Warm, wait_until
-from support import Retailer, in_a_child
+from support import Retailer, Star, in_a_child
 from test_faults import tomorrow, via
 from test_retries import disturbed, meanwhile, once, session_of
 from test_signals import INT, TERM, Gate, assert_rolled_back
@@ -135,6 +137,89 @@ def test_a_statement_that_takes_its_time_is_waited_for(shop: Retailer, warm: War
     run = warm.start(shop.folder, "load_attentive", shop.env_file(), "--json")
     assert run.wait() == 0, run.stderr
     assert '"retries": 0' in run.stdout
+
+
+# --- a source that falls silent --------------------------------------------------------------
+
+
+@pytest.fixture
+def source(postgresql_star: Star, hushed: Hushed) -> Iterator[dict[str, object]]:
+    """Settings for sales out of PostgreSQL, which come through a proxy that can fall silent."""
+    table = f"sales_{uuid.uuid4().hex[:12]}"
+    engine = sa.create_engine(postgresql_star.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(
+            f"CREATE TABLE {table} AS SELECT 'T' || n AS transaction_id, '2024-02-29' AS "
+            "transaction_date, 'C1' AS customer_id, 'P1' AS product_id, 1 AS quantity, "
+            "9.99 AS unit_price FROM generate_series(1, 100000) AS n"
+        )
+        yield {
+            "TRANSACTIONS__PATH": via(postgresql_star, hushed),
+            "TRANSACTIONS__QUERY": f"public.{table}",
+            "BATCH_ROWS": 1000,
+        }
+        connection.exec_driver_sql(f"DROP TABLE {table}")
+    engine.dispose()
+
+
+@pytest.mark.parametrize("number", [INT, TERM])
+def test_a_signal_ends_the_wait_for_a_source_that_has_fallen_silent(
+    number: int,
+    duckdb_shop: Retailer,
+    source: dict[str, object],
+    hushed: Hushed,
+    warm: Warm,
+    tmp_path: Path,
+) -> None:
+    shop, gate = duckdb_shop, Gate(tmp_path)
+    run = warm.start(shop.folder, "load_reading", shop.env_file(**source), str(gate))
+    gate.wait()
+    hushed.quiet.set()
+    gate.tell()
+    assert hushed.swallowed.wait(60)
+    run.send(number)
+    assert run.wait() == 128 + number, run.stderr
+    assert "nothing was published" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert shop.star.tables() == set()
+    shop.publish()
+
+
+def test_a_source_that_has_fallen_silent_is_given_up_and_named(
+    duckdb_shop: Retailer,
+    source: dict[str, object],
+    hushed: Hushed,
+    warm: Warm,
+    tmp_path: Path,
+) -> None:
+    shop, gate = duckdb_shop, Gate(tmp_path)
+    env = shop.env_file(**source, RETRY_SECONDS=0)
+    run = warm.start(shop.folder, "load_reading_attentively", env, str(gate))
+    gate.wait()
+    hushed.quiet.set()
+    gate.tell()
+    assert run.wait() == 1, run.stderr
+    assert re.search(r"\(transactions\), after record \d+: the connection was lost", run.stderr)
+    assert shop.star.tables() == {"etl_run"}
+
+
+def test_a_source_whose_connection_has_died_is_read_again_on_a_new_one(
+    duckdb_shop: Retailer,
+    source: dict[str, object],
+    hushed: Hushed,
+    warm: Warm,
+    tmp_path: Path,
+) -> None:
+    shop, gate = duckdb_shop, Gate(tmp_path)
+    env = shop.env_file(**source)
+    run = warm.start(shop.folder, "load_reading_attentively", env, str(gate))
+    gate.wait()
+    hushed.new_ones_too = False
+    hushed.quiet.set()
+    gate.tell()
+    assert run.wait() == 0, run.stderr
+    assert "the connection was lost" in run.stderr
+    assert shop.star.scalar("SELECT count(*) FROM fact_sales") == 100_000
 
 
 # --- a server that is not there yet ---------------------------------------------------------

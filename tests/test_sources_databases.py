@@ -243,8 +243,8 @@ def test_the_warehouse_s_address_may_be_as_well(given: str) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("sqlite://shop.db", "write sqlite:///data/shop.db with three slashes"),
-        ("duckdb://data/shop.duckdb", "write duckdb:///data/shop.db with three slashes"),
+        ("sqlite://shop.db", "write sqlite:///shop.db with three slashes"),
+        ("duckdb://data/shop.duckdb", "write duckdb:///data/shop.duckdb with three slashes"),
         ("jdbc:postgresql://h/d?user=u&password=s3cret", "write it as postgresql+psycopg2://user"),
         ("jdbc:oracle:thin:u/s3cret@h:1521/x", "write it as oracle+oracledb://"),
         ("JDBC:sqlserver://h;databaseName=d;password=s3cret", "write it as mssql+pymssql://"),
