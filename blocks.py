@@ -87,6 +87,8 @@ class Opened:
     """Whether the columns are those that the records name: without records there are none."""
     note: str = ""
     """What to be warned of: what is not read and why, or how it is connected to."""
+    below: dict[int, list[str]] = field(default_factory=dict)
+    """The lines below the header, by number, in cells: where it is none, one of them may be one."""
     opens_later: bool = False
     """Whether it is to be opened again when its turn comes: what it gives is as of then."""
     close: Callable[[], None] = lambda: None

@@ -36,6 +36,7 @@ _MOST = 0.9
 """The share of the values looked at that a setting must make readable to be proposed."""
 _SAMPLE_ROWS = 5_000
 _TEXT_FORMATS = {"csv"}
+_FIELDS = re.compile(r"\d+ fields, the header has")
 
 _ADVICE = {
     "missing_key": "see these rows, or map the column in {source}__COLUMNS",
@@ -76,7 +77,8 @@ class Adviser:
         `accepted` tells whether other rows are not refused.
         """
         if reason == "malformed_row":
-            is_cut = bool(self._formats & _TEXT_FORMATS)
+            is_cut = not accepted and bool(self._formats & _TEXT_FORMATS)
+            is_cut = is_cut and any(_FIELDS.match(detail) for detail in details)
             more = f", or set {self._setting('DELIMITER')}" if is_cut else ""
             return f"see these records in the source{more}"
         if reason in _DATES:

@@ -34,6 +34,7 @@ from undecodable import MARK, Bytes, is_marked, marks, utf_16
 
 _DELIMITERS = ",;|\t"
 _HEADER_LINES = 20
+_BELOW_BYTES = 20_000
 _SEPARATOR_TOLD = re.compile(rb'"?sep=([ -~\t])"?', re.IGNORECASE)
 """A first line that tells Excel the delimiter."""
 
@@ -82,7 +83,8 @@ def open_csv(shown: str, chunks: Text, reading: Reading, *, read_ahead: bool = F
     dialect = Dialect(shown, delimiter, tuple(columns), types, is_padded, reading.encoding)
     rest = ahead(chunks) if read_ahead else chunks
     pieces = _csv_pieces(dialect, lines.rest, rest, number + 1, reading.batch_rows)
-    return Opened(shown, "csv", columns, pieces, delimiter=delimiter)
+    below = _cells_of(lines.rest[:_BELOW_BYTES], number + 1)
+    return Opened(shown, "csv", columns, pieces, delimiter=delimiter, below=below)
 
 
 class _Lines:
@@ -119,6 +121,15 @@ def _likely_delimiter(header: str) -> str:
     """The one that makes most fields of the header; what is in quotes does not count."""
     unquoted = re.sub(r'"[^"]*"', "", header)
     return max(_DELIMITERS, key=unquoted.count)
+
+
+def _cells_of(text: bytes, number: int) -> dict[int, list[str]]:
+    """The first lines, by number, each cut at the delimiter that is likely for it."""
+    found = {}
+    for place, line in enumerate(text.split(b"\n")[:_HEADER_LINES], number):
+        told = line.decode(errors="replace")
+        found[place] = [cell.strip(' "') for cell in told.split(_likely_delimiter(told))]
+    return found
 
 
 def _is_open(header: str, first: int, last: int) -> bool:

@@ -8,7 +8,7 @@ from contextlib import closing
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, BinaryIO
 from zipfile import ZipFile
 
@@ -34,6 +34,7 @@ from excel_book import Book, Sheet
 from excel_cells import excel_key
 from streams import refuse_expansion
 
+_HEADER_ROWS = 20
 Row = tuple[int, Sequence[Any]]
 """A row's number, and its values."""
 
@@ -46,13 +47,16 @@ def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
         sheet, *others = [s for s in book.sheets if s.state == "visible"] or book.sheets
         rows = book.rows(sheet)
         first = next(rows, (1, []))
+        below = list(islice(rows, _HEADER_ROWS))
+        rows = chain(below, rows)
     except SourceError:
         raise
     except Exception as error:  # damage raises whatever exception comes up
         raise SourceError(f"{shown}: not a whole Excel file ({first_line(error)})") from error
     columns = column_names(shown, _header(shown, sheet, others, first), reading)
     dates = [_Dates(n, place) for place, n in enumerate(columns) if n.lower() in reading.dates]
-    opened = Opened(shown, "excel", columns, iter(()))
+    cells = {number: [as_text(value) or "" for value in values] for number, values in below}
+    opened = Opened(shown, "excel", columns, iter(()), below=cells)
     if others:
         opened.warn(_unread(sheet, others))
 

@@ -31,7 +31,7 @@ from config import SOURCES, StarSchemaConfig
 from database_reader import Databases
 from errors import ExtractionError, SourceError, SourceLostError
 from extracted import Extracted, Looked, frame, join_files, metadata
-from mapping import LINE, SPECS, behind, keys_of, names_used, resolve_mapping
+from mapping import LINE, SPECS, behind, differing, keys_of, names_used, resolve_mapping
 from parallel import in_order
 from places import find_places
 from record_looks import look
@@ -163,6 +163,10 @@ class DataExtractor:
             if not files[-1].is_open:
                 file.opened.close()
                 file.opened.pieces = iter(())  # they hold on to the whole archive
+        mapped = [file.opened for file in files if file.is_mapped]
+        others = [file.opened for file in files if not file.is_mapped]
+        if mapped and others:
+            problems.add(name, differing(name, mapped, others))
         return files
 
     def _mapping(self, name: str, opened: Opened) -> dict[str, list[str]]:

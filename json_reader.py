@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -193,6 +193,7 @@ def open_json(shown: str, utf8: Text, reading: Reading) -> Opened:
         raise SourceError(f"{shown}: expected a JSON array of objects or JSON Lines")
     columns: list[str] = []
     looked_at = list(islice(items, _LOOKED_AT))
+    _refuse_wrapped(shown, looked_at, reading)
     _add_columns(shown, columns, looked_at)
     items = chain(looked_at, items)
 
@@ -215,22 +216,36 @@ def _add_columns(shown: str, columns: list[str], batch: list[Item]) -> None:
         raise SourceError(f"{shown}: {len(columns)} keys exceed the limit of {MAX_COLUMNS} columns")
 
 
+def _refuse_wrapped(shown: str, items: Sequence[Item], reading: Reading) -> None:
+    """Refuse objects that are no records and hold a list of them, as an interface answers."""
+    records = [record for _, record in items if isinstance(record, dict)]
+    if any(name.casefold() in reading.used for record in records for name in record):
+        return
+    for name, value in records[0].items() if records else ():
+        inner = value[0] if isinstance(value, list) and value else None
+        if isinstance(inner, dict) and any(key.casefold() in reading.used for key in inner):
+            raise SourceError(f"{shown}: its records are a list inside {name!r}{_taken_out(name)}")
+
+
+def _taken_out(name: str) -> str:
+    return (
+        f"; take out the array {name!r}, as `jq .{name}` does, or by a query (duckdb:///:memory: "
+        f"as the path, read_json and unnest({name}); docs/recipes.md shows how)"
+    )
+
+
 def _refuse_spread(shown: str, head: str) -> None:
     """Refuse objects that are spread over several lines, as a pretty-printer writes them."""
     line, _, rest = head.partition("\n")
     try:
         _Decoder().decode(line, 0)
     except ValueError:
-        if rest.lstrip()[:1] not in ("", "{"):
+        if rest.lstrip()[:1] not in ("", "{") or (rest and line.rstrip().endswith("[")):
             inside = re.search(r'"([^"\\]+)"\s*:\s*\[', head)
             raise SourceError(
                 f"{shown}: it begins with one JSON object over several lines; "
                 "expected an array of objects, or one object per line"
-                + (
-                    f"; take out the array {inside[1]!r}, as `jq .{inside[1]}` does"
-                    if inside
-                    else ""
-                )
+                + (_taken_out(inside[1]) if inside else "")
             ) from None
 
 

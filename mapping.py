@@ -136,6 +136,11 @@ def _misfit(
             "the first line looks like a row, but must name the columns, among them "
             f"{', '.join(spec.required)}; add a header"
         )
+    if file.format == "csv" and _is_fixed_width(file.columns, spec):
+        return (
+            "it looks like fixed width, which is not read yet: export it with a delimiter, or cut "
+            "its lines by a query (duckdb:///:memory: as the path, read_csv and substr)"
+        )
     right: dict[str, str | list[str]] = {}
     problems = []
     for canonical, wanted in settings.columns.items():
@@ -186,23 +191,37 @@ _THEIRS = "<their column>"
 def _doubt(file: Opened, name: str) -> str:
     """What else may be wrong when the columns do not look like a header."""
     columns, doubts = file.columns, []
+    place, what = _header_below(file, name), "row" if file.format == "excel" else "line"
+    if place is not None:
+        return f"; {what} {place} has the required names: remove the {what}s above it"
     others = [d for d in ",;|\t:" if d != file.delimiter and any(d in c for c in columns)]
     if file.delimiter and (len(columns) == 1 or others):
         doubts.append(
             f"if {file.delimiter!r} is not the delimiter, set {name.upper()}__DELIMITER"
             + (f", perhaps to {others[0]!r}" if others else "")
         )
-    if file.delimiter and len(columns) == 1 and _is_aligned(columns[0], len(SPECS[name].required)):
-        doubts.append("if spaces align its columns, fixed width is not read: export it as CSV")
-    is_file = not file.is_schemaless and not file.format.startswith("database")
-    if is_file and (len(columns) == 1 or any(map(_NAMELESS.fullmatch, columns))):
-        doubts.append("if the header comes further down, remove the lines above it")
+    if file.format in ("csv", "excel") and (
+        len(columns) == 1 or any(map(_NAMELESS.fullmatch, columns))
+    ):
+        doubts.append(f"if the header comes further down, remove the {what}s above it")
     return f"; {'; '.join(doubts)}" if doubts else ""
 
 
-def _is_aligned(header: str, names: int) -> bool:
-    """Whether a header may be of fixed width: names with gaps between them, or very many words."""
-    return "  " in header or len(header.split()) >= max(2, names)
+def _header_below(file: Opened, name: str) -> int | None:
+    """The number of the line that has the required names, where the first one has not."""
+    for number, cells in file.below.items():
+        names = {cell.strip().casefold() for cell in cells}
+        if names.issuperset(SPECS[name].required):
+            return number
+    return None
+
+
+def _is_fixed_width(columns: Sequence[str], spec: SourceSpec) -> bool:
+    """Whether the names are columns of one line with nothing but spaces between them."""
+    words = columns[0].casefold().split() if len(columns) == 1 else []
+    return len(set(words) & set(spec.columns)) > 1 or (
+        len(words) > 2 and len(re.findall(r"\S {2,}(?=\S)", columns[0])) > 1
+    )
 
 
 _NAMELESS = re.compile(r"column_\d+")
@@ -263,6 +282,24 @@ def partly_absent(
                 f"{canonical} is in other files, not in {', '.join(lacking[:FILES_TOLD])}{more}"
             )
     return told
+
+
+def differing(name: str, mapped: Sequence[Opened], others: Sequence[Opened]) -> str:
+    """What to do where some files of a source have the columns that others lack."""
+    told = (
+        f"{_some(mapped)} has the columns that {_some(others)} lacks: call them the same in all "
+        "files, or make them the same by a query (duckdb:///:memory: as the path; read_csv with "
+        "union_by_name = true, and coalesce)"
+    )
+    archive, is_member, member = mapped[0].shown.rpartition("!")
+    if is_member and any(file.shown.startswith(f"{archive}!") for file in others):
+        told += f"; or read one member alone: {name.upper()}__PATH={archive}!{member}"
+    return told
+
+
+def _some(files: Sequence[Opened]) -> str:
+    more = f" and {len(files) - FILES_TOLD} more files" if files[FILES_TOLD:] else ""
+    return ", ".join(file.shown for file in files[:FILES_TOLD]) + more
 
 
 def as_list(value: str | list[str]) -> list[str]:

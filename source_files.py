@@ -192,9 +192,7 @@ def refuse_lost(read: ReadFile) -> None:
     if lost:
         raise SourceError(
             f"{read.opened.shown}: {lost[0]}; one record is one sale, and the "
-            "other values would be lost: write each as a record of its own, or read the file by a "
-            "query that makes a row of each (TRANSACTIONS__PATH=duckdb:///:memory: and "
-            "TRANSACTIONS__QUERY with read_json and unnest)"
+            f"other values would be lost: {_unfolded(read.opened.format)}"
         )
 
 
@@ -206,3 +204,21 @@ def fingerprint(opened: Opened, records: int) -> dict[str, Any]:
         "records": records,
         "sha256": opened.digest.hexdigest() if opened.digest else None,
     }
+
+
+def _unfolded(form: str) -> str:
+    """How a row is made of each value of a list, in a source of this format."""
+    if form.startswith("database"):
+        return "make a row of each in TRANSACTIONS__QUERY, by unnest or the like"
+    alone = "write each as a record of its own"
+    reader = _BY_QUERY.get(form.partition(" ")[0])
+    if reader is None:
+        return alone
+    return (
+        f"{alone}, or read the file by a query that makes a row of each "
+        f"(TRANSACTIONS__PATH=duckdb:///:memory: and TRANSACTIONS__QUERY with {reader} and unnest; "
+        "docs/recipes.md shows how)"
+    )
+
+
+_BY_QUERY = {"json": "read_json", "csv": "read_csv", "parquet": "read_parquet"}

@@ -41,6 +41,10 @@ class Problems:
             self._files.setdefault(key, []).extend([shown] if begins else [])
             return None
 
+    def add(self, name: str, problem: str) -> None:
+        """One more line about a source that is refused already."""
+        self._files.setdefault((name, problem), [])
+
     def begin_again(self) -> None:
         """Have what was wrong behind us: the sources that were lost are read again."""
         for name, line in self._lines():

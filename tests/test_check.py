@@ -266,7 +266,7 @@ def test_rows_that_would_be_rejected_are_told_with_the_setting_that_helps(
     warnings = told.warnings("transactions")
     assert len(warnings) == 5
     for count, reason, example, advice in (
-        (1, "malformed_row", "line 7", "TRANSACTIONS__DELIMITER"),
+        (1, "malformed_row", "line 7", "see these records in the source"),
         (
             2,
             "invalid_date",
@@ -634,9 +634,10 @@ def test_every_faulty_file_of_a_source_is_told(duckdb_shop: Retailer, capsys: Ca
     (days / "day3.csv").write_text("customer_id\nC1\n", encoding="utf-8")
     told = check(duckdb_shop, capsys, TRANSACTIONS__PATH=days)
     assert told.code == 2
-    first, third = told.problems("transactions")
+    first, third, both = told.problems("transactions")
     assert "day1.csv" in first
     assert "day3.csv" in third
+    assert "day2.csv has the columns that" in both
 
 
 def test_settings_that_cannot_work_are_told_before_any_source_is_looked_at(

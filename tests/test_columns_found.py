@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -156,3 +157,93 @@ def test_a_name_in_two_spellings_of_unicode_is_the_same_name(duckdb_shop: Retail
     settings = in_csv(duckdb_shop.folder, header, [(*row, "1", "2") for row in SALES])
     results = duckdb_shop.publish(**settings)
     assert any("Währung_1, Währung_2" in warning for warning in results["warnings"])
+
+
+# --- a file of another shape ---------------------------------------------------------------
+
+FIXED = (
+    "transaction_id transaction_date customer_id product_id quantity unit_price\n"
+    "T1             2024-03-15       C1          P1                1      10.00\n"
+)
+TITLES = "Report: Orders;;;\n# made today\n\n{header}\nT1,2024-03-15,C1,P1,1,10\n"
+WRAPPED = '{"data": [{"transaction_id": "T1"}], "has_more": false}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (FIXED, "it looks like fixed width, which is not read yet: export it with a delimiter"),
+        ("Order No   Sold on      Buyer\n1          2024-03-15   C1\n", "looks like fixed width"),
+        (TITLES.format(header=",".join(HEADER)), "line 4 has the required names: remove the lines"),
+        (TITLES.format(header=";".join(HEADER).upper()), "line 4 has the required names"),
+        (WRAPPED, "its records are a list inside 'data'; take out the array 'data', as `jq .data`"),
+        (WRAPPED.replace("[", "[\n"), "take out the array 'data', as `jq .data`"),
+    ],
+    ids=["fixed", "fixed, other names", "titles", "titles, semicolons", "wrapped", "over lines"],
+)
+def test_a_file_of_another_shape_is_told_by_its_shape(
+    text: str, expected: str, duckdb_shop: Retailer
+) -> None:
+    duckdb_shop.files["transactions"] = text
+    (error,) = duckdb_shop.run()["errors"]
+    assert expected in error
+    assert "__DELIMITER" not in error
+    assert ("__COLUMNS" in error) == ("line 4" in expected)
+
+
+def test_a_sheet_with_title_rows_names_the_row_of_the_header(duckdb_shop: Retailer) -> None:
+    settings = in_excel(duckdb_shop.folder, ["Sales of March"], [["made today"], HEADER, *SALES])
+    (error,) = duckdb_shop.run(**settings)["errors"]
+    assert "row 3 has the required names: remove the rows above it" in error
+
+
+def test_files_whose_columns_differ_are_told_together(duckdb_shop: Retailer) -> None:
+    folder = duckdb_shop.folder / "in"
+    folder.mkdir()
+    in_csv(folder, HEADER, SALES)
+    (folder / "made.csv").rename(folder / "a.csv")
+    in_csv(folder, [name.replace("product_id", "sku") for name in HEADER], SALES)
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=folder)["errors"]
+    assert f"{folder / 'a.csv'} has the columns that {folder / 'made.csv'} lacks" in error
+    assert "duckdb:///:memory:" in error
+    assert "one member" not in error
+
+
+def test_a_member_of_an_archive_that_does_not_fit_can_be_left_out(duckdb_shop: Retailer) -> None:
+    in_csv(duckdb_shop.folder, HEADER, SALES)
+    path = duckdb_shop.folder / "both.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(duckdb_shop.folder / "made.csv", "orders.csv")
+        archive.writestr("people.csv", "customer_id,email\nC1,a@example.com\n")
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path)["errors"]
+    setting = f"{path}!orders.csv"
+    assert f"or read one member alone: TRANSACTIONS__PATH={setting}" in error
+    results = duckdb_shop.publish(TRANSACTIONS__PATH=setting)
+    assert sales_of(duckdb_shop, results) == (1, 1)
+
+
+# --- settings that apply -------------------------------------------------------------------
+
+WRONG: dict[str, tuple[Sequence[str], Rows]] = {
+    "other names": (["a", "b"], [["1", "2"]]),
+    "one column": (["a"], [["1"]]),
+    "a delimiter in a name": (["a;b", "c|d"], [["1", "2"]]),
+    "a nameless column": (["", "b"], [["1", "2"]]),
+    "a row": (["4711", "2024-03-15"], [["1", "2"]]),
+    "a name twice": ([*HEADER, "quantity"], [[*SALES[0], "1"]]),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("form", MADE)
+def test_a_message_names_settings_of_the_format_alone(
+    form: str, wrong: tuple[Sequence[str], Rows], duckdb_shop: Retailer
+) -> None:
+    if form in ("sqlite", "duckdb") and "" in wrong[0]:
+        wrong = (["?", "b"], wrong[1])  # no column of a table is without a name
+    settings = MADE[form](duckdb_shop.folder, *wrong)
+    (error,) = duckdb_shop.run(**settings)["errors"]
+    of_csv = [word for word in ("__DELIMITER", "the lines above", "__ENCODING") if word in error]
+    assert form == "csv" or not of_csv
+    assert form in ("csv", "excel") or "above it" not in error
+    assert "__COLUMNS" in error or "add a header" in error

@@ -559,7 +559,7 @@ def test_a_header_in_another_sheet_or_row_is_told(duckdb_shop: Retailer, tmp_pat
     book.create_sheet("March").append(list(duckdb_shop.sales[0]))
     book.save(tmp_path / "sales.xlsx")
     (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "sales.xlsx")["errors"]
-    assert "if the header comes further down, remove the lines above it" in error
+    assert "if the header comes further down, remove the rows above it" in error
     assert "not read: 'March'" in error
 
 
@@ -703,7 +703,7 @@ def test_columns_that_spaces_align_are_told_not_to_be_read(
     duckdb_shop.files["transactions"] = f"{header}\nT1             2024-03-15  C1\n"
     (error,) = duckdb_shop.run()["errors"]
     assert "sales.csv" in error
-    assert "if spaces align its columns, fixed width is not read: export it as CSV" in error
+    assert "fixed width, which is not read yet: export it with a delimiter" in error
 
 
 def test_words_of_a_title_are_not_taken_for_columns_of_fixed_width(duckdb_shop: Retailer) -> None:
