@@ -146,7 +146,7 @@ def _look_at(
     counts = np.bincount(indices, minlength=len(texts))
     for place in np.flatnonzero(is_odd.to_numpy(zero_copy_only=False)).tolist():
         value = parsed(texts[place].as_py())
-        if not counts[place] or not isinstance(value, list | dict):
+        if not counts[place] or not isinstance(value, list | dict) or not value:
             continue
         records = int(counts[place])
         line = int(lines[np.argmax(indices == place)])
