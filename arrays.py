@@ -75,8 +75,8 @@ _SHORT = 1024
 _MANY_MARKS = r"\pM{64,}"
 
 
-def composed(texts: pa.Array) -> pa.Array:
-    """Texts NFC-normalised, so that one spelling remains.
+def composed(texts: pa.Array, form: str = "NFC") -> pa.Array:
+    """Texts normalised to `form`, so that one spelling remains.
 
     Not those with dozens of combining marks in a row, which no language has: they stay as they are.
     The marks would be sorted at a cost that grows with the square of their number.
@@ -86,7 +86,7 @@ def composed(texts: pa.Array) -> pa.Array:
     absurd = pc.greater(pc.binary_length(texts), _SHORT)
     if pc.any(absurd).as_py():
         absurd = pc.and_(absurd, pc.match_substring_regex(texts, _MANY_MARKS))
-    usual = pc.utf8_normalize(pc.if_else(absurd, None, texts), form="NFC")
+    usual = pc.utf8_normalize(pc.if_else(absurd, None, texts), form=form)
     return pc.if_else(absurd, texts, usual)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from arrays import composed
 from errors import SourceError
 
 Lines = npt.NDArray[np.int64]
@@ -137,10 +137,9 @@ def column_names(shown: str, header: list[str], reading: Reading) -> list[str]:
         raise SourceError(
             f"{shown}, header: {len(header)} columns exceed the limit of {MAX_COLUMNS}"
         )
-    names = [
-        unicodedata.normalize("NFC", " ".join(_in_one_line(name))) or f"column_{number}"
-        for number, name in enumerate(header, 1)
-    ]
+    lines = pa.array([storable(" ".join(_in_one_line(name))) for name in header], pa.string())
+    named = enumerate(composed(lines).to_pylist(), 1)
+    names = [name or f"column_{number}" for number, name in named]
     times = Counter(names)
     for name, found in times.items():
         if found > 1 and name.casefold() in reading.used:

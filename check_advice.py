@@ -190,8 +190,14 @@ def _candidates(values: Sequence[str | None]) -> Iterator[str]:
     yield ISO_8601
     texts = [text for text in values if text]
     has_time = sum(":" in text for text in texts) * 2 > len(texts)
-    has_zone = sum(bool(re.search(r":.*[+-]\d\d:?\d\d$", text)) for text in texts) * 2 > len(texts)
+    has_zone = sum(map(_has_zone, texts)) * 2 > len(texts)
     for day in _DAYS:
         for time in _TIMES if has_time else ("",):
             for zone in (" %z", "%z") if has_zone else ("",):
                 yield f"{day}{time}{zone}"
+
+
+def _has_zone(text: str) -> bool:
+    """Whether a time is followed by an offset, as in 14:30+01:00."""
+    offset = re.search(r"[+-]\d\d:?\d\d$", text)
+    return offset is not None and ":" in text[: offset.start()]

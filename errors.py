@@ -201,8 +201,17 @@ def _has_names_only(error: Any, code: int, text: str) -> bool:
 
 
 def without_values(text: str) -> str:
-    """`text` in one line, and what it has in quotes replaced."""
-    return " ".join(re.sub(r"""(["'`])(?!\s).*?\1(?!\w)""", r"\1...\1", text).split())
+    """`text` in one line, as far as a message has room for it, and what it has in quotes replaced.
+
+    Where it is cut off, an open quote reaches to the end.
+    """
+    ends = r"(?:\1(?!\w)|\Z)" if len(text) > _MOST else r"\1(?!\w)"
+    values = rf"""(["'`])(?!\s).*?{ends}"""
+    return " ".join(re.sub(values, r"\1...\1", text[:_MOST]).split())
+
+
+_MOST = 2000
+"""Characters of an error that are looked at: quotes without an end cost the square of them."""
 
 
 def is_disk_error(error: BaseException) -> bool:

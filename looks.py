@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from arrays import composed
 from history import NEWEST_FIRST
 from keymap import INFERRED, KeyMap, Named
 from schema import etl_run
@@ -140,7 +141,7 @@ def _forms(keys: pa.Array) -> pa.Array:
     """Keys without what should not make a difference; null where nothing is left."""
     plain = pc.utf8_lower(keys)
     if not pc.all(pc.string_is_ascii(plain)).as_py():
-        plain = pc.replace_substring_regex(pc.utf8_normalize(plain, form="NFKC"), _UNSEEN, "")
+        plain = pc.replace_substring_regex(composed(plain, "NFKC"), _UNSEEN, "")
     has_exponent = pc.match_substring_regex(plain, r"^[+-]?[0-9]+([.,][0-9]+)?e[+-]?[0-9]{1,2}$")
     if pc.any(has_exponent).as_py():
         spelt = [_spelt_out(text) for text in plain.filter(has_exponent).to_pylist()]

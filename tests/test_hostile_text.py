@@ -26,7 +26,9 @@ import key_rules
 import number_rules
 import people_rules
 import product_rules
+from blocks import Reading, column_names
 from config import load_config
+from errors import explain, without_values
 from mapping import SPECS
 from rejects import disarmed, rearmed
 from transform import StarSchemaTransformer
@@ -50,6 +52,8 @@ HOSTILE: dict[str, Callable[[int], str]] = {
     "minuses": lambda size: "-" * size,
     "phones": lambda size: "+1 (212) 555-" * (size // 13),
     "apostrophes": lambda size: "O'" * (size // 2),
+    "quoted letters": lambda size: "'a" * (size // 2),
+    "colons": lambda size: "a:" * (size // 2),
     "names": lambda size: "mc_" * (size // 3),
     "combining marks": lambda size: "a" + "\u0323\u0301" * (size // 4),
     "combining marks to sort": lambda size: "\u0301" * (size // 4) + "\u0323" * (size // 4),
@@ -158,6 +162,24 @@ def test_no_rule_costs_more_than_a_text_is_long(hostile: str) -> None:
     rules = {**text_rules(), "disarmed": column_rule(disarmed), "rearmed": column_rule(rearmed)}
     for name, rule in rules.items():
         assert_linear(rule, HOSTILE[hostile], f"{name}: {hostile}")
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_no_name_and_no_error_costs_more_than_it_is_long(hostile: str) -> None:
+    reading = Reading("customers", "utf-8", None, 1000)
+    rules: dict[str, Callable[[str], object]] = {
+        "column_names": lambda text: column_names("here", [text], reading),
+        "without_values": without_values,
+        "explain": lambda text: explain(Exception(text)),
+    }
+    for name, rule in rules.items():
+        assert_linear(rule, HOSTILE[hostile], f"{name}: {hostile}")
+
+
+def test_what_is_cut_off_in_quotes_is_no_part_of_a_message() -> None:
+    secret = "Ada " * 1000
+    assert without_values(f"duplicate entry '{secret}' for key") == "duplicate entry '...'"
+    assert without_values("no table 'ada@example.org' here") == "no table '...' here"
 
 
 def column_rule(rule: Callable[[Any], object]) -> Callable[[str], object]:
