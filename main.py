@@ -9,6 +9,7 @@ import gc
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -52,6 +53,7 @@ PHASES = {
     "validation": "Validation",
 }
 _TRIES = 4
+_LEAST_ADDRESSES = 1536 << 20  # with 800 MiB a run aborts, with 1.2 GiB DuckDB gives up
 _PATIENCE_SECONDS = 3
 """How long a run that was told to end may take before it is insisted on."""
 EXIT_CODES = {"published": 0, "dry_run": 0, "failed": 1, "gate_failed": 3, "busy": 4, "unknown": 5}
@@ -827,10 +829,9 @@ def _in_words(error: Exception, config: StarSchemaConfig) -> str:
     if isinstance(error, EtlError):
         return str(error)
     if isinstance(cause, MemoryError | duckdb.OutOfMemoryException):
-        return (
-            f"not enough memory ({explain(error)}); give the process more, or lower WORKERS and "
-            "BATCH_ROWS"
-        )
+        reason = explain(error)
+        told = f" ({reason})" if reason else ""
+        return f"not enough memory{told}; give the process more, or lower WORKERS and BATCH_ROWS"
     if isinstance(error, SQLAlchemyError | psycopg2.Error | duckdb.Error):
         return f"the warehouse refused: {explain(error)}"
     if isinstance(error, OSError):
@@ -839,6 +840,21 @@ def _in_words(error: Exception, config: StarSchemaConfig) -> str:
         return f"{place}: {error.strerror or 'not writable'}{room}"
     report.logger.info("traceback", exc_info=error, extra={"file_only": True})
     return f"{type(error).__name__} (a bug; the log file has the details)"
+
+
+def _refuse_little_memory() -> None:
+    """Where there is no room for their threads, Arrow and DuckDB end the process without a word.
+
+    Raises `EtlError` before they are loaded.
+    """
+    from errors import EtlError
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESSES:
+        raise EtlError(
+            f"the address space of this process is limited to {limit >> 20} MiB, and a run needs "
+            f"{_LEAST_ADDRESSES >> 20}; raise the limit, as `ulimit -v unlimited` does in the shell"
+        )
 
 
 @contextmanager
@@ -916,6 +932,7 @@ def cli(context: click.Context, env_file: str, dry_run: bool, quiet: bool, as_js
       5    outcome unknown: the connection was lost while committing
       130  interrupted, 143 terminated; rolled back
     """
+    _refuse_little_memory()
     from config import load_config
 
     config = load_config(env_file)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -301,3 +303,20 @@ def test_d4_nothing_but_bad_rows_is_a_gate_and_not_a_hang(duckdb_shop: Retailer)
     assert "MAX_REJECT_RATE" in ended.err
     assert ended.peak_mib < 1024
     assert shop.star.digest() == before
+
+
+def test_too_little_address_space_is_told_before_anything_is_opened(duckdb_shop: Retailer) -> None:
+    """Arrow's threads would end the process without a word. `--help` needs no room."""
+    root = Path(__file__).parents[1]
+    limited = 'ulimit -v 800000; exec "$0" "$@"'
+    command = ["bash", "-c", limited, sys.executable, str(root / "main.py")]
+    ended = subprocess.run(
+        [*command, "--env-file", duckdb_shop.env_file()],
+        capture_output=True, encoding="utf-8", timeout=120, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "limited to 781 MiB" in ended.stderr
+    assert "ulimit -v unlimited" in ended.stderr
+    assert duckdb_shop.star.runs() == []
+    helped = subprocess.run([*command, "--help"], capture_output=True, timeout=120, check=False)
+    assert helped.returncode == 0
