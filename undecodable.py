@@ -219,5 +219,10 @@ def _fitting(raw: bytes, declared: str) -> list[str]:
     sample = b"\n".join(lines)[:_SAMPLE_BYTES]
     found = list(from_bytes(sample, cp_isolation=_LIKELY))
     near = [match for match in found if match.chaos <= found[0].chaos + _AS_LIKELY]
-    texts = {str(match): match.encoding for match in reversed(near)}
-    return list(reversed(texts.values()))
+    return list(dict.fromkeys(_likeliest(sample, str(match), match.encoding) for match in near))
+
+
+def _likeliest(sample: bytes, text: str, encoding: str) -> str:
+    """The first of `_LIKELY` that makes `text` of the sample, as `encoding` does."""
+    same = (name for name in _LIKELY if _decodes(sample, name) and sample.decode(name) == text)
+    return next(same, encoding)

@@ -249,7 +249,7 @@ FAULTS = {
         _file("products", '[{"product_id": 1}, {"prod'), "Extraction", ("products.json", "record 2")
     ),
     "other encoding": Fault(
-        _file("customers", "customer_id,city\n1,Zürich\n".encode("latin-1")),
+        _file("customers", "customer_id,city\n1,Zürich\n2,Köln\n".encode("latin-1")),
         "Extraction",
         ("customers.csv", "utf-8", "ENCODING"),
     ),

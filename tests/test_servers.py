@@ -227,13 +227,17 @@ PLANTED: dict[str, tuple[tuple[str, ...], str, str]] = {
     "a rule that does nothing": (
         ("CREATE RULE planted AS ON INSERT TO fact_sales DO INSTEAD NOTHING",),
         "gate_failed",
-        "do not add up",
+        "not in the warehouse as they were written",
     ),
-    "a trigger that drops rows": (DROPPING, "gate_failed", "do not add up"),
+    "a trigger that drops rows": (
+        DROPPING,
+        "gate_failed",
+        "not in the warehouse as they were written",
+    ),
     "a trigger that alters rows": (
         (DROPPING[0].replace("RETURN NULL", "NEW.quantity = 1; RETURN NEW"), DROPPING[1]),
         "gate_failed",
-        "gross = quantity x unit price",
+        "not in the warehouse as they were written",
     ),
     "a column of somebody's": (
         ("ALTER TABLE fact_sales ADD note text",),
