@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from conftest import not_here
 from support import Retailer, Star, changes, counts
 from test_growth import KEY, declared, part_of_the_sales
 
@@ -65,7 +66,7 @@ def server(programs: Path) -> Iterator[str]:
 def test_a_supported_version_loads_repeats_and_grows(version: int, tmp_path: Path) -> None:
     programs = binaries(version)
     if programs is None:
-        pytest.skip(f"not run here: PostgreSQL {version}")
+        not_here(f"PostgreSQL {version}")
     with server(programs) as url:
         shop = Retailer(tmp_path, Star(url, "star"))
         assert int(shop.star.scalar("SHOW server_version_num")) // 10_000 == version

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from conftest import not_here
 from faults import Cluster, Proxy, Warm, wait_until
 from support import Retailer, Star, in_a_child
 from test_faults import tomorrow, via
@@ -276,7 +277,7 @@ PGBOUNCER = shutil.which("pgbouncer")
 def pgbouncer(postgresql_url: str, proxy: Proxy) -> Iterator[Any]:
     """Starts PgBouncer in front of the tests' PostgreSQL, with settings; returns its port."""
     if PGBOUNCER is None:
-        pytest.skip("not run here: PgBouncer (apt-get install pgbouncer)")
+        not_here("PgBouncer (apt-get install pgbouncer)")
     url = sa.make_url(postgresql_url)
     started: list[subprocess.Popen[bytes]] = []
     folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))  # it runs as nobody, who may not see ours
