@@ -71,6 +71,20 @@ def distinct_values(column: pa.Array) -> tuple[pa.Array, Spread]:
     return values, spread
 
 
+def holds_any(column: pa.Array | pa.ChunkedArray, characters: str) -> bool:
+    """Whether an ASCII character of `characters` stands anywhere in the texts of a column.
+
+    A pass over the bytes, which is much cheaper than to look at text by text. It may say yes for
+    a text that is not among the rows, and never says no wrongly.
+    """
+    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+        values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+        text = np.frombuffer(values.buffers()[2] or b"", np.uint8)
+        if any((text == ord(character)).any() for character in characters):
+            return True
+    return False
+
+
 _SHORT = 1024
 _MANY_MARKS = r"\pM{64,}"
 

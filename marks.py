@@ -12,15 +12,17 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from arrays import on_values, whole
+from arrays import holds_any, on_values, whole
 
 _EXAMPLES = 3
 
 
 @dataclass(frozen=True)
 class _Mark:
-    """A kind of marks: a quick look that misses none, the pattern, and what to say."""
+    """A kind of marks: two quick looks that miss none, the pattern, and what to say."""
 
+    sign: str
+    """A character without which no text has the mark."""
     maybe: Callable[[pa.Array], pa.Array]
     pattern: str
     words: str
@@ -30,22 +32,23 @@ class _Mark:
 
 _MARKS = {
     "apostrophe": _Mark(
-        lambda v: pc.starts_with(v, "'"), "^'",
+        "'", lambda v: pc.starts_with(v, "'"), "^'",
         "begin with an apostrophe, by which spreadsheets mark text", "^'[0-9=+-]",
     ),
     "formula": _Mark(
-        lambda v: pc.starts_with(v, '="'), '^="', 'stand in ="…", as spreadsheets mark text', '^="',
+        "=", lambda v: pc.starts_with(v, '="'), '^="',
+        'stand in ="…", as spreadsheets mark text', '^="',
     ),
     "zeros": _Mark(
-        lambda v: pc.or_(pc.ends_with(v, ".0"), pc.ends_with(v, "00")), r"^-?[0-9]+\.0+$",
+        ".", lambda v: pc.or_(pc.ends_with(v, ".0"), pc.ends_with(v, "00")), r"^-?[0-9]+\.0+$",
         "end in .0, as whole numbers do that were floats on the way",
     ),
     "exponent": _Mark(
-        lambda v: pc.match_substring(v, "E+"), r"^[0-9]([.,][0-9]+)?E\+[0-9]{1,2}$",
+        "+", lambda v: pc.match_substring(v, "E+"), r"^[0-9]([.,][0-9]+)?E\+[0-9]{1,2}$",
         "are numbers with an exponent, whose last digits are gone",
     ),
     "error": _Mark(
-        lambda v: pc.starts_with(v, "#"), r"^#(N/A|REF!|VALUE!|DIV/0!|NAME\?|NULL!|NUM!)$",
+        "#", lambda v: pc.starts_with(v, "#"), r"^#(N/A|REF!|VALUE!|DIV/0!|NAME\?|NULL!|NUM!)$",
         "are error cells of a spreadsheet",
     ),
 }  # fmt: skip
@@ -85,7 +88,7 @@ def marked(rows: pa.Table, columns: Iterable[str]) -> Marked:
         is_key, column = name.endswith("_id"), whole(rows[name])
         for kind, mark in _MARKS.items():
             pattern = mark.pattern if is_key else mark.in_attributes
-            if pattern:
+            if pattern and holds_any(column, mark.sign):
                 _look(found, (name, kind), column, mark.maybe, pattern)
     return found
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from arrays import holds_any
 from blocks import Lines
 from json_values import at, names_inside, parsed
 
@@ -137,7 +138,7 @@ def _look_at(
         chosen = r"^[\[{]"
     else:
         chosen = r"^\["
-    if not inside and not _has_brackets(column):
+    if not inside and not holds_any(column, "[{"):
         return
     texts, indices = _distinct(column)
     if inside:
@@ -160,18 +161,6 @@ def _look_at(
             names = ", ".join(islice(names_inside(own.name, value), _MOST_NAMES))
             what = f"{own.name!r}, which is no single value; inside it there are {names}"
             _count(looks.objects, own.canonical, Left(what, records, line))
-
-
-def _has_brackets(column: pa.ChunkedArray) -> bool:
-    """Whether a text may hold a list or an object: a pass over the bytes tells of most columns that
-    none does.
-    """
-    for chunk in column.chunks:
-        values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
-        text = np.frombuffer(values.buffers()[2] or b"", np.uint8)
-        if (text == ord("[")).any() or (text == ord("{")).any():
-            return True
-    return False
 
 
 def _distinct(column: pa.ChunkedArray) -> tuple[pa.Array, Lines]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from charset_normalizer import from_bytes
 
 from blocks import SHOWN, Reading, Refused, storable
 from errors import SourceError
@@ -215,6 +214,8 @@ def _fitting(raw: bytes, declared: str) -> list[str]:
     """The encodings that make words of the lines that are not in the declared one, the likeliest
     first; one of them if all give the same text.
     """
+    from charset_normalizer import from_bytes  # here, for it takes 10 ms and few files need it
+
     lines = [line for line in _beyond_ascii(raw) if not _decodes(line, declared)]
     sample = b"\n".join(lines)[:_SAMPLE_BYTES]
     found = list(from_bytes(sample, cp_isolation=_LIKELY))
