@@ -41,10 +41,10 @@ bench: $(VENV)/.installed-dev ## measure both engines beside their baselines; RO
 	@$(BIN)/python -m benchmarks --rows $(ROWS) --runs $(RUNS) $(ENGINES)
 
 sample: $(VENV)/.installed ## make the samples in data/ again
-	@$(BIN)/python sample_data.py
+	@$(BIN)/python -m tools.sample_data
 
 docs: $(VENV)/.installed ## bring .env.example, README.md and docs/star.svg up to date with the code
-	@$(BIN)/python -m docs.generate
+	@$(BIN)/python -m tools.generate_docs
 
 lock: $(VENV)/lock/bin/uv ## pin requirements*.txt from requirements*.in; UPGRADE=1 takes newer versions
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) requirements.in --output-file requirements.txt

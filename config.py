@@ -35,9 +35,9 @@ from pydantic import (
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from date_formats import ISO_8601, fault
+from common.date_formats import ISO_8601, fault
+from common.files import is_named_pipe
 from errors import ConfigError
-from files import is_named_pipe
 
 SOURCES = ("customers", "products", "transactions", "sales_reps")
 _LONGEST_NAME = 63  # of a schema: PostgreSQL cuts off the rest, and would not find it again

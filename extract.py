@@ -25,17 +25,18 @@ from tenacity import (
     wait_random_exponential,
 )
 
-import spool
-from blocks import DATES, NUMBERS, Opened, Reading
+from common import spool
+from common.parallel import in_order
+from common.spool import Spool
 from config import SOURCES, StarSchemaConfig
-from database_reader import Databases
 from errors import ExtractionError, SourceError, SourceLostError
-from extracted import Extracted, Looked, frame, join_files, metadata
-from mapping import LINE, SPECS, behind, differing, keys_of, names_used, resolve_mapping
-from parallel import in_order
-from places import find_places
-from record_looks import look
-from source_files import (
+from sources.batches import DATES, NUMBERS, Opened, Reading
+from sources.database_reader import Databases
+from sources.extracted import Extracted, Looked, frame, join_files, metadata
+from sources.mapping import LINE, SPECS, behind, differing, keys_of, names_used, resolve_mapping
+from sources.places import find_places
+from sources.problems import Problems
+from sources.reading import (
     ExtractedBatch,
     ReadFile,
     SourceFile,
@@ -43,8 +44,7 @@ from source_files import (
     place_file,
     refuse_lost,
 )
-from source_problems import Problems
-from spool import Spool
+from sources.record_looks import look
 
 
 class DataExtractor:

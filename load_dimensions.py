@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyarrow as pa
 import sqlalchemy as sa
 
-import growth
 from config import StarSchemaConfig
 from errors import GateError, not_as_written
-from keymap import IS_INFERRED, KeyMap
 from schema import (
     ONLY_NAMED,
     UNKNOWN_ID,
@@ -28,7 +26,8 @@ from schema import (
     metadata,
     surrogate_key,
 )
-from warehouse import Warehouse, new_run_id, open_warehouse
+from warehouse import Warehouse, growth, new_run_id, open_warehouse
+from warehouse.keymap import IS_INFERRED, KeyMap
 
 if TYPE_CHECKING:
     import pandas as pd

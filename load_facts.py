@@ -17,13 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-import growth
-from amounts import MONEY, fitting, multiplied
-from arrays import decoded, whole
+from common.amounts import MONEY, fitting, multiplied
+from common.arrays import decoded, whole
+from common.parallel import in_order
 from config import StarSchemaConfig
 from errors import GateError, not_as_written
-from keymap import KeyMap, Named
-from parallel import in_order
 from schema import (
     KEY_WEIGHTS,
     TOO_LARGE,
@@ -35,7 +33,8 @@ from schema import (
     key_sum,
     metadata,
 )
-from warehouse import Encoded, Warehouse, new_run_id, open_warehouse
+from warehouse import Encoded, Warehouse, growth, new_run_id, open_warehouse
+from warehouse.keymap import KeyMap, Named
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
+    from common.rejects import RejectFiles
+    from common.spool import Spool
     from config import StarSchemaConfig
-    from extracted import Extracted
-    from keymap import KeyMap, Named
     from load_dimensions import DimensionLoader
-    from prepare import PreparedSource
-    from rejects import RejectFiles
-    from spool import Spool
+    from run.staging import PreparedSource
+    from sources.extracted import Extracted
     from transform import StarSchemaTransformer
     from validate import StarSchemaValidator
     from warehouse import Warehouse
+    from warehouse.keymap import KeyMap, Named
 
 # The other modules are imported where they are first needed: they bring pyarrow, DuckDB and
 # SQLAlchemy with them, and `--help` or a mistyped option should answer at once.
@@ -82,9 +82,8 @@ class StarSchemaETLPipeline:
         and SystemExit pass through, after the rollback. Raises `ConfigError` when the log file
         cannot be written.
         """
-        import report
-        import unchanged
-        from key_rules import KEY_RULES
+        from common.key_rules import KEY_RULES
+        from run import report, unchanged
         from warehouse import new_run_id
 
         self._begin_results(new_run_id())
@@ -199,9 +198,9 @@ class StarSchemaETLPipeline:
 
     def _open(self, stack: ExitStack) -> None:
         """Take the warehouse's lock before a million rows are read; make the working folder."""
+        from common.rejects import RejectFiles
+        from common.spool import Spool
         from config import SOURCES
-        from rejects import RejectFiles
-        from spool import Spool
         from transform import StarSchemaTransformer
         from warehouse import open_warehouse
 
@@ -250,7 +249,7 @@ class StarSchemaETLPipeline:
             raise transient from error
 
     def _load_and_publish(self) -> bool:
-        import growth
+        from warehouse import growth
 
         self._run_phase("dimension_loading", self._run_dimension_loading_phase)
         self._run_phase("fact_loading", self._run_fact_loading_phase)
@@ -282,11 +281,9 @@ class StarSchemaETLPipeline:
         """Whether input and star are as the last published run left them. Its results stand then,
         and are published as this run's.
         """
-        import growth
-        import history
-        import report
-        import unchanged
+        from run import report, unchanged
         from schema import metadata
+        from warehouse import growth, history
 
         warehouse = self._open_warehouse()
         warehouse.begin()
@@ -320,7 +317,7 @@ class StarSchemaETLPipeline:
         return True
 
     def _run_phase(self, phase: str, run: Callable[[], int]) -> None:
-        import report
+        from run import report
 
         self._phase = phase
         entry = self.results["phases"][phase]
@@ -341,8 +338,8 @@ class StarSchemaETLPipeline:
 
     def _record_failure(self, error: Exception) -> None:
         """One line for people and a status; the traceback of a surprise goes to the log file."""
-        import report
         from errors import BusyError
+        from run import report
 
         self.results["status"] = getattr(error, "status", "failed")
         message = _in_words(error, self.config)
@@ -355,7 +352,7 @@ class StarSchemaETLPipeline:
         report.logger.error("%s", message)
 
     def _record_interruption(self) -> None:
-        import report
+        from run import report
 
         outcome = "rolled back"
         if self._is_committing:
@@ -379,11 +376,11 @@ class StarSchemaETLPipeline:
         """A failed run leaves one row behind, written on its own."""
         from sqlalchemy.exc import SQLAlchemyError
 
-        import report
         from errors import EtlError, explain
-        from growth import begin_load
+        from run import report
         from schema import etl_run
         from warehouse import open_warehouse
+        from warehouse.growth import begin_load
 
         try:
             seconds = min(self.config.retry_seconds, _PATIENCE_SECONDS)  # it has cost enough
@@ -396,9 +393,9 @@ class StarSchemaETLPipeline:
             report.logger.warning("the failed run could not be recorded: %s", explain(error))
 
     def _insert_run(self, warehouse: Warehouse, status: str) -> None:
-        import history
-        import unchanged
-        from key_rules import KEY_RULES
+        from common.key_rules import KEY_RULES
+        from run import unchanged
+        from warehouse import history
 
         counts = unchanged.record(self.results)
         counts["warehouse_warnings"] = [] if self._warehouse is None else self._warehouse.warnings
@@ -424,7 +421,7 @@ class StarSchemaETLPipeline:
 
     def _proof(self, warehouse: Warehouse) -> dict[str, Any]:
         """By what the next run recognises that it is given the same input, and the same star."""
-        import unchanged
+        from run import unchanged
 
         rows = self.results["validation_results"]["row_counts"]
         return {
@@ -439,10 +436,10 @@ class StarSchemaETLPipeline:
 
     def _run_extraction_phase(self) -> int:
         """Read every source into the working folder."""
-        import report
         from errors import ExtractionError
         from extract import DataExtractor
-        from extracted import metadata
+        from run import report
+        from sources.extracted import metadata
 
         part = self.results["extraction_results"]
         part["_metadata"] = {"total_records": 0, "success": False, "extraction_errors": []}
@@ -463,7 +460,7 @@ class StarSchemaETLPipeline:
 
     def _run_transformation_phase(self) -> int:
         """Clean every batch, resolve duplicates, write the rejects."""
-        from prepare import Job, prepare_sources
+        from run.staging import Job, prepare_sources
         from schema import Role, business_key, columns_of, fact_sales
         from transform import TABLE_OF
 
@@ -504,9 +501,9 @@ class StarSchemaETLPipeline:
         """Begin the transaction; merge the dimensions."""
         import sqlalchemy as sa
 
-        from growth import begin_load
         from load_dimensions import DimensionLoader
         from schema import dimensions, metadata, surrogate_key
+        from warehouse.growth import begin_load
 
         warehouse = self._open_warehouse()
         self._grown = begin_load(warehouse, metadata.sorted_tables, apart=not self.dry_run)
@@ -556,7 +553,7 @@ class StarSchemaETLPipeline:
 
         A column that the sales do not have is not looked at, nor a voluntary one without a source.
         """
-        import looks
+        from run import looks
         from transform import REQUIRED, TABLE_OF
 
         mapped = {c for batch in self._extracted["transactions"].batches for c in batch.mapping}
@@ -621,7 +618,7 @@ class StarSchemaETLPipeline:
         """Write the run's row and commit, last of all."""
         import sqlalchemy as sa
 
-        import report
+        from run import report
         from schema import etl_run
 
         warehouse = self._open_warehouse()
@@ -647,13 +644,14 @@ class StarSchemaETLPipeline:
         return self._warehouse
 
     def _warn(self, warning: str) -> None:
-        import report
+        from run import report
 
         self.results["warnings"].append(warning)
         report.logger.warning("%s", warning)
 
     def _report_transformation(self, source: PreparedSource) -> None:
-        from transform import REASONS, TABLE_OF
+        from common.rejects import REASONS
+        from transform import TABLE_OF
 
         self.results["transformation_results"][TABLE_OF[source.name].name] = {
             "source": source.name,
@@ -665,7 +663,7 @@ class StarSchemaETLPipeline:
 
     def _write_rejects(self, source: PreparedSource) -> None:
         """Bring the rows that a source has lost to disk, before anything is published."""
-        from refused import in_file_order
+        from run.refused import in_file_order
 
         extracted = self._extracted[source.name]
         rows = in_file_order(extracted, source.kept)
@@ -673,7 +671,7 @@ class StarSchemaETLPipeline:
 
     def _check_reject_rates(self) -> None:
         from errors import GateError
-        from prepare import over_the_limit
+        from run.staging import over_the_limit
 
         refused = over_the_limit(self._prepared.values(), self.config.max_reject_rate)
         if refused:
@@ -707,7 +705,7 @@ class StarSchemaETLPipeline:
 
     def _rekey(self, described: dict[str, Any]) -> None:
         """Have the star's keys as the rules of this version make them, if others made them."""
-        from rekey import Spellings, is_due, rekey
+        from run.rekey import Spellings, is_due, rekey
         from transform import TABLE_OF
 
         if not is_due(self._open_warehouse()):
@@ -730,7 +728,7 @@ class StarSchemaETLPipeline:
         """With ORPHAN_POLICY=reject: sales of members that neither their source describes nor the
         star knows. What is refused here leaves no trace in any table.
         """
-        from prepare import without_orphans
+        from run.staging import without_orphans
         from transform import TABLE_OF
 
         self._refused_orphans = 0
@@ -753,7 +751,7 @@ class StarSchemaETLPipeline:
         """Whole years that cover the sales and the dates already in the warehouse."""
         import sqlalchemy as sa
 
-        from date_rules import calendar
+        from cleaning.dates import calendar
         from schema import dim_date
 
         keys = [int(key) // 10_000 for key in sales.distinct_ids("date_key").to_pylist()]
@@ -810,7 +808,7 @@ class StarSchemaETLPipeline:
 
     def _log_pipeline_summary(self) -> None:
         """The summary, line by line, to the log file."""
-        import report
+        from run import report
 
         for line in report.render_summary(self.results):
             report.logger.info("%s", line, extra={"file_only": True})
@@ -822,8 +820,8 @@ def _in_words(error: Exception, config: StarSchemaConfig) -> str:
     import psycopg2
     from sqlalchemy.exc import SQLAlchemyError
 
-    import report
     from errors import EtlError, explain, is_disk_error
+    from run import report
 
     cause = getattr(error, "orig", None) or error
     if isinstance(error, EtlError):
@@ -862,8 +860,8 @@ def _told(config: StarSchemaConfig) -> Iterator[None]:
     """The boundary of a command that is no run: whatever fails is told in one line, and the
     traceback of a surprise goes to the log file.
     """
-    import report
     from errors import EtlError
+    from run import report
 
     try:
         yield
@@ -946,7 +944,7 @@ def cli(context: click.Context, env_file: str, dry_run: bool, quiet: bool, as_js
     if as_json:
         _say(json.dumps(results, indent=2))
     elif not quiet:
-        import report
+        from run import report
 
         _say("\n".join(report.render_summary(results)))
     return EXIT_CODES[results["status"]]
@@ -974,9 +972,10 @@ def check(context: click.Context, rows: int | None) -> int:
       2  a run cannot start
       3  a run would be refused: too many rejected rows
     """
-    import check_text
-    import report
-    from check import look_ahead
+    from extract import DataExtractor
+    from run import check_text, report
+    from run.check import look_ahead
+    from transform import StarSchemaTransformer
 
     config: StarSchemaConfig = context.obj
     quiet = bool(context.find_root().params["quiet"])
@@ -990,7 +989,14 @@ def check(context: click.Context, rows: int | None) -> int:
         report.logging_to_stderr(config.log_level, quiet=quiet),
         report.live_progress(quiet=quiet),
     ):
-        findings = look_ahead(config, progress, rows)
+        findings = look_ahead(
+            config,
+            DataExtractor(config).look,
+            lambda settings: StarSchemaTransformer(settings).prepare_batch,
+            StarSchemaTransformer(config).key_of,
+            progress,
+            rows,
+        )
     _say("\n".join(check_text.render(findings, config)))
     return findings.exit_code
 

@@ -7,7 +7,6 @@ it is missing or unreadable, is told by `cells`; the rules for each kind of valu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,16 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from amounts import MONEY, fitting, multiplied
-from arrays import decoded, on_values, per_distinct
-from blocks import NUMBERS
-from cells import Cells, Reader, Rule, each
-from config import StarSchemaConfig
-from date_rules import calendar, date_key, date_range, dates, what_it_looks_like
-from duplicates import BATCH_BITS, find_losers, judging, key_hashes
-from frames import as_table, checked, to_frame
-from number_rules import LIMIT, money, numbers, shares
-from people_rules import (
+from cleaning.columns import Cells, Reader, Rule, each
+from cleaning.dates import calendar, date_key, date_range, dates, what_it_looks_like
+from cleaning.duplicates import BATCH_BITS, find_losers, judging, key_hashes
+from cleaning.frames import as_table, checked, to_frame
+from cleaning.numbers import LIMIT, money, numbers, shares
+from cleaning.people import (
     ADDRESS,
     email_segment,
     emails,
@@ -36,7 +31,12 @@ from people_rules import (
     split_addresses,
     title_case,
 )
-from product_rules import canonical_json, estimated_cost, margin_pct, price_tier, prices
+from cleaning.products import canonical_json, estimated_cost, margin_pct, price_tier, prices
+from cleaning.verdicts import PLACE, reject_table
+from common.amounts import MONEY, fitting, multiplied
+from common.arrays import decoded, on_values, per_distinct
+from common.results import CleanBatch
+from config import StarSchemaConfig
 from schema import (
     ONLY_NAMED,
     Role,
@@ -49,32 +49,13 @@ from schema import (
     dim_sales_rep,
     fact_sales,
 )
-from verdicts import PLACE, reject_table
+from sources.batches import NUMBERS
 
 if TYPE_CHECKING:
     import pandas as pd
     from sqlalchemy import Table
 
-    from frames import Rows
-
-REASONS = (
-    "malformed_row",
-    "invalid_text",
-    "missing_key",
-    "invalid_date",
-    "date_out_of_range",
-    "invalid_quantity",
-    "non_positive_quantity",
-    "invalid_unit_price",
-    "non_positive_price",
-    "invalid_discount",
-    "negative_net_amount",
-    "conflicting_duplicate",
-    "unknown_customer",
-    "unknown_product",
-    "unknown_sales_rep",
-)
-"""The reject reasons, in the order in which they are looked for: a row has the first one."""
+    from cleaning.frames import Rows
 
 TABLE_OF: Mapping[str, Table] = {
     "customers": dim_customer,
@@ -99,27 +80,12 @@ _REFERENCES = ("customer_id", "product_id", "sales_rep_id")
 _ZERO = pa.scalar(Decimal(0), MONEY)
 
 
-@dataclass
-class Prepared:
-    """What became of one batch of a source.
-
-    `rows` have the columns of the star (without surrogate keys) and `_place`; `rejects` the
-    columns `_place`, `_reason` and `_detail`. `issues` counts attribute values that were not
-    usable. `money` sums net amounts (Decimal) of all readable rows and of the rejected ones.
-    """
-
-    rows: pa.Table
-    rejects: pa.Table
-    issues: dict[str, int] = field(default_factory=dict)
-    money: dict[str, Decimal] = field(default_factory=dict)
-
-
 class StarSchemaTransformer:
     """Turns source rows into rows of the star. Stateless: the same input gives the same rows."""
 
     def __init__(self, config: StarSchemaConfig) -> None:
         self.config = config
-        self.batch_preparers: dict[str, Callable[[pa.Table], Prepared]] = {
+        self.batch_preparers: dict[str, Callable[[pa.Table], CleanBatch]] = {
             "customers": self._customers,
             "products": self._products,
             "sales_reps": self._sales_reps,
@@ -175,7 +141,7 @@ class StarSchemaTransformer:
         """
         return to_frame(self.prepare("transactions", transactions).rows)
 
-    def prepare(self, source: str, rows: Rows) -> Prepared:
+    def prepare(self, source: str, rows: Rows) -> CleanBatch:
         """The whole result for one source's rows: accepted, rejected and counted.
 
         Raises `KeyError` naming the required columns that the rows do not have.
@@ -201,7 +167,7 @@ class StarSchemaTransformer:
 
     # --- for the pipeline: one batch at a time ---------------------------------------------
 
-    def prepare_batch(self, source: str, number: int, batch: pa.Table) -> Prepared:
+    def prepare_batch(self, source: str, number: int, batch: pa.Table) -> CleanBatch:
         """Clean batch `number` of a source (canonical text columns). Duplicates stay in."""
         prepared = self.batch_preparers[source](batch.combine_chunks())
         base = number << BATCH_BITS
@@ -236,7 +202,7 @@ class StarSchemaTransformer:
 
     # --- one table each --------------------------------------------------------------------
 
-    def _customers(self, batch: pa.Table) -> Prepared:
+    def _customers(self, batch: pa.Table) -> CleanBatch:
         read = self._reader("customers", batch)
         key = _own_key(read)
         first = read.attribute("first_name", each(person_name)).plain
@@ -261,7 +227,7 @@ class StarSchemaTransformer:
         }
         return _prepared(dim_customer, columns, read)
 
-    def _products(self, batch: pa.Table) -> Prepared:
+    def _products(self, batch: pa.Table) -> CleanBatch:
         read = self._reader("products", batch)
         key = _own_key(read)
         rule = partial(prices, separator=read.settings.decimal_separator)
@@ -283,7 +249,7 @@ class StarSchemaTransformer:
         }
         return _prepared(dim_product, columns, read)
 
-    def _sales_reps(self, batch: pa.Table) -> Prepared:
+    def _sales_reps(self, batch: pa.Table) -> CleanBatch:
         read = self._reader("sales_reps", batch)
         key = _own_key(read)
         first = read.attribute("first_name", each(person_name))
@@ -304,7 +270,7 @@ class StarSchemaTransformer:
         }
         return _prepared(dim_sales_rep, columns, read)
 
-    def _sales(self, batch: pa.Table) -> Prepared:
+    def _sales(self, batch: pa.Table) -> CleanBatch:
         read = self._reader("transactions", batch)
         verdict = read.verdict
         key, product = read.key("transaction_id"), read.reference("product_id")
@@ -331,7 +297,7 @@ class StarSchemaTransformer:
         }
         good = verdict.good()
         rows = pa.table({**columns, PLACE: verdict.places()}).filter(good)
-        return Prepared(
+        return CleanBatch(
             rows,
             verdict.rejects(),
             money={"read": _sum(net), "rejected": _sum(net.filter(pc.invert(good)))},
@@ -411,7 +377,7 @@ def _discounts(read: Reader, gross: pa.Array, is_return: pa.Array | None) -> pa.
     return pc.if_else(is_return, pc.negate(size), discount)
 
 
-def _prepared(table: Table, columns: dict[str, pa.Array], read: Reader) -> Prepared:
+def _prepared(table: Table, columns: dict[str, pa.Array], read: Reader) -> CleanBatch:
     """Dimension rows in the order and types of `table`."""
     good = read.verdict.good()
     columns["is_inferred"] = pa.array(np.zeros(len(good), bool))
@@ -419,7 +385,7 @@ def _prepared(table: Table, columns: dict[str, pa.Array], read: Reader) -> Prepa
     arrays = [decoded(columns[c.name]).cast(arrow_type(c)) for c in wanted]
     rows = pa.table(arrays, schema=arrow_schema(wanted))
     rows = rows.append_column(PLACE, read.verdict.places())
-    return Prepared(rows.filter(good), read.verdict.rejects(), read.issues)
+    return CleanBatch(rows.filter(good), read.verdict.rejects(), read.issues)
 
 
 def _sum(amounts: pa.Array) -> Decimal:

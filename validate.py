@@ -10,10 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Table
 
-import growth
 from config import StarSchemaConfig
 from errors import WarehouseError
-from history import last_published
 from schema import (
     TOO_LARGE,
     UNKNOWN_KEY,
@@ -28,7 +26,8 @@ from schema import (
     metadata,
     surrogate_key,
 )
-from warehouse import Warehouse, new_run_id, open_warehouse
+from warehouse import Warehouse, growth, new_run_id, open_warehouse
+from warehouse.history import last_published
 
 
 @dataclass(frozen=True)

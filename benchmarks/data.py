@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import sample_data
+from tools import sample_data
 
 ROOT = Path(__file__).parents[1]
 SALES = "sales_transactions.csv"

@@ -31,6 +31,9 @@ import sqlalchemy as sa
 HANGS = int(os.environ.get("HANGS", "600"))
 """Seconds after which a run hangs. None takes more than a few, where nothing else runs."""
 
+ROOMS = ("common", "sources", "cleaning", "warehouse", "run")
+"""The packages of the application, beside its modules at the top."""
+
 
 # --- processes ------------------------------------------------------------------------------
 
@@ -136,8 +139,8 @@ def serve() -> None:
     import main
 
     sys.meta_path.insert(0, main._WithoutPandas())  # as a run of its own is
-    for module in sorted(root.glob("*.py")):
-        __import__(module.stem)
+    for module in sorted([*root.glob("*.py"), *(p for r in ROOMS for p in root.glob(f"{r}/*.py"))]):
+        __import__(".".join(module.relative_to(root).with_suffix("").parts))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C of the tests is not for us
     signal.signal(signal.SIGCHLD, _reap)
     for line in sys.stdin:
@@ -211,7 +214,7 @@ def load_attentive_pausing(env_file: str, phase: str, gate: str, *options: str) 
 
 def attentive() -> None:
     """Have this process give a silent server up after a second."""
-    import vigil
+    from common import vigil
 
     vigil.LOOK_SECONDS, vigil.SILENT_SECONDS = 0.1, 1.0
 
@@ -230,7 +233,7 @@ def load_deaf(env_file: str, phase: str, gate: str, *options: str) -> int:
 
 def load_reading(env_file: str, gate: str, *options: str) -> int:
     """The command line, which pauses in the middle of a source until it may pass the gate."""
-    import report
+    from run import report
 
     advance = report.PhaseProgress.advance
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from faults import wait_until
+from faults import ROOMS, wait_until
 
 import schema
 from config import StarSchemaConfig, load_config
@@ -30,6 +31,17 @@ from main import StarSchemaETLPipeline
 Row = dict[str, Any]
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 STARS = Path(__file__).parent / "stars"
+
+
+def copy_application(folder: Path) -> None:
+    """A copy of the application's own code in `folder`."""
+    root = Path(__file__).parents[1]
+    for path in root.glob("*.py"):
+        shutil.copy(path, folder)
+    for room in ROOMS:
+        shutil.copytree(root / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+
+
 STAR = (*schema.dimensions, schema.fact_sales)
 
 

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 from support import Retailer, Row, Star, changes, csv_rows, dropping, money, to_csv
 
-import sample_data
-from transform import REASONS
+from common.rejects import REASONS
+from tools import sample_data
 
 SOURCES = {"customers": "dim_customer", "products": "dim_product", "transactions": "fact_sales"}
 

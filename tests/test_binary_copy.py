@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from binary_copy import HEADER, TRAILER, encoded
+from warehouse.binary_copy import HEADER, TRAILER, encoded
 
 LARGEST = Decimal("999999999999999.9999")
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from support import Retailer, Star, to_csv
 
 from main import main
-from sample_data import generate
+from tools.sample_data import generate
 from warehouse import open_warehouse
 
 Capture: TypeAlias = pytest.CaptureFixture[str]

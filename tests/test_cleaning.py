@@ -13,11 +13,12 @@ import pytest
 from support import Row, drawn
 
 import schema
+from cleaning.numbers import parse_number
+from common.rejects import REASONS
 from config import StarSchemaConfig, load_config
 from errors import ConfigError
-from mapping import SPECS
-from number_rules import parse_number
-from transform import REASONS, REQUIRED, StarSchemaTransformer
+from sources.mapping import SPECS
+from transform import REQUIRED, StarSchemaTransformer
 
 SALE: Row = {
     "transaction_id": "T1",

@@ -16,7 +16,7 @@ from faults import Warm
 from support import Retailer
 from test_faults import tomorrow
 
-from copies import copy
+from warehouse.copies import copy
 
 ENDED = "terminating connection due to administrator command"
 

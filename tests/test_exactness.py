@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import Retailer, Row, changes, money
 
-from amounts import MONEY, multiplied
+from cleaning.numbers import numbers, parse_number
+from common.amounts import MONEY, multiplied
 from config import load_config
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
-from number_rules import numbers, parse_number
 from transform import StarSchemaTransformer
 
 CENT = Decimal("0.0001")

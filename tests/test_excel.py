@@ -13,7 +13,7 @@ from string import ascii_uppercase
 import pytest
 from support import Retailer, Row, csv_rows, in_a_child, to_csv
 
-from blocks import UNREADABLE
+from common.values import UNREADABLE
 
 Cell = tuple[str, str]
 """A cell's attributes, and what is inside it: `<c {attributes}>{inside}</c>`."""

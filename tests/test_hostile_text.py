@@ -19,18 +19,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import arrays
-import date_formats
-import date_rules
-import key_rules
-import number_rules
-import people_rules
-import product_rules
-from blocks import Reading, column_names
+from cleaning import dates as date_rules
+from cleaning import numbers as number_rules
+from cleaning import people as people_rules
+from cleaning import products as product_rules
+from common import arrays, date_formats, key_rules
+from common.rejects import disarmed, rearmed
 from config import load_config
 from errors import explain, without_values
-from mapping import SPECS
-from rejects import disarmed, rearmed
+from sources.batches import Reading, column_names
+from sources.mapping import SPECS
 from transform import StarSchemaTransformer
 
 SIZE = 1 << 20

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import Retailer, Row, Star
 
-from key_rules import EDGES, normal_keys
+from common.key_rules import EDGES, normal_keys
 
 UNSEEN = {
     "no-break space": "\u00a0", "tab": "\t", "ideographic space": "\u3000", "soft hyphen": "\u00ad",

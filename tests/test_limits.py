@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from support import Retailer, Row, in_a_child
 
-from transform import REASONS
+from common.rejects import REASONS
 
 SALES = "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price"
 MIB = 1 << 20

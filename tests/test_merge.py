@@ -12,7 +12,7 @@ import pytest
 from support import Retailer, Star, changes, counts, drawn, money, to_csv
 
 import load_facts
-import sample_data
+from tools import sample_data
 
 FACTS = """
     SELECT f.transaction_id, c.customer_id, p.product_id, r.sales_rep_id, d.full_date

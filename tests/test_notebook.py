@@ -19,9 +19,9 @@ import nbclient
 import nbformat
 import pytest
 from faults import wait_until
-from support import Retailer
+from support import Retailer, copy_application
 
-from docs.generate import ROOT
+from tools.generate_docs import ROOT
 
 FORMAT: Any = nbformat.v4  # its functions have no types
 WITHOUT_IPYWIDGETS = """
@@ -63,8 +63,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
         monkeypatch.setenv(name, str(tmp_path / "jupyter" / name))
     folder = tmp_path / "repository"
     folder.mkdir()
-    for path in ROOT.glob("*.py"):
-        shutil.copy(path, folder)
+    copy_application(folder)
     (folder / "data").mkdir()
     for path in (ROOT / "data").glob("*.*"):
         if path.suffix in (".csv", ".json"):

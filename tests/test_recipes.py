@@ -5,17 +5,16 @@ The star in use is of the application as it is; the copy loads a night with a pa
 
 from __future__ import annotations
 
-import shutil
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from support import Retailer, changes, in_a_child, to_csv
+from support import Retailer, changes, copy_application, in_a_child, to_csv
 
 ROOT = Path(__file__).parents[1]
 
 STORES = """
-    def _stores(self, batch: pa.Table) -> Prepared:
+    def _stores(self, batch: pa.Table) -> CleanBatch:
         read = self._reader("stores", batch)
         key = _own_key(read)
         columns = {"store_id": key, "city": read.attribute("city").plain}
@@ -37,7 +36,7 @@ RECIPES: list[tuple[str, str, str]] = [
     # an attribute
     ("schema.py", '    _attribute("company"),\n', '_attribute("loyalty_level"),'),
     (
-        "mapping.py",
+        "sources/mapping.py",
         '"customers": SourceSpec(\n        ("customer_id",),\n        (',
         '"loyalty_level", ',
     ),
@@ -48,7 +47,7 @@ RECIPES: list[tuple[str, str, str]] = [
     ),
     # a degenerate dimension
     ("schema.py", '    _measure("quantity"),\n', '_attribute("order_number"),'),
-    ("mapping.py", '("sales_rep_id", ', '"order_number", '),
+    ("sources/mapping.py", '("sales_rep_id", ', '"order_number", '),
     (
         "transform.py",
         '            "transaction_id": key,\n',
@@ -56,8 +55,8 @@ RECIPES: list[tuple[str, str, str]] = [
     ),
     # a measure
     ("schema.py", '    _measure("unit_price"),\n', '_measure("tax_amount", default=0),'),
-    ("blocks.py", '    "transactions": (', '"tax_amount", '),
-    ("mapping.py", '("sales_rep_id", ', '"tax_amount", '),
+    ("sources/batches.py", '    "transactions": (', '"tax_amount", '),
+    ("sources/mapping.py", '("sales_rep_id", ', '"tax_amount", '),
     ("transform.py", "        is_return = ", 'tax = read.cells("tax_amount", rule)'),
     (
         "transform.py",
@@ -69,7 +68,7 @@ RECIPES: list[tuple[str, str, str]] = [
         '            "transaction_id": key,\n',
         '"tax_amount": tax.where_missing(_ZERO),',
     ),
-    ("transform.py", "REASONS = (\n", '"invalid_tax",'),
+    ("common/rejects.py", "REASONS = (\n", '"invalid_tax",'),
     # a dimension
     ("schema.py", "fact_sales = Table(\n", TABLE),
     ("schema.py", "dimensions: tuple[Table, ...] = (", "dim_store, "),
@@ -84,8 +83,8 @@ RECIPES: list[tuple[str, str, str]] = [
         "    sales_reps: SourceSettings = _source(None)\n",
         "stores: SourceSettings = _source(None)",
     ),
-    ("mapping.py", "SPECS = {\n", '"stores": SourceSpec(("store_id",), ("city",)),'),
-    ("mapping.py", '("sales_rep_id", ', '"store_id", '),
+    ("sources/mapping.py", "SPECS = {\n", '"stores": SourceSpec(("store_id",), ("city",)),'),
+    ("sources/mapping.py", '("sales_rep_id", ', '"store_id", '),
     ("transform.py", "    def _sales(self", STORES),
     ("transform.py", '            "sales_reps": self._sales_reps,\n', '"stores": self._stores,'),
     ("transform.py", '    "sales_reps": dim_sales_rep,\n', '"stores": dim_store,'),
@@ -96,15 +95,14 @@ RECIPES: list[tuple[str, str, str]] = [
         '            "transaction_id": key,\n',
         '"store_id": read.reference("store_id"),',
     ),
-    ("transform.py", "REASONS = (\n", '"unknown_store",'),
+    ("common/rejects.py", "REASONS = (\n", '"unknown_store",'),
 ]
 """File, the text beside which it goes, and what goes there."""
 
 
 def with_recipes(folder: Path) -> Path:
     """A copy of the application in which all recipes were followed."""
-    for path in ROOT.glob("*.py"):
-        shutil.copy(path, folder / path.name)
+    copy_application(folder)
     for name, beside, added in RECIPES:
         path = folder / name
         text = path.read_text(encoding="utf-8")

@@ -15,101 +15,37 @@ from pathlib import Path
 
 import pytest
 
-import mapping
 import schema
-import transform
+from common.rejects import REASONS
 from config import SOURCES, load_config
-from docs.generate import ROOT, documents, sql_type
 from main import EXIT_CODES, StarSchemaETLPipeline, __version__
-from sample_data import generate
+from sources import mapping
+from tools.generate_docs import ROOT, documents, sql_type
+from tools.sample_data import generate
 
-RANKS = {
-    "errors": 0,
-    "schema": 0,
-    "files": 0,
-    "arrays": 0,
-    "parallel": 0,
-    "libpq": 0,
-    "copies": 0,
-    "duck": 0,
-    "date_formats": 0,
-    "mysql_driver": 0,
-    "file_databases": 1,
-    "key_rules": 1,
-    "strays": 1,
-    "marks": 1,
-    "keymap": 1,
-    "amounts": 1,
-    "catalog": 1,
-    "binary_copy": 1,
-    "row_versions": 1,
-    "vigil": 0,
-    "pools": 1,
-    "spool": 1,
-    "config": 1,
-    "blocks": 1,
-    "streams": 1,
-    "duplicates": 1,
-    "rejects": 1,
-    "partitions": 2,
-    "places": 2,
-    "undecodable": 2,
-    "text": 3,
-    "csv_lines": 3,
-    "csv_reader": 4,
-    "json_values": 2,
-    "json_reader": 4,
-    "arrow_batches": 2,
-    "source_engines": 2,
-    "parquet_reader": 3,
-    "excel_cells": 2,
-    "excel_book": 3,
-    "excel_reader": 4,
-    "database_reader": 3,
-    "number_rules": 2,
-    "date_rules": 2,
-    "people_rules": 2,
-    "verdicts": 2,
-    "frames": 3,
-    "product_rules": 3,
-    "cells": 3,
-    "transform": 4,
-    "warehouse": 2,
-    "readers": 5,
-    "own_keys": 2,
-    "refused": 2,
-    "prepare": 3,
-    "history": 3,
-    "growth": 3,
-    "rekey": 4,
-    "looks": 4,
-    "load_dimensions": 4,
-    "load_facts": 4,
-    "validate": 4,
-    "unchanged": 4,
-    "record_looks": 3,
-    "meanings": 1,
-    "mapping": 2,
-    "canonical": 3,
-    "source_problems": 3,
-    "source_files": 6,
-    "extracted": 7,
-    "extract": 8,
-    "report": 7,
-    "check_advice": 5,
-    "check": 9,
-    "check_text": 10,
-    "main": 11,
-}
-"""A module imports from lower ranks only."""
-STAGES = {"extract", "transform", "prepare", "load_dimensions", "load_facts", "validate"}
-"""They do not know each other: `main` hands values from one to the next."""
+ORDER = (
+    {"errors"},
+    {"schema"},
+    {"common"},
+    {"config"},
+    {"sources", "cleaning", "warehouse"},
+    {"extract", "transform", "load_dimensions", "load_facts", "validate", "run"},
+    {"main"},
+    {"cli"},
+)
+"""A module imports from those to the left of its own only; what stands side by side never does."""
 DRIVERS = {"MySQLdb", "mysql", "pymysql"}
 """Of source databases: who has one installs its driver."""
-APART = {"sample_data", "benchmarks"}
-"""They share no code with the application, so that they can judge it."""
+APART = {"tools", "benchmarks", "tests"}
+"""The application imports none of them, so that they can judge it."""
 
-MODULES = {path.stem: path for path in sorted(ROOT.glob("*.py"))}
+PACKAGES = set().union(*ORDER)
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+    if path.relative_to(ROOT).parts[0].removesuffix(".py") in PACKAGES
+}
+"""The application's modules by their dotted names."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -189,25 +125,49 @@ def unquoted(cell: str) -> str:
 # --- the map --------------------------------------------------------------------------------
 
 
-def test_every_module_has_a_rank() -> None:
-    assert set(MODULES) - APART == set(RANKS)
+def rank(module: str) -> int:
+    """Where the room that a module is in stands in `ORDER`."""
+    room = module.partition(".")[0]
+    return next(place for place, rooms in enumerate(ORDER) if room in rooms)
 
 
-@pytest.mark.parametrize("name", RANKS)
-def test_a_module_imports_lower_ranks_only(name: str) -> None:
-    for other in imported(MODULES[name]) & (set(MODULES) | APART):
-        assert other in RANKS, f"{name} imports {other}, which stands apart"
-        assert RANKS[other] < RANKS[name], f"{name} imports {other}"
+def test_all_that_stands_at_the_top_has_its_place() -> None:
+    assert {path.stem for path in ROOT.glob("*.py")} <= PACKAGES
+    folders = {path.parent.name for path in ROOT.glob("*/*.py")}
+    assert folders - {".venv"} <= PACKAGES | APART
 
 
-@pytest.mark.parametrize("name", sorted(STAGES))
-def test_stages_do_not_import_each_other(name: str) -> None:
-    assert not imported(MODULES[name]) & STAGES
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_what_stands_to_the_left_only(name: str) -> None:
+    room = name.partition(".")[0]
+    others = imported(MODULES[name]) - {room}
+    assert not others & APART
+    for other in others & PACKAGES:
+        assert rank(other) < rank(room), f"{name} imports {other}"
 
 
-@pytest.mark.parametrize("name", sorted(APART & set(MODULES)))
-def test_modules_that_stand_apart_import_nothing_of_the_application(name: str) -> None:
-    assert not imported(MODULES[name]) & set(RANKS)
+def test_no_imports_go_in_a_circle() -> None:
+    needs = {name: imported_modules(path) & set(MODULES) for name, path in MODULES.items()}
+    while free := {name for name, others in needs.items() if not others & set(needs)}:
+        needs = {name: others for name, others in needs.items() if name not in free}
+    assert not needs
+
+
+def imported_modules(path: Path) -> set[str]:
+    """The dotted names of all that a file imports; of `from a import b` also `a.b`."""
+    names: set[str] = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= (inside & set(MODULES)) or {node.module}
+    return names
+
+
+@pytest.mark.parametrize("name", ["sample_data"])
+def test_programs_that_judge_the_application_import_nothing_of_it(name: str) -> None:
+    assert not imported(ROOT / "tools" / f"{name}.py") & PACKAGES
 
 
 def test_transform_touches_neither_files_nor_connections() -> None:
@@ -300,7 +260,7 @@ def test_the_readme_lists_the_columns_of_every_source() -> None:
 
 def test_the_readme_lists_the_reject_reasons_in_their_order() -> None:
     reasons = [unquoted(cells[0]) for cells in rows_of(section("### Rejects"))]
-    assert tuple(reasons) == transform.REASONS
+    assert tuple(reasons) == REASONS
 
 
 def test_the_readme_lists_the_exit_codes() -> None:
@@ -315,11 +275,6 @@ def test_the_readme_lists_the_keys_of_the_summary() -> None:
     told = {unquoted(cells[0]): cells[1] for cells in rows_of(section("## The summary"))}
     assert list(told) == list(pipeline.results)
     assert set(re.findall(r"`(\w+)`", told["status"])) == set(EXIT_CODES)
-
-
-def test_the_readme_maps_the_modules() -> None:
-    rows = [cells for cells in rows_of(section("## How a run works")) if cells[0].isdigit()]
-    assert [(unquoted(cells[1]), int(cells[0])) for cells in rows] == list(RANKS.items())
 
 
 def test_the_readme_names_make_targets_that_exist() -> None:
@@ -434,7 +389,7 @@ def _is_sql(node: ast.expr) -> bool:
     return isinstance(first, ast.Constant) and bool(_SQL.match(str(first.value)))
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name not in APART])
+@pytest.mark.parametrize("name", MODULES)
 def test_no_value_is_put_into_sql_text(name: str) -> None:
     for node in ast.walk(parsed(MODULES[name])):
         pieces: list[str] = []
@@ -561,7 +516,7 @@ def test_what_is_imported_is_required_and_no_more() -> None:
         "psycopg2": "psycopg2-binary",
     }
     names = set().union(*(imported(path) for path in MODULES.values()))
-    third_party = names - set(MODULES) - set(sys.stdlib_module_names)
+    third_party = names - PACKAGES - set(sys.stdlib_module_names)
     used = {distributions.get(name, name) for name in third_party - DRIVERS}
     required = wanted(ROOT / "requirements.in")
     assert used <= required | wanted(ROOT / "requirements-cloud.in")

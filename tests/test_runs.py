@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 import subprocess
 import sys
@@ -1004,24 +1003,6 @@ def test_the_validator_alone_proves_the_star_and_changes_nothing(shop: Retailer)
 def test_the_validator_says_so_where_there_is_no_star(shop: Retailer) -> None:
     with pytest.raises(WarehouseError, match=r"no star|run the pipeline"):
         StarSchemaValidator(shop.config()).run_all_checks()
-
-
-def test_importing_the_modules_does_nothing(tmp_path: Path) -> None:
-    root = Path(__file__).parents[1]
-    names = sorted(path.stem for path in root.glob("*.py"))
-    code = (
-        "import logging, os, sys; sys.path.insert(0, sys.argv[1])\n"
-        "environment, handlers = dict(os.environ), list(logging.getLogger().handlers)\n"
-        "for name in sys.argv[2:]: __import__(name)\n"
-        "assert dict(os.environ) == environment\n"
-        "assert list(logging.getLogger().handlers) == handlers\n"
-        "assert not logging.getLogger('star_etl').handlers\n"
-    )
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    subprocess.run(
-        [sys.executable, "-c", code, str(root), *names], cwd=tmp_path, env=environment, check=True
-    )
-    assert [*tmp_path.iterdir()] == []
 
 
 def test_sources_of_other_names_and_shapes_are_mapped(shop: Retailer) -> None:

@@ -25,8 +25,8 @@ from test_faults import tomorrow, via
 from test_retries import disturbed, meanwhile, once, session_of
 from test_signals import INT, TERM, Gate, assert_rolled_back
 
+from common.spool import Spool
 from main import main
-from spool import Spool
 from warehouse import open_warehouse
 
 

@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 from support import Retailer, csv_rows
 
-from blocks import UNREADABLE
+from common.values import UNREADABLE
 from config import load_config
 from extract import DataExtractor
 from main import StarSchemaETLPipeline

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import Retailer, Row, to_csv
 
-import report
+from run import report
 
 
 def sales(count: int) -> list[Row]:

@@ -16,12 +16,12 @@ import pytest
 import sqlalchemy as sa
 from support import Retailer, Star, in_a_child
 
-import source_files
 from config import load_config
-from database_reader import Databases
 from errors import ConfigError, ExtractionError, explain
 from extract import DataExtractor
 from main import main
+from sources import reading as source_files
+from sources.database_reader import Databases
 
 PASSWORD = "s3cr@t/p#w%d: x"  # noqa: S105  # a canary
 PIECE = 4

@@ -30,11 +30,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from support import Retailer, Row, Star, csv_rows, shared_data, to_csv
 from test_sources_corpus import READ, SOURCE_OF, VALUES, settings_of
 
+from common.spool import Spool
 from config import StarSchemaConfig, load_config
 from errors import ConfigError
 from extract import DataExtractor
 from main import StarSchemaETLPipeline
-from spool import Spool
 from transform import StarSchemaTransformer
 
 Rows = dict[str, list[Row]]

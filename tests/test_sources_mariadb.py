@@ -11,8 +11,8 @@ from conftest import not_here
 from mariadb_server import DRIVERS, MariaDb
 from support import Retailer
 
-import source_files
-from database_reader import Databases
+from sources import reading as source_files
+from sources.database_reader import Databases
 
 
 def driver_of(begins: str) -> str:

@@ -17,7 +17,7 @@ import pytest
 from support import Retailer, Row, csv_rows
 from test_sources_formats import write_duckdb, write_files, write_postgresql, write_sqlite
 
-from blocks import UNREADABLE, unreadable
+from common.values import UNREADABLE, unreadable
 from config import load_config
 from transform import StarSchemaTransformer
 

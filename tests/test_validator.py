@@ -20,10 +20,10 @@ import sqlalchemy as sa
 from support import Retailer, Row, Star, counts, dropping
 
 import schema
-from keymap import KeyMap
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
 from validate import quality_score
+from warehouse.keymap import KeyMap
 
 ADDED = {"customers": "C3", "products": "P3"}  # tonight's new members, whom no sale names
 

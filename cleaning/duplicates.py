@@ -1,0 +1,194 @@
+"""Duplicate business keys, found exactly and in bounded memory.
+
+First by 64-bit hashes, sorted a part at a time: only rows whose hash repeats are looked at again.
+DuckDB then compares these by their real keys and contents, so a collision of hashes costs time
+and never a row.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from common.arrays import decoded, whole
+from common.duck import without_progress_bar
+from common.parallel import in_order
+
+BATCH_BITS = 32
+"""A row's place is one integer: batch number << 32 | row number in the batch."""
+
+Hashes = npt.NDArray[np.uint64]
+
+_PART = 4_000_000  # hashes sorted at a time: 32 MB
+_BITMAP_BITS = 20
+
+# `content` is everything a row says but its place. Of several rows with one key the last wins.
+_LOSERS = """
+    WITH claims AS (
+        SELECT _key, _place, row(*COLUMNS(* EXCLUDE (_key, _place))) AS content FROM claimed
+    ),
+    winners AS (
+        SELECT _key, max(_place) AS winner, arg_max(content, _place) AS said
+        FROM claims GROUP BY _key HAVING count(*) > 1
+    )
+    SELECT _place, content IS NOT DISTINCT FROM said AS identical
+    FROM claims JOIN winners USING (_key)
+    WHERE _place <> winner
+    ORDER BY _place
+"""
+
+
+@dataclass(frozen=True)
+class Losers:
+    """Rows of one batch that lost to a later row with the same key.
+
+    `rows` are their row numbers (int64), `identical` whether the winner says the same (bool).
+    """
+
+    rows: npt.NDArray[np.int64]
+    identical: npt.NDArray[np.bool_]
+
+
+_local = threading.local()
+
+
+@cache
+def _hasher() -> duckdb.DuckDBPyConnection:
+    """One for all threads, each of which has a cursor of it: to make one takes 20 ms."""
+    return duckdb.connect(config={"threads": 1})
+
+
+def key_hashes(keys: pa.Array) -> Hashes:
+    """A 64-bit hash of each key: in the first row as the keys come, in the second ascending."""
+    if not hasattr(_local, "connection"):
+        _local.connection = _hasher().cursor()
+    connection: Any = _local.connection
+    connection.register("keys", pa.table({"key": keys}))
+    hashes: Hashes = connection.sql("SELECT hash(key) AS h FROM keys").fetchnumpy()["h"]
+    connection.unregister("keys")
+    return np.stack([hashes, np.sort(hashes)])
+
+
+def judging(temp: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """What `find_losers` works with, to be closed after the last source: to make one takes 20 ms.
+
+    What it has no memory for it puts into `temp`.
+    """
+    connection = duckdb.connect(
+        config={"memory_limit": "256MB", "threads": 1, "temp_directory": str(temp or "")}
+    )
+    return without_progress_bar(connection)
+
+
+def find_losers(
+    batches: Sequence[Callable[[], pa.Table]],
+    hashes: Sequence[Callable[[], Hashes]],
+    key: str,
+    connection: duckdb.DuckDBPyConnection,
+    workers: int = 1,
+) -> dict[int, Losers]:
+    """The rows to leave out, by batch number.
+
+    `batches` are calls that return the rows of a batch: the column `key`, an int64 column
+    `_place`, and the content to compare; `hashes` are calls that return the `key_hashes` of each
+    batch, best as a file in memory that is given back after use; `connection` is one of `judging`.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        parts = in_order(pool, _repeated(hashes), workers)
+        repeated = np.concatenate([np.empty(0, np.uint64), *parts])
+        if not len(repeated):
+            return {}
+        claimed = in_order(pool, _claims(batches, hashes, np.unique(repeated), key), workers)
+        connection.register("claimed", _stream(claimed))
+        found = connection.sql(_LOSERS).to_arrow_table()
+        connection.unregister("claimed")
+    places = found["_place"].to_numpy()
+    numbers = places >> BATCH_BITS
+    rows = places & ((1 << BATCH_BITS) - 1)
+    identical = found["identical"].to_numpy(zero_copy_only=False)
+    return {
+        int(number): Losers(rows[numbers == number], identical[numbers == number])
+        for number in np.unique(numbers)
+    }
+
+
+def _repeated(hashes: Sequence[Callable[[], Hashes]]) -> Iterator[Callable[[], Hashes]]:
+    """A call per part of their range for the hashes that occur more than once."""
+    bits = (sum(len(batch()[1]) for batch in hashes) // _PART).bit_length()
+    bounds = np.array([part << (64 - bits) for part in range(1, 1 << bits)], np.uint64)
+    cuts = []
+    for batch in hashes:
+        ascending = batch()[1]
+        cuts.append([0, *np.searchsorted(ascending, bounds), len(ascending)])
+    return (
+        partial(_more_than_once, hashes, [slice(*at[part : part + 2]) for at in cuts])
+        for part in range(1 << bits)
+    )
+
+
+def _more_than_once(hashes: Sequence[Callable[[], Hashes]], parts: Sequence[slice]) -> Hashes:
+    """What occurs more than once in ascending runs, which a stable sort merges."""
+    runs = [batch()[1][part] for batch, part in zip(hashes, parts, strict=True)]
+    together = np.concatenate([np.empty(0, np.uint64), *runs])
+    del runs
+    together.sort(kind="stable")
+    repeated: Hashes = together[1:][together[1:] == together[:-1]]
+    return repeated
+
+
+def _membership(wanted: Hashes) -> Callable[[Hashes], npt.NDArray[np.int64]]:
+    """A test for many hashes: which of them (by position) are among the sorted `wanted`.
+
+    A bitmap of their low bits rules nearly all out before the search.
+    """
+    low = np.uint64((1 << _BITMAP_BITS) - 1)
+    bitmap = np.zeros(1 << _BITMAP_BITS, bool)
+    bitmap[wanted & low] = True
+
+    def positions(hashed: Hashes) -> npt.NDArray[np.int64]:
+        maybe = np.flatnonzero(bitmap[hashed & low])
+        at = np.minimum(np.searchsorted(wanted, hashed[maybe]), len(wanted) - 1)
+        found: npt.NDArray[np.int64] = maybe[wanted[at] == hashed[maybe]]
+        return found
+
+    return positions
+
+
+def _claims(
+    batches: Sequence[Callable[[], pa.Table]],
+    hashes: Sequence[Callable[[], Hashes]],
+    repeated: Hashes,
+    key: str,
+) -> Iterator[Callable[[], pa.Table]]:
+    """A call per batch for the rows whose hash repeats, with the key under the name `_key`.
+
+    Their columns are decoded: which ones are encoded depends on the file a batch came from.
+    """
+    positions = _membership(repeated)
+
+    def chosen(batch: Callable[[], pa.Table], rows: npt.NDArray[np.int64]) -> pa.Table:
+        table = batch().take(pa.array(rows))
+        names = ["_key" if name == key else name for name in table.column_names]
+        return pa.table([decoded(whole(column)) for column in table.columns], names)
+
+    for batch, hashed in zip(batches, hashes, strict=True):
+        rows = positions(hashed()[0])
+        if len(rows):
+            yield partial(chosen, batch, rows)
+
+
+def _stream(tables: Iterator[pa.Table]) -> pa.RecordBatchReader:
+    first = next(tables)
+    chunks = (chunk for table in chain([first], tables) for chunk in table.to_batches())
+    return pa.RecordBatchReader.from_batches(first.schema, chunks)

@@ -1,0 +1,73 @@
+"""Rows as people have them, in and out: frames and lists of dicts, as tables of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from cleaning.verdicts import PLACE
+from common.arrays import decoded
+from common.values import as_text, comma_text, key_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Rows: TypeAlias = pd.DataFrame | list[dict[str, Any]] | pa.Table
+
+
+def as_table(rows: Rows, commas: Sequence[str] = ()) -> pa.Table:
+    """Any rows as a table of text columns; the caller's object is not changed.
+
+    Whole floats lose their `.0` (an integer column with gaps arrives as float in pandas), and so do
+    whole decimals in keys. Numbers in the columns `commas` get a decimal comma, as the text there
+    has.
+    """
+    if isinstance(rows, pa.Table):
+        return rows
+    if isinstance(rows, list):
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        columns: dict[str, Iterable[Any]] = {n: [row.get(n) for row in rows] for n in names}
+    else:
+        columns = {str(name): rows[name] for name in rows.columns}
+    texts = {n: comma_text if n in commas else _text_of(n) for n in columns}
+    return pa.table(
+        {n: pa.array([_cell(v, texts[n]) for v in column], pa.string())
+         for n, column in columns.items()}
+    )  # fmt: skip
+
+
+def _text_of(column: str) -> Callable[[Any], str | None]:
+    return key_text if column.endswith("_id") else as_text
+
+
+def checked(table: pa.Table, required: Sequence[str]) -> pa.Table:
+    """`table` with the columns that rows must have; a table without rows is given them."""
+    missing = [name for name in required if name not in table.column_names]
+    if missing and len(table):
+        raise KeyError(
+            f"these required columns are missing: {', '.join(missing)} "
+            f"(there are: {', '.join(table.column_names)})"
+        )
+    for name in missing:
+        table = table.append_column(name, pa.array([], pa.string()))
+    return table
+
+
+def _cell(value: Any, text: Callable[[Any], str | None]) -> str | None:
+    """A value of a frame as text; every kind of missing value is None."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    is_missing = type(plain).__name__ in ("NaTType", "NAType") or (
+        isinstance(plain, float) and math.isnan(plain)
+    )
+    return None if is_missing else text(plain)
+
+
+def to_frame(rows: pa.Table) -> pd.DataFrame:
+    """A frame of plain values: str, int, bool, `Decimal` and `date`; None where unknown."""
+    kept = rows.drop_columns([PLACE]) if PLACE in rows.column_names else rows
+    frame: pd.DataFrame = pa.table({n: decoded(kept[n]) for n in kept.column_names}).to_pandas()
+    return frame

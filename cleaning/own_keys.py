@@ -1,0 +1,119 @@
+"""A source's own key that may be none: too many rows lose to another row with the same key."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cleaning.duplicates import BATCH_BITS
+from common.arrays import decoded, whole
+
+SHARE = 0.01
+"""Above this share of rows that lose, the key is doubted."""
+_KEYS, _ROWS = 1000, 5000
+"""So many keys and rows are looked at."""
+_COLUMNS = 12
+"""So many columns are tried in pairs."""
+_LIKELY = re.compile(
+    r"line|item|pos|seq|row|sku|product|article|variant|number|\bnr\b|\bno\b|id", re.I
+)
+_UNLIKELY = re.compile(
+    r"price|amount|total|quantity|qty|discount|rate|tax|date|time|created|paid|updated|^_", re.I
+)
+
+
+def doubt(
+    source: str,
+    key: str,
+    parts: Sequence[str],
+    rows: int,
+    lost: Mapping[int, npt.NDArray[np.int64]],
+    prepared: Sequence[Callable[[], pa.Table]],
+    originals: Callable[[int], pa.Table],
+) -> str:
+    """A warning that `key` may be no key of `source`, or nothing.
+
+    `parts` are the source's columns that make it, `rows` how many the source has, `lost` the
+    numbers of rows by batch that lost to a row with the same key and other content; `prepared` read
+    the cleaned batches, `originals` a batch as it came.
+    """
+    losers = sum(map(len, lost.values()))
+    if losers <= SHARE * rows:
+        return ""
+    contested = _contested(key, lost, prepared, originals)
+    better = _better(contested)
+    advice = "which columns of a row make it unique?"
+    if better:
+        columns = json.dumps({key: [*parts, *better]}, ensure_ascii=False)
+        advice = (
+            f"with {' and '.join(map(repr, better))} it would be one, as far as these rows tell: "
+            f"have {source.upper()}__COLUMNS map it so: {columns}"
+        )
+    return (
+        f"{source}: {losers:,} of {rows:,} rows ({losers / rows:.1%}) lose to a later row with the "
+        f"same {key}: it may be no key; {advice}"
+    )
+
+
+def _contested(
+    key: str,
+    lost: Mapping[int, npt.NDArray[np.int64]],
+    prepared: Sequence[Callable[[], pa.Table]],
+    originals: Callable[[int], pa.Table],
+) -> pa.Table:
+    """Rows as they came whose key is one of those that are not unique, with it as `_key`."""
+    mask = (1 << BATCH_BITS) - 1
+    keys = pa.array([], pa.string())
+    for number, at in lost.items():
+        rows = prepared[number]()
+        chosen = np.isin(rows["_place"].to_numpy() & mask, at)
+        keys = pc.unique(
+            pa.concat_arrays([keys, decoded(whole(rows[key])).filter(pa.array(chosen))])
+        )
+        if len(keys) >= _KEYS:
+            break
+    found, count = [], 0
+    for number, read in enumerate(prepared):
+        rows = read().select([key, "_place"])
+        rows = rows.filter(pc.is_in(decoded(whole(rows[key])), keys[:_KEYS])).slice(
+            0, _ROWS - count
+        )
+        at = pa.array(rows["_place"].to_numpy() & mask)
+        found.append(
+            _as_text(originals(number).take(at)).append_column("_key", decoded(whole(rows[key])))
+        )
+        count += len(rows)
+    return pa.concat_tables(found, promote_options="default")
+
+
+def _as_text(rows: pa.Table) -> pa.Table:
+    own = [name for name in rows.column_names if not name.startswith("_")]
+    return pa.table([rows[name].cast(pa.string()) for name in own], own)
+
+
+def _better(rows: pa.Table) -> list[str]:
+    """The one or two columns that tell apart all rows of one key that are not the same."""
+    unique = list(dict.fromkeys(zip(*(column.to_pylist() for column in rows.columns), strict=True)))
+    by_name = dict(zip(rows.column_names, zip(*unique, strict=True), strict=True)) if unique else {}
+    keys = by_name.pop("_key", ())
+    for names in _candidates(by_name):
+        values = zip(keys, *(by_name[name] for name in names), strict=True)
+        is_full = all(all(by_name[name]) for name in names)  # a blank part makes a key blank
+        if is_full and len(set(values)) == len(unique):
+            return list(names)
+    return []
+
+
+def _candidates(columns: Mapping[str, Sequence[object]]) -> Iterator[tuple[str, ...]]:
+    """Single columns, then pairs: first those that sound like part of a key."""
+    names = [name for name in columns if not _UNLIKELY.search(name)]
+    names.sort(key=lambda name: not _LIKELY.search(name))
+    yield from ((name,) for name in names)
+    yield from combinations(names[:_COLUMNS], 2)

@@ -1,0 +1,1 @@
+"""What several packages need; it knows neither the star nor a source."""

@@ -1,0 +1,60 @@
+"""Exact arithmetic on columns of amounts: DECIMAL with four places, rounded half away from zero."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from common.arrays import unscaled
+from schema import MONEY_PRECISION, MONEY_SCALE
+
+MONEY = pa.decimal128(MONEY_PRECISION, MONEY_SCALE)
+_FACTOR = pa.decimal128(MONEY_PRECISION - 1, MONEY_SCALE)  # so that a product fits 38 digits
+_UNIT = 10**MONEY_SCALE
+_LARGEST = 1 << 62  # of a product in int64, with room for rounding: some 4.6 x 10^10 in money
+
+
+def multiplied(left: pa.Array, right: pa.Array) -> pa.Array:
+    """`left` x `right`, amounts of any decimal type, four places; null where either is.
+
+    The type is MONEY where all products are far below its limits, which integers tell five times
+    faster than decimals, and decimal128(38, 4) otherwise; `fitting` brings that to MONEY.
+    """
+    left, right = left.cast(MONEY), right.cast(MONEY)
+    whole, other = unscaled(left), unscaled(right)
+    if whole is None or other is None or _largest(whole) * _largest(other) >= _LARGEST:
+        return rounded(pc.multiply(left.cast(_FACTOR), right))
+    exact = whole * other
+    half_up = (np.abs(exact) + _UNIT // 2) // _UNIT
+    result = _as_money(np.where(exact < 0, -half_up, half_up))
+    if not (left.null_count or right.null_count):
+        return result
+    both = pc.and_(pc.is_valid(left), pc.is_valid(right))
+    return pc.if_else(both, result, pa.scalar(None, MONEY))
+
+
+def rounded(amounts: pa.Array) -> pa.Array:
+    """Decimals of any scale with four places, half away from zero."""
+    return pc.round(amounts, ndigits=MONEY_SCALE, round_mode="half_towards_infinity")
+
+
+def fitting(amounts: pa.Array, limit: int | Decimal) -> pa.Array:
+    """`amounts` as MONEY; null where they are not below `limit`."""
+    if amounts.type == MONEY:
+        return amounts
+    fits = pc.less(pc.abs(amounts), pa.scalar(Decimal(limit)))
+    return pc.if_else(fits, amounts, pa.scalar(None, amounts.type)).cast(MONEY)
+
+
+def _largest(units: npt.NDArray[np.int64]) -> int:
+    return max(int(units.max(initial=0)), -int(units.min(initial=0)))
+
+
+def _as_money(units: npt.NDArray[np.int64]) -> pa.Array:
+    words = np.empty((len(units), 2), np.int64)
+    words[:, 0], words[:, 1] = units, units >> 63
+    return pa.Array.from_buffers(MONEY, len(units), [None, pa.py_buffer(words)])

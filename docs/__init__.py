@@ -1,1 +1,0 @@
-"""What keeps the documents equal to the code."""

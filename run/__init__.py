@@ -1,0 +1,1 @@
+"""What a run is, beside the data."""

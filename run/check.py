@@ -1,0 +1,270 @@
+"""What a run would find: the run's own reading and cleaning, whose results are told and not kept.
+
+Nothing is written but the working folder, which is removed. `check_text` puts it into words.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cleaning.verdicts import PLACE
+from common.arrays import decoded, whole
+from common.rejects import REASONS
+from common.results import Clean
+from common.spool import Spool
+from config import StarSchemaConfig
+from run.check_advice import Adviser
+from run.refused import in_file_order
+from run.staging import Job, PreparedSource, over_the_limit, prepare_sources
+from schema import Role, columns_of, fact_sales, metadata
+from sources.extracted import Extracted, Looked
+from warehouse.growth import inspect_warehouse
+
+EXAMPLES = 5
+"""Of each reason so many rows are shown."""
+_DETAILS = 200
+"""Of each reason so many details are kept, to see which setting would help."""
+_SAMPLE = 3
+
+Progress: TypeAlias = Callable[[str], Callable[[str, int], None]]
+"""Given the name of a phase, what hears of each batch of it: its source, and its rows."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row of a source, and what is wrong with it."""
+
+    line: int
+    shown: str
+    detail: str
+
+
+@dataclass
+class Refusal:
+    """The rows that are refused for one reason: how many, and the first of them."""
+
+    rows: int = 0
+    first: list[Place] = field(default_factory=list)
+
+
+def _refusals(source: Extracted, prepared: PreparedSource) -> dict[str, Refusal]:
+    """The rows that a run would write to its reject file, by reason."""
+    found: dict[str, Refusal] = {}
+    for call in in_file_order(source, prepared.kept):
+        rows = call().select(["_reason", "_line", "_file", "_detail"])
+        for reason in pc.unique(rows["_reason"]).to_pylist():
+            refusal = found.setdefault(reason, Refusal())
+            chosen = rows.filter(pc.equal(rows["_reason"], reason))
+            refusal.rows += len(chosen)
+            refusal.first += [
+                Place(r["_line"], r["_file"], r["_detail"] or "")
+                for r in chosen.slice(0, _DETAILS - len(refusal.first)).to_pylist()
+            ]
+    return {reason: found[reason] for reason in REASONS if reason in found}
+
+
+@dataclass
+class Sample:
+    """The first rows of a source: as they are read, and as the star would hold them, if it would
+    hold any.
+    """
+
+    read: pa.Table
+    stored: pa.Table
+
+
+@dataclass
+class Strangers:
+    """Sales that name members which their source does not have."""
+
+    column: str
+    source: str
+    rows: int
+    sales: int
+    ids: int
+    example: str
+
+
+@dataclass
+class SourceFindings:
+    """What a run would find of one source."""
+
+    looked: Looked
+    prepared: PreparedSource | None = None
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    sample: Sample | None = None
+    inside: list[str] = field(default_factory=list)
+    advice: dict[str, str] = field(default_factory=dict)
+    """By reject reason or attribute: what would help."""
+
+
+@dataclass
+class Findings:
+    """What a run would find, and how it would end."""
+
+    sources: dict[str, SourceFindings]
+    warehouse: list[str]
+    can_start: bool
+    rows: int | None
+    over_limit: list[str] = field(default_factory=list)
+    strangers: list[Strangers] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    """Which places of the settings cannot be written to."""
+
+    asks_warehouse: bool = False
+    """Whether it would be refused, unless the warehouse knows members that the sources lack."""
+
+    @property
+    def exit_code(self) -> int:
+        """0: it would publish; 2: it cannot start; 3: it would be refused."""
+        if not self.can_start:
+            return 2
+        return 3 if self.over_limit else 0
+
+
+def look_ahead(
+    config: StarSchemaConfig,
+    look: Callable[[Spool, Callable[[str, int], None], int | None], dict[str, Looked]],
+    cleaning: Callable[[StarSchemaConfig], Clean],
+    key_of: Callable[[str], str],
+    progress: Progress,
+    rows: int | None = None,
+) -> Findings:
+    """Read and clean all rows of all sources as a run would, or about the first `rows` of each;
+    look into the warehouse; publish nothing.
+
+    `look` reads the sources, `cleaning` gives the rules under given settings, `key_of` the business
+    key of a source.
+
+    Raises `SpoolError` when the working folder cannot be used.
+    """
+    with _folder(config.work_dir) as folder:
+        looked = look(folder, progress("Reading"), rows)
+        good = {
+            name: source.extracted
+            for name, source in looked.items()
+            if source.extracted is not None
+        }
+        prepared = prepare_sources(
+            [Job(source, key_of(name)) for name, source in good.items()],
+            cleaning(config), config, folder, progress=progress("Cleaning"),
+        )  # fmt: skip
+        sources = {}
+        for name, source in looked.items():
+            found = SourceFindings(source, prepared.get(name), inside=source.inside())
+            if source.extracted is not None and found.prepared is not None:
+                found.refusals = _refusals(source.extracted, found.prepared)
+                found.sample = _sample(source.extracted, found.prepared)
+                found.advice = _advice(config, found, source.extracted, cleaning)
+            sources[name] = found
+        strangers = [] if rows else list(_strangers(key_of, prepared))
+    warehouse, fits = inspect_warehouse(config, metadata.sorted_tables)
+    places = _unwritable(config)
+    can_start = fits and not places and not any(source.problems for source in looked.values())
+    limit = over_the_limit(prepared.values(), config.max_reject_rate)
+    asks = config.orphan_policy == "reject" and _may_be_too_many(
+        prepared.get("transactions"), strangers, config.max_reject_rate
+    )
+    return Findings(sources, warehouse, can_start, rows, limit, strangers, places, asks)
+
+
+@contextmanager
+def _folder(place: Path) -> Iterator[Spool]:
+    """A working folder that leaves nothing behind, the folders above it included."""
+    made = [folder for folder in (place, *place.parents) if not folder.exists()]
+    try:
+        with Spool(place) as folder:
+            yield folder
+    finally:
+        with suppress(OSError):  # somebody else has begun to use it
+            for folder_made in made:
+                folder_made.rmdir()
+
+
+def _unwritable(config: StarSchemaConfig) -> list[str]:
+    """The places where a run writes, and could not."""
+    told = []
+    for setting, place in (
+        ("LOG_FILE", config.log_file.parent),
+        ("REJECTS_DIR", config.rejects_dir),
+    ):
+        there = next(p for p in (place.absolute(), *place.absolute().parents) if p.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            told.append(f"{setting}: nothing can be made in {there}; set it to another place")
+    return told
+
+
+def _sample(source: Extracted, prepared: PreparedSource) -> Sample:
+    """The first rows that the star would hold, before and after the rules."""
+    if not source.batches:
+        return Sample(pa.table({}), pa.table({}))
+    stored = prepared.tasks()[0]().slice(0, _SAMPLE)
+    read = source.canonical(0)
+    read = read.take(stored[PLACE]) if len(stored) else read.slice(0, _SAMPLE)
+    return Sample(read, stored.drop_columns([PLACE]))
+
+
+def _advice(
+    config: StarSchemaConfig,
+    found: SourceFindings,
+    source: Extracted,
+    cleaning: Callable[[StarSchemaConfig], Clean],
+) -> dict[str, str]:
+    """What would help against each reason and unusable attribute that was found."""
+    issues: Counter[str] = Counter() if found.prepared is None else found.prepared.issues
+    if not found.refusals and not issues:
+        return {}
+    adviser = Adviser(
+        config, source.name, {file.format for file in found.looked.opened},
+        found.looked.mapping or {}, source.canonical(0) if source.batches else None, cleaning,
+    )  # fmt: skip
+    accepted = found.prepared is not None and found.prepared.rows > 0
+    told = {
+        reason: adviser.for_reason(reason, [p.detail for p in refusal.first], accepted=accepted)
+        for reason, refusal in found.refusals.items()
+    }
+    return told | {name: adviser.for_attribute(name) for name in issues}
+
+
+def _may_be_too_many(
+    sales: PreparedSource | None, strangers: list[Strangers], limit: Decimal
+) -> bool:
+    """Whether more sales than `limit` allows are rejected, if nobody knows the strangers."""
+    if sales is None:
+        return False
+    at_most = sum(sales.rejected.values()) + sum(found.rows for found in strangers)
+    return at_most > limit * sales.read
+
+
+def _strangers(
+    key_of: Callable[[str], str], prepared: dict[str, PreparedSource]
+) -> Iterator[Strangers]:
+    """How many sales name members that their source does not have."""
+    sales = prepared.get("transactions")
+    references = {c.info["finds_by"] for c in columns_of(fact_sales, Role.DIMENSION_KEY)}
+    for name, source in prepared.items():
+        key = key_of(name)
+        if sales is None or key not in references:
+            continue
+        known = pa.chunked_array(
+            [chunk for task in source.tasks() for chunk in task()[key].chunks], pa.string()
+        )
+        unknown: Counter[str] = Counter()
+        for task in sales.tasks():
+            ids = decoded(whole(task()[key]))
+            strange = pc.and_(pc.invert(pc.is_in(ids, known)), pc.not_equal(ids, ""))
+            for count in pc.value_counts(ids.filter(strange)).to_pylist():
+                unknown[count["values"]] += count["counts"]
+        if unknown:
+            rows, example = unknown.total(), next(iter(unknown))
+            yield Strangers(key, name, rows, sales.rows, len(unknown), example)

@@ -1,0 +1,207 @@
+"""What would help against refused rows: the setting to paste, found by trying it.
+
+A setting is proposed only when the run's own rules accept with it what they refuse without it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from common.date_formats import ISO_8601
+from common.results import Clean
+from config import StarSchemaConfig
+
+_COLUMN = {
+    "invalid_date": "transaction_date",
+    "invalid_quantity": "quantity",
+    "invalid_unit_price": "unit_price",
+    "invalid_discount": "discount_amount",
+}
+"""The column whose values are the details of a reason."""
+_NUMBERS = ("invalid_quantity", "invalid_unit_price", "invalid_discount", "price", "cost")
+_DATES = ("invalid_date", "hire_date")
+_DAYS = (
+    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%y",
+    "%d/%m/%y", "%m/%d/%y", "%Y%m%d", "%d%m%Y", "%m%d%Y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y",
+    "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d. %B %Y",
+)  # fmt: skip
+_TIMES = (" %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S")
+_MOST = 0.9
+"""The share of the values looked at that a setting must make readable to be proposed."""
+_SAMPLE_ROWS = 5_000
+_TEXT_FORMATS = {"csv"}
+_FIELDS = re.compile(r"\d+ fields, the header has")
+
+_ADVICE = {
+    "missing_key": "see these rows, or map the column in {source}__COLUMNS",
+    "invalid_text": "correct the text in the source",
+    "date_out_of_range": "sales are accepted from 1900 to the end of next year",
+    "non_positive_quantity": "ACCEPT_RETURNS=true would allow returns",
+    "non_positive_price": "ACCEPT_FREE_ITEMS=true would allow 0, and nothing below",
+    "invalid_discount": "an amount is 0 or more, a rate from 0 to 1 or 0% to 100%",
+    "negative_net_amount": "the discount is above quantity x unit_price; if it is a rate, map it "
+    "to discount_rate in {source}__COLUMNS",
+    "conflicting_duplicate": "of rows with one key the last counts; if each is a row of its own, "
+    "map the columns that make the key in {source}__COLUMNS",
+}
+_NO_NUMBER = "correct them in the source: no setting makes numbers of them"
+_NO_DATE = "say in {source}__DATE_FORMATS how dates are written, as a JSON list of strptime formats"
+
+
+class Adviser:
+    """Looks for the settings that would help one source."""
+
+    def __init__(
+        self,
+        config: StarSchemaConfig,
+        source: str,
+        formats: set[str],
+        mapping: Mapping[str, list[str]],
+        sample: pa.Table | None,
+        cleaning: Callable[[StarSchemaConfig], Clean],
+    ) -> None:
+        """`formats` are those of its files, `sample` is its first batch under canonical names;
+        `cleaning` gives the rules under changed settings.
+        """
+        self._config = config
+        self._cleaning = cleaning
+        self._source = source
+        self._formats = formats
+        self._mapping = mapping
+        self._sample = None if sample is None else sample.slice(0, _SAMPLE_ROWS)
+
+    def for_reason(self, reason: str, details: Sequence[str], *, accepted: bool) -> str:
+        """What would help rows that are refused for `reason`, some of whose details are given;
+        `accepted` tells whether other rows are not refused.
+        """
+        if reason == "malformed_row":
+            is_cut = not accepted and bool(self._formats & _TEXT_FORMATS)
+            is_cut = is_cut and any(_FIELDS.match(detail) for detail in details)
+            more = f", or set {self._setting('DELIMITER')}" if is_cut else ""
+            return f"see these records in the source{more}"
+        if reason in _DATES:
+            return self._formats_for(self._probe(reason, details), reason, accepted=accepted)
+        found = ""
+        if reason == "invalid_discount" and all(detail.endswith("%") for detail in details):
+            found = self._as_rate()
+        if not found and reason in _NUMBERS:
+            found = self._separator(self._probe(reason, details), reason)
+        if found:
+            return found
+        words = _ADVICE.get(reason, _NO_NUMBER if reason in _NUMBERS else "")
+        return words.format(source=self._source.upper())
+
+    def for_attribute(self, name: str) -> str:
+        """What would help values of an attribute that are not usable."""
+        if self._sample is None:
+            return ""
+        if name in _DATES:
+            given = len(self._sample) - self._sample[name].null_count
+            accepted = self._unusable(self._sample, name) < given
+            return self._formats_for(self._sample, name, accepted=accepted)
+        if name in _NUMBERS:
+            return self._separator(self._sample, name) or _NO_NUMBER
+        return ""
+
+    def _setting(self, part: str) -> str:
+        return f"{self._source.upper()}__{part}"
+
+    def _probe(self, reason: str, details: Sequence[str]) -> pa.Table:
+        """Sales without a fault, but for the column that is refused."""
+        size = len(details)
+        columns = {
+            "transaction_id": [str(number) for number in range(size)],
+            "transaction_date": ["2020-01-01"] * size,
+            "customer_id": ["C"] * size,
+            "product_id": ["P"] * size,
+            "quantity": ["1"] * size,
+            "unit_price": ["1"] * size,
+        }
+        return pa.table(columns | {_COLUMN[reason]: list(details)})
+
+    def _unusable(self, table: pa.Table, what: str, **changed: Any) -> int:
+        """How many rows of `table` have the fault `what` when settings of the source are others."""
+        if what in _COLUMN and what not in _DATES and table is not self._sample:
+            changed |= {"date_formats": [ISO_8601]}  # of the probe
+        settings = self._config.source(self._source).model_copy(update=changed)
+        config = self._config.model_copy(update={self._source: settings})
+        prepared = self._cleaning(config)(self._source, 0, table)
+        reasons = Counter(prepared.rejects["_reason"].to_pylist())
+        return reasons[what] + prepared.issues.get(what, 0)
+
+    def _separator(self, table: pa.Table, what: str) -> str:
+        """The other decimal separator, if with it such values are numbers and no others cease to
+        be.
+        """
+        now = self._config.source(self._source).decimal_separator
+        other = "," if now == "." else "."
+        before = self._unusable(table, what)
+        after = self._unusable(table, what, decimal_separator=other)
+        if not before or after > (1 - _MOST) * before:
+            return ""
+        if self._formats <= _TEXT_FORMATS and self._sample is not None:
+            worse = [
+                fault
+                for fault in _NUMBERS
+                if self._unusable(self._sample, fault, decimal_separator=other)
+                > self._unusable(self._sample, fault)
+            ]
+            if worse:
+                return "some numbers have a decimal point and some a decimal comma: correct them"
+        return f"set {self._setting('DECIMAL_SEPARATOR')}={other}{_most(before, after)}"
+
+    def _formats_for(self, table: pa.Table, what: str, *, accepted: bool) -> str:
+        """The date formats that read such values."""
+        now = list(self._config.source(self._source).date_formats) if accepted else []
+        before = self._unusable(table, what)
+        found: dict[str, int] = {}
+        for candidate in _candidates(table[_COLUMN.get(what, what)].to_pylist()):
+            after = self._unusable(table, what, date_formats=[*now, candidate])
+            if after <= (1 - _MOST) * before:
+                found[candidate] = after
+        best = [c for c, after in found.items() if after == min(found.values())]
+        if not best or not before:
+            return _NO_DATE.format(source=self._source.upper())
+        setting = self._setting("DATE_FORMATS")
+        proposals = [f"{setting}='{json.dumps([*now, candidate])}'" for candidate in best]
+        doubt = "; day and month can be told apart by nobody but you" if len(best) > 1 else ""
+        return f"set {' or '.join(proposals)}{_most(before, found[best[0]])}{doubt}"
+
+    def _as_rate(self) -> str:
+        """The mapping that takes percentages for a rate."""
+        own = self._mapping.get("discount_amount")
+        if own is None or "discount_rate" in self._mapping:
+            return ""
+        columns = dict(self._config.source(self._source).columns)
+        columns.pop("discount_amount", None)
+        columns["discount_rate"] = own[0] if len(own) == 1 else own
+        pasted = json.dumps(columns, ensure_ascii=False)
+        return f"percentages are a rate: set {self._setting('COLUMNS')}='{pasted}'"
+
+
+def _most(before: int, after: int) -> str:
+    return f" (it reads {before - after:,} of the {before:,} looked at)" if after else ""
+
+
+def _candidates(values: Sequence[str | None]) -> Iterator[str]:
+    """Formats of the shape that most dates of a source have."""
+    yield ISO_8601
+    texts = [text for text in values if text]
+    has_time = sum(":" in text for text in texts) * 2 > len(texts)
+    has_zone = sum(map(_has_zone, texts)) * 2 > len(texts)
+    for day in _DAYS:
+        for time in _TIMES if has_time else ("",):
+            for zone in (" %z", "%z") if has_zone else ("",):
+                yield f"{day}{time}{zone}"
+
+
+def _has_zone(text: str) -> bool:
+    """Whether a time is followed by an offset, as in 14:30+01:00."""
+    offset = re.search(r"[+-]\d\d:?\d\d$", text)
+    return offset is not None and ":" in text[: offset.start()]

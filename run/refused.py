@@ -1,0 +1,89 @@
+"""Refused rows: kept by their places while they are found, and put in file order at the end.
+
+Batches are cleaned side by side, and a row may still be refused when all others are clean. So no
+more than place and reason is kept at first, in the run's working folder, where the rows themselves
+are as well.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cleaning.duplicates import BATCH_BITS
+from common import spool
+from common.spool import Spool
+from common.values import UNREADABLE
+from sources.extracted import Extracted
+
+_ROW = (1 << BATCH_BITS) - 1
+_OURS = ("_reason", "_detail", "_raw")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Rows of one batch that were refused together: where that is kept, and how many for what."""
+
+    number: int
+    path: Path
+    reasons: Counter[str]
+
+
+def keep(folder: Spool, source: str, number: int, by: str, refused: pa.Table) -> Kept | None:
+    """Keep the `_place`, `_reason` and `_detail` of rows that batch `number` of a source loses, if
+    it loses any.
+
+    `by` tells what has refused them; once for each batch. Raises `SpoolError`.
+    """
+    if not len(refused):
+        return None
+    path = folder.write(f"{source}-refused-{by}-{number:06}", refused)
+    return Kept(number, path, Counter(refused["_reason"].to_pylist()))
+
+
+def in_file_order(
+    source: Extracted, kept: Mapping[int, Sequence[Path]]
+) -> Iterator[Callable[[], pa.Table]]:
+    """A call per batch that has lost records; together they give these in the order of the files.
+
+    Each returns a table of the source's own columns as they were read, `_file`, `_line`, `_reason`
+    and `_detail`; `_raw` where records are no rows. `kept` has the paths of `keep`, by batch.
+    """
+    for number in range(len(source)):
+        if number in kept or source.refused(number) is not None:
+            yield partial(_lost, source, number, kept.get(number, ()))
+
+
+def _lost(source: Extracted, number: int, paths: Sequence[Path]) -> pa.Table:
+    no_rows = source.refused(number)
+    tables = [] if no_rows is None else [no_rows]
+    if paths:
+        tables.append(_rows(source.originals(number), pa.concat_tables(map(spool.read, paths))))
+    lost = pa.concat_tables(tables, promote_options="default")
+    return lost.take(pc.sort_indices(lost["_line"]))  # which keeps the order within a line
+
+
+def _rows(originals: pa.Table, refused: pa.Table) -> pa.Table:
+    """The original rows at the places of `refused`, with their reasons, in file order."""
+    refused = refused.sort_by("_place")
+    own = originals.drop_columns([name for name in _OURS if name in originals.column_names])
+    rows = _without_marks(own.take(pa.array(refused["_place"].to_numpy() & _ROW)))
+    for name in ("_reason", "_detail"):
+        rows = rows.append_column(name, refused[name])
+    return rows
+
+
+def _without_marks(rows: pa.Table) -> pa.Table:
+    """`rows` as people may see them: as text, without the mark of what cannot be read."""
+    for number, name in enumerate(rows.column_names):
+        if not pa.types.is_integer(rows[name].type):
+            texts = rows[name].cast(pa.string())
+            shown = pc.replace_substring(texts, UNREADABLE, "")
+            rows = rows.set_column(number, name, shown)
+    return rows

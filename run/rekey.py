@@ -1,0 +1,160 @@
+"""A key rule that changed: the keys that the star holds pass through the new one.
+
+Done once, in the first run under another version of the rules and in its transaction, before
+anything is merged: so no member and no sale comes a second time under a key of another spelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateTable
+
+from common.key_rules import KEY_RULES, normal_keys
+from errors import GateError
+from schema import business_key, etl_run, surrogate_key
+from warehouse import Warehouse
+from warehouse.history import NEWEST_FIRST
+
+_WITH_ZEROS = r"^-?[0-9]+\.0+$"
+_ASCII_EDGES = "".join(map(chr, [*range(0x01, 0x21), 0x7F]))
+_TOLD = 3
+
+
+@dataclass(frozen=True)
+class Spellings:
+    """The keys of one column that a source has tonight, batch by batch."""
+
+    is_typed: bool
+    """Whether the source has numbers that are no text: JSON, Excel, Parquet, a database."""
+    batches: Iterable[pa.Array]
+    """Can be gone through more than once."""
+
+
+def is_due(warehouse: Warehouse) -> bool:
+    """Whether the star was last published under other key rules, or nobody knows by which."""
+    version = sa.func.coalesce(etl_run.c.key_rules, 1)
+    published = sa.select(version).where(etl_run.c.status == "published")
+    last = published.order_by(*NEWEST_FIRST).limit(1)
+    return bool(warehouse.scalar(last) != KEY_RULES)
+
+
+def rekey(warehouse: Warehouse, tonight: Mapping[sa.Table, list[Spellings]]) -> list[str]:
+    """Rewrite the keys of each table of `tonight` that the rules have changed; says which.
+
+    Unseen marks at the edges go. A `.0`, which whole numbers of typed sources had as keys, goes
+    where tonight's input has the number and not the old spelling: in texts it stays. Surrogate keys
+    stay as they are. Raises `GateError` where two keys become one.
+    """
+    told = []
+    for table, spellings in tonight.items():
+        if warehouse.is_created(table):
+            continue
+        old = _suspects(warehouse, table)
+        new = _without_zeros(normal_keys(old), spellings)
+        is_other = pc.and_(pc.not_equal(old, new), pc.not_equal(new, ""))
+        if pc.any(is_other).as_py():
+            changes = pa.table({"old": old.filter(is_other), "new": new.filter(is_other)})
+            _rewrite(warehouse, table, changes)
+            told.append(
+                f"{table.name}: {len(changes):,} keys, such as {_pair(changes, 0)}, are now "
+                "written as the key rules of this version have them"
+            )
+    return told
+
+
+def _suspects(warehouse: Warehouse, table: sa.Table) -> pa.Array:
+    """The keys that may be other ones by the rules: all but plain ASCII."""
+    key, length = business_key(table), sa.func.length
+    first, last = sa.func.substr(key, 1, 1), sa.func.substr(key, length(key), 1)
+    is_plain = sa.and_(
+        sa.func.bit_length(key) == 8 * length(key),
+        sa.func.strpos(_ASCII_EDGES, first) == 0,
+        sa.func.strpos(_ASCII_EDGES, last) == 0,
+        key.not_like("%.%0"),
+    )
+    found = warehouse.fetch(sa.select(key).where(key != "", sa.not_(is_plain)))
+    return pa.concat_arrays([pa.array([], pa.string()), *found[key.name].chunks])
+
+
+def _without_zeros(keys: pa.Array, spellings: Iterable[Spellings]) -> pa.Array:
+    """`keys` without `.0` where tonight's input says that they are whole numbers."""
+    zeros = keys.filter(pc.match_substring_regex(keys, _WITH_ZEROS))
+    if not len(zeros):
+        return keys
+    numbers = _number(zeros)
+    wanted = pa.concat_arrays([zeros, numbers])
+    typed, others = (
+        _present(spellings, wanted, typed=True),
+        _present(spellings, wanted, typed=False),
+    )
+    is_number = pc.and_(
+        pc.is_in(numbers, typed),
+        pc.invert(pc.is_in(zeros, pa.concat_arrays([typed, others]))),
+    )
+    return pc.if_else(pc.is_in(keys, zeros.filter(is_number)), _number(keys), keys)
+
+
+def _number(keys: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(keys, r"\.0+$", "")
+
+
+def _present(spellings: Iterable[Spellings], wanted: pa.Array, *, typed: bool) -> pa.Array:
+    """Which of `wanted` the sources of one kind have tonight."""
+    found = [
+        pc.unique(keys.filter(pc.is_in(keys, wanted)))
+        for source in spellings
+        if source.is_typed == typed
+        for keys in source.batches
+    ]
+    return pc.unique(pa.concat_arrays([pa.array([], pa.string()), *found]))
+
+
+def _rewrite(warehouse: Warehouse, table: sa.Table, changes: pa.Table) -> None:
+    key = business_key(table)
+    columns = [sa.Column("old", sa.Text()), sa.Column("new", sa.Text())]
+    staged = sa.Table(
+        f"rekeyed_{table.name}", sa.MetaData(), *columns,
+        schema=warehouse.staging_schema, prefixes=["TEMPORARY"],
+    )  # fmt: skip
+    warehouse.execute(sa.schema.DropTable(staged, if_exists=True))
+    warehouse.execute(CreateTable(staged))
+    warehouse.append(staged, [warehouse.encode(changes, staged)])
+    _refuse_collisions(warehouse, table, staged)
+    warehouse.execute(sa.update(table).values({key.name: staged.c.new}).where(key == staged.c.old))
+    warehouse.drop(staged)
+
+
+def _refuse_collisions(warehouse: Warehouse, table: sa.Table, staged: sa.Table) -> None:
+    """Raises `GateError` naming keys that would be one."""
+    key, other = business_key(table), staged.alias()
+    is_taken = sa.select(staged.c.old, key.label("new")).where(key == staged.c.new)
+    are_alike = sa.select(staged.c.old, other.c.old.label("new")).where(
+        staged.c.new == other.c.new, staged.c.old < other.c.old
+    )
+    found = warehouse.fetch(sa.union_all(is_taken, are_alike).subquery().select())
+    if len(found):
+        pairs = "; ".join(_pair(found, row) for row in range(min(len(found), _TOLD)))
+        raise GateError(
+            f"{table.name}: {len(found):,} pairs of keys become one by the key rules of this "
+            f"version ({pairs}); {_remedy(table)}, then run again; nothing was published"
+        )
+
+
+def _pair(keys: pa.Table, row: int) -> str:
+    old, new = (ascii(keys[name][row].as_py()) for name in ("old", "new"))
+    return f"{old} and {new}"
+
+
+def _remedy(table: sa.Table) -> str:
+    if table.foreign_keys:
+        return f"delete of each pair the row of {table.name} that is wrong"
+    key = surrogate_key(table).name
+    return (
+        f"of each pair choose the member to keep, point the sales of the other at it (UPDATE "
+        f"fact_sales SET {key} = ...) and delete the other from {table.name}"
+    )

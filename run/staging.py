@@ -1,0 +1,382 @@
+"""The transformation of a whole source: batch by batch, out of core, duplicates resolved.
+
+The rules are `transform`'s; here they are run over spilled batches in parallel, and of every row
+that does not go on it is kept why.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cleaning.duplicates import BATCH_BITS, Losers, find_losers, judging, key_hashes
+from cleaning.marks import Marked, marked
+from cleaning.own_keys import doubt
+from cleaning.strays import stray_rows
+from common import spool
+from common.arrays import decoded, whole
+from common.parallel import in_order
+from common.results import Clean, CleanBatch
+from common.spool import Spool
+from config import StarSchemaConfig
+from run.refused import Kept, keep
+from sources.extracted import Extracted
+
+Rows = npt.NDArray[np.int64]
+
+_ROW = (1 << BATCH_BITS) - 1
+
+
+@dataclass
+class PreparedSource:
+    """What became of a source: rows to load, and the account of those that will not be."""
+
+    name: str
+    read: int
+    paths: list[Path] = field(default_factory=list)
+    left_out: dict[int, Rows] = field(default_factory=dict)
+    """Of each batch, the numbers of the prepared rows that do not go on, ascending."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    kept: dict[int, tuple[Path, ...]] = field(default_factory=dict)
+    """Of each batch that has any, where its rejected rows are told; see `refused`."""
+    duplicates: int = 0
+    issues: Counter[str] = field(default_factory=Counter)
+    money: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))  # net amounts
+    ids: dict[str, list[pa.Array]] = field(default_factory=dict)
+    marked: Marked = field(default_factory=Marked)
+    doubt: str = ""
+    """Why the source's key may be none."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows go on to be loaded."""
+        return self.read - self.duplicates - sum(self.rejected.values())
+
+    def add(self, batch: _Batch) -> None:
+        """Take a cleaned batch into the account."""
+        self.paths.append(batch.path)
+        self.rejected.update(batch.no_rows)
+        self.refuse(batch.refused)
+        self.issues.update(batch.cleaned.issues)
+        self.marked.add(batch.marked)
+        for name, amount in batch.cleaned.money.items():
+            self.money[name] += amount
+        for name, values in batch.ids.items():
+            self.ids.setdefault(name, []).append(values)
+
+    def lose(self, lost: _Lost) -> None:
+        """Take the duplicates of a batch out of the account of the rows to load."""
+        self.duplicates += lost.duplicates
+        self.refuse(lost.refused)
+        for name, values in lost.ids.items():
+            self.ids[name][lost.number] = values
+        for name, amount in lost.money.items():
+            self.money[name] += amount
+
+    def refuse(self, kept: Kept | None) -> None:
+        """Take rows that were refused into the account."""
+        if kept is not None:
+            self.rejected.update(kept.reasons)
+            self.kept[kept.number] = (*self.kept.get(kept.number, ()), kept.path)
+
+    def tasks(self) -> list[Callable[[], pa.Table]]:
+        """A call per batch that returns its rows, duplicates left out."""
+        return [partial(self._batch, number) for number in range(len(self.paths))]
+
+    def distinct_ids(self, column: str) -> pa.Array:
+        """The distinct values of a business-key column over all batches."""
+        arrays = self.ids.get(column, [])
+        return pc.unique(pa.chunked_array(arrays, arrays[0].type if arrays else pa.string()))
+
+    def column(self, name: str) -> Column:
+        """A column of text, batch by batch, as often as one goes through it."""
+        return Column(self, name)
+
+    def _batch(self, number: int) -> pa.Table:
+        rows = spool.read(self.paths[number])
+        left_out = self.left_out.get(number)
+        if left_out is None:
+            return rows
+        return rows.filter(_without(_positions(rows, left_out), len(rows)))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a prepared source: an array per batch, read anew each time."""
+
+    source: PreparedSource
+    name: str
+
+    def __iter__(self) -> Iterator[pa.Array]:
+        return (whole(task()[self.name]).cast(pa.string()) for task in self.source.tasks())
+
+
+@dataclass(frozen=True)
+class Job:
+    """A source to prepare: its business key, and the columns whose distinct values are kept, to
+    find members that no source describes.
+    """
+
+    source: Extracted
+    key: str
+    collect: tuple[str, ...] = ()
+    describes: bool = False
+    """Whether its rows describe members."""
+    parts: Sequence[str] = ()
+    """The source's columns that make the key."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    job: Job
+    number: int
+    path: Path
+    cleaned: CleanBatch
+    ids: dict[str, pa.Array]
+    no_rows: Counter[str]
+    refused: Kept | None
+    marked: Marked
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """What a batch has lost to later rows, and the distinct ids of the rows it has left."""
+
+    number: int
+    duplicates: int
+    refused: Kept | None
+    ids: dict[str, pa.Array]
+    money: dict[str, Decimal]
+
+
+def prepare_sources(
+    jobs: Iterable[Job],
+    clean: Clean,
+    config: StarSchemaConfig,
+    folder: Spool,
+    *,
+    progress: Callable[[str, int], None] = lambda name, rows: None,
+) -> dict[str, PreparedSource]:
+    """Clean every batch of all sources, spill the good rows, and resolve duplicate keys.
+
+    `clean` is the rule for one batch (source name, batch number, canonical rows). The largest
+    source comes last: the others have rules in Python, of which only one can run at a time, and
+    what is after them leaves the interpreter alone.
+    """
+    jobs = list(jobs)
+    results = {j.source.name: PreparedSource(j.source.name, j.source.records) for j in jobs}
+    calls = (
+        partial(_prepare_batch, job, number, clean, folder)
+        for job in sorted(jobs, key=lambda job: job.source.records)
+        for number in range(len(job.source))
+    )
+    with ThreadPoolExecutor(config.workers) as pool, judging(folder.folder) as connection:
+        for batch in in_order(pool, calls, config.workers):
+            result = results[batch.job.source.name]
+            result.add(batch)
+            progress(result.name, len(batch.cleaned.rows))
+            if len(result.paths) == len(batch.job.source):
+                _resolve_duplicates(batch.job, result, connection, folder, config.workers)
+    return results
+
+
+def _prepare_batch(
+    job: Job,
+    number: int,
+    clean: Clean,
+    folder: Spool,
+) -> _Batch:
+    source = job.source
+    rows = source.canonical(number)
+    cleaned = _clean(job, number, rows, clean)
+    path = folder.write(f"{source.name}-prepared-{number:06}", cleaned.rows)
+    np.save(path.with_suffix(".npy"), key_hashes(cleaned.rows[job.key]))
+    no_rows = source.refused(number)
+    reasons = Counter[str]() if no_rows is None else Counter(no_rows["_reason"].to_pylist())
+    refused = keep(folder, source.name, number, "rules", cleaned.rejects)
+    ids = {name: _distinct(cleaned.rows[name]) for name in job.collect}
+    looked_at = [name for name in rows.column_names if name.endswith("_id") or job.describes]
+    return _Batch(job, number, path, cleaned, ids, reasons, refused, marked(rows, looked_at))
+
+
+def _clean(job: Job, number: int, rows: pa.Table, clean: Clean) -> CleanBatch:
+    """A batch by its rules; rows that are no records are refused, whatever else they are."""
+    source = job.source
+    has_key = job.key in rows.column_names  # else no record of the batch is a row
+    strays = (
+        stray_rows(source.originals(number), rows[job.key], totals=job.describes) if has_key else {}
+    )
+    if not strays:
+        return clean(source.name, number, rows)
+    is_stray = np.zeros(len(rows), bool)
+    is_stray[list(strays)] = True
+    blank = [_blanked(whole(column), pa.array(is_stray)) for column in rows.columns]
+    cleaned = clean(source.name, number, pa.table(blank, rows.column_names))
+    cleaned.rejects = _retold(cleaned.rejects, strays)
+    return cleaned
+
+
+def _blanked(column: pa.Array, where: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        indices = pc.if_else(where, None, column.indices)
+        return pa.DictionaryArray.from_arrays(indices, column.dictionary)
+    return pc.if_else(where, None, column)
+
+
+def _retold(rejects: pa.Table, strays: dict[int, str]) -> pa.Table:
+    """`rejects`, in which rows of `strays` are refused for what they are."""
+    told = [strays.get(row) for row in (rejects["_place"].to_numpy() & _ROW).tolist()]
+    details = pa.array(told, pa.string())
+    reasons = pc.if_else(pc.is_valid(details), "malformed_row", rejects["_reason"])
+    return pa.table(
+        {
+            "_place": rejects["_place"],
+            "_reason": reasons,
+            "_detail": pc.coalesce(details, rejects["_detail"]),
+        }
+    )
+
+
+def _resolve_duplicates(
+    job: Job,
+    result: PreparedSource,
+    connection: duckdb.DuckDBPyConnection,
+    folder: Spool,
+    workers: int,
+) -> None:
+    readers = [partial(spool.read, path) for path in result.paths]
+    hashes = [partial(np.load, path.with_suffix(".npy"), mmap_mode="r") for path in result.paths]
+    losers = find_losers(readers, hashes, job.key, connection, workers)
+    account = partial(_account_losers, result, job.key, folder)
+    with ThreadPoolExecutor(workers) as pool:
+        calls = (partial(account, number, lost) for number, lost in losers.items())
+        for lost in in_order(pool, calls, workers):
+            result.lose(lost)
+    result.left_out = {number: lost.rows for number, lost in losers.items()}
+    conflicting = {number: lost.rows[~lost.identical] for number, lost in losers.items()}
+    read, own = result.read, job.source.originals
+    result.doubt = doubt(result.name, job.key, job.parts, read, conflicting, readers, own)
+
+
+def without_orphans(
+    sales: PreparedSource, known: Mapping[str, pa.Array], folder: Spool
+) -> PreparedSource:
+    """`sales` without the rows that name a member nobody knows, which become rejects.
+
+    `known` has the business keys of the members of each reference that may not be inferred. What
+    an orphan names beside is asked for no more: it makes no member and no year. Only batches in
+    which an id is unknown are read.
+    """
+    strange: set[int] = set()
+    for name, keys in known.items():
+        values = enumerate(sales.ids.get(name, []))
+        strange |= {number for number, ids in values if not pc.all(pc.is_in(ids, keys)).as_py()}
+    result = replace(
+        sales,
+        left_out=dict(sales.left_out),
+        rejected=sales.rejected.copy(),
+        kept=dict(sales.kept),
+        money=sales.money.copy(),
+        ids={name: list(arrays) for name, arrays in sales.ids.items()},
+    )
+    for number in sorted(strange):
+        _leave_out_orphans(result, number, known, folder)
+    return result
+
+
+def _leave_out_orphans(
+    sales: PreparedSource, number: int, known: Mapping[str, pa.Array], folder: Spool
+) -> None:
+    rows = sales.tasks()[number]()
+    reason = np.full(len(rows), "", object)
+    for name, keys in known.items():
+        found = pc.is_in(decoded(rows[name]), keys).to_numpy(zero_copy_only=False)
+        reason[~found & (reason == "")] = f"unknown_{name.removesuffix('_id')}"
+    is_orphan = reason != ""
+    orphans = rows.filter(pa.array(is_orphan))
+    refused = pa.table(
+        {
+            "_place": orphans["_place"],
+            "_reason": pa.array(reason[is_orphan].tolist(), pa.string()),
+            "_detail": pa.array([""] * len(orphans), pa.string()),
+        }
+    )
+    sales.refuse(keep(folder, sales.name, number, "orphans", refused))
+    sales.money["rejected"] += pc.sum(decoded(orphans["net_amount"])).as_py() or Decimal(0)
+    at = orphans["_place"].to_numpy() & _ROW
+    sales.left_out[number] = np.union1d(sales.left_out.get(number, at), at)
+    for name in sales.ids:
+        sales.ids[name][number] = _distinct(rows[name], np.flatnonzero(is_orphan))
+
+
+def over_the_limit(prepared: Iterable[PreparedSource], limit: Decimal) -> list[str]:
+    """Which sources have a larger share of rejected rows than `limit`, MAX_REJECT_RATE."""
+    told = []
+    for source in prepared:
+        rejected = sum(source.rejected.values())
+        if rejected > limit * source.read:
+            told.append(
+                f"{source.name}: {rejected:,} of {source.read:,} rows rejected, above "
+                f"MAX_REJECT_RATE={limit}"
+            )
+    return told
+
+
+def _account_losers(
+    result: PreparedSource, key: str, folder: Spool, number: int, losers: Losers
+) -> _Lost:
+    """What a batch has lost. Identical losers are duplicates; the others are rejects."""
+    conflicts = losers.rows[~losers.identical]
+    ids, money = {}, {}
+    if result.money:
+        rows = spool.read(result.paths[number])
+        lost = _positions(rows, losers.rows)
+        # A lost row asks for no member and no date.
+        ids = {name: _distinct(rows[name], lost) for name in result.ids}
+        for name, chosen in (("duplicate", losers.identical), ("rejected", ~losers.identical)):
+            amounts = rows["net_amount"].take(pa.array(lost[chosen]))
+            money[name] = pc.sum(amounts).as_py() or Decimal(0)
+    refused = pa.table(
+        {
+            "_place": conflicts,
+            "_reason": pa.array(["conflicting_duplicate"] * len(conflicts), pa.string()),
+            "_detail": pa.array([f"a later row has the same {key}"] * len(conflicts), pa.string()),
+        }
+    )
+    kept = keep(folder, result.name, number, "duplicates", refused)
+    return _Lost(number, int(losers.identical.sum()), kept, ids, money)
+
+
+def _positions(rows: pa.Table, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where in a batch, ordered by place as it is, the rows with the numbers `wanted` are."""
+    return np.searchsorted(rows["_place"].to_numpy() & _ROW, wanted)
+
+
+def _without(lost: npt.NDArray[np.int64], size: int) -> pa.Array:
+    """The mask of `size` rows but those at `lost`."""
+    kept = np.ones(size, bool)
+    kept[lost] = False
+    return pa.array(kept)
+
+
+def _distinct(column: pa.ChunkedArray, lost: npt.NDArray[np.int64] | None = None) -> pa.Array:
+    """Distinct ids of the rows but those at `lost`; a dictionary has others as well."""
+    values = whole(column)
+    if not pa.types.is_dictionary(values.type):
+        return pc.unique(values if lost is None else values.filter(_without(lost, len(values))))
+    indices, size = values.indices.to_numpy(), len(values.dictionary)
+    counts = np.bincount(indices, minlength=size)
+    if lost is not None:
+        counts -= np.bincount(indices[lost], minlength=size)
+    return pc.unique(values.dictionary.filter(pa.array(counts > 0)))

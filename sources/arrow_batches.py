@@ -1,0 +1,98 @@
+"""Arrow batches, as Parquet files and DuckDB give them, made into batches of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from common.values import as_text, key_text
+from sources.batches import MAX_PIECE_BYTES, Block, Reading
+
+
+def gathered(few: Iterator[pa.RecordBatch], reading: Reading) -> Iterator[pa.RecordBatch]:
+    """Few rows at a time made into batches, which are short where the rows are long.
+
+    A file of kilobytes can hold gigabytes, and only decoding them tells.
+    """
+    kept: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in few:
+        kept.append(batch)
+        rows, size = rows + len(batch), size + batch.nbytes
+        if rows >= reading.batch_rows or size >= MAX_PIECE_BYTES:
+            yield from pa.Table.from_batches(kept).combine_chunks().to_batches()
+            kept, rows, size = [], 0, 0
+    if kept:
+        yield from pa.Table.from_batches(kept).combine_chunks().to_batches()
+
+
+def parse_arrow(batch: pa.RecordBatch, columns: list[str], first: int, reading: Reading) -> Block:
+    """A batch as text; its rows are numbered from `first`."""
+    texts = []
+    for name, column in zip(columns, batch.columns, strict=True):
+        text = key_column(column) if name.lower() in reading.keys else text_column(column)
+        if name.lower() in reading.commas and _is_fractional(column.type):
+            text = pc.replace_substring(text, ".", ",")
+        texts.append(text.dictionary_encode() if name in reading.encoded else text)
+    lines = np.arange(first, first + len(batch), dtype=np.int64)
+    return Block(pa.table(texts, names=columns), lines, records=len(batch))
+
+
+def text_column(column: pa.Array) -> pa.Array:
+    """Values of any Arrow type as text, exactly."""
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _extension_text(column)
+    if pa.types.is_dictionary(kind):
+        return text_column(column.dictionary).take(column.indices)
+    if (
+        pa.types.is_string(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_date(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+    ):
+        return pc.cast(column, pa.string())
+    if pa.types.is_timestamp(kind):  # not by way of Python, which knows no year 10000
+        moments = column.cast(pa.timestamp(kind.unit, "UTC")) if kind.tz else column
+        return pc.cast(moments, pa.string())
+    encoded = column if pa.types.is_nested(kind) else column.dictionary_encode()
+    if pa.types.is_nested(kind):
+        values = encoded.to_pylist(maps_as_pydicts="lossy")
+        return pa.array([as_text(value) for value in values], pa.string())
+    distinct = [as_text(value) for value in encoded.dictionary.to_pylist()]
+    return pa.array(distinct, pa.string()).take(encoded.indices)
+
+
+def _extension_text(column: pa.Array) -> pa.Array:
+    """Values of a type that is made of another, such as UUID of bytes."""
+    if isinstance(column.type, pa.UuidType):
+        return pa.array([as_text(value) for value in column.to_pylist()], pa.string())
+    return text_column(column.storage)
+
+
+def key_column(column: pa.Array) -> pa.Array:
+    """Values of any Arrow type as keys: see `key_text`."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return key_column(column.dictionary).take(column.indices)
+    if pa.types.is_decimal(kind):
+        return pc.replace_substring_regex(text_column(column), r"\.0*$", "")
+    if pa.types.is_binary_view(kind):
+        column, kind = column.cast(pa.large_binary()), pa.large_binary()
+    is_binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    if is_binary or pa.types.is_fixed_size_binary(kind) or pa.types.is_floating(kind):
+        encoded = column.dictionary_encode()
+        distinct = [key_text(value) for value in encoded.dictionary.to_pylist()]
+        return pa.array(distinct, pa.string()).take(encoded.indices)
+    return text_column(column)
+
+
+def _is_fractional(kind: pa.DataType) -> bool:
+    """Whether values of this type are numbers with a decimal point."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_floating(kind) or pa.types.is_decimal(kind))

@@ -1,0 +1,71 @@
+"""Rows of a file under canonical names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from common.arrays import decoded
+from common.key_rules import normal_keys
+from common.values import as_text, comma_text, key_text
+from config import SourceSettings
+from sources.batches import NUMBERS
+from sources.json_values import text_at
+from sources.mapping import SPECS
+
+
+def to_canonical(
+    rows: pa.Table, mapping: dict[str, list[str]], name: str, settings: SourceSettings
+) -> pa.Table:
+    """`rows` under canonical names."""
+    numbers = NUMBERS.get(name, ()) if settings.decimal_separator == "," else ()
+    own_key = SPECS[name].required[0]
+    columns = {}
+    for canonical, own in mapping.items():
+        written = comma_text if canonical in numbers else as_text
+        written = key_text if canonical.endswith("_id") else written
+        parts = [_own_column(rows, column, written) for column in own]
+        if len(parts) == 1:
+            columns[canonical] = parts[0]
+        elif canonical in SPECS[name].required or canonical.endswith("_id"):
+            none = ["", *(settings.null_tokens if canonical != own_key else ())]
+            columns[canonical] = _joined_key(parts, none)
+        else:
+            columns[canonical] = _joined_text(parts)
+    return pa.table(columns) if columns else rows.select([])
+
+
+def _joined_key(parts: Sequence[pa.ChunkedArray], none: Sequence[str]) -> pa.Array:
+    """Columns joined with `-`; blank where any part is one of `none`."""
+    keys = [normal_keys(pc.coalesce(decoded(part), "")) for part in parts]
+    is_whole = pc.invert(pc.is_in(keys[0], pa.array(none)))
+    for key in keys[1:]:
+        is_whole = pc.and_(is_whole, pc.invert(pc.is_in(key, pa.array(none))))
+    return pc.if_else(is_whole, pc.binary_join_element_wise(*keys, "-"), "")
+
+
+def _joined_text(parts: Sequence[pa.ChunkedArray]) -> pa.Array:
+    """Columns joined with `-`; a blank part is left out."""
+    joined, *others = (pc.utf8_trim_whitespace(pc.coalesce(decoded(p), "")) for p in parts)
+    for text in others:
+        before, after = pc.equal(joined, ""), pc.equal(text, "")
+        both = pc.binary_join_element_wise(joined, text, "-")
+        joined = pc.if_else(before, text, pc.if_else(after, joined, both))
+    return joined
+
+
+def _own_column(rows: pa.Table, name: str, written: Callable[[Any], str | None]) -> pa.ChunkedArray:
+    """A column of the file; `specifications.color` is a value inside a JSON column, `written` as
+    the text it would be in a column of its own.
+    """
+    if name in rows.column_names:
+        return rows[name]
+    head, *path = name.split(".")
+    if head not in rows.column_names:  # it came with a later record of the file
+        return pa.chunked_array([pa.nulls(len(rows), pa.string())])
+    encoded = rows[head].combine_chunks().cast(pa.string()).dictionary_encode()
+    values = [text_at(text, path, written) for text in encoded.dictionary.to_pylist()]
+    return pa.chunked_array([pa.array(values, pa.string()).take(encoded.indices)])

@@ -1,0 +1,226 @@
+"""Which lines of a CSV file are records, told without a parser; two lines never become one by a
+stray quote.
+
+A line with an odd number of quotes either begins a field in quotes that holds line breaks, or has
+a quote too many. Its lines are joined only where that is the one way to read them: see
+`_Cut.close`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from sources.batches import MAX_RECORD_BYTES, Lines, Refused
+from sources.undecodable import refused
+
+QUOTE, NEWLINE = 0x22, 0x0A
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What a CSV file's header line told: its path for messages, delimiter and column names."""
+
+    shown: str
+    delimiter: str
+    columns: tuple[str, ...]
+    types: Mapping[str, pa.DataType]
+    is_padded: bool = False
+    """Whether fields begin with a space, as in `id, name`."""
+    encoding: str = "utf-8"
+
+    def fields(self, text: str) -> list[str] | None:
+        """`text` as exactly one strictly parsed record, or None."""
+        try:
+            lines = io.StringIO(text, newline="")
+            records = list(csv.reader(lines, delimiter=self.delimiter, strict=True))
+        except csv.Error:
+            return None
+        return records[0] if len(records) == 1 else None
+
+    def fits(self, text: str) -> bool:
+        """Whether `text` is one well-formed record of this file."""
+        return self.has_all(self.fields(text))
+
+    def has_all(self, fields: list[str] | None) -> bool:
+        """Whether there is a field for each column, and nothing in any beyond them."""
+        width = len(self.columns)
+        return fields is not None and len(fields) >= width and not "".join(fields[width:]).strip()
+
+    def is_whole(self, text: str) -> bool:
+        """Whether a line is a record by itself. Words after `, ` are a sentence, not a field."""
+        fields = self.fields(text) or [""]
+        is_sentence = not self.is_padded and any(field.startswith(" ") for field in fields[1:])
+        return bool(text.strip()) and not is_sentence and self.has_all(fields)
+
+    def separators(self, text: str) -> int:
+        """How many delimiters of a line part fields when stray quotes are taken for text."""
+        delimiter = re.escape(self.delimiter)
+        quoted = rf'(?:(?<=^)|(?<={delimiter}))"(?:[^"]++|"")*+"(?=$|{delimiter})'
+        after = "" if self.is_padded else "(?! )"
+        return len(re.findall(delimiter + after, re.sub(quoted, "", text)))
+
+    def refused(self, line: int, why: str, text: str) -> Refused:
+        """The record `text` that begins in a line and is no row."""
+        return refused(line, why, text, self.encoding)
+
+    def rewrite(self, text: str) -> bytes:
+        """The record with its quotes as RFC 4180 wants them."""
+        out = io.StringIO()
+        writer = csv.writer(out, delimiter=self.delimiter, lineterminator="\n")
+        writer.writerow(self.fields(text) or [])
+        return out.getvalue().encode()
+
+
+@dataclass
+class Taken:
+    """Whole records cut from a file, every one with an even number of quotes."""
+
+    data: memoryview
+    lines: Lines
+    refused: list[Refused]
+    used: int
+    physical_lines: int
+    blank_lines: int
+    has_quotes: bool
+
+
+def take_records(dialect: Dialect, data: memoryview, line: int, *, is_last: bool) -> Taken:
+    """Decide which physical lines of `data`, which begins with number `line`, are records.
+
+    What may go on in the next batch is left for it, unless this one `is_last`.
+    """
+    cut = _Cut(dialect, data, line)
+    used, done = len(cut.ends), -1
+    odd = cut.odd
+    for place, index in enumerate(odd):
+        if index <= done:
+            continue
+        if dialect.fits(cut.text(index)):  # a literal quote inside an unquoted field
+            cut.edits.append((index, dialect.rewrite(cut.text(index))))
+            continue
+        closed = cut.close(index, next(iter(odd[place + 1 : place + 2]), None), is_last=is_last)
+        if closed is None:
+            used = index
+            break
+        done = closed
+    return cut.taken(used)
+
+
+class _Cut:
+    """The lines of a batch, and what was decided about them."""
+
+    def __init__(self, dialect: Dialect, data: memoryview, line: int) -> None:
+        self._dialect, self._data, self._line = dialect, data, line
+        self._bytes = np.frombuffer(data, np.uint8)
+        self.ends = np.flatnonzero(self._bytes == NEWLINE) + 1
+        self._starts = np.concatenate(([0], self.ends[:-1]))
+        self._quotes = np.flatnonzero(self._bytes == QUOTE)
+        self._is_record = self.ends - self._starts > 1
+        self._is_blank = ~self._is_record
+        self._refused: list[Refused] = []
+        self.edits: list[tuple[int, bytes]] = []  # a line, and what it becomes
+
+    @cached_property
+    def odd(self) -> list[int]:
+        """The lines with an odd number of quotes."""
+        lines = np.searchsorted(self.ends, self._quotes, side="right")
+        odd: list[int] = np.flatnonzero(np.bincount(lines, minlength=len(self.ends)) & 1).tolist()
+        return odd
+
+    def text(self, first: int, last: int | None = None) -> str:
+        """Line `first`, or all to `last`."""
+        end = self.ends[first if last is None else last]
+        return str(self._data[self._starts[first] : end], "utf-8")
+
+    def close(self, first: int, last: int | None, *, is_last: bool) -> int | None:
+        """Decide about the quote that line `first` opens and `last`, the next line with an odd
+        number of quotes, would close. Returns the line up to which all is decided, or None when
+        more of the file must be seen.
+
+        A whole record is not taken for a part of a field: where one stands between, the quote was
+        merely never closed. Where the two lines could be records by themselves, or all in a file
+        so narrow that any sentence could be one, there are two ways to read them: all are refused.
+        """
+        between = range(first + 1, len(self.ends) if last is None else last)
+        has_whole = any(self._dialect.is_whole(self.text(index)) for index in between)
+        is_parted = has_whole and len(self._dialect.columns) > 2
+        size = (len(self._data) if last is None else self.ends[last]) - self._starts[first]
+        is_long = size > MAX_RECORD_BYTES
+        if last is None and not (is_parted or is_last or is_long):
+            return None
+        text = None if last is None or is_parted or is_long else self.text(first, last)
+        fields = None if text is None else self._dialect.fields(text)
+        if last is None or fields is None or not self._dialect.has_all(fields):
+            return self._refuse([first], "a quote is never closed")
+        why = (
+            f"line {self._line + first} opens a quote that line {self._line + last} would close, "
+            "but each could be a record by itself"
+        )
+        if has_whole:  # in a narrow file, where any sentence could be one
+            return self._refuse(range(first, last + 1), why)
+        if self._are_two(first, last, fields):
+            return self._refuse([first, last], why)
+        self._is_record[first + 1 : last + 1] = False
+        self._is_blank[first + 1 : last + 1] = False
+        return last
+
+    def _are_two(self, first: int, last: int, fields: list[str]) -> bool:
+        """Whether two lines that make the record `fields` could be records by themselves.
+
+        Each has as many delimiters as a record; or one has, two of them within the field that goes
+        over both lines, where a sentence has none without a space after it.
+        """
+        broken = [field.split("\n") for field in fields if "\n" in field]
+        wanted, separators = len(self._dialect.columns) - 1, self._dialect.separators
+        begin, end = separators(self.text(first)), separators(self.text(last))
+        if min(begin, end) >= wanted:
+            return True
+        within_begin, within_end = separators(broken[0][0]), separators(broken[-1][-1])
+        return (begin == wanted and within_begin > 1) or (end == wanted and within_end > 1)
+
+    def _refuse(self, lines: range | list[int], why: str) -> int:
+        """Refuse lines, each by itself. Returns the last of them."""
+        for index in lines:
+            if self._is_record[index]:
+                line = self._line + index
+                self._refused.append(self._dialect.refused(line, why, self.text(index)))
+                self._is_record[index] = False
+                self.edits.append((index, b""))
+        return lines[-1]
+
+    def taken(self, used_lines: int) -> Taken:
+        """What was decided about the first `used_lines`."""
+        used = int(self.ends[used_lines - 1]) if used_lines else 0
+        edits = [
+            (int(self._starts[index]), int(self.ends[index]), new) for index, new in self.edits
+        ]
+        is_record = self._is_record[:used_lines]
+        return Taken(
+            edited(self._data[:used], edits),
+            np.flatnonzero(is_record) + self._line,
+            self._refused,
+            used,
+            used_lines,
+            int(np.count_nonzero(self._is_blank[:used_lines])),
+            bool(len(self._quotes)),
+        )
+
+
+def edited(data: memoryview, edits: list[tuple[int, int, bytes]]) -> memoryview:
+    """`data` with other bytes from a start to an end, in order."""
+    if not edits:
+        return data
+    parts: list[bytes | memoryview] = []
+    at = 0
+    for start, end, replacement in edits:
+        parts += [data[at:start], replacement]
+        at = end
+    return memoryview(b"".join([*parts, data[at:]]))

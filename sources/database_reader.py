@@ -1,0 +1,336 @@
+"""Databases as sources: one snapshot, streamed, and only read."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import sqlalchemy as sa
+
+from common import libpq
+from common.values import comma_text, key_text, text_array
+from errors import SourceError, SourceLostError, explain
+from sources import mysql_driver
+from sources.arrow_batches import gathered, parse_arrow
+from sources.batches import Block, Opened, Piece, Reading, column_names
+from sources.engines import FAILURES, SHARED, Connected, connect, without_driver
+from sources.file_databases import MEMORY
+
+_TABLE_NAME = re.compile(r"""(?:(\w+|"(?:[^"]|"")+")\.)?(\w+|"(?:[^"]|"")+")""")
+
+_IS_QUERY = re.compile(r"[\s(]*(select|with|from)\b", re.IGNORECASE)
+_MOST_ROWS = 50_000  # of a database in one piece: as Python's objects they are large
+_BROKEN_OFF = "SQLITE_READONLY_ROLLBACK"  # what is in the file is half of a transaction
+_ABORTED = "25P02"  # an earlier statement of the transaction has failed
+_PASSING = ("40001", "40P01", "53300", "57P01", "57P03")
+"""SQLSTATEs of what passes: a standby that had to go on, a server that is starting or full."""
+_FULL = ("starting up", "too many clients", "remaining connection slots", "Too many connections")
+"""The same in words, from drivers that give no SQLSTATE while they connect."""
+
+
+class Databases:
+    """Source databases of one extraction: for each URL one snapshot, where the engine can."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[object, ...], Connected] = {}
+        # SQLAlchemy tells on stderr of a cursor that it could not close; a run says why it failed.
+        self._hushed = logging.NullHandler()
+        logging.getLogger("sqlalchemy").addHandler(self._hushed)
+
+    @staticmethod
+    def shown(name: str, url: sa.URL) -> str:
+        """The database's name for messages and reject files."""
+        text = url.render_as_string(hide_password=True).replace("%3Amemory%3A", MEMORY)
+        return f"{text} ({name})"
+
+    def open(self, name: str, url: sa.URL, query: str, reading: Reading) -> Opened:
+        """A table or query, streamed through a server-side cursor.
+
+        Raises `SourceError`, of which `SourceLostError` says that trying again can help.
+        """
+        source = _Source(self.shown(name, url), url, query, f"{name.upper()}__QUERY", reading)
+        connected = self._connected(source, name)
+        stream = _arrow_rows if url.get_backend_name() == "duckdb" else _driver_rows
+        try:
+            result = stream(connected.connection, query, reading)
+        except (*FAILURES, connected.driver_error) as error:
+            raise source.unreadable(connected, error) from None
+        columns = column_names(source.shown, result.columns, reading)
+        kind = url.get_backend_name()
+        doubt = libpq.doubt(url, f"{name.upper()}__PATH") if kind == "postgresql" else ""
+        return Opened(
+            source.shown,
+            f"database {kind}",
+            columns,
+            _pieces(source, connected, result, columns),
+            note=doubt or result.note,
+            opens_later=not connected.is_snapshot,
+            close=lambda: None if kind in SHARED else self._drop(_key(url, name)),
+        )
+
+    def close(self) -> None:
+        """End the snapshots."""
+        for key in list(self._open):
+            self._drop(key)
+        logging.getLogger("sqlalchemy").removeHandler(self._hushed)
+
+    def _connected(self, source: _Source, name: str) -> Connected:
+        """The connection for a source; its transaction sees the database as of one moment."""
+        key = _key(source.url, name)
+        if key not in self._open:
+            try:
+                self._open[key] = connect(source.url)
+            except (ImportError, sa.exc.NoSuchModuleError) as error:
+                problem = without_driver(source.url, error)
+                raise SourceError(
+                    f"{source.shown}: {problem}; check {name.upper()}__PATH"
+                ) from None
+            except FAILURES as error:
+                hint = libpq.hint(str(error)) or f"check {name.upper()}__PATH"
+                raise source.fault(None, error, "cannot be opened", hint) from None
+        return self._open[key]
+
+    def _drop(self, key: tuple[object, ...]) -> None:
+        connected = self._open.pop(key, None)
+        if connected is not None:
+            connected.close()
+
+
+def _key(url: sa.URL, name: str) -> tuple[object, ...]:
+    """What sources have in common that can share a connection: the same database, however its URL
+    is spelled, and an engine that streams several results at once.
+    """
+    backend = url.get_backend_name()
+    port = url.port or (5432 if backend == "postgresql" else None)
+    same = url.set(drivername=backend, host=url.host and url.host.lower(), port=port, query={})
+    query = frozenset((option, str(value)) for option, value in url.query.items())
+    return same, query, "" if backend in SHARED else name
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A table or query of a database, and how its faults are told."""
+
+    shown: str
+    url: sa.URL
+    query: str
+    setting: str
+    reading: Reading
+
+    def fault(
+        self, connected: Connected | None, error: Exception, what: str, remedy: str, at: str = ""
+    ) -> SourceError:
+        """What to raise when a driver raised `error`. It never holds the password."""
+        reason = explain(error)
+        if self.url.password:
+            reason = reason.replace(str(self.url.password), "***")
+        if _is_lost(connected, error, reason):
+            return SourceLostError(f"{self.shown}{at}: the connection was lost ({reason})")
+        return SourceError(f"{self.shown}{at}: {what} ({reason}); {remedy}")
+
+    def unreadable(self, connected: Connected, error: Exception) -> SourceError:
+        """What to raise when the database refuses the table or query."""
+        fault = self.fault(connected, error, "cannot be read", self._remedy(error))
+        near = None
+        if not isinstance(fault, SourceLostError):
+            near = _table_like(connected.connection, self.query)
+        return type(fault)(f"{fault} (nearest table: {near})") if near else fault
+
+    def broken_off(self, connected: Connected, error: Exception, count: int) -> SourceError:
+        """What to raise when the read fails after `count` records."""
+        if getattr(getattr(error, "orig", None), "pgcode", "") == _ABORTED:
+            return SourceError(
+                f"{self.shown}: not read to its end, because another source in this database "
+                "was not; correct that one"
+            )
+        remedy = f"correct that record, or leave it out by {self.setting}"
+        return self.fault(connected, error, "the read failed", remedy, f", after record {count}")
+
+    def _remedy(self, error: Exception) -> str:
+        """What is to be done when a database refuses a table or query."""
+        if getattr(getattr(error, "orig", None), "sqlite_errorname", "") == _BROKEN_OFF:
+            return "let the application that broke off while it wrote open the file once"
+        if _IS_QUERY.match(self.query):
+            return f"correct {self.setting}"
+        return (
+            f"{self.setting} must be a query, or the name of a table, with each part in "
+            '"double quotes" where it is no plain word'
+        )
+
+
+def _is_lost(connected: Connected | None, error: Exception, reason: str) -> bool:
+    """Whether it was the connection's fault, and not the query's or the data's."""
+    state = getattr(getattr(error, "orig", None), "pgcode", None) or ""
+    is_cut = connected is not None and connected.is_cut(error)
+    return is_cut or state in _PASSING or any(words in reason for words in _FULL)
+
+
+@dataclass
+class _Result:
+    """The columns of a result, and its rows in batches, fetched as they are asked for."""
+
+    columns: list[str]
+    batches: Iterator[Any]
+    cells: dict[int, mysql_driver.Cells] = field(default_factory=dict)
+    """By place of a column, what its values mean to this driver."""
+    note: str = ""
+    """What the driver does not tell."""
+
+
+def _pieces(
+    source: _Source, connected: Connected, result: _Result, columns: list[str]
+) -> Iterator[Piece]:
+    count = 0
+    while True:
+        try:
+            batch = next(result.batches, None)
+        except (*FAILURES, connected.driver_error) as error:
+            raise source.broken_off(connected, error, count) from None
+        if batch is None:
+            return
+        yield partial(_parse, batch, columns, count + 1, source.reading, result.cells)
+        count += len(batch)
+
+
+def _driver_rows(connection: sa.Connection, query: str, reading: Reading) -> _Result:
+    """The rows as Python's objects, as all drivers but DuckDB's give them."""
+    options = {"stream_results": True, "max_row_buffer": min(reading.batch_rows, 10_000)}
+    statement = _statement(query)
+    # A statement that fails must not end the snapshot that other sources are read from.
+    is_shared = connection.dialect.name == "postgresql"
+    with connection.begin_nested() if is_shared else nullcontext():
+        if is_shared and isinstance(statement, sa.TextClause):
+            _refuse_several(connection, query)
+        result = connection.execute(statement, execution_options=options)
+
+    cursor: Any = result.cursor
+    is_mysql = connection.dialect.name in mysql_driver.BACKENDS
+    cells = mysql_driver.cells(cursor.description) if is_mysql else {}
+
+    def batches() -> Iterator[Sequence[Any]]:
+        while rows := result.fetchmany(min(reading.batch_rows, _MOST_ROWS)):
+            yield rows
+
+    note = _without_offset(cursor.description) if connection.dialect.name == "oracle" else ""
+    return _Result(list(result.keys()), batches(), cells, note)
+
+
+def _without_offset(description: Sequence[Sequence[Any]]) -> str:
+    """What to be warned of when Oracle's driver drops the offset of moments."""
+    moments = [str(name) for name, kind, *_ in description if str(kind).endswith(("_TZ>", "_LTZ>"))]
+    if not moments:
+        return ""
+    return (
+        f"{', '.join(moments)}: the driver drops the offset of a TIMESTAMP WITH TIME ZONE; keep it "
+        """by TO_CHAR(..., 'YYYY-MM-DD"T"HH24:MI:SSTZH:TZM') in the query"""
+    )
+
+
+def _refuse_several(connection: sa.Connection, query: str) -> None:
+    """Have PostgreSQL itself say whether it is one query, which several statements are not.
+
+    It would take them all at once, and a COMMIT among them would end the transaction that reads
+    only.
+    """
+    connection.execute(
+        sa.text("SELECT pg_catalog.set_config('star_etl.query', :query, true)"), {"query": query}
+    )
+    connection.exec_driver_sql(
+        "DO $$ DECLARE one refcursor; BEGIN "
+        "OPEN one FOR EXECUTE pg_catalog.current_setting('star_etl.query'); CLOSE one; END $$"
+    )
+
+
+def _arrow_rows(connection: sa.Connection, query: str, reading: Reading) -> _Result:
+    """The same from DuckDB, whose values are exact in Arrow; some have no like in Python."""
+    driver: Any = connection.connection.driver_connection
+    named = _statement(query)
+    text = str(named.compile(connection)) if isinstance(named, sa.Select) else query
+    if [found.type for found in driver.extract_statements(text)] != [duckdb.StatementType.SELECT]:
+        raise sa.exc.ArgumentError("it is not one query that only reads")
+    relation = driver.sql(text)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from gathered(relation.to_arrow_reader(min(reading.batch_rows, 8_192)), reading)
+
+    return _Result(relation.columns, batches())
+
+
+def _table_like(connection: sa.Connection, query: str) -> str | None:
+    """The table or view with the name that is most like the one asked for."""
+    if not _TABLE_NAME.fullmatch(query.strip()):
+        return None
+    wanted, schema = query.strip(), None
+    try:
+        inspector = sa.inspect(connection)
+        schema = wanted.rpartition(".")[0].strip('"') or None
+        if schema is not None and schema not in inspector.get_schema_names():
+            schema = _most_like(schema, inspector.get_schema_names())
+        tables = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
+    except (sa.exc.SQLAlchemyError, duckdb.Error, NotImplementedError):
+        return None
+    table = _most_like(wanted.rpartition(".")[2].strip('"'), tables)
+    return f"{schema}.{table}" if schema and table else table
+
+
+def _most_like(name: str, names: Iterable[str]) -> str | None:
+    by_case = {other.casefold(): other for other in names}
+    close = difflib.get_close_matches(name.casefold(), by_case, 1)
+    return by_case[close[0]] if close else None
+
+
+def _statement(query: str) -> sa.Select[Any] | sa.TextClause:
+    """The setting as a statement: a name is a table, anything else is SQL."""
+    name = _TABLE_NAME.fullmatch(query.strip())
+    if name is None:
+        return sa.text(query.replace(":", "\\:"))
+    schema, table = (_unquoted(part) for part in name.groups())
+    return sa.select(sa.literal_column("*")).select_from(sa.table(table or "", schema=schema))
+
+
+def _unquoted(name: str | None) -> str | None:
+    """A name as it is; in double quotes it may hold whatever it likes."""
+    if name is None or not name.startswith('"'):
+        return name
+    return sa.quoted_name(name[1:-1].replace('""', '"'), quote=True)
+
+
+def _parse(
+    rows: Sequence[Sequence[Any]] | pa.RecordBatch,
+    columns: list[str],
+    first: int,
+    reading: Reading,
+    cells: dict[int, mysql_driver.Cells],
+) -> Block:
+    """A batch as text; its rows are numbered from `first`."""
+    if isinstance(rows, pa.RecordBatch):
+        return parse_arrow(rows, columns, first, reading)
+    texts = []
+    for place, (name, values) in enumerate(zip(columns, zip(*rows, strict=True), strict=True)):
+        read: Callable[[Sequence[Any]], Sequence[Any]] = cells.get(place, _as_they_are)
+        text = _text(read(values), name.lower(), reading)
+        texts.append(text.dictionary_encode() if name in reading.encoded else text)
+    lines = np.arange(first, first + len(rows), dtype=np.int64)
+    return Block(pa.table(texts, names=columns), lines, records=len(rows))
+
+
+def _as_they_are(values: Sequence[Any]) -> Sequence[Any]:
+    return values
+
+
+def _text(values: Sequence[Any], name: str, reading: Reading) -> pa.Array:
+    """The values of a column as text."""
+    if name in reading.commas:
+        return text_array(values, comma_text)
+    if name in reading.keys and not set(map(type, values)) <= {str, bytearray, type(None)}:
+        return pa.array([key_text(value) for value in values], pa.string())
+    return text_array(values)

@@ -1,0 +1,191 @@
+"""Excel workbooks: the rows of one sheet, as text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from itertools import chain, islice
+from typing import Any, BinaryIO
+from zipfile import ZipFile
+
+import numpy as np
+import pyarrow as pa
+
+from common.values import SHOWN, UNREADABLE, as_text, comma_text, first_line, text_array
+from errors import SourceError
+from sources.batches import Block, Opened, Piece, Reading, Refused, column_names
+from sources.excel_book import Book, Sheet
+from sources.excel_cells import excel_key
+from sources.streams import refuse_expansion
+
+_HEADER_ROWS = 20
+Row = tuple[int, Sequence[Any]]
+"""A row's number, and its values."""
+
+
+def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
+    """The first visible sheet of an .xlsx workbook; its first row is the header."""
+    try:
+        _refuse_bomb(shown, file)
+        book = Book(file)
+        sheet, *others = [s for s in book.sheets if s.state == "visible"] or book.sheets
+        rows = book.rows(sheet)
+        first = next(rows, (1, []))
+        below = list(islice(rows, _HEADER_ROWS))
+        rows = chain(below, rows)
+    except SourceError:
+        raise
+    except Exception as error:  # damage raises whatever exception comes up
+        raise SourceError(f"{shown}: not a whole Excel file ({first_line(error)})") from error
+    columns = column_names(shown, _header(shown, sheet, others, first), reading)
+    dates = [_Dates(n, place) for place, n in enumerate(columns) if n.lower() in reading.dates]
+    cells = {number: [as_text(value) or "" for value in values] for number, values in below}
+    opened = Opened(shown, "excel", columns, iter(()), below=cells)
+    if others:
+        opened.warn(_unread(sheet, others))
+
+    def pieces() -> Iterator[Piece]:
+        with closing(book):
+            try:
+                while batch := list(islice(rows, reading.batch_rows)):
+                    for column in dates:
+                        column.look(batch)
+                    yield partial(_parse_rows, batch, columns, reading)
+            except Exception as error:  # as above: damage further down
+                raise SourceError(f"{shown}: damaged ({first_line(error)})") from error
+        opened.warn(*(note for column in dates for note in column.told()), *_merged(sheet))
+
+    opened.pieces = pieces()
+    return opened
+
+
+def _refuse_bomb(shown: str, file: BinaryIO) -> None:
+    with ZipFile(file) as archive:
+        for part in archive.infolist():
+            refuse_expansion(shown, part.compress_size, part.file_size)
+        if "xl/workbook.xml" not in archive.namelist():
+            raise SourceError(f"{shown}: an archive inside another one; unpack one of them")
+
+
+def _header(shown: str, sheet: Sheet, others: Sequence[Sheet], first: Row) -> list[str]:
+    """The names of the columns. Raises `SourceError` when the first row has none."""
+    number, values = first
+    fields = [as_text(value) or "" for value in values] if number == 1 else []
+    while fields and not fields[-1].strip():
+        fields.pop()
+    if not fields:
+        more = f" ({_unread(sheet, others)})" if others else ""
+        raise SourceError(
+            f"{shown}: the first sheet, {sheet.title!r}, has no header in its first row; "
+            f"put the sheet that holds the rows first, and its header into row 1{more}"
+        )
+    for place, field in enumerate(fields, 1):
+        if field.startswith(UNREADABLE):
+            raise SourceError(
+                f"{shown}: the header's cell {place} has no name, but {field.strip(UNREADABLE)}"
+            )
+    return fields
+
+
+def _unread(sheet: Sheet, others: Iterable[Sheet]) -> str:
+    titles = ", ".join(repr(other.title) for other in others)
+    return f"only its first sheet, {sheet.title!r}, is read; not read: {titles}"
+
+
+def _merged(sheet: Sheet) -> list[str]:
+    """What to be told of cells that are merged below the header."""
+    last_rows = (re.fullmatch(r"[A-Z]+\d+:[A-Z]+(\d+)", cells) for cells in sheet.merged)
+    count = sum(1 for last in last_rows if last and int(last[1]) > 1)
+    if not count:
+        return []
+    return [
+        f"{count:,} groups of cells are merged; the first cell of each has the value, "
+        "the others are read as blank: unmerge them"
+    ]
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _parse_rows(batch: Sequence[Row], columns: list[str], reading: Reading) -> Block:
+    """Rows of values; blank rows are passed over, cells beyond the header make a malformed row."""
+    width, records = len(columns), 0
+    good, lines, refused = [], [], []
+    for number, values in batch:
+        if all(map(_is_blank, values)):
+            continue
+        records += 1
+        if not all(map(_is_blank, values[width:])):
+            raw = "; ".join(as_text(value) or "" for value in values).replace(UNREADABLE, "")
+            detail = f"more cells than the header's {width}: {raw[:SHOWN]}"
+            refused.append(Refused(number, detail, raw))
+            continue
+        good.append([*values[:width], *[None] * (width - len(values))])
+        lines.append(number)
+    return Block(_table(good, columns, reading), np.array(lines, np.int64), refused, records)
+
+
+def _table(rows: Sequence[Sequence[Any]], columns: list[str], reading: Reading) -> pa.Table:
+    by_column: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(columns)
+    texts = [
+        text_array(values, _text_rule(name.lower(), reading))
+        for name, values in zip(columns, by_column, strict=True)
+    ]
+    return pa.table(texts, names=columns)
+
+
+def _text_rule(column: str, reading: Reading) -> Callable[[Any], str | None]:
+    if column in reading.keys - reading.dates:
+        return excel_key
+    return comma_text if column in reading.commas else as_text
+
+
+_DAY_AND_MONTH = re.compile(r"\s*(\d{1,2})[-/. ](\d{1,2})[-/. ](?:\d{2}|\d{4})(?!\d)")
+_SERIAL = re.compile(r"\s*[1-9]\d{4}(\.\d+)?\s*")
+
+
+class _Dates:
+    """Looks at a column of dates: does it hold what Excel has read as something else?
+
+    Excel reads 04/03/2024 by the habit of the country that it is set to, and leaves 25/03/2024 as
+    text where the month comes first. So where both are, the dates have day and month swapped.
+    """
+
+    def __init__(self, name: str, place: int) -> None:
+        self._name, self._place = name, place
+        self._dates = self._texts = self._unlike = self._serials = 0
+
+    def look(self, rows: Iterable[Row]) -> None:
+        """Count dates, texts, numbers, and what does not look as if it were swapped."""
+        values = [row[self._place] for _, row in rows if len(row) > self._place]
+        days = [value.day for value in values if isinstance(value, datetime)]
+        others = [str(v) for v in values if isinstance(v, str | Decimal)]
+        texts = filter(None, map(_DAY_AND_MONTH.match, others))
+        over = [max(int(text[1]), int(text[2])) > 12 for text in texts]
+        self._dates += len(days)
+        self._texts += len(over)
+        self._unlike += sum(day > 12 for day in days) + over.count(False)
+        self._serials += sum(1 for other in others if _SERIAL.fullmatch(other))
+
+    def told(self) -> Iterator[str]:
+        """What to be warned of."""
+        if self._dates and self._texts:
+            swapped = (
+                "are text: Excel may have read the dates with day and month swapped"
+                if self._unlike
+                else "are text with a day over 12: Excel has swapped day and month in the others"
+            )
+            yield (
+                f"of {self._name}, {self._dates:,} cells are dates and {self._texts:,} {swapped}; "
+                "export the column as text, or load the file that was opened in Excel"
+            )
+        if self._serials:
+            yield (
+                f"of {self._name}, {self._serials:,} cells are numbers such as Excel has for days; "
+                "give the column a date format in Excel"
+            )

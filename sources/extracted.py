@@ -1,0 +1,153 @@
+"""A source that was read: its batches, its counts, and what there is to be warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from common import spool
+from config import SourceSettings
+from sources.batches import Opened
+from sources.canonical import to_canonical
+from sources.mapping import FILE, LINE, SPECS, near_name, nearest, partly_absent, unused
+from sources.meanings import Meanings
+from sources.reading import ExtractedBatch, ReadFile, SourceFile, fingerprint
+from sources.record_looks import Looks, names_in
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Extracted:
+    """A source that was read and spilled. Batches are read back one at a time."""
+
+    name: str
+    settings: SourceSettings
+    columns: list[str] = field(default_factory=list)  # the source's own, over all its files
+    batches: list[ExtractedBatch] = field(default_factory=list)
+    records: int = 0
+    files: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """How many batches there are."""
+        return len(self.batches)
+
+    def originals(self, index: int) -> pa.Table:
+        """Batch `index` as it was read: the source's own columns as text, `_file`, `_line`."""
+        return spool.read(self.batches[index].rows)
+
+    def canonical(self, index: int) -> pa.Table:
+        """Batch `index` under canonical names, text; absent optional columns are left out."""
+        mapping = self.batches[index].mapping
+        return to_canonical(self.originals(index), mapping, self.name, self.settings)
+
+    def refused(self, index: int) -> pa.Table | None:
+        """Records of batch `index` that are not rows: `_file`, `_line`, `_reason`, `_detail` and
+        `_raw`.
+        """
+        path = self.batches[index].refused
+        return None if path is None else spool.read(path)
+
+
+@dataclass
+class Looked:
+    """A source as it was read: its files, what is wrong with them, and else their rows."""
+
+    name: str
+    files: list[SourceFile]
+    problems: list[str]
+    extracted: Extracted | None
+
+    @property
+    def opened(self) -> list[Opened]:
+        """The files that could be opened: their format, their delimiter, their columns."""
+        return [file.opened for file in self.files]
+
+    @property
+    def mapping(self) -> dict[str, list[str]] | None:
+        """How the columns of the first file are found; None where they are not."""
+        return self.files[0].mapping if self.files and self.files[0].is_mapped else None
+
+    def unused(self) -> list[str]:
+        """Columns of the files that nothing is mapped to."""
+        used = {column for f in self.files for own in f.mapping.values() for column in own}
+        columns = dict.fromkeys(column for file in self.opened for column in file.columns)
+        return unused(columns, used)
+
+    def inside(self) -> list[str]:
+        """The names of values inside others, as a mapping reaches them."""
+        rows = self.files[0].first if self.files else None
+        if self.extracted is not None and self.extracted.batches:
+            rows = self.extracted.originals(0).drop_columns([FILE, LINE])
+        return [] if rows is None else names_in(rows)
+
+
+def join_files(
+    name: str, settings: SourceSettings, reads: Sequence[ReadFile], notes: Sequence[str]
+) -> Extracted:
+    """The files of a source as one; `notes` are what there is to be warned of already."""
+    result = Extracted(name, settings)
+    opened = [read.opened for read in reads]
+    for read in reads:
+        result.batches += [replace(batch, mapping=read.mapping) for batch in read.batches]
+        result.columns = list(dict.fromkeys([*result.columns, *read.opened.columns]))
+        records = sum(batch.records for batch in read.batches)
+        result.records += records
+        result.files.append(fingerprint(read.opened, records))
+    used = {column for read in reads for own in read.mapping.values() for column in own}
+    notes = [*notes, *(file.note for file in opened if file.note)]
+    looks, meanings = Looks(), Meanings()
+    for read in reads:
+        looks.add(read.looks)
+        meanings.add(read.meanings)
+    notes += _seen(looks, reads[0].mapping if reads else {}, result.columns)
+    notes += partly_absent(opened, [read.mapping for read in reads])
+    notes += meanings.warnings(unused(result.columns, used))
+    result.warnings = [*_ignored(result, used), *(f"{name}: {note}" for note in notes)]
+    return result
+
+
+def metadata(extracted: dict[str, Extracted]) -> dict[str, Any]:
+    """The `_metadata` of an extraction that succeeded."""
+    return {
+        "total_records": sum(source.records for source in extracted.values()),
+        "success": True,
+        "extraction_errors": [],
+    }
+
+
+def frame(source: Extracted | None, name: str) -> pd.DataFrame:
+    """A whole source under canonical names; empty where it is not configured."""
+    tables = [source.canonical(i) for i in range(len(source.batches))] if source else []
+    if not tables:
+        tables = [pa.table({column: pa.array([], pa.string()) for column in SPECS[name].columns})]
+    plain = [
+        pa.table({c: table[c].cast(pa.string()) for c in table.column_names}) for table in tables
+    ]
+    frame: pd.DataFrame = pa.concat_tables(plain, promote_options="default").to_pandas()
+    return frame
+
+
+IGNORED = "these columns are not used and are ignored"
+
+
+def _seen(looks: Looks, mapping: dict[str, list[str]], columns: Sequence[str]) -> list[str]:
+    """What the looks over a source's records tell: what finds nothing, too much or not all."""
+    told = []
+    for canonical, name in ((c, name) for c, own in mapping.items() for name in own):
+        is_there = name in columns or name.partition(".")[0] in columns
+        if looks.records and not is_there:
+            near = nearest(near_name(name, columns))
+            told.append(f"no record has {name!r}, which {canonical} is mapped to{near}")
+    told += looks.warnings(mapping, columns)
+    return [*told, *(f"{lost}: one record is one row" for lost in looks.lost(in_sales=False))]
+
+
+def _ignored(source: Extracted, used: set[str]) -> list[str]:
+    ignored = unused(source.columns, used)
+    return [f"{source.name}: {IGNORED}: {', '.join(ignored)}"] if ignored else []

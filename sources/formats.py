@@ -1,0 +1,125 @@
+"""Opens a source file by its name and first bytes, and hands it to the reader of its format."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from codecs import BOM_UTF8
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from errors import SourceError
+from sources.batches import Opened, Piece, Reading
+from sources.csv_reader import open_csv
+from sources.excel_reader import open_excel
+from sources.json_reader import open_json
+from sources.parquet_reader import open_parquet
+from sources.partitions import folder_values, with_folder_values
+from sources.streams import Content, Place, open_content, seekable
+from sources.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_JSON = (".json", ".jsonl", ".ndjson")
+_CSV = (".csv", ".tsv", ".tab", ".psv")
+_FOREIGN = {
+    b"SQLite f": "a SQLite database; write its path as sqlite:///<path>",
+    b"\x1f\x9d": "compressed by compress (.Z); use gzip, zstd, xz or zip",
+    b"\x04\x22\x4d\x18": "compressed by lz4; use gzip, zstd, xz or zip",
+    b"7z\xbc\xaf": "a 7-Zip archive; use gzip, zstd, xz or zip",
+    b"Rar!": "a RAR archive; use gzip, zstd, xz or zip",
+    b"%PDF": "a PDF document, not a table",
+    b"\x89PNG": "a picture, not a table",
+    b"ARROW1": "an Arrow file; write it as Parquet",
+    b"Obj\x01": "an Avro file; write it as Parquet, JSON or CSV",
+    b"ORC": "an ORC file; write it as Parquet",
+    b"{\\rtf": "a text document (RTF), not a table",
+}
+"""Files by their first bytes that people take for a source, and what to do instead."""
+
+
+def open_file(place: Place, reading: Reading) -> Opened:
+    """Open a file and look at its header; the rows come as pieces.
+
+    Raises `SourceError` naming the file, the place and the next step.
+    """
+    digest = hashlib.sha256()
+    try:
+        with ExitStack() as stack:
+            content = stack.enter_context(open_content(place, digest))
+            opened = _open_format(place, content, reading, stack)
+            kept = stack.pop_all()
+    except OSError as error:
+        raise SourceError(f"{place.shown}: cannot be read ({error.strerror or error})") from error
+    if values := folder_values(place.shown):
+        opened = with_folder_values(opened, values, reading)
+    opened.digest, opened.close = digest, kept.close
+    opened.pieces = _closing(opened.shown, opened.pieces, kept)
+    return opened
+
+
+def _open_format(place: Place, content: Content, reading: Reading, stack: ExitStack) -> Opened:
+    if content.head[:4] in (b"PAR1", b"PK\x03\x04"):
+        file = stack.enter_context(seekable(content, place))
+        if content.head[:4] == b"PAR1":
+            return open_parquet(place.shown, file, reading)
+        return open_excel(place.shown, file, reading)
+    if what := _foreign(content):
+        raise SourceError(f"{place.shown}: it is {what}")
+    suffix = Path(content.name).suffix.lower()
+    if suffix in (".parquet", ".xlsx") and content.head:
+        raise SourceError(f"{place.shown}: the content is not {suffix[1:]}; is it cut off?")
+    first = content.head.removeprefix(BOM_UTF8).lstrip()[:1]
+    if first == b"<":
+        raise SourceError(
+            f"{place.shown}: it is a web page or XML, perhaps what a failed export left behind; "
+            "export it as CSV, JSON, Parquet or .xlsx"
+        )
+    chunks = Text(content.stream, place.shown, reading)
+    if suffix in _JSON or (suffix not in _CSV and first in (b"[", b"{")) or _is_json(content.head):
+        return open_json(place.shown, chunks, reading)
+    return open_csv(place.shown, chunks, reading, read_ahead=place.is_local)
+
+
+_OLE = b"\xd0\xcf\x11\xe0"
+_TAR = b"ustar"
+
+
+def _foreign(content: Content) -> str:
+    """What a file is that is no source, and what to do; blank for all others."""
+    if content.head.startswith(_OLE):
+        return _ole(content)
+    if content.head[257:262] == _TAR:
+        return "a tar archive; unpack it, and set the path to its folder"
+    return next((what for mark, what in _FOREIGN.items() if content.head.startswith(mark)), "")
+
+
+def _ole(content: Content) -> str:
+    """What of Microsoft's older programs it is; what they protect by a password is one as well."""
+    last = b""
+    while part := content.stream.read(1 << 20):
+        if _PROTECTED in last + part:
+            return "protected by a password; save it without one"
+        last = part[-len(_PROTECTED) :]
+    return "an old Excel workbook; save it as .xlsx"
+
+
+_PROTECTED = "EncryptedPackage".encode("utf-16-le")
+
+
+def _is_json(head: bytes) -> bool:
+    """Whether it is JSON whatever its name: a column may be called [id], but hardly {"id"."""
+    return bool(re.match(rb"\s*(\[\s*\{|\{\s*\")", head.removeprefix(BOM_UTF8)))
+
+
+def _closing(shown: str, pieces: Iterator[Piece], stack: ExitStack) -> Iterator[Piece]:
+    """The pieces; the file is closed after the last, and damage found on the way is named."""
+    with stack:
+        try:
+            yield from pieces
+        except OSError as error:
+            raise SourceError(
+                f"{shown}: the read failed ({error.strerror or error}); is the file whole?"
+            ) from error

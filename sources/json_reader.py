@@ -1,0 +1,338 @@
+"""JSON arrays and JSON Lines, record by record, with exact numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from common.values import json_number, storable, text_array
+from errors import SourceError
+from sources.batches import MAX_COLUMNS, MAX_RECORD_BYTES, Block, Opened, Piece, Reading
+from sources.json_values import same
+from sources.text import Text
+from sources.undecodable import MARK, refused
+
+_DEEPEST = 100
+"""Brackets within brackets; no product's specifications nest deeper."""
+_LONG_LINE = 64 << 10
+_LOOKED_AT = 1000  # records that tell a file's columns before it is read
+
+
+@dataclass(frozen=True)
+class _Malformed:
+    """What stands where a JSON object should, and why it is no row."""
+
+    problem: str
+    text: str
+
+
+Record = dict[str, Any] | _Malformed
+Item = tuple[int, Record]
+"""A record's number or line, and the record."""
+_BETWEEN = re.compile(r"[ \t\n\r]*,?[ \t\n\r]*")
+_BESIDE = re.compile(r"\}[ \t]*,?[ \t]*\{")
+
+
+class _TooDeepError(ValueError):
+    """Nested so deep that the parser gave up, and where the value ends is not known."""
+
+
+class _Decoder:
+    """JSON values out of text, with exact numbers."""
+
+    def __init__(self) -> None:
+        self._twice = False
+        self._json = json.JSONDecoder(
+            object_pairs_hook=self._object,
+            parse_float=json_number,
+            parse_int=_integer,
+            parse_constant=str,
+            strict=False,
+        )
+
+    def decode(self, text: str, at: int) -> tuple[dict[str, Any] | _Malformed, int]:
+        """The value that begins at `at`, and where it ends. Raises `ValueError` if none does."""
+        self._twice = False
+        try:
+            value, end = self._json.raw_decode(text, at)
+        except RecursionError:
+            raise _TooDeepError(f"nested more than {_DEEPEST} deep") from None
+        if not isinstance(value, dict) or text.find(MARK, at, end) >= 0:
+            return _Malformed("not a JSON object", text[at:end]), end
+        if not value:
+            return _Malformed("an object without keys", text[at:end]), end
+        if self._twice:  # which value was meant is anybody's guess
+            return _Malformed("a key appears twice with different values", text[at:end]), end
+        names = "".join(value)
+        if not names.isascii() and storable(names) != names:  # columns must have names
+            return _Malformed("a key with half of a Unicode pair", text[at:end]), end
+        is_deep = text.count("[", at, end) + text.count("{", at, end) > _DEEPEST
+        return (self._shallow(value, text[at:end]) if is_deep else value), end
+
+    def line(self, text: str, *, is_whole: bool = True) -> tuple[list[Record], str]:
+        """The objects of a line, one after the other, with or without a comma between; and the
+        rest of a line that is not read to its end, which may go on.
+
+        Where an object is damaged, the next one is read if it is certain where it begins.
+        """
+        found: list[Record] = []
+        at, text = 0, text.strip()
+        while at < len(text):
+            try:
+                value, end = self.decode(text, at)
+            except ValueError as error:
+                value = _Malformed(f"not a JSON object ({_told(error)})", text[at:])
+                following = self._following(text, max(at, getattr(error, "pos", at)))
+                if following is not None:
+                    value = _Malformed(value.problem, text[at:following].rstrip(" \t,"))
+            else:
+                following = _after(text, end)
+                if following < len(text) and text[following] != "{":
+                    value, following = _Malformed("text after the JSON value", text[at:]), None
+            if not is_whole and following in (None, len(text)):
+                return found, text[at:]
+            found.append(value)
+            at = len(text) if following is None else following
+        return found, ""
+
+    def _following(self, text: str, damaged: int) -> int | None:
+        """Where the object after a damaged one begins, if that is certain.
+
+        Objects that stand beside each other without a comma are none of another's; those with a
+        comma may be elements of a list, unless all from there on can be read.
+        """
+        beside = _BESIDE.search(text, damaged)
+        if beside is None:
+            return None
+        begin = beside.end() - 1
+        if "," not in beside[0]:
+            return begin
+        try:
+            at = begin
+            while at < len(text):
+                if text[at] != "{":
+                    return None
+                at = _after(text, self.decode(text, at)[1])
+        except ValueError:
+            return None
+        return begin
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) < len(pairs) and not all(same(value[key], other) for key, other in pairs):
+            self._twice = True
+        return value
+
+    def _shallow(self, value: dict[str, Any], text: str) -> dict[str, Any] | _Malformed:
+        layer: list[Any] = [value]
+        for _ in range(_DEEPEST):
+            layer = [
+                inner
+                for outer in layer
+                for inner in (outer.values() if isinstance(outer, dict) else outer)
+                if isinstance(inner, dict | list)
+            ]
+            if not layer:
+                return value
+        return _Malformed(f"nested more than {_DEEPEST} deep", text)
+
+
+def _after(text: str, end: int) -> int:
+    """Where the next value may begin: behind spaces, and a comma among them."""
+    between = _BETWEEN.match(text, end)
+    return end if between is None else between.end()
+
+
+def _told(error: ValueError) -> str:
+    """What is wrong, without the place in a text that nobody else has."""
+    told = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    return told.removesuffix(" starting at")
+
+
+def _integer(digits: str) -> int | str:
+    """An integer; one that no column could hold stays text, and is refused as a number later."""
+    return int(digits) if len(digits) < 100 else digits
+
+
+def open_json(shown: str, utf8: Text, reading: Reading) -> Opened:
+    """A JSON array of objects, or JSON Lines; told apart by the first character."""
+    chunks = (chunk.decode() for chunk in utf8)
+    head, line = "", 1
+    for chunk in chunks:
+        head = chunk.lstrip()
+        line += chunk.count("\n") - head.count("\n")
+        if head:
+            break
+    if not head:
+        raise SourceError(f"{shown}: the file is empty; expected a JSON array or JSON Lines")
+    if head[0] == MARK:
+        raise utf8.misfit()
+    if head[0] == "[":
+        items, kind = _array_items(shown, head[1:], chunks, line, utf8.misfit), "json array"
+    elif head[0] == "{":
+        _refuse_spread(shown, head)
+        items, kind = _line_items(shown, head, chunks), "json lines"
+    else:
+        raise SourceError(f"{shown}: expected a JSON array of objects or JSON Lines")
+    columns: list[str] = []
+    looked_at = list(islice(items, _LOOKED_AT))
+    _refuse_wrapped(shown, looked_at, reading)
+    _add_columns(shown, columns, looked_at)
+    items = chain(looked_at, items)
+
+    def pieces() -> Iterator[Piece]:
+        while batch := list(islice(items, reading.batch_rows)):
+            _add_columns(shown, columns, batch)
+            yield partial(_parse_json, list(columns), batch, reading)
+
+    return Opened(shown, kind, columns, pieces(), is_schemaless=True)
+
+
+def _add_columns(shown: str, columns: list[str], batch: list[Item]) -> None:
+    """Add the keys of `batch` that no earlier record has."""
+    found = dict.fromkeys(columns)
+    for _, item in batch:
+        if isinstance(item, dict):
+            found.update(dict.fromkeys(item))
+    columns[:] = found
+    if len(columns) > MAX_COLUMNS:
+        raise SourceError(f"{shown}: {len(columns)} keys exceed the limit of {MAX_COLUMNS} columns")
+
+
+def _refuse_wrapped(shown: str, items: Sequence[Item], reading: Reading) -> None:
+    """Refuse objects that are no records and hold a list of them, as an interface answers."""
+    records = [record for _, record in items if isinstance(record, dict)]
+    if any(name.casefold() in reading.used for record in records for name in record):
+        return
+    for name, value in records[0].items() if records else ():
+        inner = value[0] if isinstance(value, list) and value else None
+        if isinstance(inner, dict) and any(key.casefold() in reading.used for key in inner):
+            raise SourceError(f"{shown}: its records are a list inside {name!r}{_taken_out(name)}")
+
+
+def _taken_out(name: str) -> str:
+    return (
+        f"; take out the array {name!r}, as `jq .{name}` does, or by a query (duckdb:///:memory: "
+        f"as the path, read_json and unnest({name}); docs/recipes.md shows how)"
+    )
+
+
+def _refuse_spread(shown: str, head: str) -> None:
+    """Refuse objects that are spread over several lines, as a pretty-printer writes them."""
+    line, _, rest = head.partition("\n")
+    try:
+        _Decoder().decode(line, 0)
+    except ValueError:
+        if rest.lstrip()[:1] not in ("", "{") or (rest and line.rstrip().endswith("[")):
+            inside = re.search(r'"([^"\\]+)"\s*:\s*\[', head)
+            raise SourceError(
+                f"{shown}: it begins with one JSON object over several lines; "
+                "expected an array of objects, or one object per line"
+                + (_taken_out(inside[1]) if inside else "")
+            ) from None
+
+
+def _array_items(
+    shown: str,
+    buffer: str,
+    chunks: Iterator[str],
+    line: int,
+    misfit: Callable[[], SourceError],
+) -> Iterator[Item]:
+    """The elements of a JSON array, decoded one by one from a growing and shrinking buffer.
+
+    `line` is the one of the file that the buffer begins in; `misfit` is what to raise where bytes
+    that cannot be decoded stand between values.
+    """
+    decoder = _Decoder()
+    number, at, after_comma, ended = 0, 0, False, False
+    while True:
+        while at < len(buffer) and buffer[at] in " \t\n":
+            at += 1
+        if buffer[at : at + 1] == "]" and not after_comma:
+            if buffer[at + 1 :].strip() or any(chunk.strip() for chunk in chunks):
+                raise SourceError(f"{shown}: there is text after the JSON array's end; remove it")
+            return
+        if buffer[at : at + 1] == "," and number and not after_comma:
+            at, after_comma = at + 1, True
+            continue
+        try:
+            if number and not after_comma and at < len(buffer):
+                place = line + buffer.count("\n", 0, at)
+                told = f"{shown}, line {place}, after record {number}: expected a comma or ]"
+                raise misfit() if buffer[at] == MARK else SourceError(told)
+            value, end = decoder.decode(buffer, at)
+            if end < len(buffer) or ended:  # else a number may go on in the next chunk
+                number, at, after_comma = number + 1, end, False
+                yield number, value
+                continue
+            problem, stop = "it never ends", len(buffer)
+        except _TooDeepError as error:
+            raise SourceError(
+                f"{shown}, record {number + 1}: {error}; take that record out of the file"
+            ) from None
+        except ValueError as error:
+            problem, stop = _told(error), getattr(error, "pos", at)
+        if ended:
+            place = line + buffer.count("\n", 0, stop)
+            is_cut = problem.startswith("Unterminated") or not buffer[stop:].strip()
+            told = f"{shown}, line {place}, record {number + 1}: not valid JSON ({problem}); "
+            told += "the file seems to be cut off" if is_cut else "correct it in the file"
+            is_marked = not is_cut and MARK in buffer[at : stop + 2]
+            raise misfit() if is_marked else SourceError(told)
+        if len(buffer) - at > MAX_RECORD_BYTES:
+            raise SourceError(
+                f"{shown}, record {number + 1}: not valid JSON ({problem}), or above the limit of "
+                f"{MAX_RECORD_BYTES} bytes for one record"
+            )
+        more = next(chunks, "")
+        ended = not more
+        line += buffer.count("\n", 0, at)
+        buffer, at = buffer[at:] + more, 0
+
+
+def _line_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item]:
+    decoder, number = _Decoder(), 0
+    while True:
+        *lines, buffer = buffer.split("\n")
+        for line in lines:
+            number += 1
+            for record in decoder.line(line)[0]:
+                yield number, record
+        if len(buffer) > _LONG_LINE:  # perhaps a file without line ends
+            records, buffer = decoder.line(buffer, is_whole=False)
+            for record in records:
+                yield number + 1, record
+        if len(buffer) > MAX_RECORD_BYTES:
+            raise SourceError(
+                f"{shown}, line {number + 1}: exceeds the limit of {MAX_RECORD_BYTES} bytes"
+            )
+        more = next(chunks, "")
+        if not more:
+            for record in decoder.line(buffer)[0]:
+                yield number + 1, record
+            return
+        buffer += more
+
+
+def _parse_json(columns: list[str], batch: list[Item], reading: Reading) -> Block:
+    rows, lines, no_rows = [], [], []
+    for number, value in batch:
+        if isinstance(value, _Malformed):
+            no_rows.append(refused(number, value.problem, value.text, reading.encoding))
+        else:
+            rows.append(value)
+            lines.append(number)
+    texts = {}
+    for name in columns:
+        texts[name] = text_array([row.get(name) for row in rows], reading.text_of(name))
+    table = pa.table(texts)
+    return Block(table, np.array(lines, np.int64), no_rows, len(batch))

@@ -1,0 +1,74 @@
+"""Values inside JSON text, in whatever column it stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from common.values import SHOWN, as_text, json_number, to_json, unreadable
+
+
+def parsed(text: str) -> Any:
+    """The value that a JSON text holds, with exact numbers; None for other texts."""
+    try:
+        return json.loads(text, parse_float=json_number, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs) and not all(same(value[key], other) for key, other in pairs):
+        raise ValueError("a key appears twice with different values")
+    return value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are the same one, so that it does not matter which is taken."""
+    return one is other or to_json(one) == to_json(other)
+
+
+def at(value: Any, path: list[str]) -> Any:
+    """The value at a path inside another; None when there is none."""
+    for step in path:
+        if isinstance(value, list) and step.isdecimal():
+            value = value[int(step)] if int(step) < len(value) else None
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def text_at(text: str, path: list[str], written: Callable[[Any], str | None]) -> str | None:
+    """The value at a path inside a JSON text, `written` as text; None when there is none.
+
+    It is unreadable when the text is no JSON, or another value stands where an object should.
+    """
+    if not text.strip():
+        return None
+    value = parsed(text)
+    if value is None and text.strip() != "null":
+        return unreadable(text[:SHOWN])
+    for step in path:
+        if value is None or value in ("", [], {}):
+            return None
+        if isinstance(value, list) and step.isdecimal():
+            value = value[int(step)] if int(step) < len(value) else None
+        elif isinstance(value, dict):
+            value = value.get(step)
+        else:
+            return unreadable((as_text(value) or "")[:SHOWN])
+    return written(value)
+
+
+def names_inside(name: str, value: Any) -> Iterator[str]:
+    """The names of all values inside one, as a mapping reaches them; the first element of a list
+    stands for all.
+    """
+    if isinstance(value, list):
+        value = dict(enumerate(value[:1]))
+    if not isinstance(value, dict):
+        yield name
+        return
+    for key, inner in value.items():
+        yield from names_inside(f"{name}.{key}", inner)

@@ -1,0 +1,63 @@
+"""Columns that stand in the names of folders, as in `region=EMEA/part-0.parquet`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import PurePosixPath
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sources.batches import Block, Opened, Piece, Reading
+
+_NO_VALUE = ("", "__HIVE_DEFAULT_PARTITION__")
+
+
+def folder_values(shown: str) -> dict[str, str | None]:
+    """The columns in the names of the folders above a file, and their values."""
+    folders = PurePosixPath(shown).parts[:-1]
+    pairs = (folder.partition("=") for folder in folders)
+    return {
+        unquote(name): None if value in _NO_VALUE else unquote(value)
+        for name, equals, value in pairs
+        if name and equals
+    }
+
+
+def with_folder_values(
+    opened: Opened, values: Mapping[str, str | None], reading: Reading
+) -> Opened:
+    """`opened` with these columns beside those of the file.
+
+    Where the file has such a column as well, its own values are read, and that is told.
+    """
+    own = {column.casefold() for column in opened.columns}
+    twice = [name for name in values if name.casefold() in own]
+    new = {name: value for name, value in values.items() if name not in twice}
+    if opened.is_schemaless:  # its reader adds what later records bring
+        opened.columns += new
+    else:
+        opened.columns = [*opened.columns, *new]
+    opened.pieces = (partial(_filled, piece, new, reading) for piece in opened.pieces)
+    if twice:
+        names = ", ".join(twice)
+        opened.warn(f"of {names} the file's own values are read, not the folder's")
+    return opened
+
+
+def _filled(piece: Piece, values: Mapping[str, str | None], reading: Reading) -> Block:
+    """A batch with a column for each value, which a record's own value takes the place of."""
+    block = piece()
+    rows = block.rows
+    for name, value in values.items():
+        column = pa.array([value] * len(rows), pa.string())
+        if name in rows.column_names:
+            column = pc.coalesce(rows[name].cast(pa.string()), column)
+            rows = rows.drop_columns([name])
+        rows = rows.append_column(
+            name, column.dictionary_encode() if name in reading.encoded else column
+        )
+    return replace(block, rows=rows)

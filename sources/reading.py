@@ -1,0 +1,224 @@
+"""A file of a source: opened and looked at, then spilled batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from common.rejects import rearmed
+from common.spool import Spool
+from errors import SourceError
+from sources.batches import MAX_RAW, Block, Opened, Piece, Reading, Refused
+from sources.formats import open_file
+from sources.mapping import FILE, LINE, OWN_COLUMNS, unused
+from sources.meanings import Meanings, look_for_meanings
+from sources.record_looks import Looks, look
+from sources.streams import Place
+
+
+@dataclass
+class ExtractedBatch:
+    """Where one batch was spilled, how many records it had, and the mapping of its file."""
+
+    rows: Path
+    refused: Path | None
+    records: int
+    looks: Looks = field(default_factory=Looks)
+    meanings: Meanings = field(default_factory=Meanings)
+    mapping: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file: how to open it, how to see whether it changed since, and the look at its header."""
+
+    open: Callable[[], Opened]
+    identity: Callable[[], object]
+    before: object
+    opened: Opened
+    mapping: dict[str, list[str]] = field(default_factory=dict)
+    is_mapped: bool = False
+    is_open: bool = False
+    """Whether `opened` can still be read."""
+    first: pa.Table | None = None
+    """Its first rows, where they tell how its columns might be mapped."""
+
+
+def place_file(place: Place, reading: Reading, setting: str) -> SourceFile:
+    """Open the file at a place, which `setting` names. Raises `SourceError`."""
+    call = partial(_open_place, place, reading)
+    before = _identity(place)
+    if before is None:
+        raise SourceError(f"{place.shown}: there is no such file; see {setting}")
+    return SourceFile(call, partial(_identity, place), before, call())
+
+
+def _open_place(place: Place, reading: Reading) -> Opened:
+    opened = open_file(place, reading)
+    is_refused = opened.format == "csv" and set(opened.columns) >= _OURS
+    return _as_refused(opened) if is_refused else opened
+
+
+_OURS = frozenset(OWN_COLUMNS) - {"_raw"}  # which the reject files of 0.1.0 do not have
+
+
+def _as_refused(opened: Opened) -> Opened:
+    """One of our reject files: its cells and names as they were in the source."""
+    theirs = rearmed(pa.array(opened.columns)).to_pylist()
+    pieces = (partial(_rearmed_block, piece) for piece in opened.pieces)
+    return replace(opened, columns=theirs, pieces=pieces)
+
+
+def _rearmed_block(piece: Callable[[], Block]) -> Block:
+    block = piece()
+    columns = []
+    for column in block.rows.columns:
+        texts = rearmed(column.cast(pa.string()))
+        is_encoded = pa.types.is_dictionary(column.type)
+        columns.append(texts.dictionary_encode() if is_encoded else texts)
+    names = rearmed(pa.array(block.rows.column_names, pa.string())).to_pylist()
+    return replace(block, rows=pa.table(columns, names))
+
+
+def _identity(place: Place) -> object:
+    """What the file is at this moment; None when it is not there."""
+    try:
+        return place.identity()
+    except OSError:
+        return None
+
+
+def first_rows(opened: Opened) -> pa.Table | None:
+    """The first batch of a file whose columns are not found; None where it cannot be read."""
+    try:
+        piece = next(opened.pieces, None)
+        return None if piece is None else piece().rows
+    except SourceError:  # the file has been told to be faulty
+        return None
+
+
+@dataclass
+class ReadFile:
+    """A file that is being read, and what has become of it."""
+
+    name: str
+    file: SourceFile
+    folder: Spool
+    batches: list[ExtractedBatch] = field(default_factory=list)
+    mapping: dict[str, list[str]] = field(default_factory=dict)
+    looks: Looks = field(default_factory=Looks)
+    meanings: Meanings = field(default_factory=Meanings)
+    fault: SourceError | None = None
+    opened: Opened = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.opened, self.mapping = self.file.opened, self.file.mapping
+
+    def discarded(self) -> int:
+        """Throw away what was read; returns how many records that were."""
+        for batch in self.batches:
+            for path in (batch.rows, batch.refused):
+                if path is not None:
+                    path.unlink(missing_ok=True)
+        return sum(batch.records for batch in self.batches)
+
+    def tasks(
+        self, numbers: Iterator[int], enough: set[str]
+    ) -> Iterator[Callable[[], tuple[ReadFile, ExtractedBatch | SourceError | None]]]:
+        """A call per piece that spills it, until there is a fault, or enough was read of this
+        source; then one that tells the end.
+        """
+        try:
+            if not self.file.is_open and self.name not in enough:
+                self.opened = self.file.open()
+            for piece in self.opened.pieces:
+                if self.fault is not None or self.name in enough:
+                    self.opened.close()
+                    break
+                yield partial(self._spill, piece, f"{self.name}-{next(numbers):06}")
+        except SourceError as fault:
+            self.fault = self.fault or fault
+        yield lambda: (self, None)
+
+    def _spill(self, piece: Piece, name: str) -> tuple[ReadFile, ExtractedBatch | SourceError]:
+        try:
+            return self, self._spilled(piece(), name)
+        except SourceError as fault:
+            return self, fault
+
+    def _spilled(self, block: Block, name: str) -> ExtractedBatch:
+        shown = self.opened.shown
+        place = pa.DictionaryArray.from_arrays(
+            pa.array(np.zeros(len(block.lines), np.int32)), pa.array([shown])
+        )
+        rows = block.rows
+        for own in (FILE, LINE):
+            if own in rows.column_names:  # a reject file of ours: its old places are history
+                rows = rows.drop_columns([own])
+        rows = rows.append_column(FILE, place).append_column(LINE, pa.array(block.lines))
+        refused = None
+        if block.refused:
+            refused = self.folder.write(f"{name}-refused", _refused_table(shown, block.refused))
+        looks = look(block.rows, block.lines, self.mapping)
+        used = {column for own in self.mapping.values() for column in own}
+        ignored = unused(block.rows.column_names, used)
+        meanings = look_for_meanings(self.name, block.rows, self.mapping, ignored)
+        return ExtractedBatch(
+            self.folder.write(name, rows), refused, block.records, looks, meanings
+        )
+
+
+def _refused_table(shown: str, refused: Sequence[Refused]) -> pa.Table:
+    return pa.table(
+        {
+            FILE: [shown] * len(refused),
+            LINE: [record.line for record in refused],
+            "_reason": [record.reason for record in refused],
+            "_detail": [record.detail for record in refused],
+            "_raw": [record.raw[:MAX_RAW] for record in refused],
+        }
+    )
+
+
+def refuse_lost(read: ReadFile) -> None:
+    """Raise `SourceError` when records of sales hold values that no sale would be made of."""
+    lost = read.looks.lost(in_sales=True)
+    if lost:
+        raise SourceError(
+            f"{read.opened.shown}: {lost[0]}; one record is one sale, and the "
+            f"other values would be lost: {_unfolded(read.opened.format)}"
+        )
+
+
+def fingerprint(opened: Opened, records: int) -> dict[str, Any]:
+    """What `etl_run` keeps of a file."""
+    return {
+        "path": opened.shown,
+        "format": opened.format,
+        "records": records,
+        "sha256": opened.digest.hexdigest() if opened.digest else None,
+    }
+
+
+def _unfolded(form: str) -> str:
+    """How a row is made of each value of a list, in a source of this format."""
+    if form.startswith("database"):
+        return "make a row of each in TRANSACTIONS__QUERY, by unnest or the like"
+    alone = "write each as a record of its own"
+    reader = _BY_QUERY.get(form.partition(" ")[0])
+    if reader is None:
+        return alone
+    return (
+        f"{alone}, or read the file by a query that makes a row of each "
+        f"(TRANSACTIONS__PATH=duckdb:///:memory: and TRANSACTIONS__QUERY with {reader} and unnest; "
+        "docs/recipes.md shows how)"
+    )
+
+
+_BY_QUERY = {"json": "read_json", "csv": "read_csv", "parquet": "read_parquet"}

@@ -1,0 +1,151 @@
+"""Bytes to verified UTF-8 text: encodings, byte-order marks and line ends."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from errors import SourceError
+from sources.batches import Reading
+from sources.undecodable import KEEP, MARK_BYTES, Seen, as_utf8, is_marked
+
+_FIRST_BYTES, _READ_BYTES = 64 << 10, 4 << 20
+_SHIFTED = re.compile("[\u0a00-\u0aff]")
+"""What the line breaks of UTF-16 become behind a byte too many: all from there is one line."""
+
+
+class Text(Iterator[bytes]):
+    """A stream as UTF-8 chunks: encoding verified, BOM removed, line ends made LF.
+
+    Bytes that cannot be decoded are marked, see `undecodable`. To take a chunk raises `SourceError`
+    when so many lines hold such bytes that the file must have another encoding.
+    """
+
+    def __init__(self, stream: BinaryIO, shown: str, reading: Reading) -> None:
+        self._seen = Seen(shown, reading)
+        is_utf8 = codecs.lookup(reading.encoding).name in ("utf-8", "utf-8-sig")
+        decoded = (_verified if is_utf8 else _transcoded)(stream, self._seen)
+        self._chunks = _counted(_with_line_feeds(decoded), self._seen)
+
+    def __next__(self) -> bytes:
+        """The next chunk, never an empty one."""
+        return next(self._chunks)
+
+    def misfit(self) -> SourceError:
+        """What to raise where bytes that cannot be decoded are no record's alone."""
+        return self._seen.misfit()
+
+
+def _counted(chunks: Iterator[bytes], seen: Seen) -> Iterator[bytes]:
+    """The same chunks, whose lines are counted and judged: after the first one, which is small,
+    so that little is read of a file in another encoding, and at the end.
+    """
+    for chunk in chunks:
+        is_first = not seen.lines
+        seen.count(chunk)
+        if is_first:
+            seen.judge()
+        yield chunk
+    seen.end()
+
+
+def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    held, at_start = b"", True
+    for chunk in chunks:
+        data = held + chunk if held else chunk
+        if at_start:
+            data, at_start = data.removeprefix(codecs.BOM_UTF8), False
+        # A carriage return at the end may be half of a line break: wait for the rest.
+        held = b"\r" if data.endswith(b"\r") else b""
+        if b"\r" in data:
+            data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if data:
+            yield data
+    if held:
+        yield b"\n"
+
+
+def _parts(stream: BinaryIO) -> Iterator[bytes]:
+    """The stream's bytes, a small part first for the look at the header; b"" at its end."""
+    size = _FIRST_BYTES
+    while raw := stream.read(size):
+        yield raw
+        size = _READ_BYTES
+    yield b""
+
+
+def _verified(stream: BinaryIO, seen: Seen) -> Iterator[bytes]:
+    """UTF-8 as it is, in whole characters."""
+    offset, pending = 0, b""
+    for raw in _parts(stream):
+        data = pending + raw if pending else raw
+        if raw and _is_utf8(data) and not is_marked(data):
+            offset, pending = offset + len(data), b""
+            yield data
+            continue
+        # Where is it not, and is that a character that goes on in the next part?
+        text, used = codecs.utf_8_decode(data, KEEP, not raw)
+        _note(data[:used], "utf-8", offset, seen)
+        offset, pending = offset + used, data[used:]
+        if used:
+            yield as_utf8(text, "utf-8")
+
+
+def _note(data: bytes, encoding: str, offset: int, seen: Seen) -> None:
+    """Tell of bytes in `data`, which begins at `offset`, that cannot be decoded."""
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError as error:
+        seen.note(offset + error.start, error.reason, data)
+    else:
+        if is_marked(data):
+            seen.note(offset + data.find(MARK_BYTES), "U+FDD1 is no character", data)
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Told by pyarrow, which need not decode it: six times quicker than Python."""
+    ends = pa.py_buffer(np.array([0, len(data)], np.int32))
+    try:
+        pa.StringArray.from_buffers(1, ends, pa.py_buffer(data)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _transcoded(stream: BinaryIO, seen: Seen) -> Iterator[bytes]:
+    """Any other encoding as UTF-8."""
+    encoding = seen.reading.encoding
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    offset, text = 0, ""
+    for raw in _parts(stream):
+        state, before = decoder.getstate(), text
+        try:
+            try:
+                text = decoder.decode(raw, final=not raw)
+            except UnicodeDecodeError as error:
+                place = offset - (len(error.object) - len(raw)) + error.start
+                seen.note(place, error.reason, error.object)
+                text = _kept(decoder, state, raw)
+        except UnicodeError as error:  # UTF-16 without a byte-order mark
+            seen.note(offset, str(error), raw)
+            raise seen.misfit() from None
+        if text and not raw and _SHIFTED.search(before.rpartition("\n")[2]):
+            raise seen.misfit()
+        offset += len(raw)
+        if text:
+            yield as_utf8(text, encoding)
+
+
+def _kept(decoder: codecs.IncrementalDecoder, state: tuple[bytes, int], raw: bytes) -> str:
+    """Text whose bytes that cannot be decoded are kept; `state` is that before it."""
+    decoder.setstate(state)
+    decoder.errors = KEEP
+    try:
+        return decoder.decode(raw, final=not raw)
+    finally:
+        decoder.errors = "strict"

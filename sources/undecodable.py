@@ -1,0 +1,230 @@
+"""Bytes that are no text in a file's encoding: marked, counted, and told with what would fit.
+
+One line of them is a reject. A file of which most lines are such has another encoding.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from common.values import SHOWN, storable
+from errors import SourceError
+from sources.batches import Reading, Refused
+
+Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+MARK = "\ufdd1"
+"""Stands, with two hexadecimal digits behind it, for a byte that cannot be decoded. It is one of
+the code points that no text may hold; where a source holds it, its bytes are marked as well.
+"""
+MARK_BYTES = MARK.encode()
+KEEP = "keep-undecodable"
+"""The codecs' error handler by which bytes that cannot be decoded are kept."""
+
+_KEPT = 0xDC00  # half of a Unicode pair: decoders make none
+_KEPT_BYTE = re.compile("[\udc00-\udcff]")
+_MARKED_BYTE = re.compile(f"{MARK}([0-9a-f]{{2}})")
+_BYTE_ORDER_MARKS = {  # the longer ones first: one begins like a shorter one
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_LIKELY = ["cp1252", "cp1250", "cp1251", "cp1253", "cp932", "gb18030", "cp949", "big5"]
+"""Encodings of retailers' exports. latin-1 is none of them: it decodes everything."""
+_SAMPLE_BYTES, _AS_LIKELY = 32 << 10, 0.1
+_MANY, _MANY_OF_ALL = 20, 0.05
+_PROOF, _ASCII = 10_000, 0x7F
+_LINES_COUNTED = int(_MANY / _MANY_OF_ALL)  # of more lines, a share is not asked for
+_CUT_OFF = ("unexpected end of data", "truncated data", "incomplete multibyte sequence")
+
+
+def _keep(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    bad = error.object[error.start : error.end]
+    return "".join(chr(_KEPT + byte) for byte in bad), error.end
+
+
+codecs.register_error(KEEP, _keep)
+
+
+def is_marked(data: bytes) -> bool:
+    """Whether UTF-8 text holds a mark; most has not even the byte it begins with."""
+    first = data.find(MARK_BYTES[:1])
+    return first >= 0 and data.find(MARK_BYTES, first) >= 0
+
+
+def marks(data: Bytes) -> Places:
+    """Where the marks of UTF-8 text begin."""
+    if not len(data) or data.max() < MARK_BYTES[0]:  # as in most files
+        return np.empty(0, np.int64)
+    begin = np.flatnonzero(data == MARK_BYTES[0])
+    is_mark = (data[begin + 1] == MARK_BYTES[1]) & (data[begin + 2] == MARK_BYTES[2])
+    found: Places = begin[is_mark]
+    return found
+
+
+def as_utf8(text: str, encoding: str) -> bytes:
+    """Text that was decoded with `KEEP` as UTF-8, its bad bytes marked."""
+    if MARK in text:
+        own = MARK.encode(encoding).removeprefix("".encode(encoding))
+        text = text.replace(MARK, "".join(chr(_KEPT + byte) for byte in own))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        marked = _KEPT_BYTE.sub(lambda kept: f"{MARK}{ord(kept[0]) - _KEPT:02x}", text)
+        return storable(marked).encode()
+
+
+def refused(line: int, why: str, text: str, encoding: str) -> Refused:
+    """The record `text` that begins in a line and is no row. One with bytes that cannot be decoded
+    is refused for these, which are shown as `\\xff`, whatever else is wrong with it.
+    """
+    text = text.removesuffix("\n")
+    if MARK not in text:
+        return Refused(line, f"{why}: {text[:SHOWN]}", text)
+    text = _MARKED_BYTE.sub(r"\\x\1", text)
+    return Refused(line, f"bytes that are not {encoding}: {text[:SHOWN]}", text, "invalid_text")
+
+
+@dataclass
+class Seen:
+    """What was seen of a file: how many lines hold bytes that cannot be decoded, how many others
+    are not plain ASCII, and where the first such byte is.
+    """
+
+    shown: str
+    reading: Reading
+    bad: int = 0
+    good: int = 0
+    lines: int = 0
+    _open: tuple[bool, bool] = (False, False)
+    """Whether the line that goes on in the next part has such bytes, and others beyond ASCII."""
+    _first: tuple[int, str, bytes] = (0, "", b"")
+    _is_utf8: Counter[bool] = field(default_factory=Counter)
+
+    def note(self, place: int, reason: str, raw: bytes) -> None:
+        """`raw` holds bytes that cannot be decoded, the first of them at `place` of the file."""
+        if not self._first[1]:
+            self._first = (place, reason, raw)
+        if not _is_utf8(self.reading.encoding):
+            self._is_utf8.update(_decodes(line, "utf-8") for line in _beyond_ascii(raw))
+
+    def count(self, data: bytes) -> None:
+        """Count the lines of a part of the text, unless so many could be decoded that no other
+        encoding is likely.
+        """
+        if self.good >= _PROOF:
+            return
+        if self.lines < _LINES_COUNTED:
+            self.lines += data.count(b"\n")
+        bytes_ = np.frombuffer(data, np.uint8)
+        if bytes_.max() <= _ASCII and not any(self._open):
+            return
+        ends = np.flatnonzero(bytes_ == ord("\n"))
+        bad = _lines_of(ends, marks(bytes_), goes_on=self._open[0])
+        high = _lines_of(ends, np.flatnonzero(bytes_ > _ASCII), goes_on=self._open[1])
+        whole = slice(0, len(ends))
+        self.bad += int(np.count_nonzero(bad[whole]))
+        self.good += int(np.count_nonzero(high[whole] & ~bad[whole]))
+        self._open = (bool(bad[-1]), bool(high[-1]))
+
+    def end(self) -> None:
+        """Count the last line. Raises `SourceError` when the file has another encoding."""
+        self.count(b"\n")
+        self.judge()
+
+    def judge(self) -> None:
+        """Raise `SourceError` when what was seen tells that the file has another encoding."""
+        is_many = self.bad >= _MANY or (self.bad > 1 and self.bad > _MANY_OF_ALL * self.lines)
+        is_utf8 = self._is_utf8[True] > self._is_utf8[False]
+        is_most = self.bad > self.good and self.good < _PROOF
+        if is_utf8 or (is_many and is_most):
+            raise self.misfit()
+
+    def misfit(self) -> SourceError:
+        """What to raise for a file that cannot be read in the declared encoding."""
+        place, reason, _ = self._first
+        return SourceError(
+            f"{self.shown}: byte {place} is not valid {self.reading.encoding} ({reason}); "
+            f"set {self.reading.source.upper()}__ENCODING{self._hint()}"
+            + (", if the file is not cut off" if reason in _CUT_OFF else "")
+        )
+
+    def _hint(self) -> str:
+        """Which encoding to set, told by the bytes seen; never one that decodes everything."""
+        place, _, raw = self._first
+        known = _BYTE_ORDER_MARKS.items() if place < 2 else ()
+        marked = next((name for mark, name in known if raw.startswith(mark)), None)
+        if marked:
+            return f"={marked}: the file begins with that byte-order mark"
+        if b"\0" in raw[:64]:
+            return f", perhaps to {utf_16(raw)}: there are NUL characters"
+        if _is_utf8(self.reading.encoding) and self.good >= self.bad:
+            return " only if all of it has another one: most of it is UTF-8, so correct that line"
+        is_utf8 = self._is_utf8[True] > self._is_utf8[False]
+        fits = ["utf-8"] if is_utf8 else _fitting(raw, self.reading.encoding)
+        if not fits:
+            return ", though none is certain by the bytes seen"
+        if len(fits) > 1:
+            return (
+                f"; none is certain, {' and '.join(fits)} would fit: try, and look at the accents"
+            )
+        return f"={fits[0]}, which fits the bytes seen"
+
+
+def utf_16(raw: bytes) -> str:
+    """Which kind of UTF-16 begins with these bytes, one of which is NUL."""
+    return "utf-16-be" if raw.startswith(b"\0") else "utf-16-le"
+
+
+def _lines_of(ends: Places, places: Places, *, goes_on: bool) -> Flags:
+    """Which lines hold any of `places`: those that end at `ends`, and the one behind them."""
+    found = np.zeros(len(ends) + 1, bool)
+    found[np.searchsorted(ends, places)] = True
+    found[0] |= goes_on
+    return found
+
+
+def _beyond_ascii(raw: bytes) -> list[bytes]:
+    return [line for line in raw.splitlines() if not line.isascii()]
+
+
+def _is_utf8(encoding: str) -> bool:
+    return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+
+
+def _decodes(line: bytes, encoding: str) -> bool:
+    try:
+        line.decode(encoding)
+    except UnicodeError:
+        return False
+    return True
+
+
+def _fitting(raw: bytes, declared: str) -> list[str]:
+    """The encodings that make words of the lines that are not in the declared one, the likeliest
+    first; one of them if all give the same text.
+    """
+    from charset_normalizer import from_bytes  # here, for it takes 10 ms and few files need it
+
+    lines = [line for line in _beyond_ascii(raw) if not _decodes(line, declared)]
+    sample = b"\n".join(lines)[:_SAMPLE_BYTES]
+    found = list(from_bytes(sample, cp_isolation=_LIKELY))
+    near = [match for match in found if match.chaos <= found[0].chaos + _AS_LIKELY]
+    return list(dict.fromkeys(_likeliest(sample, str(match), match.encoding) for match in near))
+
+
+def _likeliest(sample: bytes, text: str, encoding: str) -> str:
+    """The first of `_LIKELY` that makes `text` of the sample, as `encoding` does."""
+    same = (name for name in _LIKELY if _decodes(sample, name) and sample.decode(name) == text)
+    return next(same, encoding)

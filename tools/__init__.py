@@ -1,0 +1,1 @@
+"""Programs for developers; they share no code with the application."""

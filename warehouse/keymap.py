@@ -1,0 +1,92 @@
+"""Business key to surrogate key, for one dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from common.arrays import whole
+from schema import UNKNOWN_KEY
+
+DESCRIBED, INFERRED, UNKNOWN = range(3)
+"""Kinds of members: with a record, without one, and the Unknown member."""
+IS_INFERRED = "_inferred"
+"""The column of `KeyMap.members` that tells inferred ones: 1, the others 0."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """How many sales were looked at, and how many of them are on which kind of members."""
+
+    sales: int = 0
+    inferred: int = 0
+    unknown: int = 0
+
+    def __add__(self, other: Named) -> Named:
+        return Named(
+            self.sales + other.sales,
+            self.inferred + other.inferred,
+            self.unknown + other.unknown,
+        )
+
+
+class KeyMap(Mapping[Any, int]):
+    """A mapping that also looks up whole columns at once.
+
+    `members` has the business key first, the surrogate key second, then attributes that facts
+    compute with, such as a product's cost.
+    """
+
+    def __init__(self, members: pa.Table) -> None:
+        self.members = members.combine_chunks()
+        self._ids = whole(self.members[0])
+
+    @cached_property
+    def kinds(self) -> npt.NDArray[np.int8]:
+        """The kind of each member."""
+        kinds = np.zeros(len(self._ids), np.int8)
+        if IS_INFERRED in self.members.column_names:
+            kinds[self.members[IS_INFERRED].to_numpy() == 1] = INFERRED
+        kinds[self.members[1].to_numpy() == UNKNOWN_KEY] = UNKNOWN
+        return kinds
+
+    def described(self) -> pa.Array:
+        """The business keys of the members that have a record."""
+        return self._ids.filter(pa.array(self.kinds == DESCRIBED))
+
+    def named(self, positions: pa.Array) -> Named:
+        """Of which kinds the members at `positions` are; null counts as none."""
+        kinds = self.kinds[positions.drop_null().to_numpy()]
+        count = np.bincount(kinds, minlength=3)
+        return Named(len(kinds), int(count[INFERRED]), int(count[UNKNOWN]))
+
+    def positions(self, ids: pa.Array) -> pa.Array:
+        """Where each of `ids` is among the members (int32); null where it is not."""
+        if pa.types.is_dictionary(ids.type):
+            found = pc.index_in(ids.dictionary, value_set=self._ids)
+            return found.take(ids.indices)
+        return pc.index_in(ids, value_set=self._ids)
+
+    def column(self, index: int, positions: pa.Array) -> pa.DictionaryArray:
+        """Column `index` of the members at `positions`, encoded: the members are its dictionary."""
+        return pa.DictionaryArray.from_arrays(positions, whole(self.members[index]), safe=False)
+
+    def __getitem__(self, key: Any) -> int:
+        position = pc.index(self._ids, pa.scalar(key, self._ids.type)).as_py()
+        if position < 0:
+            raise KeyError(key)
+        surrogate: int = self.members[1][position].as_py()
+        return surrogate
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._ids.to_pylist())
+
+    def __len__(self) -> int:
+        return len(self._ids)

@@ -1,0 +1,90 @@
+"""Whether a pooler keeps sessions: the lock of a run, and its settings, are a session's.
+
+A pool of transactions lends one session to many clients in turn, so that two runs would be in the
+star at once. It cannot be told by which session a transaction gets: that is often the same one by
+chance. But what a session holds ends with its client only where it is the client's own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+import sqlalchemy as sa
+
+from common import vigil
+
+_CLASS = 0x57A3
+"""Of the advisory locks that are taken here: nobody waits for them."""
+_WAIT_SECONDS = 5
+"""For a session of a pool that has none left; and for the end of one."""
+_TRIES = 20
+
+
+def keep_sessions(engine: sa.Engine) -> bool:
+    """Whether what a client's session holds stays while the client does, and then ends with it."""
+    number = secrets.randbelow(1 << 31)
+    try:
+        client = vigil.aside(lambda: _holding(engine, number), _close, _WAIT_SECONDS)
+    except TimeoutError:  # none is left: ours is not lent to others while we pause
+        return True
+    stays = _asked(engine, _HELD, number)
+    client.close()
+    if not stays:
+        return False
+    until = time.monotonic() + _WAIT_SECONDS
+    while _asked(engine, _HELD, number):
+        if time.monotonic() > until:
+            _give_up(engine, number)
+            return False
+        time.sleep(0.05)
+    return True
+
+
+_HELD = (
+    "SELECT count(*) > 0 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted "
+    "AND classid::bigint = %s AND objid::bigint = %s"
+)
+_TAKE = "SELECT pg_catalog.pg_advisory_lock(%s, %s)"
+_RELEASE = "SELECT pg_catalog.pg_advisory_unlock(%s, %s)"
+
+
+def _holding(engine: sa.Engine, number: int) -> Any:
+    """A client that has taken the lock and is in no transaction."""
+    client: Any = engine.raw_connection()
+    try:
+        with client.cursor() as cursor:
+            cursor.execute(_TAKE, (_CLASS, number))
+        client.commit()
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _asked(engine: sa.Engine, question: str, number: int) -> bool:
+    """What another client is told."""
+    other: Any = engine.raw_connection()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(question, (_CLASS, number))
+            (answer,) = cursor.fetchone() or (False,)
+        other.commit()
+        return bool(answer)
+    finally:
+        other.close()
+
+
+def _give_up(engine: sa.Engine, number: int) -> None:
+    """The session that was left with the lock may be lent to us again: then it is released."""
+    for _ in range(_TRIES):
+        if not _asked(engine, _HELD, number):
+            return
+        held = f"{_RELEASE} WHERE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = "
+        own = f"{held}'advisory' AND pid = pg_backend_pid() AND objid::bigint = {number})"
+        _asked(engine, own, number)
+
+
+def _close(client: Any) -> None:
+    client.close()
