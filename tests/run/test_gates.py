@@ -21,7 +21,7 @@ from load_facts import FactLoader
 from main import StarSchemaETLPipeline, main
 from warehouse import Warehouse, open_warehouse
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def run_command(

@@ -214,7 +214,7 @@ def test_the_tool_does_no_more_than_read(query: str, duckdb_shop: Retailer, tmp_
 
 # --- the recipes ----------------------------------------------------------------------------------
 
-RECIPES = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text(encoding="utf-8")
+RECIPES = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", RECIPES, re.MULTILINE))
 
 

@@ -552,7 +552,7 @@ def test_a_warehouse_held_by_another_run_is_left_alone(
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"
     )
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     with subprocess.Popen(
         [sys.executable, "-c", hold, root, shop.env_file()],
         stdin=subprocess.PIPE,
@@ -721,7 +721,7 @@ def test_duckdb_draws_no_progress_among_the_results(duckdb_shop: Retailer) -> No
         "    driver = warehouse.connection.connection.driver_connection\n"
         "    print(driver.execute(\"SELECT current_setting('enable_progress_bar')\").fetchall())\n"
     )
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     told = subprocess.run(
         [sys.executable, "-c", code, root, duckdb_shop.env_file()],
         capture_output=True, text=True, check=False,

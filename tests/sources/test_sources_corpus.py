@@ -25,7 +25,7 @@ from support import FILES, Retailer, Row
 
 from main import EXIT_CODES
 
-CORPUS = Path(__file__).parent / "corpus"
+CORPUS = Path(__file__).parents[1] / "corpus"
 SOURCE_OF = {Path(file).stem: source for source, file in FILES.items()}
 EXPECTED = {
     path.parent.name: json.loads(path.read_text(encoding="utf-8"))

@@ -307,7 +307,7 @@ def test_d4_nothing_but_bad_rows_is_a_gate_and_not_a_hang(duckdb_shop: Retailer)
 
 def test_too_little_address_space_is_told_before_anything_is_opened(duckdb_shop: Retailer) -> None:
     """Arrow's threads would end the process without a word. `--help` needs no room."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     limited = 'ulimit -v 800000; exec "$0" "$@"'
     command = ["bash", "-c", limited, sys.executable, str(root / "main.py")]
     ended = subprocess.run(

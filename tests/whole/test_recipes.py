@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import Retailer, changes, copy_application, in_a_child, to_csv
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 STORES = """
     def _stores(self, batch: pa.Table) -> CleanBatch:
