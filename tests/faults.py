@@ -200,7 +200,7 @@ def load_impatient(env_file: str, *options: str) -> int:
 
 def load_attentive(env_file: str, *options: str) -> int:
     """The command line, which looks every tenth of a second whether its server is silent, and waits
-    one second then.
+    a moment then.
     """
     attentive()
     return load(env_file, *options)
@@ -213,10 +213,10 @@ def load_attentive_pausing(env_file: str, phase: str, gate: str, *options: str) 
 
 
 def attentive() -> None:
-    """Have this process give a silent server up after a second."""
+    """Have this process soon give a silent server up; a busy machine needs more than a second."""
     from common import vigil
 
-    vigil.LOOK_SECONDS, vigil.SILENT_SECONDS = 0.1, 1.0
+    vigil.LOOK_SECONDS, vigil.SILENT_SECONDS = 0.1, 3.0
 
 
 def load_pausing(env_file: str, phase: str, gate: str, *options: str) -> int:
@@ -247,7 +247,7 @@ def load_reading(env_file: str, gate: str, *options: str) -> int:
 
 
 def load_reading_attentively(env_file: str, gate: str, *options: str) -> int:
-    """The same, which gives a silent server up after a second."""
+    """The same, which soon gives a silent server up."""
     attentive()
     return load_reading(env_file, gate, *options)
 
