@@ -1,4 +1,4 @@
-"""The recipes of the README's "Adding to the star", followed in a copy of the application.
+"""The recipes of docs/architecture.md, followed in a copy of the application.
 
 The star in use is of the application as it is; the copy loads a night with a part of its sales.
 """
@@ -122,15 +122,15 @@ def with_recipes(folder: Path) -> Path:
     return folder
 
 
-def test_the_readme_has_the_recipes() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_document_has_the_recipes() -> None:
+    document = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     for name, _, added in RECIPES:
         if added not in (TABLE, STORES):
-            assert added.strip().rstrip(",") in readme, f"{name}: {added}"
+            assert added.strip().rstrip(",") in document, f"{name}: {added}"
 
 
 @pytest.mark.parametrize("is_bare", [False, True])
-def test_a_star_in_use_grows_by_the_recipes_of_the_readme(
+def test_a_star_in_use_grows_by_the_recipes(
     shop: Retailer, tmp_path: Path, *, is_bare: bool
 ) -> None:
     """Also where 0.1.0 has added the measure, without a value for old sales."""
