@@ -39,7 +39,7 @@ def lasting(value: Any, shop: Retailer, key: str = "") -> Any:
 def summaries(shop: Retailer) -> dict[str, Any]:
     """The summaries of one run of each kind, by kind, and the rows in `etl_run` of the
     first and the last."""
-    found = {"published": shop.run()}
+    found: dict[str, Any] = {"published": shop.run()}
     found["repeated"] = shop.run()
     shop.sales[0]["quantity"] = "9"
     found["dry_run"] = shop.run(partial(StarSchemaETLPipeline, dry_run=True))
