@@ -30,14 +30,22 @@ from common.parallel import in_order
 from common.spool import Spool
 from config import SOURCES, StarSchemaConfig
 from errors import ExtractionError, SourceError, SourceLostError
-from sources.batches import DATES, NUMBERS, Opened, Reading
+from sources.batches import DATES, NUMBERS, OpenSource, ReadOptions
 from sources.database_reader import Databases
-from sources.extracted import Extracted, Looked, frame, join_files, metadata
-from sources.mapping import LINE, SPECS, behind, differing, keys_of, names_used, resolve_mapping
+from sources.extracted import RawSource, ReadSource, extraction_metadata, frame, join_files
+from sources.mapping import (
+    LINE,
+    SPECS,
+    differing,
+    keys_of,
+    names_used,
+    resolve_mapping,
+    source_columns_of,
+)
 from sources.places import find_places
 from sources.problems import Problems
 from sources.reading import (
-    ExtractedBatch,
+    RawBatch,
     ReadFile,
     SourceFile,
     first_rows,
@@ -63,11 +71,11 @@ class DataExtractor:
         with Spool(self.config.work_dir) as folder:
             extracted = self.extract(folder)
             frames: dict[str, Any] = {name: frame(extracted.get(name), name) for name in SPECS}
-        return {**frames, "_metadata": metadata(extracted)}
+        return {**frames, "_metadata": extraction_metadata(extracted)}
 
     def extract(
         self, folder: Spool, progress: Callable[[str, int], None] = lambda name, records: None
-    ) -> dict[str, Extracted]:
+    ) -> dict[str, RawSource]:
         """Read every configured source into `folder`. `progress` hears of each batch.
 
         Raises `ExtractionError` with the problems of all sources.
@@ -83,7 +91,7 @@ class DataExtractor:
         folder: Spool,
         progress: Callable[[str, int], None] = lambda name, records: None,
         rows: int | None = None,
-    ) -> dict[str, Looked]:
+    ) -> dict[str, ReadSource]:
         """Read every configured source into `folder`, and tell what is wrong with each.
 
         With `rows`, no more of a source is read than the batches that hold its first so many.
@@ -107,11 +115,11 @@ class DataExtractor:
             _again(self.config.retry_seconds, begin_again)(read_all)
         return {name: self._looked(name, found.get(name, []), problems) for name in names}
 
-    def _looked(self, name: str, reads: list[ReadFile], problems: Problems) -> Looked:
+    def _looked(self, name: str, reads: list[ReadFile], problems: Problems) -> ReadSource:
         told = problems.told(name)
         settings, notes = self.config.source(name), problems.notes(name)
         extracted = None if told else join_files(name, settings, reads, notes)
-        return Looked(name, [read.file for read in reads], told, extracted)
+        return ReadSource(name, [read.file for read in reads], told, extracted)
 
     def _read_sources(
         self,
@@ -169,7 +177,7 @@ class DataExtractor:
             problems.add(name, differing(name, mapped, others))
         return files
 
-    def _mapping(self, name: str, opened: Opened) -> dict[str, list[str]]:
+    def _mapping(self, name: str, opened: OpenSource) -> dict[str, list[str]]:
         return resolve_mapping(opened, name, self.config.source(name))
 
     def _files(
@@ -177,17 +185,17 @@ class DataExtractor:
     ) -> list[tuple[str, Callable[[], SourceFile]]]:
         """The files of the source, and a call that opens each; it may raise `SourceError`."""
         settings = self.config.source(name)
-        reading = Reading(
+        reading = ReadOptions(
             name,
             settings.encoding,
             settings.delimiter,
             min(rows or self.config.batch_rows, self.config.batch_rows),
-            behind(SPECS[name].few_values, settings),
-            behind(NUMBERS.get(name, ()), settings, in_lower_case=True)
+            source_columns_of(SPECS[name].few_values, settings),
+            source_columns_of(NUMBERS.get(name, ()), settings, in_lower_case=True)
             if settings.decimal_separator == ","
             else frozenset(),
-            behind(keys_of(name), settings, in_lower_case=True),
-            behind(DATES.get(name, ()), settings, in_lower_case=True),
+            source_columns_of(keys_of(name), settings, in_lower_case=True),
+            source_columns_of(DATES.get(name, ()), settings, in_lower_case=True),
             names_used(name, settings),
         )
         if isinstance(settings.path, URL):
@@ -215,7 +223,7 @@ class DataExtractor:
         tasks = (task for read in mapped for task in read.tasks(numbers, enough))
         with ThreadPoolExecutor(self.config.workers) as pool:
             for read, spilled in in_order(pool, tasks, self.config.workers + 2):
-                if isinstance(spilled, ExtractedBatch) and read.fault is None:
+                if isinstance(spilled, RawBatch) and read.fault is None:
                     if read.name in enough:  # it was read ahead
                         continue
                     read.batches.append(spilled)

@@ -146,7 +146,7 @@ class FactLoader:
         progress: Callable[[int], None],
     ) -> Iterator[Encoded]:
         encode = partial(self.warehouse.encode, table=fact_sales)
-        calls = (_KeyTask(task, part, keys, self.run_id, encode) for task, part in _parts(tasks))
+        calls = (_FindKeys(task, part, keys, self.run_id, encode) for task, part in _parts(tasks))
         for keyed in in_order(pool, calls, self.warehouse.encoders()):
             if len(keyed.orphans):
                 self.orphans.append(keyed.orphans)
@@ -241,7 +241,7 @@ def _parts(tasks: Iterable[Task]) -> Iterator[tuple[Task, slice]]:
 
 
 @dataclass
-class _KeyTask:
+class _FindKeys:
     """Find the members of one batch's rows and finish its measures; runs in a worker."""
 
     task: Task

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from config import StarSchemaConfig
     from load_dimensions import DimensionLoader
     from run.staging import PreparedSource
-    from sources.extracted import Extracted
+    from sources.extracted import RawSource
     from transform import StarSchemaTransformer
     from validate import StarSchemaValidator
     from warehouse import Warehouse
@@ -171,7 +171,7 @@ class StarSchemaETLPipeline:
         self._last_mark = ""
         self._warehouse: Warehouse | None = None
         self._is_committing = False
-        self._extracted: dict[str, Extracted] = {}
+        self._extracted: dict[str, RawSource] = {}
         self._prepared: dict[str, PreparedSource] = {}
         self._keys: dict[str, KeyMap] = {}
         self._sources: dict[str, Any] = {}
@@ -439,7 +439,7 @@ class StarSchemaETLPipeline:
         from errors import ExtractionError
         from extract import DataExtractor
         from run import report
-        from sources.extracted import metadata
+        from sources.extracted import extraction_metadata
 
         part = self.results["extraction_results"]
         part["_metadata"] = {"total_records": 0, "success": False, "extraction_errors": []}
@@ -455,7 +455,7 @@ class StarSchemaETLPipeline:
             for warning in source.warnings:
                 self._warn(warning)
             report.logger.info("%s: %s records read", name, f"{source.records:,}")
-        part["_metadata"] = metadata(self._extracted)
+        part["_metadata"] = extraction_metadata(self._extracted)
         return int(part["_metadata"]["total_records"])
 
     def _run_transformation_phase(self) -> int:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from cleaning.columns import Cells, Reader, Rule, each
 from cleaning.dates import calendar, date_key, date_range, dates, what_it_looks_like
-from cleaning.duplicates import BATCH_BITS, find_losers, judging, key_hashes
+from cleaning.duplicates import BATCH_BITS, find_superseded, judging, key_hashes
 from cleaning.frames import as_table, checked, to_frame
 from cleaning.numbers import LIMIT, money, numbers, shares
 from cleaning.people import (
@@ -153,12 +153,12 @@ class StarSchemaTransformer:
         rows = prepared.rows
         with judging() as connection:
             hashes = key_hashes(rows[key])
-            found = find_losers([lambda: rows], [lambda: hashes], key, connection)
-        losers = found.get(0)
-        if losers is None:
+            found = find_superseded([lambda: rows], [lambda: hashes], key, connection)
+        superseded = found.get(0)
+        if superseded is None:
             return prepared
-        lost = np.isin(prepared.rows[PLACE].to_numpy(), losers.rows)
-        conflicts = losers.rows[~losers.identical]
+        lost = np.isin(prepared.rows[PLACE].to_numpy(), superseded.rows)
+        conflicts = superseded.rows[~superseded.identical]
         prepared.rejects = pa.concat_tables(
             [prepared.rejects, reject_table(conflicts, "conflicting_duplicate", key)]
         )

@@ -34,7 +34,7 @@ _PART = 4_000_000  # hashes sorted at a time: 32 MB
 _BITMAP_BITS = 20
 
 # `content` is everything a row says but its place. Of several rows with one key the last wins.
-_LOSERS = """
+_SUPERSEDED = """
     WITH claims AS (
         SELECT _key, _place, row(*COLUMNS(* EXCLUDE (_key, _place))) AS content FROM claimed
     ),
@@ -50,7 +50,7 @@ _LOSERS = """
 
 
 @dataclass(frozen=True)
-class Losers:
+class Superseded:
     """Rows of one batch that lost to a later row with the same key.
 
     `rows` are their row numbers (int64), `identical` whether the winner says the same (bool).
@@ -81,9 +81,8 @@ def key_hashes(keys: pa.Array) -> Hashes:
 
 
 def judging(temp: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """What `find_losers` works with, to be closed after the last source: to make one takes 20 ms.
-
-    What it has no memory for it puts into `temp`.
+    """The connection that `find_superseded` needs. Opening takes 20 ms, so one serves all sources;
+    the caller closes it. What does not fit its memory goes to files in `temp`.
     """
     connection = duckdb.connect(
         config={"memory_limit": "256MB", "threads": 1, "temp_directory": str(temp or "")}
@@ -91,13 +90,13 @@ def judging(temp: Path | None = None) -> duckdb.DuckDBPyConnection:
     return without_progress_bar(connection)
 
 
-def find_losers(
+def find_superseded(
     batches: Sequence[Callable[[], pa.Table]],
     hashes: Sequence[Callable[[], Hashes]],
     key: str,
     connection: duckdb.DuckDBPyConnection,
     workers: int = 1,
-) -> dict[int, Losers]:
+) -> dict[int, Superseded]:
     """The rows to leave out, by batch number.
 
     `batches` are calls that return the rows of a batch: the column `key`, an int64 column
@@ -111,14 +110,14 @@ def find_losers(
             return {}
         claimed = in_order(pool, _claims(batches, hashes, np.unique(repeated), key), workers)
         connection.register("claimed", _stream(claimed))
-        found = connection.sql(_LOSERS).to_arrow_table()
+        found = connection.sql(_SUPERSEDED).to_arrow_table()
         connection.unregister("claimed")
     places = found["_place"].to_numpy()
     numbers = places >> BATCH_BITS
     rows = places & ((1 << BATCH_BITS) - 1)
     identical = found["identical"].to_numpy(zero_copy_only=False)
     return {
-        int(number): Losers(rows[numbers == number], identical[numbers == number])
+        int(number): Superseded(rows[numbers == number], identical[numbers == number])
         for number in np.unique(numbers)
     }
 

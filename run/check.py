@@ -27,7 +27,7 @@ from run.check_advice import Adviser
 from run.refused import in_file_order
 from run.staging import Job, PreparedSource, over_the_limit, prepare_sources
 from schema import Role, columns_of, fact_sales, metadata
-from sources.extracted import Extracted, Looked
+from sources.extracted import RawSource, ReadSource
 from warehouse.growth import inspect_warehouse
 
 EXAMPLES = 5
@@ -57,7 +57,7 @@ class Refusal:
     first: list[Place] = field(default_factory=list)
 
 
-def _refusals(source: Extracted, prepared: PreparedSource) -> dict[str, Refusal]:
+def _refusals(source: RawSource, prepared: PreparedSource) -> dict[str, Refusal]:
     """The rows that a run would write to its reject file, by reason."""
     found: dict[str, Refusal] = {}
     for call in in_file_order(source, prepared.kept):
@@ -99,7 +99,7 @@ class Strangers:
 class SourceFindings:
     """What a run would find of one source."""
 
-    looked: Looked
+    looked: ReadSource
     prepared: PreparedSource | None = None
     refusals: dict[str, Refusal] = field(default_factory=dict)
     sample: Sample | None = None
@@ -134,7 +134,7 @@ class Findings:
 
 def look_ahead(
     config: StarSchemaConfig,
-    look: Callable[[Spool, Callable[[str, int], None], int | None], dict[str, Looked]],
+    look: Callable[[Spool, Callable[[str, int], None], int | None], dict[str, ReadSource]],
     cleaning: Callable[[StarSchemaConfig], Clean],
     key_of: Callable[[str], str],
     progress: Progress,
@@ -204,7 +204,7 @@ def _unwritable(config: StarSchemaConfig) -> list[str]:
     return told
 
 
-def _sample(source: Extracted, prepared: PreparedSource) -> Sample:
+def _sample(source: RawSource, prepared: PreparedSource) -> Sample:
     """The first rows that the star would hold, before and after the rules."""
     if not source.batches:
         return Sample(pa.table({}), pa.table({}))
@@ -217,7 +217,7 @@ def _sample(source: Extracted, prepared: PreparedSource) -> Sample:
 def _advice(
     config: StarSchemaConfig,
     found: SourceFindings,
-    source: Extracted,
+    source: RawSource,
     cleaning: Callable[[StarSchemaConfig], Clean],
 ) -> dict[str, str]:
     """What would help against each reason and unusable attribute that was found."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 from config import SOURCES, SourceSettings, StarSchemaConfig
 from run.check import EXAMPLES, Findings, Refusal, SourceFindings, Strangers
 from run.report import aligned, one_line
-from sources.batches import Opened
+from sources.batches import OpenSource
 from sources.extracted import IGNORED
 from sources.mapping import SPECS
 
@@ -158,7 +158,7 @@ def _refusals(found: SourceFindings, config: StarSchemaConfig) -> list[str]:
     return lines
 
 
-def _first(refusal: Refusal, files: Sequence[Opened]) -> list[str]:
+def _first(refusal: Refusal, files: Sequence[OpenSource]) -> list[str]:
     unit = {file.shown: "line" if file.format == "csv" else "record" for file in files}
     lines = [
         f"    {f'{place.shown}, ' if len(files) > 1 else ''}{unit[place.shown]} {place.line}"

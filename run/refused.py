@@ -20,7 +20,7 @@ from cleaning.duplicates import BATCH_BITS
 from common import spool
 from common.spool import Spool
 from common.values import UNREADABLE
-from sources.extracted import Extracted
+from sources.extracted import RawSource
 
 _ROW = (1 << BATCH_BITS) - 1
 _OURS = ("_reason", "_detail", "_raw")
@@ -48,7 +48,7 @@ def keep(folder: Spool, source: str, number: int, by: str, refused: pa.Table) ->
 
 
 def in_file_order(
-    source: Extracted, kept: Mapping[int, Sequence[Path]]
+    source: RawSource, kept: Mapping[int, Sequence[Path]]
 ) -> Iterator[Callable[[], pa.Table]]:
     """A call per batch that has lost records; together they give these in the order of the files.
 
@@ -60,7 +60,7 @@ def in_file_order(
             yield partial(_lost, source, number, kept.get(number, ()))
 
 
-def _lost(source: Extracted, number: int, paths: Sequence[Path]) -> pa.Table:
+def _lost(source: RawSource, number: int, paths: Sequence[Path]) -> pa.Table:
     no_rows = source.refused(number)
     tables = [] if no_rows is None else [no_rows]
     if paths:

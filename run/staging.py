@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cleaning.duplicates import BATCH_BITS, Losers, find_losers, judging, key_hashes
+from cleaning.duplicates import BATCH_BITS, Superseded, find_superseded, judging, key_hashes
 from cleaning.marks import Marked, marked
 from cleaning.own_keys import doubt
 from cleaning.strays import stray_rows
@@ -31,7 +31,7 @@ from common.results import Clean, CleanBatch
 from common.spool import Spool
 from config import StarSchemaConfig
 from run.refused import Kept, keep
-from sources.extracted import Extracted
+from sources.extracted import RawSource
 
 Rows = npt.NDArray[np.int64]
 
@@ -128,7 +128,7 @@ class Job:
     find members that no source describes.
     """
 
-    source: Extracted
+    source: RawSource
     key: str
     collect: tuple[str, ...] = ()
     describes: bool = False
@@ -257,14 +257,14 @@ def _resolve_duplicates(
 ) -> None:
     readers = [partial(spool.read, path) for path in result.paths]
     hashes = [partial(np.load, path.with_suffix(".npy"), mmap_mode="r") for path in result.paths]
-    losers = find_losers(readers, hashes, job.key, connection, workers)
-    account = partial(_account_losers, result, job.key, folder)
+    superseded = find_superseded(readers, hashes, job.key, connection, workers)
+    account = partial(_account_superseded, result, job.key, folder)
     with ThreadPoolExecutor(workers) as pool:
-        calls = (partial(account, number, lost) for number, lost in losers.items())
+        calls = (partial(account, number, lost) for number, lost in superseded.items())
         for lost in in_order(pool, calls, workers):
             result.lose(lost)
-    result.left_out = {number: lost.rows for number, lost in losers.items()}
-    conflicting = {number: lost.rows[~lost.identical] for number, lost in losers.items()}
+    result.left_out = {number: lost.rows for number, lost in superseded.items()}
+    conflicting = {number: lost.rows[~lost.identical] for number, lost in superseded.items()}
     read, own = result.read, job.source.originals
     result.doubt = doubt(result.name, job.key, job.parts, read, conflicting, readers, own)
 
@@ -333,18 +333,18 @@ def over_the_limit(prepared: Iterable[PreparedSource], limit: Decimal) -> list[s
     return told
 
 
-def _account_losers(
-    result: PreparedSource, key: str, folder: Spool, number: int, losers: Losers
+def _account_superseded(
+    result: PreparedSource, key: str, folder: Spool, number: int, superseded: Superseded
 ) -> _Lost:
-    """What a batch has lost. Identical losers are duplicates; the others are rejects."""
-    conflicts = losers.rows[~losers.identical]
+    """What a batch has lost. Superseded rows with the same content are duplicates; the others are rejected."""
+    conflicts = superseded.rows[~superseded.identical]
     ids, money = {}, {}
     if result.money:
         rows = spool.read(result.paths[number])
-        lost = _positions(rows, losers.rows)
+        lost = _positions(rows, superseded.rows)
         # A lost row asks for no member and no date.
         ids = {name: _distinct(rows[name], lost) for name in result.ids}
-        for name, chosen in (("duplicate", losers.identical), ("rejected", ~losers.identical)):
+        for name, chosen in (("duplicate", superseded.identical), ("rejected", ~superseded.identical)):
             amounts = rows["net_amount"].take(pa.array(lost[chosen]))
             money[name] = pc.sum(amounts).as_py() or Decimal(0)
     refused = pa.table(
@@ -355,7 +355,7 @@ def _account_losers(
         }
     )
     kept = keep(folder, result.name, number, "duplicates", refused)
-    return _Lost(number, int(losers.identical.sum()), kept, ids, money)
+    return _Lost(number, int(superseded.identical.sum()), kept, ids, money)
 
 
 def _positions(rows: pa.Table, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

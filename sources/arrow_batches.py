@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.values import as_text, key_text
-from sources.batches import MAX_PIECE_BYTES, Block, Reading
+from sources.batches import MAX_PIECE_BYTES, ReadOptions, TextBatch
 
 
-def gathered(few: Iterator[pa.RecordBatch], reading: Reading) -> Iterator[pa.RecordBatch]:
+def gathered(few: Iterator[pa.RecordBatch], reading: ReadOptions) -> Iterator[pa.RecordBatch]:
     """Few rows at a time made into batches, which are short where the rows are long.
 
     A file of kilobytes can hold gigabytes, and only decoding them tells.
@@ -29,7 +29,9 @@ def gathered(few: Iterator[pa.RecordBatch], reading: Reading) -> Iterator[pa.Rec
         yield from pa.Table.from_batches(kept).combine_chunks().to_batches()
 
 
-def parse_arrow(batch: pa.RecordBatch, columns: list[str], first: int, reading: Reading) -> Block:
+def parse_arrow(
+    batch: pa.RecordBatch, columns: list[str], first: int, reading: ReadOptions
+) -> TextBatch:
     """A batch as text; its rows are numbered from `first`."""
     texts = []
     for name, column in zip(columns, batch.columns, strict=True):
@@ -38,7 +40,7 @@ def parse_arrow(batch: pa.RecordBatch, columns: list[str], first: int, reading: 
             text = pc.replace_substring(text, ".", ",")
         texts.append(text.dictionary_encode() if name in reading.encoded else text)
     lines = np.arange(first, first + len(batch), dtype=np.int64)
-    return Block(pa.table(texts, names=columns), lines, records=len(batch))
+    return TextBatch(pa.table(texts, names=columns), lines, records=len(batch))
 
 
 def text_column(column: pa.Array) -> pa.Array:

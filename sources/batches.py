@@ -1,7 +1,7 @@
 """What every reader yields: batches of text, each row with its place.
 
 A reader yields *pieces*: calls that parse one batch each and can run in any worker. A piece
-returns a `Block`: the rows as text columns, the physical line (or record number) of each, the
+returns a `TextBatch`: the rows as text columns, the physical line (or record number) of each, the
 records that could not be read as rows, and how many records there are by a count that does not
 come from the parser.
 """
@@ -40,7 +40,7 @@ MAX_RAW = 64 << 10
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedRecord:
     """A record that is no row: its line or number, why, and its text as it stands in the source."""
 
     line: int
@@ -50,20 +50,20 @@ class Refused:
 
 
 @dataclass
-class Block:
+class TextBatch:
     """One parsed batch. `rows` has a text column per column name; `lines` one number per row."""
 
     rows: pa.Table
     lines: Lines
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[RefusedRecord] = field(default_factory=list)
     records: int = 0
 
 
-Piece = Callable[[], Block]
+Piece = Callable[[], TextBatch]
 
 
 @dataclass
-class Opened:
+class OpenSource:
     """A source file or table that was opened and looked at: its columns, then its pieces."""
 
     shown: str
@@ -91,7 +91,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How a file is to be read: the settings that readers need."""
 
     source: str
@@ -117,7 +117,7 @@ class Reading:
         return comma_text if column.lower() in self.commas else as_text
 
 
-def column_names(shown: str, header: list[str], reading: Reading) -> list[str]:
+def column_names(shown: str, header: list[str], reading: ReadOptions) -> list[str]:
     """The header's names in one line each, trimmed and composed (NFC); a nameless column is
     called by its number, and columns of one name are numbered: `Tax_1`, `Tax_2`.
 

@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from sources.batches import MAX_RECORD_BYTES, Lines, Refused
+from sources.batches import MAX_RECORD_BYTES, Lines, RefusedRecord
 from sources.undecodable import refused
 
 QUOTE, NEWLINE = 0x22, 0x0A
@@ -67,7 +67,7 @@ class Dialect:
         after = "" if self.is_padded else "(?! )"
         return len(re.findall(delimiter + after, re.sub(quoted, "", text)))
 
-    def refused(self, line: int, why: str, text: str) -> Refused:
+    def refused(self, line: int, why: str, text: str) -> RefusedRecord:
         """The record `text` that begins in a line and is no row."""
         return refused(line, why, text, self.encoding)
 
@@ -85,7 +85,7 @@ class Taken:
 
     data: memoryview
     lines: Lines
-    refused: list[Refused]
+    refused: list[RefusedRecord]
     used: int
     physical_lines: int
     blank_lines: int
@@ -125,7 +125,7 @@ class _Cut:
         self._quotes = np.flatnonzero(self._bytes == QUOTE)
         self._is_record = self.ends - self._starts > 1
         self._is_blank = ~self._is_record
-        self._refused: list[Refused] = []
+        self._refused: list[RefusedRecord] = []
         self.edits: list[tuple[int, bytes]] = []  # a line, and what it becomes
 
     @cached_property

@@ -20,12 +20,12 @@ from errors import SourceError
 from sources.batches import (
     MAX_PIECE_BYTES,
     MAX_RECORD_BYTES,
-    Block,
     Lines,
-    Opened,
+    OpenSource,
     Piece,
-    Reading,
-    Refused,
+    ReadOptions,
+    RefusedRecord,
+    TextBatch,
     column_names,
 )
 from sources.csv_lines import NEWLINE, QUOTE, Dialect, Taken, edited, take_records
@@ -39,7 +39,9 @@ _SEPARATOR_TOLD = re.compile(rb'"?sep=([ -~\t])"?', re.IGNORECASE)
 """A first line that tells Excel the delimiter."""
 
 
-def open_csv(shown: str, chunks: Text, reading: Reading, *, read_ahead: bool = False) -> Opened:
+def open_csv(
+    shown: str, chunks: Text, reading: ReadOptions, *, read_ahead: bool = False
+) -> OpenSource:
     """Read the header of a CSV file, given as UTF-8 chunks; its rows come as pieces.
 
     `read_ahead` fetches chunks in a thread of their own. No interruption ends what a thread waits
@@ -67,7 +69,7 @@ def open_csv(shown: str, chunks: Text, reading: Reading, *, read_ahead: bool = F
     while dialect.fields(header) is None and _is_open(header, begin, number) and not lines.at_end():
         header, number = f"{header}\n{lines.take().decode()}", number + 1
     if MARK in header:
-        raise chunks.misfit()
+        raise chunks.encoding_error()
     fields = dialect.fields(header)
     if fields is None:
         raise SourceError(
@@ -84,7 +86,7 @@ def open_csv(shown: str, chunks: Text, reading: Reading, *, read_ahead: bool = F
     rest = ahead(chunks) if read_ahead else chunks
     pieces = _csv_pieces(dialect, lines.rest, rest, number + 1, reading.batch_rows)
     below = _cells_of(lines.rest[:_BELOW_BYTES], number + 1)
-    return Opened(shown, "csv", columns, pieces, delimiter=delimiter, below=below)
+    return OpenSource(shown, "csv", columns, pieces, delimiter=delimiter, below=below)
 
 
 class _Lines:
@@ -188,7 +190,7 @@ def _cut_at(buffer: bytes, start: int, target: int, ended: bool) -> int:
     )
 
 
-def _parse_csv(dialect: Dialect, taken: Taken) -> Block:
+def _parse_csv(dialect: Dialect, taken: Taken) -> TextBatch:
     """Parse whole records. The parser must find just the records that were counted."""
     data, lines, no_rows = _drop_damaged(dialect, taken)
     aside: dict[int, pa_csv.InvalidRow] = {}  # by the place among the records
@@ -230,7 +232,7 @@ def _parse_csv(dialect: Dialect, taken: Taken) -> Block:
             wrong[place] = dialect.refused(int(lines[place]), why, row.text)
     if longer:
         table = _with_rows(dialect, table, longer, np.delete(np.arange(len(lines)), list(aside)))
-    return Block(table, np.delete(lines, list(wrong)), [*no_rows, *wrong.values()], records)
+    return TextBatch(table, np.delete(lines, list(wrong)), [*no_rows, *wrong.values()], records)
 
 
 def _expect_all_lines(
@@ -272,7 +274,7 @@ def _with_rows(
     return both.unify_dictionaries().combine_chunks().take(pa.array(order))
 
 
-def _drop_damaged(dialect: Dialect, taken: Taken) -> tuple[memoryview, Lines, list[Refused]]:
+def _drop_damaged(dialect: Dialect, taken: Taken) -> tuple[memoryview, Lines, list[RefusedRecord]]:
     """Take out records with bytes that cannot be decoded, and those with text beside a quoted
     field (`"abc"def`), which parsers glue together.
     """

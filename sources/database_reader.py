@@ -21,7 +21,7 @@ from common.values import comma_text, key_text, text_array
 from errors import SourceError, SourceLostError, explain
 from sources import mysql_driver
 from sources.arrow_batches import gathered, parse_arrow
-from sources.batches import Block, Opened, Piece, Reading, column_names
+from sources.batches import OpenSource, Piece, ReadOptions, TextBatch, column_names
 from sources.engines import FAILURES, SHARED, Connected, connect, without_driver
 from sources.file_databases import MEMORY
 
@@ -52,7 +52,7 @@ class Databases:
         text = url.render_as_string(hide_password=True).replace("%3Amemory%3A", MEMORY)
         return f"{text} ({name})"
 
-    def open(self, name: str, url: sa.URL, query: str, reading: Reading) -> Opened:
+    def open(self, name: str, url: sa.URL, query: str, reading: ReadOptions) -> OpenSource:
         """A table or query, streamed through a server-side cursor.
 
         Raises `SourceError`, of which `SourceLostError` says that trying again can help.
@@ -67,7 +67,7 @@ class Databases:
         columns = column_names(source.shown, result.columns, reading)
         kind = url.get_backend_name()
         doubt = libpq.doubt(url, f"{name.upper()}__PATH") if kind == "postgresql" else ""
-        return Opened(
+        return OpenSource(
             source.shown,
             f"database {kind}",
             columns,
@@ -124,7 +124,7 @@ class _Source:
     url: sa.URL
     query: str
     setting: str
-    reading: Reading
+    reading: ReadOptions
 
     def fault(
         self, connected: Connected | None, error: Exception, what: str, remedy: str, at: str = ""
@@ -201,7 +201,7 @@ def _pieces(
         count += len(batch)
 
 
-def _driver_rows(connection: sa.Connection, query: str, reading: Reading) -> _Result:
+def _driver_rows(connection: sa.Connection, query: str, reading: ReadOptions) -> _Result:
     """The rows as Python's objects, as all drivers but DuckDB's give them."""
     options = {"stream_results": True, "max_row_buffer": min(reading.batch_rows, 10_000)}
     statement = _statement(query)
@@ -250,7 +250,7 @@ def _refuse_several(connection: sa.Connection, query: str) -> None:
     )
 
 
-def _arrow_rows(connection: sa.Connection, query: str, reading: Reading) -> _Result:
+def _arrow_rows(connection: sa.Connection, query: str, reading: ReadOptions) -> _Result:
     """The same from DuckDB, whose values are exact in Arrow; some have no like in Python."""
     driver: Any = connection.connection.driver_connection
     named = _statement(query)
@@ -308,9 +308,9 @@ def _parse(
     rows: Sequence[Sequence[Any]] | pa.RecordBatch,
     columns: list[str],
     first: int,
-    reading: Reading,
+    reading: ReadOptions,
     cells: dict[int, mysql_driver.Cells],
-) -> Block:
+) -> TextBatch:
     """A batch as text; its rows are numbered from `first`."""
     if isinstance(rows, pa.RecordBatch):
         return parse_arrow(rows, columns, first, reading)
@@ -320,14 +320,14 @@ def _parse(
         text = _text(read(values), name.lower(), reading)
         texts.append(text.dictionary_encode() if name in reading.encoded else text)
     lines = np.arange(first, first + len(rows), dtype=np.int64)
-    return Block(pa.table(texts, names=columns), lines, records=len(rows))
+    return TextBatch(pa.table(texts, names=columns), lines, records=len(rows))
 
 
 def _as_they_are(values: Sequence[Any]) -> Sequence[Any]:
     return values
 
 
-def _text(values: Sequence[Any], name: str, reading: Reading) -> pa.Array:
+def _text(values: Sequence[Any], name: str, reading: ReadOptions) -> pa.Array:
     """The values of a column as text."""
     if name in reading.commas:
         return text_array(values, comma_text)

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from common.values import SHOWN, UNREADABLE, as_text, comma_text, first_line, text_array
 from errors import SourceError
-from sources.batches import Block, Opened, Piece, Reading, Refused, column_names
+from sources.batches import OpenSource, Piece, ReadOptions, RefusedRecord, TextBatch, column_names
 from sources.excel_book import Book, Sheet
 from sources.excel_cells import excel_key
 from sources.streams import refuse_expansion
@@ -27,7 +27,7 @@ Row = tuple[int, Sequence[Any]]
 """A row's number, and its values."""
 
 
-def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
+def open_excel(shown: str, file: BinaryIO, reading: ReadOptions) -> OpenSource:
     """The first visible sheet of an .xlsx workbook; its first row is the header."""
     try:
         _refuse_bomb(shown, file)
@@ -44,7 +44,7 @@ def open_excel(shown: str, file: BinaryIO, reading: Reading) -> Opened:
     columns = column_names(shown, _header(shown, sheet, others, first), reading)
     dates = [_Dates(n, place) for place, n in enumerate(columns) if n.lower() in reading.dates]
     cells = {number: [as_text(value) or "" for value in values] for number, values in below}
-    opened = Opened(shown, "excel", columns, iter(()), below=cells)
+    opened = OpenSource(shown, "excel", columns, iter(()), below=cells)
     if others:
         opened.warn(_unread(sheet, others))
 
@@ -112,7 +112,7 @@ def _is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _parse_rows(batch: Sequence[Row], columns: list[str], reading: Reading) -> Block:
+def _parse_rows(batch: Sequence[Row], columns: list[str], reading: ReadOptions) -> TextBatch:
     """Rows of values; blank rows are passed over, cells beyond the header make a malformed row."""
     width, records = len(columns), 0
     good, lines, refused = [], [], []
@@ -123,14 +123,14 @@ def _parse_rows(batch: Sequence[Row], columns: list[str], reading: Reading) -> B
         if not all(map(_is_blank, values[width:])):
             raw = "; ".join(as_text(value) or "" for value in values).replace(UNREADABLE, "")
             detail = f"more cells than the header's {width}: {raw[:SHOWN]}"
-            refused.append(Refused(number, detail, raw))
+            refused.append(RefusedRecord(number, detail, raw))
             continue
         good.append([*values[:width], *[None] * (width - len(values))])
         lines.append(number)
-    return Block(_table(good, columns, reading), np.array(lines, np.int64), refused, records)
+    return TextBatch(_table(good, columns, reading), np.array(lines, np.int64), refused, records)
 
 
-def _table(rows: Sequence[Sequence[Any]], columns: list[str], reading: Reading) -> pa.Table:
+def _table(rows: Sequence[Sequence[Any]], columns: list[str], reading: ReadOptions) -> pa.Table:
     by_column: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(columns)
     texts = [
         text_array(values, _text_rule(name.lower(), reading))
@@ -139,7 +139,7 @@ def _table(rows: Sequence[Sequence[Any]], columns: list[str], reading: Reading) 
     return pa.table(texts, names=columns)
 
 
-def _text_rule(column: str, reading: Reading) -> Callable[[Any], str | None]:
+def _text_rule(column: str, reading: ReadOptions) -> Callable[[Any], str | None]:
     if column in reading.keys - reading.dates:
         return excel_key
     return comma_text if column in reading.commas else as_text

@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from common import spool
 from config import SourceSettings
-from sources.batches import Opened
+from sources.batches import OpenSource
 from sources.canonical import to_canonical
 from sources.mapping import FILE, LINE, SPECS, near_name, nearest, partly_absent, unused
 from sources.meanings import Meanings
-from sources.reading import ExtractedBatch, ReadFile, SourceFile, fingerprint
+from sources.reading import RawBatch, ReadFile, SourceFile, fingerprint
 from sources.record_looks import Looks, names_in
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Extracted:
+class RawSource:
     """A source that was read and spilled. Batches are read back one at a time."""
 
     name: str
     settings: SourceSettings
     columns: list[str] = field(default_factory=list)  # the source's own, over all its files
-    batches: list[ExtractedBatch] = field(default_factory=list)
+    batches: list[RawBatch] = field(default_factory=list)
     records: int = 0
     files: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -55,16 +55,16 @@ class Extracted:
 
 
 @dataclass
-class Looked:
+class ReadSource:
     """A source as it was read: its files, what is wrong with them, and else their rows."""
 
     name: str
     files: list[SourceFile]
     problems: list[str]
-    extracted: Extracted | None
+    extracted: RawSource | None
 
     @property
-    def opened(self) -> list[Opened]:
+    def opened(self) -> list[OpenSource]:
         """The files that could be opened: their format, their delimiter, their columns."""
         return [file.opened for file in self.files]
 
@@ -89,9 +89,9 @@ class Looked:
 
 def join_files(
     name: str, settings: SourceSettings, reads: Sequence[ReadFile], notes: Sequence[str]
-) -> Extracted:
+) -> RawSource:
     """The files of a source as one; `notes` are what there is to be warned of already."""
-    result = Extracted(name, settings)
+    result = RawSource(name, settings)
     opened = [read.opened for read in reads]
     for read in reads:
         result.batches += [replace(batch, mapping=read.mapping) for batch in read.batches]
@@ -112,7 +112,7 @@ def join_files(
     return result
 
 
-def metadata(extracted: dict[str, Extracted]) -> dict[str, Any]:
+def extraction_metadata(extracted: dict[str, RawSource]) -> dict[str, Any]:
     """The `_metadata` of an extraction that succeeded."""
     return {
         "total_records": sum(source.records for source in extracted.values()),
@@ -121,7 +121,7 @@ def metadata(extracted: dict[str, Extracted]) -> dict[str, Any]:
     }
 
 
-def frame(source: Extracted | None, name: str) -> pd.DataFrame:
+def frame(source: RawSource | None, name: str) -> pd.DataFrame:
     """A whole source under canonical names; empty where it is not configured."""
     tables = [source.canonical(i) for i in range(len(source.batches))] if source else []
     if not tables:
@@ -148,6 +148,6 @@ def _seen(looks: Looks, mapping: dict[str, list[str]], columns: Sequence[str]) -
     return [*told, *(f"{lost}: one record is one row" for lost in looks.lost(in_sales=False))]
 
 
-def _ignored(source: Extracted, used: set[str]) -> list[str]:
+def _ignored(source: RawSource, used: set[str]) -> list[str]:
     ignored = unused(source.columns, used)
     return [f"{source.name}: {IGNORED}: {', '.join(ignored)}"] if ignored else []

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import SourceError
-from sources.batches import Opened, Piece, Reading
+from sources.batches import OpenSource, Piece, ReadOptions
 from sources.csv_reader import open_csv
 from sources.excel_reader import open_excel
 from sources.json_reader import open_json
@@ -40,7 +40,7 @@ _FOREIGN = {
 """Files by their first bytes that people take for a source, and what to do instead."""
 
 
-def open_file(place: Place, reading: Reading) -> Opened:
+def open_file(place: Place, reading: ReadOptions) -> OpenSource:
     """Open a file and look at its header; the rows come as pieces.
 
     Raises `SourceError` naming the file, the place and the next step.
@@ -60,7 +60,9 @@ def open_file(place: Place, reading: Reading) -> Opened:
     return opened
 
 
-def _open_format(place: Place, content: Content, reading: Reading, stack: ExitStack) -> Opened:
+def _open_format(
+    place: Place, content: Content, reading: ReadOptions, stack: ExitStack
+) -> OpenSource:
     if content.head[:4] in (b"PAR1", b"PK\x03\x04"):
         file = stack.enter_context(seekable(content, place))
         if content.head[:4] == b"PAR1":

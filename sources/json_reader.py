@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from common.values import json_number, storable, text_array
 from errors import SourceError
-from sources.batches import MAX_COLUMNS, MAX_RECORD_BYTES, Block, Opened, Piece, Reading
+from sources.batches import MAX_COLUMNS, MAX_RECORD_BYTES, OpenSource, Piece, ReadOptions, TextBatch
 from sources.json_values import same
 from sources.text import Text
 from sources.undecodable import MARK, refused
@@ -162,7 +162,7 @@ def _integer(digits: str) -> int | str:
     return int(digits) if len(digits) < 100 else digits
 
 
-def open_json(shown: str, utf8: Text, reading: Reading) -> Opened:
+def open_json(shown: str, utf8: Text, reading: ReadOptions) -> OpenSource:
     """A JSON array of objects, or JSON Lines; told apart by the first character."""
     chunks = (chunk.decode() for chunk in utf8)
     head, line = "", 1
@@ -174,9 +174,9 @@ def open_json(shown: str, utf8: Text, reading: Reading) -> Opened:
     if not head:
         raise SourceError(f"{shown}: the file is empty; expected a JSON array or JSON Lines")
     if head[0] == MARK:
-        raise utf8.misfit()
+        raise utf8.encoding_error()
     if head[0] == "[":
-        items, kind = _array_items(shown, head[1:], chunks, line, utf8.misfit), "json array"
+        items, kind = _array_items(shown, head[1:], chunks, line, utf8.encoding_error), "json array"
     elif head[0] == "{":
         _refuse_spread(shown, head)
         items, kind = _line_items(shown, head, chunks), "json lines"
@@ -193,7 +193,7 @@ def open_json(shown: str, utf8: Text, reading: Reading) -> Opened:
             _add_columns(shown, columns, batch)
             yield partial(_parse_json, list(columns), batch, reading)
 
-    return Opened(shown, kind, columns, pieces(), is_schemaless=True)
+    return OpenSource(shown, kind, columns, pieces(), is_schemaless=True)
 
 
 def _add_columns(shown: str, columns: list[str], batch: list[Item]) -> None:
@@ -207,7 +207,7 @@ def _add_columns(shown: str, columns: list[str], batch: list[Item]) -> None:
         raise SourceError(f"{shown}: {len(columns)} keys exceed the limit of {MAX_COLUMNS} columns")
 
 
-def _refuse_wrapped(shown: str, items: Sequence[Item], reading: Reading) -> None:
+def _refuse_wrapped(shown: str, items: Sequence[Item], reading: ReadOptions) -> None:
     """Refuse objects that are no records and hold a list of them, as an interface answers."""
     records = [record for _, record in items if isinstance(record, dict)]
     if any(name.casefold() in reading.used for record in records for name in record):
@@ -245,12 +245,12 @@ def _array_items(
     buffer: str,
     chunks: Iterator[str],
     line: int,
-    misfit: Callable[[], SourceError],
+    encoding_error: Callable[[], SourceError],
 ) -> Iterator[Item]:
     """The elements of a JSON array, decoded one by one from a growing and shrinking buffer.
 
-    `line` is the one of the file that the buffer begins in; `misfit` is what to raise where bytes
-    that cannot be decoded stand between values.
+    `line` is the line of the file in which the buffer begins. `encoding_error` makes the error for
+    bytes between values that cannot be decoded.
     """
     decoder = _Decoder()
     number, at, after_comma, ended = 0, 0, False, False
@@ -268,7 +268,7 @@ def _array_items(
             if number and not after_comma and at < len(buffer):
                 place = line + buffer.count("\n", 0, at)
                 told = f"{shown}, line {place}, after record {number}: expected a comma or ]"
-                raise misfit() if buffer[at] == MARK else SourceError(told)
+                raise encoding_error() if buffer[at] == MARK else SourceError(told)
             value, end = decoder.decode(buffer, at)
             if end < len(buffer) or ended:  # else a number may go on in the next chunk
                 number, at, after_comma = number + 1, end, False
@@ -287,7 +287,7 @@ def _array_items(
             told = f"{shown}, line {place}, record {number + 1}: not valid JSON ({problem}); "
             told += "the file seems to be cut off" if is_cut else "correct it in the file"
             is_marked = not is_cut and MARK in buffer[at : stop + 2]
-            raise misfit() if is_marked else SourceError(told)
+            raise encoding_error() if is_marked else SourceError(told)
         if len(buffer) - at > MAX_RECORD_BYTES:
             raise SourceError(
                 f"{shown}, record {number + 1}: not valid JSON ({problem}), or above the limit of "
@@ -323,7 +323,7 @@ def _line_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item
         buffer += more
 
 
-def _parse_json(columns: list[str], batch: list[Item], reading: Reading) -> Block:
+def _parse_json(columns: list[str], batch: list[Item], reading: ReadOptions) -> TextBatch:
     rows, lines, no_rows = [], [], []
     for number, value in batch:
         if isinstance(value, _Malformed):
@@ -335,4 +335,4 @@ def _parse_json(columns: list[str], batch: list[Item], reading: Reading) -> Bloc
     for name in columns:
         texts[name] = text_array([row.get(name) for row in rows], reading.text_of(name))
     table = pa.table(texts)
-    return Block(table, np.array(lines, np.int64), no_rows, len(batch))
+    return TextBatch(table, np.array(lines, np.int64), no_rows, len(batch))

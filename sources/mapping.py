@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from common.rejects import WHY
 from config import SourceSettings
 from errors import SourceError
-from sources.batches import Opened
+from sources.batches import OpenSource
 
 FILE, LINE = "_file", "_line"
 """Columns that every raw row carries: the file it came from and its line or record number."""
@@ -59,7 +59,7 @@ SPECS = {
 }  # fmt: skip
 
 
-def resolve_mapping(file: Opened, name: str, settings: SourceSettings) -> dict[str, list[str]]:
+def resolve_mapping(file: OpenSource, name: str, settings: SourceSettings) -> dict[str, list[str]]:
     """Canonical column -> the file's columns that make it.
 
     A column is found by `<SOURCE>__COLUMNS`, else by its own name, else by its name in another
@@ -90,7 +90,7 @@ def resolve_mapping(file: Opened, name: str, settings: SourceSettings) -> dict[s
     strange = [canonical for canonical in settings.columns if canonical not in spec.columns]
     if strange or missing or any(absent.values()):
         raise SourceError(
-            f"{file.shown}: {_misfit(file, name, settings, mapping, absent, missing)}"
+            f"{file.shown}: {_mapping_error(file, name, settings, mapping, absent, missing)}"
         )
     return mapping
 
@@ -108,7 +108,7 @@ def _own_name(wanted: str, by_case: dict[str, list[str]]) -> str | None:
 
 
 def _in_two_cases(
-    file: Opened, name: str, settings: SourceSettings, canonical: str, alike: Sequence[str]
+    file: OpenSource, name: str, settings: SourceSettings, canonical: str, alike: Sequence[str]
 ) -> str:
     """What to do about columns of a file whose names differ in case alone."""
     mapped = {**settings.columns, canonical: alike[0]}
@@ -118,8 +118,8 @@ def _in_two_cases(
     )
 
 
-def _misfit(
-    file: Opened,
+def _mapping_error(
+    file: OpenSource,
     name: str,
     settings: SourceSettings,
     mapping: dict[str, list[str]],
@@ -188,7 +188,7 @@ def _pasted(name: str, columns: Mapping[str, str | list[str]]) -> str:
 _THEIRS = "<their column>"
 
 
-def _doubt(file: Opened, name: str) -> str:
+def _doubt(file: OpenSource, name: str) -> str:
     """What else may be wrong when the columns do not look like a header."""
     columns, doubts = file.columns, []
     place, what = _header_below(file, name), "row" if file.format == "excel" else "line"
@@ -207,7 +207,7 @@ def _doubt(file: Opened, name: str) -> str:
     return f"; {'; '.join(doubts)}" if doubts else ""
 
 
-def _header_below(file: Opened, name: str) -> int | None:
+def _header_below(file: OpenSource, name: str) -> int | None:
     """The number of the line that has the required names, where the first one has not."""
     for number, cells in file.below.items():
         names = {cell.strip().casefold() for cell in cells}
@@ -232,7 +232,7 @@ def _is_value(name: str) -> bool:
     return bool(re.search(r"@|^[+$(-]?\d[\d\s().,:/+-]*$", name))
 
 
-def behind(
+def source_columns_of(
     names: Iterable[str], settings: SourceSettings, *, in_lower_case: bool = False
 ) -> frozenset[str]:
     """The file's columns behind some canonical ones."""
@@ -247,7 +247,7 @@ def names_used(name: str, settings: SourceSettings) -> frozenset[str]:
     """The names, without case, by which the columns of a source are found, and those of columns
     that they are inside of.
     """
-    found = behind(SPECS[name].columns, settings)
+    found = source_columns_of(SPECS[name].columns, settings)
     return frozenset(part.casefold() for n in found for part in (n, n.partition(".")[0]))
 
 
@@ -266,7 +266,7 @@ FILES_TOLD = 5
 
 
 def partly_absent(
-    files: Sequence[Opened], mappings: Sequence[dict[str, list[str]] | None]
+    files: Sequence[OpenSource], mappings: Sequence[dict[str, list[str]] | None]
 ) -> list[str]:
     """Which columns some files of a source have and others lack: is it another name there?
 
@@ -284,7 +284,7 @@ def partly_absent(
     return told
 
 
-def differing(name: str, mapped: Sequence[Opened], others: Sequence[Opened]) -> str:
+def differing(name: str, mapped: Sequence[OpenSource], others: Sequence[OpenSource]) -> str:
     """What to do where some files of a source have the columns that others lack."""
     told = (
         f"{_some(mapped)} has the columns that {_some(others)} lacks: call them the same in all "
@@ -297,7 +297,7 @@ def differing(name: str, mapped: Sequence[Opened], others: Sequence[Opened]) -> 
     return told
 
 
-def _some(files: Sequence[Opened]) -> str:
+def _some(files: Sequence[OpenSource]) -> str:
     more = f" and {len(files) - FILES_TOLD} more files" if files[FILES_TOLD:] else ""
     return ", ".join(file.shown for file in files[:FILES_TOLD]) + more
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 from common.values import first_line
 from errors import SourceError
 from sources.arrow_batches import gathered, parse_arrow
-from sources.batches import Opened, Piece, Reading, column_names
+from sources.batches import OpenSource, Piece, ReadOptions, column_names
 
 
-def open_parquet(shown: str, file: BinaryIO, reading: Reading) -> Opened:
+def open_parquet(shown: str, file: BinaryIO, reading: ReadOptions) -> OpenSource:
     """A Parquet file, read in batches whatever the size of its row groups."""
     import pyarrow.parquet as pq  # brings pandas along, half a second that CSV does not need
 
@@ -39,4 +39,4 @@ def open_parquet(shown: str, file: BinaryIO, reading: Reading) -> Opened:
                 f"{shown}: {count} records were read, the file says {parquet.metadata.num_rows}"
             )
 
-    return Opened(shown, "parquet", columns, pieces())
+    return OpenSource(shown, "parquet", columns, pieces())

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sources.batches import Block, Opened, Piece, Reading
+from sources.batches import OpenSource, Piece, ReadOptions, TextBatch
 
 _NO_VALUE = ("", "__HIVE_DEFAULT_PARTITION__")
 
@@ -28,8 +28,8 @@ def folder_values(shown: str) -> dict[str, str | None]:
 
 
 def with_folder_values(
-    opened: Opened, values: Mapping[str, str | None], reading: Reading
-) -> Opened:
+    opened: OpenSource, values: Mapping[str, str | None], reading: ReadOptions
+) -> OpenSource:
     """`opened` with these columns beside those of the file.
 
     Where the file has such a column as well, its own values are read, and that is told.
@@ -48,7 +48,7 @@ def with_folder_values(
     return opened
 
 
-def _filled(piece: Piece, values: Mapping[str, str | None], reading: Reading) -> Block:
+def _filled(piece: Piece, values: Mapping[str, str | None], reading: ReadOptions) -> TextBatch:
     """A batch with a column for each value, which a record's own value takes the place of."""
     block = piece()
     rows = block.rows

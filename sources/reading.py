@@ -14,7 +14,7 @@ import pyarrow as pa
 from common.rejects import rearmed
 from common.spool import Spool
 from errors import SourceError
-from sources.batches import MAX_RAW, Block, Opened, Piece, Reading, Refused
+from sources.batches import MAX_RAW, OpenSource, Piece, ReadOptions, RefusedRecord, TextBatch
 from sources.formats import open_file
 from sources.mapping import FILE, LINE, OWN_COLUMNS, unused
 from sources.meanings import Meanings, look_for_meanings
@@ -23,7 +23,7 @@ from sources.streams import Place
 
 
 @dataclass
-class ExtractedBatch:
+class RawBatch:
     """Where one batch was spilled, how many records it had, and the mapping of its file."""
 
     rows: Path
@@ -38,10 +38,10 @@ class ExtractedBatch:
 class SourceFile:
     """A file: how to open it, how to see whether it changed since, and the look at its header."""
 
-    open: Callable[[], Opened]
+    open: Callable[[], OpenSource]
     identity: Callable[[], object]
     before: object
-    opened: Opened
+    opened: OpenSource
     mapping: dict[str, list[str]] = field(default_factory=dict)
     is_mapped: bool = False
     is_open: bool = False
@@ -50,7 +50,7 @@ class SourceFile:
     """Its first rows, where they tell how its columns might be mapped."""
 
 
-def place_file(place: Place, reading: Reading, setting: str) -> SourceFile:
+def place_file(place: Place, reading: ReadOptions, setting: str) -> SourceFile:
     """Open the file at a place, which `setting` names. Raises `SourceError`."""
     call = partial(_open_place, place, reading)
     before = _identity(place)
@@ -59,7 +59,7 @@ def place_file(place: Place, reading: Reading, setting: str) -> SourceFile:
     return SourceFile(call, partial(_identity, place), before, call())
 
 
-def _open_place(place: Place, reading: Reading) -> Opened:
+def _open_place(place: Place, reading: ReadOptions) -> OpenSource:
     opened = open_file(place, reading)
     is_refused = opened.format == "csv" and set(opened.columns) >= _OURS
     return _as_refused(opened) if is_refused else opened
@@ -68,14 +68,14 @@ def _open_place(place: Place, reading: Reading) -> Opened:
 _OURS = frozenset(OWN_COLUMNS) - {"_raw"}  # which the reject files of 0.1.0 do not have
 
 
-def _as_refused(opened: Opened) -> Opened:
+def _as_refused(opened: OpenSource) -> OpenSource:
     """One of our reject files: its cells and names as they were in the source."""
     theirs = rearmed(pa.array(opened.columns)).to_pylist()
-    pieces = (partial(_rearmed_block, piece) for piece in opened.pieces)
+    pieces = (partial(_rearmed_batch, piece) for piece in opened.pieces)
     return replace(opened, columns=theirs, pieces=pieces)
 
 
-def _rearmed_block(piece: Callable[[], Block]) -> Block:
+def _rearmed_batch(piece: Callable[[], TextBatch]) -> TextBatch:
     block = piece()
     columns = []
     for column in block.rows.columns:
@@ -94,7 +94,7 @@ def _identity(place: Place) -> object:
         return None
 
 
-def first_rows(opened: Opened) -> pa.Table | None:
+def first_rows(opened: OpenSource) -> pa.Table | None:
     """The first batch of a file whose columns are not found; None where it cannot be read."""
     try:
         piece = next(opened.pieces, None)
@@ -110,12 +110,12 @@ class ReadFile:
     name: str
     file: SourceFile
     folder: Spool
-    batches: list[ExtractedBatch] = field(default_factory=list)
+    batches: list[RawBatch] = field(default_factory=list)
     mapping: dict[str, list[str]] = field(default_factory=dict)
     looks: Looks = field(default_factory=Looks)
     meanings: Meanings = field(default_factory=Meanings)
     fault: SourceError | None = None
-    opened: Opened = field(init=False)
+    opened: OpenSource = field(init=False)
 
     def __post_init__(self) -> None:
         self.opened, self.mapping = self.file.opened, self.file.mapping
@@ -130,7 +130,7 @@ class ReadFile:
 
     def tasks(
         self, numbers: Iterator[int], enough: set[str]
-    ) -> Iterator[Callable[[], tuple[ReadFile, ExtractedBatch | SourceError | None]]]:
+    ) -> Iterator[Callable[[], tuple[ReadFile, RawBatch | SourceError | None]]]:
         """A call per piece that spills it, until there is a fault, or enough was read of this
         source; then one that tells the end.
         """
@@ -146,13 +146,13 @@ class ReadFile:
             self.fault = self.fault or fault
         yield lambda: (self, None)
 
-    def _spill(self, piece: Piece, name: str) -> tuple[ReadFile, ExtractedBatch | SourceError]:
+    def _spill(self, piece: Piece, name: str) -> tuple[ReadFile, RawBatch | SourceError]:
         try:
             return self, self._spilled(piece(), name)
         except SourceError as fault:
             return self, fault
 
-    def _spilled(self, block: Block, name: str) -> ExtractedBatch:
+    def _spilled(self, block: TextBatch, name: str) -> RawBatch:
         shown = self.opened.shown
         place = pa.DictionaryArray.from_arrays(
             pa.array(np.zeros(len(block.lines), np.int32)), pa.array([shown])
@@ -169,12 +169,10 @@ class ReadFile:
         used = {column for own in self.mapping.values() for column in own}
         ignored = unused(block.rows.column_names, used)
         meanings = look_for_meanings(self.name, block.rows, self.mapping, ignored)
-        return ExtractedBatch(
-            self.folder.write(name, rows), refused, block.records, looks, meanings
-        )
+        return RawBatch(self.folder.write(name, rows), refused, block.records, looks, meanings)
 
 
-def _refused_table(shown: str, refused: Sequence[Refused]) -> pa.Table:
+def _refused_table(shown: str, refused: Sequence[RefusedRecord]) -> pa.Table:
     return pa.table(
         {
             FILE: [shown] * len(refused),
@@ -196,7 +194,7 @@ def refuse_lost(read: ReadFile) -> None:
         )
 
 
-def fingerprint(opened: Opened, records: int) -> dict[str, Any]:
+def fingerprint(opened: OpenSource, records: int) -> dict[str, Any]:
     """What `etl_run` keeps of a file."""
     return {
         "path": opened.shown,

@@ -153,7 +153,9 @@ def _look_at(
             continue
         records = int(counts[place])
         line = int(lines[np.argmax(indices == place)])
-        for name, what, size in _beyond(head, value, inside) + _unnumbered(head, value, inside):
+        for name, what, size in _unmapped_list_values(head, value, inside) + _unnumbered(
+            head, value, inside
+        ):
             _count(looks.lists, name, Left(what, records, line, size))
         for name, what, size in _whole(value, [*plain, *inside]):
             _count(looks.whole, name, Left(what, records, line, size))
@@ -196,7 +198,9 @@ def _find_values(looks: Looks, head: str, texts: pa.Array, inside: list[_Mapped]
             looks.keys.setdefault(head, {}).update(islice(dict.fromkeys(value).items(), 20))
 
 
-def _beyond(head: str, value: Any, inside: Iterable[_Mapped]) -> list[tuple[str, str, int]]:
+def _unmapped_list_values(
+    head: str, value: Any, inside: Iterable[_Mapped]
+) -> list[tuple[str, str, int]]:
     """Lists that hold values at other places than those that are mapped: name, what is wrong, and
     how many values there are.
     """

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from errors import SourceError
-from sources.batches import Reading
+from sources.batches import ReadOptions
 from sources.undecodable import KEEP, MARK_BYTES, Seen, as_utf8, is_marked
 
 _FIRST_BYTES, _READ_BYTES = 64 << 10, 4 << 20
@@ -26,7 +26,7 @@ class Text(Iterator[bytes]):
     when so many lines hold such bytes that the file must have another encoding.
     """
 
-    def __init__(self, stream: BinaryIO, shown: str, reading: Reading) -> None:
+    def __init__(self, stream: BinaryIO, shown: str, reading: ReadOptions) -> None:
         self._seen = Seen(shown, reading)
         is_utf8 = codecs.lookup(reading.encoding).name in ("utf-8", "utf-8-sig")
         decoded = (_verified if is_utf8 else _transcoded)(stream, self._seen)
@@ -36,9 +36,9 @@ class Text(Iterator[bytes]):
         """The next chunk, never an empty one."""
         return next(self._chunks)
 
-    def misfit(self) -> SourceError:
+    def encoding_error(self) -> SourceError:
         """What to raise where bytes that cannot be decoded are no record's alone."""
-        return self._seen.misfit()
+        return self._seen.encoding_error()
 
 
 def _counted(chunks: Iterator[bytes], seen: Seen) -> Iterator[bytes]:
@@ -133,9 +133,9 @@ def _transcoded(stream: BinaryIO, seen: Seen) -> Iterator[bytes]:
                 text = _kept(decoder, state, raw)
         except UnicodeError as error:  # UTF-16 without a byte-order mark
             seen.note(offset, str(error), raw)
-            raise seen.misfit() from None
+            raise seen.encoding_error() from None
         if text and not raw and _SHIFTED.search(before.rpartition("\n")[2]):
-            raise seen.misfit()
+            raise seen.encoding_error()
         offset += len(raw)
         if text:
             yield as_utf8(text, encoding)

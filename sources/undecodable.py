@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from common.values import SHOWN, storable
 from errors import SourceError
-from sources.batches import Reading, Refused
+from sources.batches import ReadOptions, RefusedRecord
 
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
@@ -85,15 +85,17 @@ def as_utf8(text: str, encoding: str) -> bytes:
         return storable(marked).encode()
 
 
-def refused(line: int, why: str, text: str, encoding: str) -> Refused:
+def refused(line: int, why: str, text: str, encoding: str) -> RefusedRecord:
     """The record `text` that begins in a line and is no row. One with bytes that cannot be decoded
     is refused for these, which are shown as `\\xff`, whatever else is wrong with it.
     """
     text = text.removesuffix("\n")
     if MARK not in text:
-        return Refused(line, f"{why}: {text[:SHOWN]}", text)
+        return RefusedRecord(line, f"{why}: {text[:SHOWN]}", text)
     text = _MARKED_BYTE.sub(r"\\x\1", text)
-    return Refused(line, f"bytes that are not {encoding}: {text[:SHOWN]}", text, "invalid_text")
+    return RefusedRecord(
+        line, f"bytes that are not {encoding}: {text[:SHOWN]}", text, "invalid_text"
+    )
 
 
 @dataclass
@@ -103,7 +105,7 @@ class Seen:
     """
 
     shown: str
-    reading: Reading
+    reading: ReadOptions
     bad: int = 0
     good: int = 0
     lines: int = 0
@@ -149,9 +151,9 @@ class Seen:
         is_utf8 = self._is_utf8[True] > self._is_utf8[False]
         is_most = self.bad > self.good and self.good < _PROOF
         if is_utf8 or (is_many and is_most):
-            raise self.misfit()
+            raise self.encoding_error()
 
-    def misfit(self) -> SourceError:
+    def encoding_error(self) -> SourceError:
         """What to raise for a file that cannot be read in the declared encoding."""
         place, reason, _ = self._first
         return SourceError(

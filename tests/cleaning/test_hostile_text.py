@@ -27,7 +27,7 @@ from common import arrays, date_formats, key_rules
 from common.rejects import disarmed, rearmed
 from config import load_config
 from errors import explain, without_values
-from sources.batches import Reading, column_names
+from sources.batches import ReadOptions, column_names
 from sources.mapping import SPECS
 from transform import StarSchemaTransformer
 
@@ -165,7 +165,7 @@ def test_no_rule_costs_more_than_a_text_is_long(hostile: str) -> None:
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_no_name_and_no_error_costs_more_than_it_is_long(hostile: str) -> None:
-    reading = Reading("customers", "utf-8", None, 1000)
+    reading = ReadOptions("customers", "utf-8", None, 1000)
     rules: dict[str, Callable[[str], object]] = {
         "column_names": lambda text: column_names("here", [text], reading),
         "without_values": without_values,
