@@ -35,7 +35,7 @@ class SourceError(EtlError):
 
 
 class SourceLostError(SourceError):
-    """A source's connection was lost; reading again can help. Raised by `database_reader`."""
+    """A source's connection was lost; reading again can help. Raised by `databases`."""
 
 
 class ExtractionError(EtlError):

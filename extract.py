@@ -31,8 +31,8 @@ from common.spool import Spool
 from config import SOURCES, StarSchemaConfig
 from errors import ExtractionError, SourceError, SourceLostError
 from sources.batches import DATES, NUMBERS, OpenSource, ReadOptions
-from sources.database_reader import Databases
-from sources.extracted import RawSource, ReadSource, extraction_metadata, frame, join_files
+from sources.databases import Databases
+from sources.inspection import look
 from sources.mapping import (
     LINE,
     SPECS,
@@ -44,6 +44,7 @@ from sources.mapping import (
 )
 from sources.places import find_places
 from sources.problems import Problems
+from sources.raw_source import RawSource, ReadSource, extraction_metadata, frame, join_files
 from sources.reading import (
     RawBatch,
     ReadFile,
@@ -52,7 +53,6 @@ from sources.reading import (
     place_file,
     refuse_lost,
 )
-from sources.record_looks import look
 
 
 class DataExtractor:

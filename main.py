@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from config import StarSchemaConfig
     from load_dimensions import DimensionLoader
     from run.staging import PreparedSource
-    from sources.extracted import RawSource
+    from sources.raw_source import RawSource
     from transform import StarSchemaTransformer
     from validate import StarSchemaValidator
     from warehouse import Warehouse
@@ -439,7 +439,7 @@ class StarSchemaETLPipeline:
         from errors import ExtractionError
         from extract import DataExtractor
         from run import report
-        from sources.extracted import extraction_metadata
+        from sources.raw_source import extraction_metadata
 
         part = self.results["extraction_results"]
         part["_metadata"] = {"total_records": 0, "success": False, "extraction_errors": []}

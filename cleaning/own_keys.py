@@ -44,8 +44,8 @@ def doubt(
     numbers of rows by batch that lost to a row with the same key and other content; `prepared` read
     the cleaned batches, `originals` a batch as it came.
     """
-    superseded = sum(map(len, lost.values()))
-    if superseded <= SHARE * rows:
+    count = sum(map(len, lost.values()))
+    if count <= SHARE * rows:
         return ""
     contested = _contested(key, lost, prepared, originals)
     better = _better(contested)
@@ -57,7 +57,7 @@ def doubt(
             f"have {source.upper()}__COLUMNS map it so: {columns}"
         )
     return (
-        f"{source}: {superseded:,} of {rows:,} rows ({superseded / rows:.1%}) lose to a later row with the "
+        f"{source}: {count:,} of {rows:,} rows ({count / rows:.1%}) lose to a later row with the "
         f"same {key}: it may be no key; {advice}"
     )
 

@@ -27,7 +27,7 @@ from run.check_advice import Adviser
 from run.refused import in_file_order
 from run.staging import Job, PreparedSource, over_the_limit, prepare_sources
 from schema import Role, columns_of, fact_sales, metadata
-from sources.extracted import RawSource, ReadSource
+from sources.raw_source import RawSource, ReadSource
 from warehouse.growth import inspect_warehouse
 
 EXAMPLES = 5

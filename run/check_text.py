@@ -11,8 +11,8 @@ from config import SOURCES, SourceSettings, StarSchemaConfig
 from run.check import EXAMPLES, Findings, Refusal, SourceFindings, Strangers
 from run.report import aligned, one_line
 from sources.batches import OpenSource
-from sources.extracted import IGNORED
 from sources.mapping import SPECS
+from sources.raw_source import IGNORED
 
 _FILES_SHOWN = 5
 _COLUMNS_SHOWN = 50

@@ -20,7 +20,7 @@ from cleaning.duplicates import BATCH_BITS
 from common import spool
 from common.spool import Spool
 from common.values import UNREADABLE
-from sources.extracted import RawSource
+from sources.raw_source import RawSource
 
 _ROW = (1 << BATCH_BITS) - 1
 _OURS = ("_reason", "_detail", "_raw")

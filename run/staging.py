@@ -31,7 +31,7 @@ from common.results import Clean, CleanBatch
 from common.spool import Spool
 from config import StarSchemaConfig
 from run.refused import Kept, keep
-from sources.extracted import RawSource
+from sources.raw_source import RawSource
 
 Rows = npt.NDArray[np.int64]
 
@@ -336,7 +336,7 @@ def over_the_limit(prepared: Iterable[PreparedSource], limit: Decimal) -> list[s
 def _account_superseded(
     result: PreparedSource, key: str, folder: Spool, number: int, superseded: Superseded
 ) -> _Lost:
-    """What a batch has lost. Superseded rows with the same content are duplicates; the others are rejected."""
+    """What a batch has lost: rows with the same content as duplicates, the others as rejected."""
     conflicts = superseded.rows[~superseded.identical]
     ids, money = {}, {}
     if result.money:
@@ -344,7 +344,10 @@ def _account_superseded(
         lost = _positions(rows, superseded.rows)
         # A lost row asks for no member and no date.
         ids = {name: _distinct(rows[name], lost) for name in result.ids}
-        for name, chosen in (("duplicate", superseded.identical), ("rejected", ~superseded.identical)):
+        for name, chosen in (
+            ("duplicate", superseded.identical),
+            ("rejected", ~superseded.identical),
+        ):
             amounts = rows["net_amount"].take(pa.array(lost[chosen]))
             money[name] = pc.sum(amounts).as_py() or Decimal(0)
     refused = pa.table(

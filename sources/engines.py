@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from common import libpq, vigil
-from sources import file_databases, mysql_driver
+from sources import file_databases, mysql
 
 SHARED = ("postgresql", "sqlite")
 """Engines on which one connection, so one snapshot, can stream several results at once."""
@@ -73,7 +73,7 @@ class Connected:
         """
         if self.looking is not None:
             self.looking.close()
-        mysql_driver.abandon(self.driver)
+        mysql.abandon(self.driver)
         with suppress(*FAILURES, self.driver_error):
             self.connection.invalidate()
             self.connection.close()
@@ -108,7 +108,7 @@ def without_driver(url: sa.URL, error: ImportError | sa.exc.NoSuchModuleError) -
 
 def _with_driver(url: sa.URL) -> sa.URL:
     """A URL of MySQL that names no driver gets one that is installed."""
-    if url.drivername not in mysql_driver.BACKENDS:
+    if url.drivername not in mysql.BACKENDS:
         return url
     for driver, module in _MYSQL_DRIVERS.items():
         if importlib.util.find_spec(module) is not None:
@@ -157,12 +157,12 @@ def _keep_text(connection: sa.Connection) -> None:
 
 
 def _mysql(url: sa.URL) -> Connected:
-    options = mysql_driver.connect_options(url)
+    options = mysql.connect_options(url)
     engine = _engine(url, isolation_level="REPEATABLE READ", connect_args=options)
     if engine.driver == "mysqlconnector":  # it can, but SQLAlchemy does not ask it to
         engine.dialect.supports_server_side_cursors = True
     connection = engine.connect()
-    mysql_driver.prepare(connection)
+    mysql.prepare(connection)
     return Connected(engine, connection)
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from errors import SourceError
 from sources.batches import OpenSource, Piece, ReadOptions
-from sources.csv_reader import open_csv
-from sources.excel_reader import open_excel
-from sources.json_reader import open_json
-from sources.parquet_reader import open_parquet
+from sources.csv_files import open_csv
+from sources.excel import open_excel
+from sources.json_files import open_json
+from sources.parquet import open_parquet
 from sources.partitions import folder_values, with_folder_values
 from sources.streams import Content, Place, open_content, seekable
 from sources.text import Text

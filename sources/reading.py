@@ -16,9 +16,9 @@ from common.spool import Spool
 from errors import SourceError
 from sources.batches import MAX_RAW, OpenSource, Piece, ReadOptions, RefusedRecord, TextBatch
 from sources.formats import open_file
+from sources.inspection import Looks, look
 from sources.mapping import FILE, LINE, OWN_COLUMNS, unused
 from sources.meanings import Meanings, look_for_meanings
-from sources.record_looks import Looks, look
 from sources.streams import Place
 
 

@@ -21,7 +21,7 @@ from errors import ConfigError, ExtractionError, explain
 from extract import DataExtractor
 from main import main
 from sources import reading as source_files
-from sources.database_reader import Databases
+from sources.databases import Databases
 
 PASSWORD = "s3cr@t/p#w%d: x"  # noqa: S105  # a canary
 PIECE = 4

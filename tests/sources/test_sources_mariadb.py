@@ -12,7 +12,7 @@ from mariadb_server import DRIVERS, MariaDb
 from support import Retailer
 
 from sources import reading as source_files
-from sources.database_reader import Databases
+from sources.databases import Databases
 
 
 def driver_of(begins: str) -> str:

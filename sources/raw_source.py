@@ -12,10 +12,10 @@ from common import spool
 from config import SourceSettings
 from sources.batches import OpenSource
 from sources.canonical import to_canonical
+from sources.inspection import Looks, names_in
 from sources.mapping import FILE, LINE, SPECS, near_name, nearest, partly_absent, unused
 from sources.meanings import Meanings
 from sources.reading import RawBatch, ReadFile, SourceFile, fingerprint
-from sources.record_looks import Looks, names_in
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from common import libpq
 from common.values import comma_text, key_text, text_array
 from errors import SourceError, SourceLostError, explain
-from sources import mysql_driver
+from sources import mysql
 from sources.arrow_batches import gathered, parse_arrow
 from sources.batches import OpenSource, Piece, ReadOptions, TextBatch, column_names
 from sources.engines import FAILURES, SHARED, Connected, connect, without_driver
@@ -180,7 +180,7 @@ class _Result:
 
     columns: list[str]
     batches: Iterator[Any]
-    cells: dict[int, mysql_driver.Cells] = field(default_factory=dict)
+    cells: dict[int, mysql.Cells] = field(default_factory=dict)
     """By place of a column, what its values mean to this driver."""
     note: str = ""
     """What the driver does not tell."""
@@ -213,8 +213,8 @@ def _driver_rows(connection: sa.Connection, query: str, reading: ReadOptions) ->
         result = connection.execute(statement, execution_options=options)
 
     cursor: Any = result.cursor
-    is_mysql = connection.dialect.name in mysql_driver.BACKENDS
-    cells = mysql_driver.cells(cursor.description) if is_mysql else {}
+    is_mysql = connection.dialect.name in mysql.BACKENDS
+    cells = mysql.cells(cursor.description) if is_mysql else {}
 
     def batches() -> Iterator[Sequence[Any]]:
         while rows := result.fetchmany(min(reading.batch_rows, _MOST_ROWS)):
@@ -309,7 +309,7 @@ def _parse(
     columns: list[str],
     first: int,
     reading: ReadOptions,
-    cells: dict[int, mysql_driver.Cells],
+    cells: dict[int, mysql.Cells],
 ) -> TextBatch:
     """A batch as text; its rows are numbered from `first`."""
     if isinstance(rows, pa.RecordBatch):
