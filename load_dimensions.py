@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyarrow as pa
 import sqlalchemy as sa
 
+from common.arrow_types import arrow_schema
 from config import StarSchemaConfig
 from errors import GateError, not_as_written
 from schema import (
     ONLY_NAMED,
     UNKNOWN_ID,
     Role,
-    arrow_schema,
     attributes,
     business_key,
     columns_of,

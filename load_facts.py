@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from common.amounts import MONEY, fitting, multiplied
 from common.arrays import decoded, whole
+from common.arrow_types import arrow_type
 from common.parallel import in_order
 from config import StarSchemaConfig
 from errors import GateError, not_as_written
@@ -26,7 +27,6 @@ from schema import (
     KEY_WEIGHTS,
     TOO_LARGE,
     Role,
-    arrow_type,
     business_key,
     columns_of,
     fact_sales,

@@ -7,11 +7,9 @@ a new attribute is one line here and one rule in `transform`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
-import pyarrow as pa
 from sqlalchemy import (
     Boolean,
     Column,
@@ -310,24 +308,3 @@ def plain_type(column: Column[Any]) -> TypeEngine[Any]:
     that one's counts.
     """
     return Text() if isinstance(column.type, Text) else column.type
-
-
-def arrow_type(column: Column[Any]) -> pa.DataType:
-    """The Arrow type that carries values of `column` without loss."""
-    kind = column.type
-    if isinstance(kind, Numeric):
-        return pa.decimal128(kind.precision or MONEY_PRECISION, kind.scale or 0)
-    for sql_type, arrow in (
-        (Boolean, pa.bool_()),
-        (Date, pa.date32()),
-        (SmallInteger, pa.int16()),
-        (Integer, pa.int32()),
-    ):
-        if isinstance(kind, sql_type):
-            return arrow
-    return pa.string()
-
-
-def arrow_schema(columns: Iterable[Column[Any]]) -> pa.Schema:
-    """The Arrow schema of rows with `columns`, in their order."""
-    return pa.schema([pa.field(c.name, arrow_type(c), c.nullable) for c in columns])

@@ -35,13 +35,12 @@ from cleaning.products import canonical_json, estimated_cost, margin_pct, price_
 from cleaning.verdicts import PLACE, reject_table
 from common.amounts import MONEY, fitting, multiplied
 from common.arrays import decoded, on_values, per_distinct
+from common.arrow_types import arrow_schema, arrow_type
 from common.results import CleanBatch
 from config import StarSchemaConfig
 from schema import (
     ONLY_NAMED,
     Role,
-    arrow_schema,
-    arrow_type,
     business_key,
     columns_of,
     dim_customer,

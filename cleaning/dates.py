@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.arrays import on_values
+from common.arrow_types import arrow_schema
 from common.date_formats import ISO_8601, moment
 from config import StarSchemaConfig
-from schema import arrow_schema, dim_date
+from schema import dim_date
 
 _LONGEST = 100
 _ISO_BASIC = re.compile(r"[0-9]{8}")

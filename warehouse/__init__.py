@@ -41,6 +41,7 @@ from tenacity import (
 from tenacity.stop import stop_base
 
 from common import duck, libpq, vigil
+from common.arrow_types import arrow_schema, arrow_type
 from common.files import LockFile, private_folder
 from config import StarSchemaConfig
 from errors import (
@@ -53,8 +54,6 @@ from errors import (
 )
 from schema import (
     ADDED_LATE,
-    arrow_schema,
-    arrow_type,
     business_key,
     growth_value,
     plain_type,
