@@ -27,6 +27,7 @@ from tenacity import (
 
 from common import spool
 from common.parallel import in_order
+from common.results import LINE
 from common.spool import Spool
 from config import SOURCES, StarSchemaConfig
 from errors import ExtractionError, SourceError, SourceLostError
@@ -34,7 +35,6 @@ from sources.batches import DATES, NUMBERS, OpenSource, ReadOptions
 from sources.databases import Databases
 from sources.inspection import look
 from sources.mapping import (
-    LINE,
     SPECS,
     differing,
     keys_of,

@@ -21,6 +21,7 @@ from common.amounts import MONEY, fitting, multiplied
 from common.arrays import decoded, whole
 from common.arrow_types import arrow_type
 from common.parallel import in_order
+from common.results import DETAIL, PLACE, REASON
 from config import StarSchemaConfig
 from errors import GateError, not_as_written
 from schema import (
@@ -294,12 +295,12 @@ def _key_sum(rows: pa.Table) -> int:
 
 def _orphans(batch: pa.Table, orphaned: Any, reason: Any) -> pa.Table:
     lost = batch.filter(pa.array(orphaned))
-    places = lost["_place"] if "_place" in lost.column_names else pa.nulls(len(lost), pa.int64())
+    places = lost[PLACE] if PLACE in lost.column_names else pa.nulls(len(lost), pa.int64())
     return pa.table(
         {
-            "_place": places,
-            "_reason": pa.array(reason[orphaned].tolist(), pa.string()),
-            "_detail": pa.array([""] * len(lost), pa.string()),
+            PLACE: places,
+            REASON: pa.array(reason[orphaned].tolist(), pa.string()),
+            DETAIL: pa.array([""] * len(lost), pa.string()),
             "net_amount": lost["net_amount"],
         }
     )

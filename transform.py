@@ -32,11 +32,11 @@ from cleaning.people import (
     title_case,
 )
 from cleaning.products import canonical_json, estimated_cost, margin_pct, price_tier, prices
-from cleaning.verdicts import PLACE, reject_table
+from cleaning.verdicts import reject_table
 from common.amounts import MONEY, fitting, multiplied
 from common.arrays import decoded, on_values, per_distinct
 from common.arrow_types import arrow_schema, arrow_type
-from common.results import CleanBatch
+from common.results import PLACE, CleanBatch
 from config import StarSchemaConfig
 from schema import (
     ONLY_NAMED,

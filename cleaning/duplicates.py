@@ -24,6 +24,7 @@ import pyarrow as pa
 from common.arrays import decoded, whole
 from common.duck import without_progress_bar
 from common.parallel import in_order
+from common.results import PLACE
 
 BATCH_BITS = 32
 """A row's place is one integer: batch number << 32 | row number in the batch."""
@@ -112,7 +113,7 @@ def find_superseded(
         connection.register("claimed", _stream(claimed))
         found = connection.sql(_SUPERSEDED).to_arrow_table()
         connection.unregister("claimed")
-    places = found["_place"].to_numpy()
+    places = found[PLACE].to_numpy()
     numbers = places >> BATCH_BITS
     rows = places & ((1 << BATCH_BITS) - 1)
     identical = found["identical"].to_numpy(zero_copy_only=False)

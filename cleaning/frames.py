@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from cleaning.verdicts import PLACE
 from common.arrays import decoded
+from common.results import PLACE
 from common.values import as_text, comma_text, key_text
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from cleaning.duplicates import BATCH_BITS
 from common.arrays import decoded, whole
+from common.results import PLACE
 
 SHARE = 0.01
 """Above this share of rows that lose, the key is doubted."""
@@ -73,7 +74,7 @@ def _contested(
     keys = pa.array([], pa.string())
     for number, at in lost.items():
         rows = prepared[number]()
-        chosen = np.isin(rows["_place"].to_numpy() & mask, at)
+        chosen = np.isin(rows[PLACE].to_numpy() & mask, at)
         keys = pc.unique(
             pa.concat_arrays([keys, decoded(whole(rows[key])).filter(pa.array(chosen))])
         )
@@ -81,11 +82,11 @@ def _contested(
             break
     found, count = [], 0
     for number, read in enumerate(prepared):
-        rows = read().select([key, "_place"])
+        rows = read().select([key, PLACE])
         rows = rows.filter(pc.is_in(decoded(whole(rows[key])), keys[:_KEYS])).slice(
             0, _ROWS - count
         )
-        at = pa.array(rows["_place"].to_numpy() & mask)
+        at = pa.array(rows[PLACE].to_numpy() & mask)
         found.append(
             _as_text(originals(number).take(at)).append_column("_key", decoded(whole(rows[key])))
         )

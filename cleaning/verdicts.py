@@ -10,13 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from common.results import REJECT_SCHEMA
 from common.values import SHOWN, UNREADABLE
 
 Mask = npt.NDArray[np.bool_]
-PLACE = "_place"
-"""Column of prepared rows: where the raw row is (batch number << 32 | row number)."""
-
-REJECT_SCHEMA = pa.schema([(PLACE, pa.int64()), ("_reason", pa.string()), ("_detail", pa.string())])
 
 
 class Verdict:

@@ -21,12 +21,13 @@ import pyarrow.csv as pa_csv
 
 from common.files import open_private, private_folder
 from common.parallel import in_order
+from common.results import DETAIL, FILE, LINE, RAW, REASON
 from errors import RejectFileError
 
 Batch = Callable[[], pa.Table]
 
-WHY = ("_reason", "_detail", "_line", "_file", "_raw")
-"""The columns that follow the source's own ones. `_raw` is the text of a record that is no row."""
+REJECT_COLUMNS = (REASON, DETAIL, LINE, FILE, RAW)
+"""The columns that follow the source's own ones in a reject file."""
 
 _BEGINS_FORMULA = r"^([=+\-@\t\r\n'])"  # the apostrophe too, so that ours can be told from theirs
 _BEGINS_CELL = r"([,;|\t\r\n]'*)([=+\-@])"  # where a spreadsheet splits at another delimiter
@@ -71,9 +72,9 @@ class RejectFiles:
     def write(self, source: str, columns: list[str], batches: Iterable[Batch]) -> None:
         """Write the file of a source, in place of one that is there; without a batch there is none.
 
-        `batches` are calls that return rows, in the order of the file, with `WHY` and any of the
-        source's own `columns`, as text. The file is on disk when this returns. Raises
-        `RejectFileError` when it cannot be; one that was there before is then left as it is.
+        `batches` are calls that return rows, in the order of the file, with `REJECT_COLUMNS` and
+        any of the source's own `columns`, as text. The file is on disk when this returns. Raises
+        `RejectFileError` when it cannot be written; a file that was there before stays as it is.
         """
         path, part = self.path(source), self.folder / f"{source}.csv.part"
         calls = (
@@ -131,7 +132,7 @@ class RejectFiles:
 
 def _as_shown(columns: list[str], rows: pa.Table) -> pa.Table:
     """`rows` with all of the file's columns, of which none holds a formula."""
-    names = [*(name for name in columns if name not in WHY), *WHY]
+    names = [*(name for name in columns if name not in REJECT_COLUMNS), *REJECT_COLUMNS]
     texts = [
         disarmed(rows[name].cast(pa.string()))
         if name in rows.column_names

@@ -1,4 +1,6 @@
-"""What a stage hands to the next one."""
+"""What a stage hands to the next one, and the columns that say where a row came from and why it was
+refused.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,18 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 import pyarrow as pa
+
+PLACE = "_place"
+"""int64: where the raw row is, batch number << 32 | row number in the batch."""
+FILE, LINE = "_file", "_line"
+"""The file that a raw row came from, and its line or record number there, counted from 1."""
+REASON, DETAIL = "_reason", "_detail"
+"""Why a row is rejected: one of `rejects.REASONS`, and the value or the rule that it broke."""
+RAW = "_raw"
+"""The text of a record that could not be read as a row; null for all others."""
+
+REJECT_SCHEMA = pa.schema([(PLACE, pa.int64()), (REASON, pa.string()), (DETAIL, pa.string())])
+"""The rejected rows of a batch, before their own columns are looked up by place."""
 
 
 @dataclass

@@ -17,10 +17,9 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cleaning.verdicts import PLACE
 from common.arrays import decoded, whole
 from common.rejects import REASONS
-from common.results import Clean
+from common.results import DETAIL, FILE, LINE, PLACE, REASON, Clean
 from common.spool import Spool
 from config import StarSchemaConfig
 from run.check_advice import Adviser
@@ -61,13 +60,13 @@ def _refusals(source: RawSource, prepared: PreparedSource) -> dict[str, Refusal]
     """The rows that a run would write to its reject file, by reason."""
     found: dict[str, Refusal] = {}
     for call in in_file_order(source, prepared.kept):
-        rows = call().select(["_reason", "_line", "_file", "_detail"])
-        for reason in pc.unique(rows["_reason"]).to_pylist():
+        rows = call().select([REASON, LINE, FILE, DETAIL])
+        for reason in pc.unique(rows[REASON]).to_pylist():
             refusal = found.setdefault(reason, Refusal())
-            chosen = rows.filter(pc.equal(rows["_reason"], reason))
+            chosen = rows.filter(pc.equal(rows[REASON], reason))
             refusal.rows += len(chosen)
             refusal.first += [
-                Place(r["_line"], r["_file"], r["_detail"] or "")
+                Place(r[LINE], r[FILE], r[DETAIL] or "")
                 for r in chosen.slice(0, _DETAILS - len(refusal.first)).to_pylist()
             ]
     return {reason: found[reason] for reason in REASONS if reason in found}

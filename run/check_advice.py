@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from common.date_formats import ISO_8601
-from common.results import Clean
+from common.results import REASON, Clean
 from config import StarSchemaConfig
 
 _COLUMN = {
@@ -132,7 +132,7 @@ class Adviser:
         settings = self._config.source(self._source).model_copy(update=changed)
         config = self._config.model_copy(update={self._source: settings})
         prepared = self._cleaning(config)(self._source, 0, table)
-        reasons = Counter(prepared.rejects["_reason"].to_pylist())
+        reasons = Counter(prepared.rejects[REASON].to_pylist())
         return reasons[what] + prepared.issues.get(what, 0)
 
     def _separator(self, table: pa.Table, what: str) -> str:

@@ -18,12 +18,13 @@ import pyarrow.compute as pc
 
 from cleaning.duplicates import BATCH_BITS
 from common import spool
+from common.results import DETAIL, LINE, PLACE, RAW, REASON
 from common.spool import Spool
 from common.values import UNREADABLE
 from sources.raw_source import RawSource
 
 _ROW = (1 << BATCH_BITS) - 1
-_OURS = ("_reason", "_detail", "_raw")
+_OURS = (REASON, DETAIL, RAW)
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def keep(folder: Spool, source: str, number: int, by: str, refused: pa.Table) ->
     if not len(refused):
         return None
     path = folder.write(f"{source}-refused-{by}-{number:06}", refused)
-    return Kept(number, path, Counter(refused["_reason"].to_pylist()))
+    return Kept(number, path, Counter(refused[REASON].to_pylist()))
 
 
 def in_file_order(
@@ -66,15 +67,15 @@ def _lost(source: RawSource, number: int, paths: Sequence[Path]) -> pa.Table:
     if paths:
         tables.append(_rows(source.originals(number), pa.concat_tables(map(spool.read, paths))))
     lost = pa.concat_tables(tables, promote_options="default")
-    return lost.take(pc.sort_indices(lost["_line"]))  # which keeps the order within a line
+    return lost.take(pc.sort_indices(lost[LINE]))  # which keeps the order within a line
 
 
 def _rows(originals: pa.Table, refused: pa.Table) -> pa.Table:
     """The original rows at the places of `refused`, with their reasons, in file order."""
-    refused = refused.sort_by("_place")
+    refused = refused.sort_by(PLACE)
     own = originals.drop_columns([name for name in _OURS if name in originals.column_names])
-    rows = _without_marks(own.take(pa.array(refused["_place"].to_numpy() & _ROW)))
-    for name in ("_reason", "_detail"):
+    rows = _without_marks(own.take(pa.array(refused[PLACE].to_numpy() & _ROW)))
+    for name in (REASON, DETAIL):
         rows = rows.append_column(name, refused[name])
     return rows
 

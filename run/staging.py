@@ -27,7 +27,7 @@ from cleaning.strays import stray_rows
 from common import spool
 from common.arrays import decoded, whole
 from common.parallel import in_order
-from common.results import Clean, CleanBatch
+from common.results import DETAIL, PLACE, REASON, Clean, CleanBatch
 from common.spool import Spool
 from config import StarSchemaConfig
 from run.refused import Kept, keep
@@ -203,7 +203,7 @@ def _prepare_batch(
     path = folder.write(f"{source.name}-prepared-{number:06}", cleaned.rows)
     np.save(path.with_suffix(".npy"), key_hashes(cleaned.rows[job.key]))
     no_rows = source.refused(number)
-    reasons = Counter[str]() if no_rows is None else Counter(no_rows["_reason"].to_pylist())
+    reasons = Counter[str]() if no_rows is None else Counter(no_rows[REASON].to_pylist())
     refused = keep(folder, source.name, number, "rules", cleaned.rejects)
     ids = {name: _distinct(cleaned.rows[name]) for name in job.collect}
     looked_at = [name for name in rows.column_names if name.endswith("_id") or job.describes]
@@ -236,14 +236,14 @@ def _blanked(column: pa.Array, where: pa.Array) -> pa.Array:
 
 def _retold(rejects: pa.Table, strays: dict[int, str]) -> pa.Table:
     """`rejects`, in which rows of `strays` are refused for what they are."""
-    told = [strays.get(row) for row in (rejects["_place"].to_numpy() & _ROW).tolist()]
+    told = [strays.get(row) for row in (rejects[PLACE].to_numpy() & _ROW).tolist()]
     details = pa.array(told, pa.string())
-    reasons = pc.if_else(pc.is_valid(details), "malformed_row", rejects["_reason"])
+    reasons = pc.if_else(pc.is_valid(details), "malformed_row", rejects[REASON])
     return pa.table(
         {
-            "_place": rejects["_place"],
-            "_reason": reasons,
-            "_detail": pc.coalesce(details, rejects["_detail"]),
+            PLACE: rejects[PLACE],
+            REASON: reasons,
+            DETAIL: pc.coalesce(details, rejects[DETAIL]),
         }
     )
 
@@ -307,14 +307,14 @@ def _leave_out_orphans(
     orphans = rows.filter(pa.array(is_orphan))
     refused = pa.table(
         {
-            "_place": orphans["_place"],
-            "_reason": pa.array(reason[is_orphan].tolist(), pa.string()),
-            "_detail": pa.array([""] * len(orphans), pa.string()),
+            PLACE: orphans[PLACE],
+            REASON: pa.array(reason[is_orphan].tolist(), pa.string()),
+            DETAIL: pa.array([""] * len(orphans), pa.string()),
         }
     )
     sales.refuse(keep(folder, sales.name, number, "orphans", refused))
     sales.money["rejected"] += pc.sum(decoded(orphans["net_amount"])).as_py() or Decimal(0)
-    at = orphans["_place"].to_numpy() & _ROW
+    at = orphans[PLACE].to_numpy() & _ROW
     sales.left_out[number] = np.union1d(sales.left_out.get(number, at), at)
     for name in sales.ids:
         sales.ids[name][number] = _distinct(rows[name], np.flatnonzero(is_orphan))
@@ -352,9 +352,9 @@ def _account_superseded(
             money[name] = pc.sum(amounts).as_py() or Decimal(0)
     refused = pa.table(
         {
-            "_place": conflicts,
-            "_reason": pa.array(["conflicting_duplicate"] * len(conflicts), pa.string()),
-            "_detail": pa.array([f"a later row has the same {key}"] * len(conflicts), pa.string()),
+            PLACE: conflicts,
+            REASON: pa.array(["conflicting_duplicate"] * len(conflicts), pa.string()),
+            DETAIL: pa.array([f"a later row has the same {key}"] * len(conflicts), pa.string()),
         }
     )
     kept = keep(folder, result.name, number, "duplicates", refused)
@@ -363,7 +363,7 @@ def _account_superseded(
 
 def _positions(rows: pa.Table, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Where in a batch, ordered by place as it is, the rows with the numbers `wanted` are."""
-    return np.searchsorted(rows["_place"].to_numpy() & _ROW, wanted)
+    return np.searchsorted(rows[PLACE].to_numpy() & _ROW, wanted)
 
 
 def _without(lost: npt.NDArray[np.int64], size: int) -> pa.Array:

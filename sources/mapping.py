@@ -9,17 +9,10 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from common.rejects import WHY
+from common.rejects import REJECT_COLUMNS
 from config import SourceSettings
 from errors import SourceError
 from sources.batches import OpenSource
-
-FILE, LINE = "_file", "_line"
-"""Columns that every raw row carries: the file it came from and its line or record number."""
-
-
-OWN_COLUMNS = (*WHY, FILE, LINE)
-"""Columns of our own reject files, ignored without a word when such a file is a source."""
 
 
 @dataclass(frozen=True)
@@ -258,7 +251,7 @@ def keys_of(name: str) -> list[str]:
 
 def unused(columns: Iterable[str], used: set[str]) -> list[str]:
     """The columns of a file that are neither `used`, in whole or in part, nor ours."""
-    known = used | {column.partition(".")[0] for column in used} | set(OWN_COLUMNS)
+    known = used | {column.partition(".")[0] for column in used} | set(REJECT_COLUMNS)
     return [column for column in columns if column not in known]
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from common import spool
+from common.results import FILE, LINE
 from config import SourceSettings
 from sources.batches import OpenSource
 from sources.canonical import to_canonical
 from sources.inspection import Looks, names_in
-from sources.mapping import FILE, LINE, SPECS, near_name, nearest, partly_absent, unused
+from sources.mapping import SPECS, near_name, nearest, partly_absent, unused
 from sources.meanings import Meanings
 from sources.reading import RawBatch, ReadFile, SourceFile, fingerprint
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from common.rejects import rearmed
+from common.rejects import REJECT_COLUMNS, rearmed
+from common.results import DETAIL, FILE, LINE, RAW, REASON
 from common.spool import Spool
 from errors import SourceError
 from sources.batches import MAX_RAW, OpenSource, Piece, ReadOptions, RefusedRecord, TextBatch
 from sources.formats import open_file
 from sources.inspection import Looks, look
-from sources.mapping import FILE, LINE, OWN_COLUMNS, unused
+from sources.mapping import unused
 from sources.meanings import Meanings, look_for_meanings
 from sources.streams import Place
 
@@ -61,11 +62,11 @@ def place_file(place: Place, reading: ReadOptions, setting: str) -> SourceFile:
 
 def _open_place(place: Place, reading: ReadOptions) -> OpenSource:
     opened = open_file(place, reading)
-    is_refused = opened.format == "csv" and set(opened.columns) >= _OURS
+    is_refused = opened.format == "csv" and set(opened.columns) >= _REJECT_FILE
     return _as_refused(opened) if is_refused else opened
 
 
-_OURS = frozenset(OWN_COLUMNS) - {"_raw"}  # which the reject files of 0.1.0 do not have
+_REJECT_FILE = frozenset(REJECT_COLUMNS) - {RAW}  # reject files of version 0.1.0 have no _raw
 
 
 def _as_refused(opened: OpenSource) -> OpenSource:
@@ -177,9 +178,9 @@ def _refused_table(shown: str, refused: Sequence[RefusedRecord]) -> pa.Table:
         {
             FILE: [shown] * len(refused),
             LINE: [record.line for record in refused],
-            "_reason": [record.reason for record in refused],
-            "_detail": [record.detail for record in refused],
-            "_raw": [record.raw[:MAX_RAW] for record in refused],
+            REASON: [record.reason for record in refused],
+            DETAIL: [record.detail for record in refused],
+            RAW: [record.raw[:MAX_RAW] for record in refused],
         }
     )
 
