@@ -234,15 +234,12 @@ class StarSchemaETLPipeline:
 
     def _try(self, step: Callable[[], bool]) -> bool:
         """One try of a step; a disturbance that may pass is a `TransientError`."""
-        import psycopg2
-        from sqlalchemy.exc import DBAPIError
-
         warehouse = self._open_warehouse()
         try:
             if self._disturbed:
                 warehouse.reconnect()
             return step()
-        except (DBAPIError, psycopg2.Error) as error:
+        except Exception as error:
             transient = warehouse.transient(error)
             if transient is None:
                 raise
@@ -376,10 +373,10 @@ class StarSchemaETLPipeline:
         """A failed run leaves one row behind, written on its own."""
         from sqlalchemy.exc import SQLAlchemyError
 
-        from errors import EtlError, explain
+        from errors import EtlError
         from run import report
         from schema import etl_run
-        from warehouse import open_warehouse
+        from warehouse import explain, open_warehouse
         from warehouse.growth import begin_load
 
         try:
@@ -816,22 +813,14 @@ class StarSchemaETLPipeline:
 
 def _in_words(error: Exception, config: StarSchemaConfig) -> str:
     """A failure in one line; the traceback of a surprise goes to the log file."""
-    import duckdb
-    import psycopg2
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from errors import EtlError, explain, is_disk_error
+    from errors import EtlError, is_disk_error
     from run import report
+    from warehouse import in_words
 
-    cause = getattr(error, "orig", None) or error
     if isinstance(error, EtlError):
         return str(error)
-    if isinstance(cause, MemoryError | duckdb.OutOfMemoryException):
-        reason = explain(error)
-        told = f" ({reason})" if reason else ""
-        return f"not enough memory{told}; give the process more, or lower WORKERS and BATCH_ROWS"
-    if isinstance(error, SQLAlchemyError | psycopg2.Error | duckdb.Error):
-        return f"the warehouse refused: {explain(error)}"
+    if message := in_words(error):
+        return message
     if isinstance(error, OSError):
         place = error.filename or f"WORK_DIR {config.work_dir}"
         room = "; make room there or set it to another place" if is_disk_error(error) else ""

@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from common.driver_words import explain
 from common.files import open_private, private_folder
-from errors import ConfigError, LogFileError, explain
+from errors import ConfigError, LogFileError
 
 if TYPE_CHECKING:
     from rich.progress import Progress

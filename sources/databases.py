@@ -17,8 +17,9 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from common import libpq
+from common.driver_words import explain
 from common.values import comma_text, key_text, text_array
-from errors import SourceError, SourceLostError, explain
+from errors import SourceError, SourceLostError
 from sources import mysql
 from sources.arrow_batches import gathered, parse_arrow
 from sources.batches import OpenSource, Piece, ReadOptions, TextBatch, column_names
@@ -33,6 +34,14 @@ _BROKEN_OFF = "SQLITE_READONLY_ROLLBACK"  # what is in the file is half of a tra
 _ABORTED = "25P02"  # an earlier statement of the transaction has failed
 _PASSING = ("40001", "40P01", "53300", "57P01", "57P03")
 """SQLSTATEs of what passes: a standby that had to go on, a server that is starting or full."""
+_HINTS = {
+    "42P11": "give one query that only reads",
+    "53100": "the disk of the database server is full: make room there, trying again cannot help",
+    "53200": "the database server has run out of memory",
+    "57014": "the server's statement_timeout, or somebody, ended the statement: "
+    "raise it for this role with ALTER ROLE ... SET statement_timeout",
+}
+"""What to do about an SQLSTATE."""
 _FULL = ("starting up", "too many clients", "remaining connection slots", "Too many connections")
 """The same in words, from drivers that give no SQLSTATE while they connect."""
 
@@ -130,7 +139,7 @@ class _Source:
         self, connected: Connected | None, error: Exception, what: str, remedy: str, at: str = ""
     ) -> SourceError:
         """What to raise when a driver raised `error`. It never holds the password."""
-        reason = explain(error)
+        reason = explain(error, _HINTS)
         if self.url.password:
             reason = reason.replace(str(self.url.password), "***")
         if _is_lost(connected, error, reason):

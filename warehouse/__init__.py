@@ -50,7 +50,6 @@ from errors import (
     OutcomeUnknownError,
     TransientError,
     WarehouseError,
-    explain,
 )
 from schema import (
     ADDED_LATE,
@@ -61,6 +60,9 @@ from schema import (
 )
 from warehouse import binary_copy, copies, pools, row_versions
 from warehouse.catalog import PresentTable, duckdb_tables, postgresql_tables
+from warehouse.failures import explain, in_words
+
+__all__ = ["explain", "in_words"]
 
 
 def new_run_id() -> str:

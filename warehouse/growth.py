@@ -20,10 +20,11 @@ from sqlalchemy import Table
 from sqlalchemy.schema import AddConstraint, CreateIndex
 
 from config import StarSchemaConfig
-from errors import LockedError, SchemaDriftError, WarehouseError, explain
+from errors import LockedError, SchemaDriftError, WarehouseError
 from schema import ADDED_LATE, dimensions, growth_value, is_fillable, is_key, plain_type
 from warehouse import Warehouse, new_run_id, open_warehouse, tries
 from warehouse.catalog import PresentTable
+from warehouse.failures import explain
 
 _LOCK_TRIES = 100  # it is the time that ends them
 

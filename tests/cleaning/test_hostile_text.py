@@ -24,9 +24,9 @@ from cleaning import numbers as number_rules
 from cleaning import people as people_rules
 from cleaning import products as product_rules
 from common import arrays, date_formats, key_rules
+from common.driver_words import explain, without_values
 from common.rejects import disarmed, rearmed
 from config import load_config
-from errors import explain, without_values
 from sources.batches import ReadOptions, column_names
 from sources.mapping import SPECS
 from transform import StarSchemaTransformer

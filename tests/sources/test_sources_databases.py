@@ -16,8 +16,9 @@ import pytest
 import sqlalchemy as sa
 from support import Retailer, Star, in_a_child
 
+from common.driver_words import explain
 from config import load_config
-from errors import ConfigError, ExtractionError, explain
+from errors import ConfigError, ExtractionError
 from extract import DataExtractor
 from main import main
 from sources import reading as source_files
