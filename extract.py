@@ -45,7 +45,7 @@ from sources.mapping import (
 from sources.places import find_places
 from sources.problems import Problems
 from sources.raw_source import RawSource, ReadSource, extraction_metadata, frame, join_files
-from sources.reading import (
+from sources.source_files import (
     RawBatch,
     ReadFile,
     SourceFile,
@@ -157,11 +157,11 @@ class DataExtractor:
         """
         files: list[SourceFile] = []
         calls = self._files(problems, name, databases, rows)
-        for shown, call in calls:
-            file = problems.attempt(name, shown, call)
+        for label, call in calls:
+            file = problems.attempt(name, label, call)
             if file is None:
                 continue
-            mapping = problems.attempt(name, shown, partial(self._mapping, name, file.opened))
+            mapping = problems.attempt(name, label, partial(self._mapping, name, file.opened))
             if mapping is None:
                 first = None if files else first_rows(file.opened)
                 files.append(replace(file, first=first))
@@ -185,7 +185,7 @@ class DataExtractor:
     ) -> list[tuple[str, Callable[[], SourceFile]]]:
         """The files of the source, and a call that opens each; it may raise `SourceError`."""
         settings = self.config.source(name)
-        reading = ReadOptions(
+        options = ReadOptions(
             name,
             settings.encoding,
             settings.delimiter,
@@ -199,15 +199,15 @@ class DataExtractor:
             names_used(name, settings),
         )
         if isinstance(settings.path, URL):
-            call = partial(databases.open, name, settings.path, settings.query or "", reading)
-            shown = databases.shown(name, settings.path)
-            return [(shown, lambda: SourceFile(call, lambda: None, None, call()))]
+            call = partial(databases.open, name, settings.path, settings.query or "", options)
+            label = databases.label(name, settings.path)
+            return [(label, lambda: SourceFile(call, lambda: None, None, call()))]
         setting = f"{name.upper()}__PATH"
         path = settings.path or ""
         found = problems.attempt(name, path, partial(find_places, path, setting))
         problems.passed_over[name] = found.passed_over if found else []
         places = found.places if found else []
-        return [(p.shown, partial(place_file, p, reading, setting)) for p in places]
+        return [(p.label, partial(place_file, p, options, setting)) for p in places]
 
     def _read(
         self,
@@ -234,7 +234,7 @@ class DataExtractor:
                 elif isinstance(spilled, SourceError):
                     read.fault = read.fault or spilled
                 elif spilled is None:  # it was the last
-                    problems.attempt(read.name, read.opened.shown, partial(self._finish, read))
+                    problems.attempt(read.name, read.opened.label, partial(self._finish, read))
 
     def _finish(self, read: ReadFile) -> None:
         """Map a file that was read. Raises `SourceError` if it could not be, or has changed."""
@@ -242,7 +242,7 @@ class DataExtractor:
             raise read.fault
         if read.file.identity() != read.file.before:
             raise SourceError(
-                f"{read.opened.shown}: the file changed while it was read; "
+                f"{read.opened.label}: the file changed while it was read; "
                 "run again when it is complete"
             )
         mapping = self._mapping(read.name, read.opened)  # later records may bring columns

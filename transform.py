@@ -308,8 +308,8 @@ class StarSchemaTransformer:
         days = cells.values
         outside = pc.or_(pc.less(days, low), pc.greater(days, high))
         if not cells.is_readable():
-            shown = on_values(cells.given(), what_it_looks_like)
-            read.verdict.reject("invalid_date", cells.unreadable(), shown)
+            details = on_values(cells.given(), what_it_looks_like)
+            read.verdict.reject("invalid_date", cells.unreadable(), details)
         read.verdict.reject("invalid_date", cells.missing())
         read.verdict.reject("date_out_of_range", outside, cells.given())
         return days
@@ -363,16 +363,16 @@ def _discounts(read: Reader, gross: pa.Array, is_return: pa.Array | None) -> pa.
         from_rate = money(pc.multiply(gross, rates.plain))
         from_rate = pc.if_else(rates.missing(), _ZERO, from_rate)
         discounts = amounts.where_missing(from_rate)
-    shown = amounts.given(), rates.given()
+    details = amounts.given(), rates.given()
     discount = decoded(discounts)
     if is_return is None or not pc.any(is_return).as_py():
-        reject("invalid_discount", pc.less(discount, _ZERO), *shown)
-        reject("negative_net_amount", pc.greater(discount, gross), *shown)
+        reject("invalid_discount", pc.less(discount, _ZERO), *details)
+        reject("negative_net_amount", pc.greater(discount, gross), *details)
         return discounts
     size = pc.abs(discount)
     invalid = pc.if_else(is_return, pc.greater(size, pc.abs(gross)), pc.less(discount, _ZERO))
-    reject("invalid_discount", invalid, *shown)
-    reject("negative_net_amount", pc.and_(pc.invert(is_return), pc.greater(size, gross)), *shown)
+    reject("invalid_discount", invalid, *details)
+    reject("negative_net_amount", pc.and_(pc.invert(is_return), pc.greater(size, gross)), *details)
     return pc.if_else(is_return, pc.negate(size), discount)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.results import REJECT_SCHEMA
-from common.values import SHOWN, UNREADABLE
+from common.values import MAX_DETAIL, UNREADABLE
 
 Mask = npt.NDArray[np.bool_]
 
@@ -23,10 +23,10 @@ class Verdict:
         self._code = np.zeros(size, np.int8)
         self._parts: list[pa.Table] = []
 
-    def reject(self, reason: str, mask: Any, *shown: pa.Array | str) -> None:
+    def reject(self, reason: str, mask: Any, *details: pa.Array | str) -> None:
         """Give `reason` to rows of `mask` (null is no) that have none yet.
 
-        The detail is the first of `shown`, arrays or texts, that is not null.
+        The detail is the first of `details`, arrays or texts, that is not null.
         """
         new = as_mask(mask) & (self._code == 0)
         rows = np.flatnonzero(new)
@@ -34,9 +34,9 @@ class Verdict:
             return
         self._code[new] = 1
         at = pa.array(rows)
-        texts = (s if isinstance(s, str) else s.take(at).cast(pa.string()) for s in shown)
+        texts = (s if isinstance(s, str) else s.take(at).cast(pa.string()) for s in details)
         detail = pc.if_else(pc.is_valid(at), pc.coalesce(*texts, ""), "")  # a column, of whatever
-        self._parts.append(reject_table(rows, reason, as_shown(detail)))
+        self._parts.append(reject_table(rows, reason, printable(detail)))
 
     def good(self) -> pa.Array:
         """The rows that no reason applies to, so far."""
@@ -61,9 +61,9 @@ def reject_table(rows: Sequence[int] | Mask | Any, reason: str, detail: Any) -> 
     return pa.table([pa.array(rows, pa.int64()), reasons, details], schema=REJECT_SCHEMA)
 
 
-def as_shown(texts: pa.Array) -> pa.Array:
+def printable(texts: pa.Array) -> pa.Array:
     """Texts as people may see them: without the mark of what cannot be read, and not endless."""
-    return pc.utf8_slice_codeunits(pc.replace_substring(texts, UNREADABLE, ""), 0, SHOWN)
+    return pc.utf8_slice_codeunits(pc.replace_substring(texts, UNREADABLE, ""), 0, MAX_DETAIL)
 
 
 def as_mask(mask: Any) -> Mask:

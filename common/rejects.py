@@ -114,7 +114,7 @@ class RejectFiles:
         delimiter, encoding = self._formats.get(source, (",", "utf-8"))
         sink = pa.BufferOutputStream()
         options = pa_csv.WriteOptions(include_header=is_first, delimiter=delimiter)
-        pa_csv.write_csv(_as_shown(columns, batch()), sink, options)
+        pa_csv.write_csv(_reject_file_rows(columns, batch()), sink, options)
         data: bytes = sink.getvalue().to_pybytes()
         if codecs.lookup(encoding).name == "utf-8":
             return data
@@ -130,7 +130,7 @@ class RejectFiles:
         )
 
 
-def _as_shown(columns: list[str], rows: pa.Table) -> pa.Table:
+def _reject_file_rows(columns: list[str], rows: pa.Table) -> pa.Table:
     """`rows` with all of the file's columns, of which none holds a formula."""
     names = [*(name for name in columns if name not in REJECT_COLUMNS), *REJECT_COLUMNS]
     texts = [

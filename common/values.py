@@ -17,7 +17,7 @@ UNREADABLE = "\ufdd0"
 what the cell shows follows. It is one of the code points that no text may hold, so every rule finds
 it unreadable, and none takes it for missing.
 """
-SHOWN = 500
+MAX_DETAIL = 500
 """Characters of a refused record that go into the reject's detail."""
 
 

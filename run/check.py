@@ -44,7 +44,7 @@ class Place:
     """A row of a source, and what is wrong with it."""
 
     line: int
-    shown: str
+    label: str
     detail: str
 
 

@@ -74,7 +74,7 @@ def _files(found: SourceFindings, settings: SourceSettings) -> list[str]:
     ]
     for file in files[:_FILES_SHOWN]:
         delimiter = f", delimiter {file.delimiter!r}" if file.delimiter else ""
-        lines.append(f"  {file.shown}: {file.format}{delimiter}, {len(file.columns)} columns")
+        lines.append(f"  {file.label}: {file.format}{delimiter}, {len(file.columns)} columns")
     if more := len(files[_FILES_SHOWN:]):
         lines.append(f"  ... and {more} more")
     return lines
@@ -159,9 +159,9 @@ def _refusals(found: SourceFindings, config: StarSchemaConfig) -> list[str]:
 
 
 def _first(refusal: Refusal, files: Sequence[OpenSource]) -> list[str]:
-    unit = {file.shown: "line" if file.format == "csv" else "record" for file in files}
+    unit = {file.label: "line" if file.format == "csv" else "record" for file in files}
     lines = [
-        f"    {f'{place.shown}, ' if len(files) > 1 else ''}{unit[place.shown]} {place.line}"
+        f"    {f'{place.label}, ' if len(files) > 1 else ''}{unit[place.label]} {place.line}"
         + (f": {place.detail[:100]!r}" if place.detail else "")
         for place in refusal.first[:EXAMPLES]
     ]

@@ -131,7 +131,7 @@ def _same_content(config: StarSchemaConfig, name: str, known: Sequence[dict[str,
     places = find_places(path, f"{name.upper()}__PATH").places
     return len(places) == len(known) and all(
         place.member is None
-        and not folder_values(place.shown)  # they are in no bytes
+        and not folder_values(place.label)  # they are in no bytes
         and _sha256(place.open_raw()) == file["sha256"]
         for place, file in zip(places, known, strict=True)
     )

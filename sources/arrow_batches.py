@@ -12,7 +12,7 @@ from common.values import as_text, key_text
 from sources.batches import MAX_PIECE_BYTES, ReadOptions, TextBatch
 
 
-def gathered(few: Iterator[pa.RecordBatch], reading: ReadOptions) -> Iterator[pa.RecordBatch]:
+def gathered(few: Iterator[pa.RecordBatch], options: ReadOptions) -> Iterator[pa.RecordBatch]:
     """Few rows at a time made into batches, which are short where the rows are long.
 
     A file of kilobytes can hold gigabytes, and only decoding them tells.
@@ -22,7 +22,7 @@ def gathered(few: Iterator[pa.RecordBatch], reading: ReadOptions) -> Iterator[pa
     for batch in few:
         kept.append(batch)
         rows, size = rows + len(batch), size + batch.nbytes
-        if rows >= reading.batch_rows or size >= MAX_PIECE_BYTES:
+        if rows >= options.batch_rows or size >= MAX_PIECE_BYTES:
             yield from pa.Table.from_batches(kept).combine_chunks().to_batches()
             kept, rows, size = [], 0, 0
     if kept:
@@ -30,15 +30,15 @@ def gathered(few: Iterator[pa.RecordBatch], reading: ReadOptions) -> Iterator[pa
 
 
 def parse_arrow(
-    batch: pa.RecordBatch, columns: list[str], first: int, reading: ReadOptions
+    batch: pa.RecordBatch, columns: list[str], first: int, options: ReadOptions
 ) -> TextBatch:
     """A batch as text; its rows are numbered from `first`."""
     texts = []
     for name, column in zip(columns, batch.columns, strict=True):
-        text = key_column(column) if name.lower() in reading.keys else text_column(column)
-        if name.lower() in reading.commas and _is_fractional(column.type):
+        text = key_column(column) if name.lower() in options.keys else text_column(column)
+        if name.lower() in options.commas and _is_fractional(column.type):
             text = pc.replace_substring(text, ".", ",")
-        texts.append(text.dictionary_encode() if name in reading.encoded else text)
+        texts.append(text.dictionary_encode() if name in options.encoded else text)
     lines = np.arange(first, first + len(batch), dtype=np.int64)
     return TextBatch(pa.table(texts, names=columns), lines, records=len(batch))
 

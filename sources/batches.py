@@ -66,7 +66,7 @@ Piece = Callable[[], TextBatch]
 class OpenSource:
     """A source file or table that was opened and looked at: its columns, then its pieces."""
 
-    shown: str
+    label: str
     format: str
     columns: list[str]
     pieces: Iterator[Piece]
@@ -86,7 +86,7 @@ class OpenSource:
 
     def warn(self, *notes: str) -> None:
         """Add to what there is to be warned of."""
-        begins = f"{self.note}; " if self.note else f"{self.shown}: "
+        begins = f"{self.note}; " if self.note else f"{self.label}: "
         self.note = begins + "; ".join(notes) if notes else self.note
 
 
@@ -117,7 +117,7 @@ class ReadOptions:
         return comma_text if column.lower() in self.commas else as_text
 
 
-def column_names(shown: str, header: list[str], reading: ReadOptions) -> list[str]:
+def column_names(label: str, header: list[str], options: ReadOptions) -> list[str]:
     """The header's names in one line each, trimmed and composed (NFC); a nameless column is
     called by its number, and columns of one name are numbered: `Tax_1`, `Tax_2`.
 
@@ -125,17 +125,17 @@ def column_names(shown: str, header: list[str], reading: ReadOptions) -> list[st
     """
     if len(header) > MAX_COLUMNS:
         raise SourceError(
-            f"{shown}, header: {len(header)} columns exceed the limit of {MAX_COLUMNS}"
+            f"{label}, header: {len(header)} columns exceed the limit of {MAX_COLUMNS}"
         )
     lines = pa.array([storable(" ".join(_in_one_line(name))) for name in header], pa.string())
     named = enumerate(composed(lines).to_pylist(), 1)
     names = [name or f"column_{number}" for number, name in named]
     times = Counter(names)
     for name, found in times.items():
-        if found > 1 and name.casefold() in reading.used:
+        if found > 1 and name.casefold() in options.used:
             raise SourceError(
-                f"{shown}, header: {name} appears more than once, and is used; rename one of "
-                f"them, or map another column in {reading.source.upper()}__COLUMNS: these are "
+                f"{label}, header: {name} appears more than once, and is used; rename one of "
+                f"them, or map another column in {options.source.upper()}__COLUMNS: these are "
                 f"called {name}_1 and {name}_2 there"
             )
     return names if len(times) == len(names) else _numbered(names, times)

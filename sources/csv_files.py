@@ -40,31 +40,31 @@ _SEPARATOR_TOLD = re.compile(rb'"?sep=([ -~\t])"?', re.IGNORECASE)
 
 
 def open_csv(
-    shown: str, chunks: Text, reading: ReadOptions, *, read_ahead: bool = False
+    label: str, chunks: Text, options: ReadOptions, *, read_ahead: bool = False
 ) -> OpenSource:
     """Read the header of a CSV file, given as UTF-8 chunks; its rows come as pieces.
 
     `read_ahead` fetches chunks in a thread of their own. No interruption ends what a thread waits
     for, so that is for what is soon there.
     """
-    lines = _Lines(shown, chunks)
+    lines = _Lines(label, chunks)
     first, number = lines.take(), 1
     while not first.strip() and not lines.at_end():
         first, number = lines.take(), number + 1
     if not first.strip():
-        raise SourceError(f"{shown}: the file is empty; a source needs at least a header line")
+        raise SourceError(f"{label}: the file is empty; a source needs at least a header line")
     if b"\0" in first and not is_marked(first):
         raise SourceError(
-            f"{shown}, line {number}: the header holds NUL characters, it is not "
-            f"{reading.encoding} text; set {reading.source.upper()}__ENCODING, "
+            f"{label}, line {number}: the header holds NUL characters, it is not "
+            f"{options.encoding} text; set {options.source.upper()}__ENCODING, "
             f"such as {utf_16(first)}"
         )
     told = _SEPARATOR_TOLD.fullmatch(first)
     if told and not lines.at_end():
         first, number = lines.take(), number + 1
     header = first.decode()
-    delimiter = reading.delimiter or (told[1].decode() if told else _likely_delimiter(header))
-    dialect = Dialect(shown, delimiter, (), {})
+    delimiter = options.delimiter or (told[1].decode() if told else _likely_delimiter(header))
+    dialect = Dialect(label, delimiter, (), {})
     begin = number
     while dialect.fields(header) is None and _is_open(header, begin, number) and not lines.at_end():
         header, number = f"{header}\n{lines.take().decode()}", number + 1
@@ -73,27 +73,27 @@ def open_csv(
     fields = dialect.fields(header)
     if fields is None:
         raise SourceError(
-            f"{shown}, line {begin}: the header is not a well-formed CSV line; "
+            f"{label}, line {begin}: the header is not a well-formed CSV line; "
             "correct its quotes in the file"
         )
-    columns = column_names(shown, fields, reading)
+    columns = column_names(label, fields, options)
     types = {
-        name: pa.dictionary(pa.int32(), pa.string()) if name in reading.encoded else pa.string()
+        name: pa.dictionary(pa.int32(), pa.string()) if name in options.encoded else pa.string()
         for name in columns
     }
     is_padded = f"{delimiter} " in header
-    dialect = Dialect(shown, delimiter, tuple(columns), types, is_padded, reading.encoding)
+    dialect = Dialect(label, delimiter, tuple(columns), types, is_padded, options.encoding)
     rest = ahead(chunks) if read_ahead else chunks
-    pieces = _csv_pieces(dialect, lines.rest, rest, number + 1, reading.batch_rows)
+    pieces = _csv_pieces(dialect, lines.rest, rest, number + 1, options.batch_rows)
     below = _cells_of(lines.rest[:_BELOW_BYTES], number + 1)
-    return OpenSource(shown, "csv", columns, pieces, delimiter=delimiter, below=below)
+    return OpenSource(label, "csv", columns, pieces, delimiter=delimiter, below=below)
 
 
 class _Lines:
     """The first lines of a file, one by one; `rest` is what was read beyond them."""
 
-    def __init__(self, shown: str, chunks: Iterator[bytes]) -> None:
-        self._shown, self._chunks = shown, chunks
+    def __init__(self, label: str, chunks: Iterator[bytes]) -> None:
+        self._without_secrets, self._chunks = label, chunks
         self._number = 0
         self.rest = b""
 
@@ -103,7 +103,7 @@ class _Lines:
         while b"\n" not in self.rest and self._more():
             if len(self.rest) > MAX_RECORD_BYTES:
                 raise SourceError(
-                    f"{self._shown}, line {self._number}: the line exceeds the limit of "
+                    f"{self._without_secrets}, line {self._number}: the line exceeds the limit of "
                     f"{MAX_RECORD_BYTES} bytes"
                 )
         line, _, self.rest = self.rest.partition(b"\n")
@@ -156,7 +156,7 @@ def _csv_pieces(
                 since_newline = 0 if b"\n" in chunk else since_newline + len(chunk)
                 if since_newline > MAX_RECORD_BYTES:
                     raise SourceError(
-                        f"{dialect.shown}, after line {line}: a line exceeds the limit of "
+                        f"{dialect.label}, after line {line}: a line exceeds the limit of "
                         f"{MAX_RECORD_BYTES} bytes; is the delimiter or line end as declared?"
                     )
                 parts.append(chunk)
@@ -215,7 +215,7 @@ def _parse_csv(dialect: Dialect, taken: Taken) -> TextBatch:
     )
     if table.num_rows + len(aside) != len(lines):
         raise SourceError(
-            f"{dialect.shown}, lines {lines[0]} to {lines[-1]}: {len(lines)} records counted but "
+            f"{dialect.label}, lines {lines[0]} to {lines[-1]}: {len(lines)} records counted but "
             f"{table.num_rows + len(aside)} parsed; the file's quoting is inconsistent"
         )
     texts = [row.text for row in aside.values()] + [record.raw for record in no_rows]
@@ -245,7 +245,7 @@ def _expect_all_lines(
     found = len(table) + len(others) + breaks + taken.blank_lines
     if found != taken.physical_lines:
         raise SourceError(
-            f"{dialect.shown}: of {taken.physical_lines} lines {found} are accounted for; "
+            f"{dialect.label}: of {taken.physical_lines} lines {found} are accounted for; "
             "the file's quoting is inconsistent"
         )
 

@@ -28,7 +28,7 @@ QUOTE, NEWLINE = 0x22, 0x0A
 class Dialect:
     """What a CSV file's header line told: its path for messages, delimiter and column names."""
 
-    shown: str
+    label: str
     delimiter: str
     columns: tuple[str, ...]
     types: Mapping[str, pa.DataType]

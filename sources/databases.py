@@ -56,28 +56,28 @@ class Databases:
         logging.getLogger("sqlalchemy").addHandler(self._hushed)
 
     @staticmethod
-    def shown(name: str, url: sa.URL) -> str:
+    def label(name: str, url: sa.URL) -> str:
         """The database's name for messages and reject files."""
         text = url.render_as_string(hide_password=True).replace("%3Amemory%3A", MEMORY)
         return f"{text} ({name})"
 
-    def open(self, name: str, url: sa.URL, query: str, reading: ReadOptions) -> OpenSource:
+    def open(self, name: str, url: sa.URL, query: str, options: ReadOptions) -> OpenSource:
         """A table or query, streamed through a server-side cursor.
 
         Raises `SourceError`, of which `SourceLostError` says that trying again can help.
         """
-        source = _Source(self.shown(name, url), url, query, f"{name.upper()}__QUERY", reading)
+        source = _Source(self.label(name, url), url, query, f"{name.upper()}__QUERY", options)
         connected = self._connected(source, name)
         stream = _arrow_rows if url.get_backend_name() == "duckdb" else _driver_rows
         try:
-            result = stream(connected.connection, query, reading)
+            result = stream(connected.connection, query, options)
         except (*FAILURES, connected.driver_error) as error:
             raise source.unreadable(connected, error) from None
-        columns = column_names(source.shown, result.columns, reading)
+        columns = column_names(source.label, result.columns, options)
         kind = url.get_backend_name()
         doubt = libpq.doubt(url, f"{name.upper()}__PATH") if kind == "postgresql" else ""
         return OpenSource(
-            source.shown,
+            source.label,
             f"database {kind}",
             columns,
             _pieces(source, connected, result, columns),
@@ -101,7 +101,7 @@ class Databases:
             except (ImportError, sa.exc.NoSuchModuleError) as error:
                 problem = without_driver(source.url, error)
                 raise SourceError(
-                    f"{source.shown}: {problem}; check {name.upper()}__PATH"
+                    f"{source.label}: {problem}; check {name.upper()}__PATH"
                 ) from None
             except FAILURES as error:
                 hint = libpq.hint(str(error)) or f"check {name.upper()}__PATH"
@@ -129,11 +129,11 @@ def _key(url: sa.URL, name: str) -> tuple[object, ...]:
 class _Source:
     """A table or query of a database, and how its faults are told."""
 
-    shown: str
+    label: str
     url: sa.URL
     query: str
     setting: str
-    reading: ReadOptions
+    options: ReadOptions
 
     def fault(
         self, connected: Connected | None, error: Exception, what: str, remedy: str, at: str = ""
@@ -143,8 +143,8 @@ class _Source:
         if self.url.password:
             reason = reason.replace(str(self.url.password), "***")
         if _is_lost(connected, error, reason):
-            return SourceLostError(f"{self.shown}{at}: the connection was lost ({reason})")
-        return SourceError(f"{self.shown}{at}: {what} ({reason}); {remedy}")
+            return SourceLostError(f"{self.label}{at}: the connection was lost ({reason})")
+        return SourceError(f"{self.label}{at}: {what} ({reason}); {remedy}")
 
     def unreadable(self, connected: Connected, error: Exception) -> SourceError:
         """What to raise when the database refuses the table or query."""
@@ -158,7 +158,7 @@ class _Source:
         """What to raise when the read fails after `count` records."""
         if getattr(getattr(error, "orig", None), "pgcode", "") == _ABORTED:
             return SourceError(
-                f"{self.shown}: not read to its end, because another source in this database "
+                f"{self.label}: not read to its end, because another source in this database "
                 "was not; correct that one"
             )
         remedy = f"correct that record, or leave it out by {self.setting}"
@@ -206,27 +206,27 @@ def _pieces(
             raise source.broken_off(connected, error, count) from None
         if batch is None:
             return
-        yield partial(_parse, batch, columns, count + 1, source.reading, result.cells)
+        yield partial(_parse, batch, columns, count + 1, source.options, result.cells)
         count += len(batch)
 
 
-def _driver_rows(connection: sa.Connection, query: str, reading: ReadOptions) -> _Result:
+def _driver_rows(connection: sa.Connection, query: str, options: ReadOptions) -> _Result:
     """The rows as Python's objects, as all drivers but DuckDB's give them."""
-    options = {"stream_results": True, "max_row_buffer": min(reading.batch_rows, 10_000)}
+    streaming = {"stream_results": True, "max_row_buffer": min(options.batch_rows, 10_000)}
     statement = _statement(query)
     # A statement that fails must not end the snapshot that other sources are read from.
     is_shared = connection.dialect.name == "postgresql"
     with connection.begin_nested() if is_shared else nullcontext():
         if is_shared and isinstance(statement, sa.TextClause):
             _refuse_several(connection, query)
-        result = connection.execute(statement, execution_options=options)
+        result = connection.execute(statement, execution_options=streaming)
 
     cursor: Any = result.cursor
     is_mysql = connection.dialect.name in mysql.BACKENDS
     cells = mysql.cells(cursor.description) if is_mysql else {}
 
     def batches() -> Iterator[Sequence[Any]]:
-        while rows := result.fetchmany(min(reading.batch_rows, _MOST_ROWS)):
+        while rows := result.fetchmany(min(options.batch_rows, _MOST_ROWS)):
             yield rows
 
     note = _without_offset(cursor.description) if connection.dialect.name == "oracle" else ""
@@ -259,7 +259,7 @@ def _refuse_several(connection: sa.Connection, query: str) -> None:
     )
 
 
-def _arrow_rows(connection: sa.Connection, query: str, reading: ReadOptions) -> _Result:
+def _arrow_rows(connection: sa.Connection, query: str, options: ReadOptions) -> _Result:
     """The same from DuckDB, whose values are exact in Arrow; some have no like in Python."""
     driver: Any = connection.connection.driver_connection
     named = _statement(query)
@@ -269,7 +269,7 @@ def _arrow_rows(connection: sa.Connection, query: str, reading: ReadOptions) -> 
     relation = driver.sql(text)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        yield from gathered(relation.to_arrow_reader(min(reading.batch_rows, 8_192)), reading)
+        yield from gathered(relation.to_arrow_reader(min(options.batch_rows, 8_192)), options)
 
     return _Result(relation.columns, batches())
 
@@ -317,17 +317,17 @@ def _parse(
     rows: Sequence[Sequence[Any]] | pa.RecordBatch,
     columns: list[str],
     first: int,
-    reading: ReadOptions,
+    options: ReadOptions,
     cells: dict[int, mysql.Cells],
 ) -> TextBatch:
     """A batch as text; its rows are numbered from `first`."""
     if isinstance(rows, pa.RecordBatch):
-        return parse_arrow(rows, columns, first, reading)
+        return parse_arrow(rows, columns, first, options)
     texts = []
     for place, (name, values) in enumerate(zip(columns, zip(*rows, strict=True), strict=True)):
         read: Callable[[Sequence[Any]], Sequence[Any]] = cells.get(place, _as_they_are)
-        text = _text(read(values), name.lower(), reading)
-        texts.append(text.dictionary_encode() if name in reading.encoded else text)
+        text = _text(read(values), name.lower(), options)
+        texts.append(text.dictionary_encode() if name in options.encoded else text)
     lines = np.arange(first, first + len(rows), dtype=np.int64)
     return TextBatch(pa.table(texts, names=columns), lines, records=len(rows))
 
@@ -336,10 +336,10 @@ def _as_they_are(values: Sequence[Any]) -> Sequence[Any]:
     return values
 
 
-def _text(values: Sequence[Any], name: str, reading: ReadOptions) -> pa.Array:
+def _text(values: Sequence[Any], name: str, options: ReadOptions) -> pa.Array:
     """The values of a column as text."""
-    if name in reading.commas:
+    if name in options.commas:
         return text_array(values, comma_text)
-    if name in reading.keys and not set(map(type, values)) <= {str, bytearray, type(None)}:
+    if name in options.keys and not set(map(type, values)) <= {str, bytearray, type(None)}:
         return pa.array([key_text(value) for value in values], pa.string())
     return text_array(values)

@@ -15,7 +15,7 @@ from zipfile import ZipFile
 import numpy as np
 import pyarrow as pa
 
-from common.values import SHOWN, UNREADABLE, as_text, comma_text, first_line, text_array
+from common.values import MAX_DETAIL, UNREADABLE, as_text, comma_text, first_line, text_array
 from errors import SourceError
 from sources.batches import OpenSource, Piece, ReadOptions, RefusedRecord, TextBatch, column_names
 from sources.excel_book import Book, Sheet
@@ -27,10 +27,10 @@ Row = tuple[int, Sequence[Any]]
 """A row's number, and its values."""
 
 
-def open_excel(shown: str, file: BinaryIO, reading: ReadOptions) -> OpenSource:
+def open_excel(label: str, file: BinaryIO, options: ReadOptions) -> OpenSource:
     """The first visible sheet of an .xlsx workbook; its first row is the header."""
     try:
-        _refuse_bomb(shown, file)
+        _refuse_bomb(label, file)
         book = Book(file)
         sheet, *others = [s for s in book.sheets if s.state == "visible"] or book.sheets
         rows = book.rows(sheet)
@@ -40,38 +40,38 @@ def open_excel(shown: str, file: BinaryIO, reading: ReadOptions) -> OpenSource:
     except SourceError:
         raise
     except Exception as error:  # damage raises whatever exception comes up
-        raise SourceError(f"{shown}: not a whole Excel file ({first_line(error)})") from error
-    columns = column_names(shown, _header(shown, sheet, others, first), reading)
-    dates = [_Dates(n, place) for place, n in enumerate(columns) if n.lower() in reading.dates]
+        raise SourceError(f"{label}: not a whole Excel file ({first_line(error)})") from error
+    columns = column_names(label, _header(label, sheet, others, first), options)
+    dates = [_Dates(n, place) for place, n in enumerate(columns) if n.lower() in options.dates]
     cells = {number: [as_text(value) or "" for value in values] for number, values in below}
-    opened = OpenSource(shown, "excel", columns, iter(()), below=cells)
+    opened = OpenSource(label, "excel", columns, iter(()), below=cells)
     if others:
         opened.warn(_unread(sheet, others))
 
     def pieces() -> Iterator[Piece]:
         with closing(book):
             try:
-                while batch := list(islice(rows, reading.batch_rows)):
+                while batch := list(islice(rows, options.batch_rows)):
                     for column in dates:
                         column.look(batch)
-                    yield partial(_parse_rows, batch, columns, reading)
+                    yield partial(_parse_rows, batch, columns, options)
             except Exception as error:  # as above: damage further down
-                raise SourceError(f"{shown}: damaged ({first_line(error)})") from error
+                raise SourceError(f"{label}: damaged ({first_line(error)})") from error
         opened.warn(*(note for column in dates for note in column.told()), *_merged(sheet))
 
     opened.pieces = pieces()
     return opened
 
 
-def _refuse_bomb(shown: str, file: BinaryIO) -> None:
+def _refuse_bomb(label: str, file: BinaryIO) -> None:
     with ZipFile(file) as archive:
         for part in archive.infolist():
-            refuse_expansion(shown, part.compress_size, part.file_size)
+            refuse_expansion(label, part.compress_size, part.file_size)
         if "xl/workbook.xml" not in archive.namelist():
-            raise SourceError(f"{shown}: an archive inside another one; unpack one of them")
+            raise SourceError(f"{label}: an archive inside another one; unpack one of them")
 
 
-def _header(shown: str, sheet: Sheet, others: Sequence[Sheet], first: Row) -> list[str]:
+def _header(label: str, sheet: Sheet, others: Sequence[Sheet], first: Row) -> list[str]:
     """The names of the columns. Raises `SourceError` when the first row has none."""
     number, values = first
     fields = [as_text(value) or "" for value in values] if number == 1 else []
@@ -80,13 +80,13 @@ def _header(shown: str, sheet: Sheet, others: Sequence[Sheet], first: Row) -> li
     if not fields:
         more = f" ({_unread(sheet, others)})" if others else ""
         raise SourceError(
-            f"{shown}: the first sheet, {sheet.title!r}, has no header in its first row; "
+            f"{label}: the first sheet, {sheet.title!r}, has no header in its first row; "
             f"put the sheet that holds the rows first, and its header into row 1{more}"
         )
     for place, field in enumerate(fields, 1):
         if field.startswith(UNREADABLE):
             raise SourceError(
-                f"{shown}: the header's cell {place} has no name, but {field.strip(UNREADABLE)}"
+                f"{label}: the header's cell {place} has no name, but {field.strip(UNREADABLE)}"
             )
     return fields
 
@@ -112,7 +112,7 @@ def _is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _parse_rows(batch: Sequence[Row], columns: list[str], reading: ReadOptions) -> TextBatch:
+def _parse_rows(batch: Sequence[Row], columns: list[str], options: ReadOptions) -> TextBatch:
     """Rows of values; blank rows are passed over, cells beyond the header make a malformed row."""
     width, records = len(columns), 0
     good, lines, refused = [], [], []
@@ -122,27 +122,27 @@ def _parse_rows(batch: Sequence[Row], columns: list[str], reading: ReadOptions) 
         records += 1
         if not all(map(_is_blank, values[width:])):
             raw = "; ".join(as_text(value) or "" for value in values).replace(UNREADABLE, "")
-            detail = f"more cells than the header's {width}: {raw[:SHOWN]}"
+            detail = f"more cells than the header's {width}: {raw[:MAX_DETAIL]}"
             refused.append(RefusedRecord(number, detail, raw))
             continue
         good.append([*values[:width], *[None] * (width - len(values))])
         lines.append(number)
-    return TextBatch(_table(good, columns, reading), np.array(lines, np.int64), refused, records)
+    return TextBatch(_table(good, columns, options), np.array(lines, np.int64), refused, records)
 
 
-def _table(rows: Sequence[Sequence[Any]], columns: list[str], reading: ReadOptions) -> pa.Table:
+def _table(rows: Sequence[Sequence[Any]], columns: list[str], options: ReadOptions) -> pa.Table:
     by_column: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(columns)
     texts = [
-        text_array(values, _text_rule(name.lower(), reading))
+        text_array(values, _text_rule(name.lower(), options))
         for name, values in zip(columns, by_column, strict=True)
     ]
     return pa.table(texts, names=columns)
 
 
-def _text_rule(column: str, reading: ReadOptions) -> Callable[[Any], str | None]:
-    if column in reading.keys - reading.dates:
+def _text_rule(column: str, options: ReadOptions) -> Callable[[Any], str | None]:
+    if column in options.keys - options.dates:
         return excel_key
-    return comma_text if column in reading.commas else as_text
+    return comma_text if column in options.commas else as_text
 
 
 _DAY_AND_MONTH = re.compile(r"\s*(\d{1,2})[-/. ](\d{1,2})[-/. ](?:\d{2}|\d{4})(?!\d)")

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from xml.etree.ElementTree import Element, fromstring, iterparse
 from zipfile import ZipFile
 
-from sources.excel_cells import Cells, Format, Stored, number_format, shown_text
+from sources.excel_cells import Cells, Format, Stored, cell_text, number_format
 
 _WORKBOOK = "xl/workbook.xml"
 _TRUE = ("1", "true")
@@ -106,7 +106,7 @@ class Book:
         with self._archive.open(part) as file:
             for _, element in iterparse(file):
                 if element.tag == item:
-                    texts.append(shown_text(element, self._namespace))
+                    texts.append(cell_text(element, self._namespace))
                     element.clear()
         return texts
 

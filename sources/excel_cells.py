@@ -89,7 +89,7 @@ class Cells:
             return self._stored.texts[int(text)]
         if kind == "inlineStr":
             inline = cell.find(self._inline)
-            return None if inline is None else shown_text(inline, self._stored.namespace)
+            return None if inline is None else cell_text(inline, self._stored.namespace)
         if self._is_not_calculated(cell, kind, text):
             return NOT_CALCULATED
         if not text:
@@ -193,7 +193,7 @@ def column_place(letters: str) -> int:
     return place - 1
 
 
-def shown_text(element: Element, namespace: str) -> str:
+def cell_text(element: Element, namespace: str) -> str:
     """The text of a cell, which may be in pieces of several fonts; how it is spoken is left out."""
     plain, run = f"{namespace}t", f"{namespace}r"
     pieces = [

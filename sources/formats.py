@@ -40,7 +40,7 @@ _FOREIGN = {
 """Files by their first bytes that people take for a source, and what to do instead."""
 
 
-def open_file(place: Place, reading: ReadOptions) -> OpenSource:
+def open_file(place: Place, options: ReadOptions) -> OpenSource:
     """Open a file and look at its header; the rows come as pieces.
 
     Raises `SourceError` naming the file, the place and the next step.
@@ -49,40 +49,40 @@ def open_file(place: Place, reading: ReadOptions) -> OpenSource:
     try:
         with ExitStack() as stack:
             content = stack.enter_context(open_content(place, digest))
-            opened = _open_format(place, content, reading, stack)
+            opened = _open_format(place, content, options, stack)
             kept = stack.pop_all()
     except OSError as error:
-        raise SourceError(f"{place.shown}: cannot be read ({error.strerror or error})") from error
-    if values := folder_values(place.shown):
-        opened = with_folder_values(opened, values, reading)
+        raise SourceError(f"{place.label}: cannot be read ({error.strerror or error})") from error
+    if values := folder_values(place.label):
+        opened = with_folder_values(opened, values, options)
     opened.digest, opened.close = digest, kept.close
-    opened.pieces = _closing(opened.shown, opened.pieces, kept)
+    opened.pieces = _closing(opened.label, opened.pieces, kept)
     return opened
 
 
 def _open_format(
-    place: Place, content: Content, reading: ReadOptions, stack: ExitStack
+    place: Place, content: Content, options: ReadOptions, stack: ExitStack
 ) -> OpenSource:
     if content.head[:4] in (b"PAR1", b"PK\x03\x04"):
         file = stack.enter_context(seekable(content, place))
         if content.head[:4] == b"PAR1":
-            return open_parquet(place.shown, file, reading)
-        return open_excel(place.shown, file, reading)
+            return open_parquet(place.label, file, options)
+        return open_excel(place.label, file, options)
     if what := _foreign(content):
-        raise SourceError(f"{place.shown}: it is {what}")
+        raise SourceError(f"{place.label}: it is {what}")
     suffix = Path(content.name).suffix.lower()
     if suffix in (".parquet", ".xlsx") and content.head:
-        raise SourceError(f"{place.shown}: the content is not {suffix[1:]}; is it cut off?")
+        raise SourceError(f"{place.label}: the content is not {suffix[1:]}; is it cut off?")
     first = content.head.removeprefix(BOM_UTF8).lstrip()[:1]
     if first == b"<":
         raise SourceError(
-            f"{place.shown}: it is a web page or XML, perhaps what a failed export left behind; "
+            f"{place.label}: it is a web page or XML, perhaps what a failed export left behind; "
             "export it as CSV, JSON, Parquet or .xlsx"
         )
-    chunks = Text(content.stream, place.shown, reading)
+    chunks = Text(content.stream, place.label, options)
     if suffix in _JSON or (suffix not in _CSV and first in (b"[", b"{")) or _is_json(content.head):
-        return open_json(place.shown, chunks, reading)
-    return open_csv(place.shown, chunks, reading, read_ahead=place.is_local)
+        return open_json(place.label, chunks, options)
+    return open_csv(place.label, chunks, options, read_ahead=place.is_local)
 
 
 _OLE = b"\xd0\xcf\x11\xe0"
@@ -116,12 +116,12 @@ def _is_json(head: bytes) -> bool:
     return bool(re.match(rb"\s*(\[\s*\{|\{\s*\")", head.removeprefix(BOM_UTF8)))
 
 
-def _closing(shown: str, pieces: Iterator[Piece], stack: ExitStack) -> Iterator[Piece]:
+def _closing(label: str, pieces: Iterator[Piece], stack: ExitStack) -> Iterator[Piece]:
     """The pieces; the file is closed after the last, and damage found on the way is named."""
     with stack:
         try:
             yield from pieces
         except OSError as error:
             raise SourceError(
-                f"{shown}: the read failed ({error.strerror or error}); is the file whole?"
+                f"{label}: the read failed ({error.strerror or error}); is the file whole?"
             ) from error

@@ -162,7 +162,7 @@ def _integer(digits: str) -> int | str:
     return int(digits) if len(digits) < 100 else digits
 
 
-def open_json(shown: str, utf8: Text, reading: ReadOptions) -> OpenSource:
+def open_json(label: str, utf8: Text, options: ReadOptions) -> OpenSource:
     """A JSON array of objects, or JSON Lines; told apart by the first character."""
     chunks = (chunk.decode() for chunk in utf8)
     head, line = "", 1
@@ -172,31 +172,31 @@ def open_json(shown: str, utf8: Text, reading: ReadOptions) -> OpenSource:
         if head:
             break
     if not head:
-        raise SourceError(f"{shown}: the file is empty; expected a JSON array or JSON Lines")
+        raise SourceError(f"{label}: the file is empty; expected a JSON array or JSON Lines")
     if head[0] == MARK:
         raise utf8.encoding_error()
     if head[0] == "[":
-        items, kind = _array_items(shown, head[1:], chunks, line, utf8.encoding_error), "json array"
+        items, kind = _array_items(label, head[1:], chunks, line, utf8.encoding_error), "json array"
     elif head[0] == "{":
-        _refuse_spread(shown, head)
-        items, kind = _line_items(shown, head, chunks), "json lines"
+        _refuse_spread(label, head)
+        items, kind = _line_items(label, head, chunks), "json lines"
     else:
-        raise SourceError(f"{shown}: expected a JSON array of objects or JSON Lines")
+        raise SourceError(f"{label}: expected a JSON array of objects or JSON Lines")
     columns: list[str] = []
     looked_at = list(islice(items, _LOOKED_AT))
-    _refuse_wrapped(shown, looked_at, reading)
-    _add_columns(shown, columns, looked_at)
+    _refuse_wrapped(label, looked_at, options)
+    _add_columns(label, columns, looked_at)
     items = chain(looked_at, items)
 
     def pieces() -> Iterator[Piece]:
-        while batch := list(islice(items, reading.batch_rows)):
-            _add_columns(shown, columns, batch)
-            yield partial(_parse_json, list(columns), batch, reading)
+        while batch := list(islice(items, options.batch_rows)):
+            _add_columns(label, columns, batch)
+            yield partial(_parse_json, list(columns), batch, options)
 
-    return OpenSource(shown, kind, columns, pieces(), is_schemaless=True)
+    return OpenSource(label, kind, columns, pieces(), is_schemaless=True)
 
 
-def _add_columns(shown: str, columns: list[str], batch: list[Item]) -> None:
+def _add_columns(label: str, columns: list[str], batch: list[Item]) -> None:
     """Add the keys of `batch` that no earlier record has."""
     found = dict.fromkeys(columns)
     for _, item in batch:
@@ -204,18 +204,18 @@ def _add_columns(shown: str, columns: list[str], batch: list[Item]) -> None:
             found.update(dict.fromkeys(item))
     columns[:] = found
     if len(columns) > MAX_COLUMNS:
-        raise SourceError(f"{shown}: {len(columns)} keys exceed the limit of {MAX_COLUMNS} columns")
+        raise SourceError(f"{label}: {len(columns)} keys exceed the limit of {MAX_COLUMNS} columns")
 
 
-def _refuse_wrapped(shown: str, items: Sequence[Item], reading: ReadOptions) -> None:
+def _refuse_wrapped(label: str, items: Sequence[Item], options: ReadOptions) -> None:
     """Refuse objects that are no records and hold a list of them, as an interface answers."""
     records = [record for _, record in items if isinstance(record, dict)]
-    if any(name.casefold() in reading.used for record in records for name in record):
+    if any(name.casefold() in options.used for record in records for name in record):
         return
     for name, value in records[0].items() if records else ():
         inner = value[0] if isinstance(value, list) and value else None
-        if isinstance(inner, dict) and any(key.casefold() in reading.used for key in inner):
-            raise SourceError(f"{shown}: its records are a list inside {name!r}{_taken_out(name)}")
+        if isinstance(inner, dict) and any(key.casefold() in options.used for key in inner):
+            raise SourceError(f"{label}: its records are a list inside {name!r}{_taken_out(name)}")
 
 
 def _taken_out(name: str) -> str:
@@ -225,7 +225,7 @@ def _taken_out(name: str) -> str:
     )
 
 
-def _refuse_spread(shown: str, head: str) -> None:
+def _refuse_spread(label: str, head: str) -> None:
     """Refuse objects that are spread over several lines, as a pretty-printer writes them."""
     line, _, rest = head.partition("\n")
     try:
@@ -234,14 +234,14 @@ def _refuse_spread(shown: str, head: str) -> None:
         if rest.lstrip()[:1] not in ("", "{") or (rest and line.rstrip().endswith("[")):
             inside = re.search(r'"([^"\\]+)"\s*:\s*\[', head)
             raise SourceError(
-                f"{shown}: it begins with one JSON object over several lines; "
+                f"{label}: it begins with one JSON object over several lines; "
                 "expected an array of objects, or one object per line"
                 + (_taken_out(inside[1]) if inside else "")
             ) from None
 
 
 def _array_items(
-    shown: str,
+    label: str,
     buffer: str,
     chunks: Iterator[str],
     line: int,
@@ -259,7 +259,7 @@ def _array_items(
             at += 1
         if buffer[at : at + 1] == "]" and not after_comma:
             if buffer[at + 1 :].strip() or any(chunk.strip() for chunk in chunks):
-                raise SourceError(f"{shown}: there is text after the JSON array's end; remove it")
+                raise SourceError(f"{label}: there is text after the JSON array's end; remove it")
             return
         if buffer[at : at + 1] == "," and number and not after_comma:
             at, after_comma = at + 1, True
@@ -267,7 +267,7 @@ def _array_items(
         try:
             if number and not after_comma and at < len(buffer):
                 place = line + buffer.count("\n", 0, at)
-                told = f"{shown}, line {place}, after record {number}: expected a comma or ]"
+                told = f"{label}, line {place}, after record {number}: expected a comma or ]"
                 raise encoding_error() if buffer[at] == MARK else SourceError(told)
             value, end = decoder.decode(buffer, at)
             if end < len(buffer) or ended:  # else a number may go on in the next chunk
@@ -277,20 +277,20 @@ def _array_items(
             problem, stop = "it never ends", len(buffer)
         except _TooDeepError as error:
             raise SourceError(
-                f"{shown}, record {number + 1}: {error}; take that record out of the file"
+                f"{label}, record {number + 1}: {error}; take that record out of the file"
             ) from None
         except ValueError as error:
             problem, stop = _told(error), getattr(error, "pos", at)
         if ended:
             place = line + buffer.count("\n", 0, stop)
             is_cut = problem.startswith("Unterminated") or not buffer[stop:].strip()
-            told = f"{shown}, line {place}, record {number + 1}: not valid JSON ({problem}); "
+            told = f"{label}, line {place}, record {number + 1}: not valid JSON ({problem}); "
             told += "the file seems to be cut off" if is_cut else "correct it in the file"
             is_marked = not is_cut and MARK in buffer[at : stop + 2]
             raise encoding_error() if is_marked else SourceError(told)
         if len(buffer) - at > MAX_RECORD_BYTES:
             raise SourceError(
-                f"{shown}, record {number + 1}: not valid JSON ({problem}), or above the limit of "
+                f"{label}, record {number + 1}: not valid JSON ({problem}), or above the limit of "
                 f"{MAX_RECORD_BYTES} bytes for one record"
             )
         more = next(chunks, "")
@@ -299,7 +299,7 @@ def _array_items(
         buffer, at = buffer[at:] + more, 0
 
 
-def _line_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item]:
+def _line_items(label: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item]:
     decoder, number = _Decoder(), 0
     while True:
         *lines, buffer = buffer.split("\n")
@@ -313,7 +313,7 @@ def _line_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item
                 yield number + 1, record
         if len(buffer) > MAX_RECORD_BYTES:
             raise SourceError(
-                f"{shown}, line {number + 1}: exceeds the limit of {MAX_RECORD_BYTES} bytes"
+                f"{label}, line {number + 1}: exceeds the limit of {MAX_RECORD_BYTES} bytes"
             )
         more = next(chunks, "")
         if not more:
@@ -323,16 +323,16 @@ def _line_items(shown: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item
         buffer += more
 
 
-def _parse_json(columns: list[str], batch: list[Item], reading: ReadOptions) -> TextBatch:
+def _parse_json(columns: list[str], batch: list[Item], options: ReadOptions) -> TextBatch:
     rows, lines, no_rows = [], [], []
     for number, value in batch:
         if isinstance(value, _Malformed):
-            no_rows.append(refused(number, value.problem, value.text, reading.encoding))
+            no_rows.append(refused(number, value.problem, value.text, options.encoding))
         else:
             rows.append(value)
             lines.append(number)
     texts = {}
     for name in columns:
-        texts[name] = text_array([row.get(name) for row in rows], reading.text_of(name))
+        texts[name] = text_array([row.get(name) for row in rows], options.text_of(name))
     table = pa.table(texts)
     return TextBatch(table, np.array(lines, np.int64), no_rows, len(batch))

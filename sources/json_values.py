@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from common.values import SHOWN, as_text, json_number, to_json, unreadable
+from common.values import MAX_DETAIL, as_text, json_number, to_json, unreadable
 
 
 def parsed(text: str) -> Any:
@@ -48,7 +48,7 @@ def text_at(text: str, path: list[str], written: Callable[[Any], str | None]) ->
         return None
     value = parsed(text)
     if value is None and text.strip() != "null":
-        return unreadable(text[:SHOWN])
+        return unreadable(text[:MAX_DETAIL])
     for step in path:
         if value is None or value in ("", [], {}):
             return None
@@ -57,7 +57,7 @@ def text_at(text: str, path: list[str], written: Callable[[Any], str | None]) ->
         elif isinstance(value, dict):
             value = value.get(step)
         else:
-            return unreadable((as_text(value) or "")[:SHOWN])
+            return unreadable((as_text(value) or "")[:MAX_DETAIL])
     return written(value)
 
 

@@ -83,7 +83,7 @@ def resolve_mapping(file: OpenSource, name: str, settings: SourceSettings) -> di
     strange = [canonical for canonical in settings.columns if canonical not in spec.columns]
     if strange or missing or any(absent.values()):
         raise SourceError(
-            f"{file.shown}: {_mapping_error(file, name, settings, mapping, absent, missing)}"
+            f"{file.label}: {_mapping_error(file, name, settings, mapping, absent, missing)}"
         )
     return mapping
 
@@ -106,7 +106,7 @@ def _in_two_cases(
     """What to do about columns of a file whose names differ in case alone."""
     mapped = {**settings.columns, canonical: alike[0]}
     return (
-        f"{file.shown}: {canonical} may be any of {', '.join(alike)}; "
+        f"{file.label}: {canonical} may be any of {', '.join(alike)}; "
         f"say which: {_pasted(name, mapped)}"
     )
 
@@ -268,7 +268,7 @@ def partly_absent(
     pairs = [(f, m) for f, m in zip(files, mappings, strict=True) if m is not None]
     told = []
     for canonical in dict.fromkeys(column for _, mapping in pairs for column in mapping):
-        lacking = [f.shown for f, m in pairs if canonical not in m and not f.is_schemaless]
+        lacking = [f.label for f, m in pairs if canonical not in m and not f.is_schemaless]
         if lacking:
             more = f" and {len(lacking) - FILES_TOLD} more files" if lacking[FILES_TOLD:] else ""
             told.append(
@@ -284,15 +284,15 @@ def differing(name: str, mapped: Sequence[OpenSource], others: Sequence[OpenSour
         "files, or make them the same by a query (duckdb:///:memory: as the path; read_csv with "
         "union_by_name = true, and coalesce)"
     )
-    archive, is_member, member = mapped[0].shown.rpartition("!")
-    if is_member and any(file.shown.startswith(f"{archive}!") for file in others):
+    archive, is_member, member = mapped[0].label.rpartition("!")
+    if is_member and any(file.label.startswith(f"{archive}!") for file in others):
         told += f"; or read one member alone: {name.upper()}__PATH={archive}!{member}"
     return told
 
 
 def _some(files: Sequence[OpenSource]) -> str:
     more = f" and {len(files) - FILES_TOLD} more files" if files[FILES_TOLD:] else ""
-    return ", ".join(file.shown for file in files[:FILES_TOLD]) + more
+    return ", ".join(file.label for file in files[:FILES_TOLD]) + more
 
 
 def as_list(value: str | list[str]) -> list[str]:

@@ -14,29 +14,29 @@ from sources.arrow_batches import gathered, parse_arrow
 from sources.batches import OpenSource, Piece, ReadOptions, column_names
 
 
-def open_parquet(shown: str, file: BinaryIO, reading: ReadOptions) -> OpenSource:
+def open_parquet(label: str, file: BinaryIO, options: ReadOptions) -> OpenSource:
     """A Parquet file, read in batches whatever the size of its row groups."""
     import pyarrow.parquet as pq  # brings pandas along, half a second that CSV does not need
 
     try:
         parquet = pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{shown}: not a whole Parquet file ({first_line(error)})") from error
-    columns = column_names(shown, parquet.schema_arrow.names, reading)
+        raise SourceError(f"{label}: not a whole Parquet file ({first_line(error)})") from error
+    columns = column_names(label, parquet.schema_arrow.names, options)
 
     def pieces() -> Iterator[Piece]:
         count = 0
         try:
-            for batch in gathered(parquet.iter_batches(min(reading.batch_rows, 8_192)), reading):
-                yield partial(parse_arrow, batch, columns, count + 1, reading)
+            for batch in gathered(parquet.iter_batches(min(options.batch_rows, 8_192)), options):
+                yield partial(parse_arrow, batch, columns, count + 1, options)
                 count += len(batch)
         except (pa.ArrowException, OSError) as error:
             raise SourceError(
-                f"{shown}, after record {count}: damaged ({first_line(error)})"
+                f"{label}, after record {count}: damaged ({first_line(error)})"
             ) from error
         if count != parquet.metadata.num_rows:
             raise SourceError(
-                f"{shown}: {count} records were read, the file says {parquet.metadata.num_rows}"
+                f"{label}: {count} records were read, the file says {parquet.metadata.num_rows}"
             )
 
-    return OpenSource(shown, "parquet", columns, pieces())
+    return OpenSource(label, "parquet", columns, pieces())

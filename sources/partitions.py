@@ -16,9 +16,9 @@ from sources.batches import OpenSource, Piece, ReadOptions, TextBatch
 _NO_VALUE = ("", "__HIVE_DEFAULT_PARTITION__")
 
 
-def folder_values(shown: str) -> dict[str, str | None]:
+def folder_values(label: str) -> dict[str, str | None]:
     """The columns in the names of the folders above a file, and their values."""
-    folders = PurePosixPath(shown).parts[:-1]
+    folders = PurePosixPath(label).parts[:-1]
     pairs = (folder.partition("=") for folder in folders)
     return {
         unquote(name): None if value in _NO_VALUE else unquote(value)
@@ -28,7 +28,7 @@ def folder_values(shown: str) -> dict[str, str | None]:
 
 
 def with_folder_values(
-    opened: OpenSource, values: Mapping[str, str | None], reading: ReadOptions
+    opened: OpenSource, values: Mapping[str, str | None], options: ReadOptions
 ) -> OpenSource:
     """`opened` with these columns beside those of the file.
 
@@ -41,23 +41,23 @@ def with_folder_values(
         opened.columns += new
     else:
         opened.columns = [*opened.columns, *new]
-    opened.pieces = (partial(_filled, piece, new, reading) for piece in opened.pieces)
+    opened.pieces = (partial(_filled, piece, new, options) for piece in opened.pieces)
     if twice:
         names = ", ".join(twice)
         opened.warn(f"of {names} the file's own values are read, not the folder's")
     return opened
 
 
-def _filled(piece: Piece, values: Mapping[str, str | None], reading: ReadOptions) -> TextBatch:
+def _filled(piece: Piece, values: Mapping[str, str | None], options: ReadOptions) -> TextBatch:
     """A batch with a column for each value, which a record's own value takes the place of."""
-    block = piece()
-    rows = block.rows
+    batch = piece()
+    rows = batch.rows
     for name, value in values.items():
         column = pa.array([value] * len(rows), pa.string())
         if name in rows.column_names:
             column = pc.coalesce(rows[name].cast(pa.string()), column)
             rows = rows.drop_columns([name])
         rows = rows.append_column(
-            name, column.dictionary_encode() if name in reading.encoded else column
+            name, column.dictionary_encode() if name in options.encoded else column
         )
-    return replace(block, rows=rows)
+    return replace(batch, rows=rows)

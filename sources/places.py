@@ -104,7 +104,7 @@ def _kept(
     if not kept:
         return places, []
     lost = set(map(id, places)) - set(map(id, kept))
-    return kept, [f"{place.shown} ({why})" for place in places if id(place) in lost]
+    return kept, [f"{place.label} ({why})" for place in places if id(place) in lost]
 
 
 def _is_beside(place: Place, path: str) -> bool:
@@ -192,7 +192,7 @@ def _find_cloud(url: str, scheme: str, setting: str) -> list[Place]:
         import fsspec  # optional: local files need none of it
     except ImportError:
         raise SourceError(
-            f"{_shown(url)}: reading {scheme}:// needs more packages; "
+            f"{_without_secrets(url)}: reading {scheme}:// needs more packages; "
             "run pip install -r requirements-cloud.txt"
         ) from None
     try:
@@ -209,16 +209,16 @@ def _find_cloud(url: str, scheme: str, setting: str) -> list[Place]:
             place.identity()  # it exists, and may be read
     except ImportError as error:
         raise SourceError(
-            f"{_shown(url)}: {error.name or 'a package'} is missing; "
+            f"{_without_secrets(url)}: {error.name or 'a package'} is missing; "
             "run pip install -r requirements-cloud.txt"
         ) from None
     except Exception as error:  # noqa: BLE001  # each cloud's client has exceptions of its own
         raise SourceError(
-            f"{_shown(url)}: cannot be read ({type(error).__name__}); "
+            f"{_without_secrets(url)}: cannot be read ({type(error).__name__}); "
             f"check {setting} and the credentials in the environment"
         ) from None
     if not places:
-        raise SourceError(f"{_shown(url)}: no file is there; set {setting}")
+        raise SourceError(f"{_without_secrets(url)}: no file is there; set {setting}")
     return places
 
 
@@ -244,7 +244,7 @@ def _cloud(system: Any, scheme: str, file: str) -> Place:
 
     name = file if "://" in file else f"{scheme}://{file}"
     return Place(
-        _shown(name),
+        _without_secrets(name),
         lambda: cast("BinaryIO", with_os_errors(lambda: system.open(file, "rb"))),
         lambda: with_os_errors(identity),
         lambda: with_os_errors(lambda: system.info(file).get("size") or _NEARLY_NOTHING + 1),
@@ -252,7 +252,7 @@ def _cloud(system: Any, scheme: str, file: str) -> Place:
     )
 
 
-def _shown(url: str) -> str:
+def _without_secrets(url: str) -> str:
     """A URL without user, password and query, which may hold secrets."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -291,11 +291,11 @@ def _members(place: Place, pattern: str) -> tuple[list[Place], list[str]]:
 
 
 def _without_readmes(members: list[Place]) -> tuple[list[Place], list[str]]:
-    has_tables = any(_suffix(member.shown) in _TABLES for member in members)
+    has_tables = any(_suffix(member.label) in _TABLES for member in members)
 
     def is_readme(member: Place) -> bool:
-        named_so = _READMES.match(PurePosixPath(member.shown.rpartition("!")[2]).name)
-        suffix = _suffix(member.shown)
+        named_so = _READMES.match(PurePosixPath(member.label.rpartition("!")[2]).name)
+        suffix = _suffix(member.label)
         return suffix not in _TABLES and bool(named_so or (has_tables and suffix in _NO_TABLES))
 
     return _kept(members, is_readme, "no table")

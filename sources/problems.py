@@ -26,8 +26,8 @@ class Problems:
         self.read_again: dict[str, list[str]] = {}
         """What of a source went wrong before it was read again."""
 
-    def attempt(self, name: str, shown: str, call: Callable[[], Result]) -> Result | None:
-        """The result of `call`, or None and one more problem of the file `shown` of a source."""
+    def attempt(self, name: str, label: str, call: Callable[[], Result]) -> Result | None:
+        """The result of `call`, or None and one more problem of the file `label` of a source."""
         try:
             return call()
         except SourceError as error:
@@ -36,9 +36,9 @@ class Problems:
             else:
                 self.others += 1
             problem = str(error)
-            begins = problem.startswith(shown)
-            key = name, problem.removeprefix(shown) if begins else problem
-            self._files.setdefault(key, []).extend([shown] if begins else [])
+            begins = problem.startswith(label)
+            key = name, problem.removeprefix(label) if begins else problem
+            self._files.setdefault(key, []).extend([label] if begins else [])
             return None
 
     def add(self, name: str, problem: str) -> None:

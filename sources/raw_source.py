@@ -16,7 +16,7 @@ from sources.canonical import to_canonical
 from sources.inspection import Looks, names_in
 from sources.mapping import SPECS, near_name, nearest, partly_absent, unused
 from sources.meanings import Meanings
-from sources.reading import RawBatch, ReadFile, SourceFile, fingerprint
+from sources.source_files import RawBatch, ReadFile, SourceFile, fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -64,7 +64,7 @@ class Place:
     """That the member is of: one for all of them, or thousands would read its directory each."""
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """The name for messages and reject files."""
         return f"{self.name}!{self.member}" if self.member else self.name
 
@@ -145,27 +145,27 @@ def open_content(place: Place, digest: hashlib._Hash) -> Iterator[Content]:
             yield Content(buffered, name, head, compressed)
         except _DAMAGED as error:
             raise SourceError(
-                f"{place.shown}: damaged or cut off ({error}); fetch it again"
+                f"{place.label}: damaged or cut off ({error}); fetch it again"
             ) from error
 
 
 def _open_member(place: Place, archive: zipfile.ZipFile) -> BinaryIO:
     """One file of a zip archive; `zipfile` never gives more than the size it declares."""
     member = archive.getinfo(place.member or "")
-    refuse_expansion(place.shown, member.compress_size, member.file_size)
+    refuse_expansion(place.label, member.compress_size, member.file_size)
     try:
         return cast("BinaryIO", archive.open(member))
     except RuntimeError as error:  # encrypted, or compressed in a way that Python does not know
-        raise SourceError(f"{place.shown}: {error}; unpack the archive yourself") from error
+        raise SourceError(f"{place.label}: {error}; unpack the archive yourself") from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise SourceError(f"{place.shown}: damaged or cut off ({error}); fetch it again") from error
+        raise SourceError(f"{place.label}: damaged or cut off ({error}); fetch it again") from error
 
 
-def refuse_expansion(shown: str, compressed: int, size: int) -> None:
+def refuse_expansion(label: str, compressed: int, size: int) -> None:
     """Raise `SourceError` when `size` bytes came out of too few."""
     if size > max(_FREE_EXPANSION, MAX_EXPANSION * compressed):
         raise SourceError(
-            f"{shown}: grows beyond {MAX_EXPANSION} times its size when decompressed, "
+            f"{label}: grows beyond {MAX_EXPANSION} times its size when decompressed, "
             "the limit for a compressed source; decompress it yourself"
         )
 
@@ -188,7 +188,7 @@ class _Guarded(io.RawIOBase):
         except (OSError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
             raise EOFError(str(error)) from error
         self._given += len(data)
-        refuse_expansion(self._place.shown, self._raw.passed, self._given)
+        refuse_expansion(self._place.label, self._raw.passed, self._given)
         buffer[: len(data)] = data
         return len(data)
 

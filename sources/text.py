@@ -26,9 +26,9 @@ class Text(Iterator[bytes]):
     when so many lines hold such bytes that the file must have another encoding.
     """
 
-    def __init__(self, stream: BinaryIO, shown: str, reading: ReadOptions) -> None:
-        self._seen = Seen(shown, reading)
-        is_utf8 = codecs.lookup(reading.encoding).name in ("utf-8", "utf-8-sig")
+    def __init__(self, stream: BinaryIO, label: str, options: ReadOptions) -> None:
+        self._seen = Seen(label, options)
+        is_utf8 = codecs.lookup(options.encoding).name in ("utf-8", "utf-8-sig")
         decoded = (_verified if is_utf8 else _transcoded)(stream, self._seen)
         self._chunks = _counted(_with_line_feeds(decoded), self._seen)
 
@@ -119,7 +119,7 @@ def _is_utf8(data: bytes) -> bool:
 
 def _transcoded(stream: BinaryIO, seen: Seen) -> Iterator[bytes]:
     """Any other encoding as UTF-8."""
-    encoding = seen.reading.encoding
+    encoding = seen.options.encoding
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     offset, text = 0, ""
     for raw in _parts(stream):

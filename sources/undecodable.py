@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from common.values import SHOWN, storable
+from common.values import MAX_DETAIL, storable
 from errors import SourceError
 from sources.batches import ReadOptions, RefusedRecord
 
@@ -91,10 +91,10 @@ def refused(line: int, why: str, text: str, encoding: str) -> RefusedRecord:
     """
     text = text.removesuffix("\n")
     if MARK not in text:
-        return RefusedRecord(line, f"{why}: {text[:SHOWN]}", text)
+        return RefusedRecord(line, f"{why}: {text[:MAX_DETAIL]}", text)
     text = _MARKED_BYTE.sub(r"\\x\1", text)
     return RefusedRecord(
-        line, f"bytes that are not {encoding}: {text[:SHOWN]}", text, "invalid_text"
+        line, f"bytes that are not {encoding}: {text[:MAX_DETAIL]}", text, "invalid_text"
     )
 
 
@@ -104,8 +104,8 @@ class Seen:
     are not plain ASCII, and where the first such byte is.
     """
 
-    shown: str
-    reading: ReadOptions
+    label: str
+    options: ReadOptions
     bad: int = 0
     good: int = 0
     lines: int = 0
@@ -118,7 +118,7 @@ class Seen:
         """`raw` holds bytes that cannot be decoded, the first of them at `place` of the file."""
         if not self._first[1]:
             self._first = (place, reason, raw)
-        if not _is_utf8(self.reading.encoding):
+        if not _is_utf8(self.options.encoding):
             self._is_utf8.update(_decodes(line, "utf-8") for line in _beyond_ascii(raw))
 
     def count(self, data: bytes) -> None:
@@ -157,8 +157,8 @@ class Seen:
         """What to raise for a file that cannot be read in the declared encoding."""
         place, reason, _ = self._first
         return SourceError(
-            f"{self.shown}: byte {place} is not valid {self.reading.encoding} ({reason}); "
-            f"set {self.reading.source.upper()}__ENCODING{self._hint()}"
+            f"{self.label}: byte {place} is not valid {self.options.encoding} ({reason}); "
+            f"set {self.options.source.upper()}__ENCODING{self._hint()}"
             + (", if the file is not cut off" if reason in _CUT_OFF else "")
         )
 
@@ -171,10 +171,10 @@ class Seen:
             return f"={marked}: the file begins with that byte-order mark"
         if b"\0" in raw[:64]:
             return f", perhaps to {utf_16(raw)}: there are NUL characters"
-        if _is_utf8(self.reading.encoding) and self.good >= self.bad:
+        if _is_utf8(self.options.encoding) and self.good >= self.bad:
             return " only if all of it has another one: most of it is UTF-8, so correct that line"
         is_utf8 = self._is_utf8[True] > self._is_utf8[False]
-        fits = ["utf-8"] if is_utf8 else _fitting(raw, self.reading.encoding)
+        fits = ["utf-8"] if is_utf8 else _fitting(raw, self.options.encoding)
         if not fits:
             return ", though none is certain by the bytes seen"
         if len(fits) > 1:

@@ -21,7 +21,7 @@ from config import load_config
 from errors import ConfigError, ExtractionError
 from extract import DataExtractor
 from main import main
-from sources import reading as source_files
+from sources import source_files
 from sources.databases import Databases
 
 PASSWORD = "s3cr@t/p#w%d: x"  # noqa: S105  # a canary

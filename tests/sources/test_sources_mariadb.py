@@ -11,7 +11,7 @@ from conftest import not_here
 from mariadb_server import DRIVERS, MariaDb
 from support import Retailer
 
-from sources import reading as source_files
+from sources import source_files
 from sources.databases import Databases
 
 

@@ -51,17 +51,17 @@ class SourceFile:
     """Its first rows, where they tell how its columns might be mapped."""
 
 
-def place_file(place: Place, reading: ReadOptions, setting: str) -> SourceFile:
+def place_file(place: Place, options: ReadOptions, setting: str) -> SourceFile:
     """Open the file at a place, which `setting` names. Raises `SourceError`."""
-    call = partial(_open_place, place, reading)
+    call = partial(_open_place, place, options)
     before = _identity(place)
     if before is None:
-        raise SourceError(f"{place.shown}: there is no such file; see {setting}")
+        raise SourceError(f"{place.label}: there is no such file; see {setting}")
     return SourceFile(call, partial(_identity, place), before, call())
 
 
-def _open_place(place: Place, reading: ReadOptions) -> OpenSource:
-    opened = open_file(place, reading)
+def _open_place(place: Place, options: ReadOptions) -> OpenSource:
+    opened = open_file(place, options)
     is_refused = opened.format == "csv" and set(opened.columns) >= _REJECT_FILE
     return _as_refused(opened) if is_refused else opened
 
@@ -77,14 +77,14 @@ def _as_refused(opened: OpenSource) -> OpenSource:
 
 
 def _rearmed_batch(piece: Callable[[], TextBatch]) -> TextBatch:
-    block = piece()
+    batch = piece()
     columns = []
-    for column in block.rows.columns:
+    for column in batch.rows.columns:
         texts = rearmed(column.cast(pa.string()))
         is_encoded = pa.types.is_dictionary(column.type)
         columns.append(texts.dictionary_encode() if is_encoded else texts)
-    names = rearmed(pa.array(block.rows.column_names, pa.string())).to_pylist()
-    return replace(block, rows=pa.table(columns, names))
+    names = rearmed(pa.array(batch.rows.column_names, pa.string())).to_pylist()
+    return replace(batch, rows=pa.table(columns, names))
 
 
 def _identity(place: Place) -> object:
@@ -153,30 +153,30 @@ class ReadFile:
         except SourceError as fault:
             return self, fault
 
-    def _spilled(self, block: TextBatch, name: str) -> RawBatch:
-        shown = self.opened.shown
+    def _spilled(self, batch: TextBatch, name: str) -> RawBatch:
+        label = self.opened.label
         place = pa.DictionaryArray.from_arrays(
-            pa.array(np.zeros(len(block.lines), np.int32)), pa.array([shown])
+            pa.array(np.zeros(len(batch.lines), np.int32)), pa.array([label])
         )
-        rows = block.rows
+        rows = batch.rows
         for own in (FILE, LINE):
             if own in rows.column_names:  # a reject file of ours: its old places are history
                 rows = rows.drop_columns([own])
-        rows = rows.append_column(FILE, place).append_column(LINE, pa.array(block.lines))
+        rows = rows.append_column(FILE, place).append_column(LINE, pa.array(batch.lines))
         refused = None
-        if block.refused:
-            refused = self.folder.write(f"{name}-refused", _refused_table(shown, block.refused))
-        looks = look(block.rows, block.lines, self.mapping)
+        if batch.refused:
+            refused = self.folder.write(f"{name}-refused", _refused_table(label, batch.refused))
+        looks = look(batch.rows, batch.lines, self.mapping)
         used = {column for own in self.mapping.values() for column in own}
-        ignored = unused(block.rows.column_names, used)
-        meanings = look_for_meanings(self.name, block.rows, self.mapping, ignored)
-        return RawBatch(self.folder.write(name, rows), refused, block.records, looks, meanings)
+        ignored = unused(batch.rows.column_names, used)
+        meanings = look_for_meanings(self.name, batch.rows, self.mapping, ignored)
+        return RawBatch(self.folder.write(name, rows), refused, batch.records, looks, meanings)
 
 
-def _refused_table(shown: str, refused: Sequence[RefusedRecord]) -> pa.Table:
+def _refused_table(label: str, refused: Sequence[RefusedRecord]) -> pa.Table:
     return pa.table(
         {
-            FILE: [shown] * len(refused),
+            FILE: [label] * len(refused),
             LINE: [record.line for record in refused],
             REASON: [record.reason for record in refused],
             DETAIL: [record.detail for record in refused],
@@ -190,7 +190,7 @@ def refuse_lost(read: ReadFile) -> None:
     lost = read.looks.lost(in_sales=True)
     if lost:
         raise SourceError(
-            f"{read.opened.shown}: {lost[0]}; one record is one sale, and the "
+            f"{read.opened.label}: {lost[0]}; one record is one sale, and the "
             f"other values would be lost: {_unfolded(read.opened.format)}"
         )
 
@@ -198,7 +198,7 @@ def refuse_lost(read: ReadFile) -> None:
 def fingerprint(opened: OpenSource, records: int) -> dict[str, Any]:
     """What `etl_run` keeps of a file."""
     return {
-        "path": opened.shown,
+        "path": opened.label,
         "format": opened.format,
         "records": records,
         "sha256": opened.digest.hexdigest() if opened.digest else None,
