@@ -43,7 +43,7 @@ bench: $(VENV)/.installed-dev ## measure both engines beside their baselines; RO
 sample: $(VENV)/.installed ## make the samples in data/ again
 	@$(BIN)/python -m tools.sample_data
 
-docs: $(VENV)/.installed ## bring .env.example, README.md and docs/star.svg up to date with the code
+docs: $(VENV)/.installed ## bring .env.example and the generated parts of README.md and docs/ up to date
 	@$(BIN)/python -m tools.generate_docs
 
 lock: $(VENV)/lock/bin/uv ## pin requirements*.txt from requirements*.in; UPGRADE=1 takes newer versions

@@ -45,7 +45,7 @@ def doubt(url: sa.URL, setting: str) -> str:
 def hint(reason: str) -> str | None:
     """What to look at when a connection was not made for this reason, if that is TLS."""
     is_tls = "ssl" in reason.lower() or "certificate" in reason.lower()
-    return "see sslmode and sslrootcert in the README" if is_tls else None
+    return "see sslmode and sslrootcert in docs/settings.md" if is_tls else None
 
 
 def _ssl_mode(url: sa.URL) -> str | None:

@@ -1,6 +1,6 @@
 """A second opinion: what a night should make of a star, in plain Python, row by row.
 
-It imports nothing of the application and shares no code with it. It knows the rules of the README
+It imports nothing of the application and shares no code with it. It knows the rules in docs/
 for the columns that `test_nights` uses, and only for the texts that occur there.
 """
 

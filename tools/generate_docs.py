@@ -1,6 +1,6 @@
 """Writes those parts of the documents that the code knows best: `make docs`.
 
-`.env.example`, the picture of the star, and in README.md the parts between
+`.env.example`, the picture of the star, and in README.md and docs/ the parts between
 `<!-- generated: name -->` and `<!-- end -->`. A test compares them with the code.
 """
 
@@ -13,6 +13,8 @@ from collections.abc import Callable
 from html import escape
 from itertools import chain
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 from click.testing import CliRunner
 from sqlalchemy import Table
@@ -28,17 +30,19 @@ _GENERATED = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DO
 
 def documents() -> dict[Path, str]:
     """Every generated document and what it should say."""
-    readme = ROOT / "README.md"
+    pages = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
     return {
         ROOT / ".env.example": env_example(),
         ROOT / "docs" / "star.svg": star(),
-        readme: filled_in(readme.read_text(encoding="utf-8")),
+        **{page: filled_in(page.read_text(encoding="utf-8")) for page in pages},
     }
 
 
 def filled_in(text: str) -> str:
     """`text` with its generated parts made anew."""
-    parts: dict[str, Callable[[], str]] = {"help": command_help, "settings": settings_table}
+    parts: dict[str, Callable[[], str]] = {
+        "costs": costs, "help": command_help, "settings": settings_table,
+    }  # fmt: skip
     return _GENERATED.sub(lambda found: f"{found[1]}{parts[found[2]]()}\n{found[3]}", text)
 
 
@@ -47,6 +51,30 @@ def command_help() -> str:
     # click leaves two columns of the terminal free
     result = CliRunner().invoke(cli, ["--help"], prog_name="main.py", terminal_width=78)
     return f"```text\n$ python main.py --help\n{result.output}```"
+
+
+# --- what a run costs -----------------------------------------------------------------------
+
+
+def costs() -> str:
+    """The time and memory of ten million sales, as `make bench` has measured them."""
+    results = json.loads((ROOT / "benchmarks" / "results-10000000.json").read_text("utf-8"))
+    machine = ", ".join(results["machine"].split(", ")[1:3])
+    duckdb, postgresql = (results["engines"][name]["runs"] for name in ("duckdb", "postgresql"))
+    first, again = (_median(duckdb, work, "wall_seconds") for work in ("first load", "same again"))
+    on_server = _median(postgresql, "first load", "wall_seconds")
+    memory = _median(duckdb, "first load", "peak_mib")
+    return (
+        f"- **{first:.0f} seconds** for ten million sales from CSV into DuckDB, "
+        f"{on_server:.0f} into PostgreSQL, {again:.0f} when nothing\n"
+        f"  has changed ({machine}; [benchmarks](benchmarks/README.md)).\n"
+        f"- **{memory:.0f} MiB** of memory for that: what waits for its turn waits on disk."
+    )
+
+
+def _median(runs: list[dict[str, Any]], work: str, figure: str) -> float:
+    values: list[float] = [run[figure] for run in runs if run["work"] == work]
+    return median(values)
 
 
 # --- settings -------------------------------------------------------------------------------

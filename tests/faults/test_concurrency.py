@@ -253,7 +253,7 @@ def test_c8_a_notebook_that_holds_the_file_is_told_without_a_traceback(
 
 
 def test_c8_a_notebook_that_holds_the_file_itself_is_told(duckdb_shop: Retailer) -> None:
-    """Read-only, as the README opens it, in the very process of the run."""
+    """Read-only, as docs/notebook.md opens it, in the very process of the run."""
     shop = duckdb_shop
     shop.publish()
     path = str(sa.make_url(shop.star.url).database)

@@ -1,4 +1,4 @@
-"""What the repository promises about itself: its map, its documents, its habits."""
+"""What the repository promises about itself: its map, its samples, its habits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import ast
 import json
 import os
 import re
-import shutil
 import stat
 import subprocess
 import sys
@@ -15,12 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import schema
-from common.rejects import REASONS
-from config import SOURCES, load_config
-from main import EXIT_CODES, StarSchemaETLPipeline, __version__
-from sources import mapping
-from tools.generate_docs import ROOT, documents, sql_type
+from tools.generate_docs import ROOT
 from tools.sample_data import generate
 
 ORDER = (
@@ -46,7 +40,6 @@ MODULES = {
     if path.relative_to(ROOT).parts[0].removesuffix(".py") in PACKAGES
 }
 """The application's modules by their dotted names."""
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def parsed(path: Path) -> ast.Module:
@@ -100,26 +93,6 @@ def python(code: str, cwd: Path) -> str:
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
-
-
-def section(title: str) -> str:
-    """The part of the README under a heading, up to the next one of its level or above."""
-    level, _, _ = title.partition(" ")
-    after = README.partition(f"\n{title}\n")[2]
-    assert after, f"the README has no heading {title!r}"
-    return re.split(rf"\n#{{1,{len(level)}}} ", after)[0]
-
-
-def rows_of(text: str) -> list[list[str]]:
-    """The cells of the Markdown tables in a text, headers left out."""
-    tables = re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE)
-    rows = [line for table in tables for line in table.splitlines()[2:]]
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-
-
-def unquoted(cell: str) -> str:
-    """A cell without its code quotes."""
-    return cell.strip("`*")
 
 
 # --- the map --------------------------------------------------------------------------------
@@ -217,112 +190,7 @@ def test_the_command_line_answers_without_heavy_modules(option: str, tmp_path: P
     assert not heavy & set(json.loads(told))
 
 
-# --- the documents --------------------------------------------------------------------------
-
-
-def test_generated_documents_are_up_to_date() -> None:
-    """.env.example, the picture, and the README's --help and settings: else run `make docs`."""
-    for path, text in documents().items():
-        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `make docs`"
-
-
-def test_the_env_example_is_the_default() -> None:
-    assert load_config(ROOT / ".env.example", {}) == load_config(None, {})
-
-
-def test_the_readme_has_the_help_that_is_printed(tmp_path: Path) -> None:
-    told = subprocess.run(
-        [sys.executable, ROOT / "main.py", "--help"],
-        cwd=tmp_path,
-        env={**os.environ, "COLUMNS": "80"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert told.stdout in README
-
-
-def test_the_readme_describes_every_table_as_it_is() -> None:
-    for table in schema.metadata.sorted_tables:
-        told = [(cells[0], cells[1]) for cells in rows_of(section(f"### `{table.name}`"))]
-        assert told == [(name, sql_type(table, name)) for name in table.columns.keys()]  # noqa: SIM118
-    assert set(re.findall(r"^### `(\w+)`$", README, re.MULTILINE)) == set(schema.metadata.tables)
-
-
-def test_the_readme_lists_the_columns_of_every_source() -> None:
-    told = {cells[0]: cells[1].split(", ") for cells in rows_of(section("## Sources"))}
-    assert told == {
-        name: [*(f"**{c}**" for c in spec.required), *spec.optional]
-        for name, spec in mapping.SPECS.items()
-    }
-    assert list(told) == list(SOURCES)
-
-
-def test_the_readme_lists_the_reject_reasons_in_their_order() -> None:
-    reasons = [unquoted(cells[0]) for cells in rows_of(section("### Rejects"))]
-    assert tuple(reasons) == REASONS
-
-
-def test_the_readme_lists_the_exit_codes() -> None:
-    cells = [cells[0] for cells in rows_of(section("## From cron"))]
-    told = {int(code) for cell in cells for code in cell.split(", ")}
-    assert told == {*EXIT_CODES.values(), 2, 130, 143}
-
-
-def test_the_readme_lists_the_keys_of_the_summary() -> None:
-    pipeline = StarSchemaETLPipeline(load_config(None, {}))
-    pipeline._begin_results("a run")
-    told = {unquoted(cells[0]): cells[1] for cells in rows_of(section("## The summary"))}
-    assert list(told) == list(pipeline.results)
-    assert set(re.findall(r"`(\w+)`", told["status"])) == set(EXIT_CODES)
-
-
-def test_the_readme_names_make_targets_that_exist() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    assert set(re.findall(r"\bmake ([a-z]+)`|^make ([a-z]+) ", README, re.MULTILINE)) != set()
-    named = {a or b for a, b in re.findall(r"`make ([a-z]+)|^make ([a-z]+)", README, re.MULTILINE)}
-    assert named <= targets
-
-
-def test_the_readme_shows_what_the_first_run_prints(samples: Path) -> None:
-    """Row for row; only the run id and the seconds differ."""
-
-    def comparable(text: str) -> list[list[str]]:
-        text = re.sub(r"\d{8}T\d{6}-\w+", "<run>", text)
-        text = re.sub(r"in \d+\.\d\d s", "in <s>", text)
-        text = re.sub(r"(success +)\d+\.\d\d", r"\1<s>", text)
-        return [line.split() for line in text.splitlines() if line]
-
-    shown = README.partition("<!-- first run -->\n```text\n")[2].partition("```")[0]
-    told = python("import main; main.main([])", cwd=samples)
-    assert comparable(told) == comparable(shown)
-
-
-def test_the_python_in_the_readme_works(samples: Path) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 3
-    told = python(
-        "\n".join(blocks) + "\nprint(results['success'], len(by_tier) > 0,"
-        " loaded['records_unchanged'] > 0, checks['validation_errors'])",
-        cwd=samples,
-    )
-    assert told.splitlines()[-1] == "True True True []"
-
-
-def test_the_changelog_tells_of_this_version() -> None:
-    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert re.search(rf"^#+ \[?{re.escape(__version__)}\b", changelog, re.MULTILINE)
-
-
-@pytest.fixture
-def samples(tmp_path: Path) -> Path:
-    """A working directory with a copy of the samples in data/."""
-    (tmp_path / "data").mkdir()
-    for path in (ROOT / "data").glob("*.*"):
-        if path.suffix in (".csv", ".json"):
-            shutil.copy(path, tmp_path / "data")
-    return tmp_path
+# --- the samples -----------------------------------------------------------------------------
 
 
 def test_the_samples_are_what_their_generator_makes(tmp_path: Path) -> None:
@@ -531,19 +399,3 @@ def test_ci_runs_the_same_as_make_test() -> None:
     assert text.startswith("#!/usr/bin/env bash\n")
     assert "set -euo pipefail" in text
     assert "make test" in text
-
-
-def test_every_promise_names_tests_that_there_are() -> None:
-    """Each row of the table of promises in the README."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Promises\n")[2]
-    rows = re.findall(
-        r"^\| (?!Promise )[^|]+ \| (.*) \|$", section.partition("\n## ")[0], re.MULTILINE
-    )
-    assert len(rows) > 20
-    for row in rows:
-        named = re.findall(r"`(\w+)::(\w+)`", row)
-        assert named, row
-        for module, test in named:
-            [path] = (ROOT / "tests").rglob(f"{module}.py")
-            source = path.read_text(encoding="utf-8")
-            assert f"\ndef {test}(" in source, f"{module}::{test}"

@@ -1,0 +1,276 @@
+"""What the documents say is so: examples are run, tables compared with the code, links followed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import copy_application
+
+import schema
+from common.rejects import REASONS
+from config import SOURCES, load_config
+from main import EXIT_CODES, StarSchemaETLPipeline, __version__
+from sources import mapping
+from tools.generate_docs import ROOT, documents, sql_type
+
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (
+        *sorted(ROOT.glob("*.md")),
+        *sorted((ROOT / "docs").glob("*.md")),
+        ROOT / "benchmarks" / "README.md",
+    )
+}
+"""Every document by its path."""
+README, OWN_FILES, NOTEBOOK = (
+    PAGES[name] for name in ("README.md", "docs/own-files.md", "docs/notebook.md")
+)
+
+
+def section(page: str, title: str) -> str:
+    """The part of a page under a heading, up to the next one of its level or above."""
+    level, _, _ = title.partition(" ")
+    after = PAGES[page].partition(f"\n{title}\n")[2]
+    assert after, f"{page} has no heading {title!r}"
+    return re.split(rf"\n#{{1,{len(level)}}} ", after)[0]
+
+
+def rows_of(text: str) -> list[list[str]]:
+    """The cells of the Markdown tables in a text, headers left out."""
+    tables = re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE)
+    rows = [line for table in tables for line in table.splitlines()[2:]]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def unquoted(cell: str) -> str:
+    """A cell without its code quotes."""
+    return cell.strip("`*")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The code blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """A folder with the application, its samples, and a .venv, as after `make run`."""
+    copy_application(tmp_path)
+    (tmp_path / "data").mkdir()
+    for path in (ROOT / "data").glob("*.*"):
+        if path.suffix in (".csv", ".json"):
+            shutil.copy(path, tmp_path / "data")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    return tmp_path
+
+
+def printed(folder: Path, *command: str, codes: tuple[int, ...] = (0,)) -> str:
+    """What a command prints that is run in `folder`, with no settings but those there."""
+    result = subprocess.run(
+        command,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode in codes, result.stderr
+    return result.stdout
+
+
+# --- tables and generated parts -------------------------------------------------------------
+
+
+def test_generated_documents_are_up_to_date() -> None:
+    """.env.example, the picture, and the generated parts of the pages: else run `make docs`."""
+    for path, text in documents().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `make docs`"
+
+
+def test_the_generated_parts_are_where_they_are_looked_for() -> None:
+    assert "| `WAREHOUSE_URL` |" in PAGES["docs/settings.md"]
+    assert "Usage: main.py" in section("docs/operations.md", "## The command")
+    assert " seconds** for ten million sales" in README
+
+
+def test_the_env_example_is_the_default() -> None:
+    assert load_config(ROOT / ".env.example", {}) == load_config(None, {})
+
+
+def test_the_help_is_what_is_printed(fresh: Path) -> None:
+    told = printed(fresh, ".venv/bin/python", "main.py", "--help")
+    assert told in section("docs/operations.md", "## The command")
+
+
+def test_every_table_is_described_as_it_is() -> None:
+    for table in schema.metadata.sorted_tables:
+        rows = rows_of(section("docs/star.md", f"### `{table.name}`"))
+        told = [(cells[0], cells[1]) for cells in rows]
+        assert told == [(name, sql_type(table, name)) for name in table.columns.keys()]  # noqa: SIM118
+    titles = re.findall(r"^### `(\w+)`$", PAGES["docs/star.md"], re.MULTILINE)
+    assert set(titles) == set(schema.metadata.tables)
+
+
+def test_the_columns_of_every_source_are_listed() -> None:
+    rows = rows_of(section("docs/sources.md", "## Columns"))
+    told = {cells[0]: cells[1].split(", ") for cells in rows}
+    assert told == {
+        name: [*(f"**{c}**" for c in spec.required), *spec.optional]
+        for name, spec in mapping.SPECS.items()
+    }
+    assert list(told) == list(SOURCES)
+
+
+def test_the_reject_reasons_are_listed_in_their_order() -> None:
+    rows = rows_of(section("docs/cleaning.md", "## Rejects"))
+    assert tuple(unquoted(cells[0]) for cells in rows) == REASONS
+
+
+def test_the_exit_codes_are_listed() -> None:
+    cells = [cells[0] for cells in rows_of(section("docs/operations.md", "## Exit codes"))]
+    told = {int(code) for cell in cells for code in cell.split(", ")}
+    assert told == {*EXIT_CODES.values(), 2, 130, 143}
+
+
+def test_the_keys_of_the_summary_are_listed() -> None:
+    pipeline = StarSchemaETLPipeline(load_config(None, {}))
+    pipeline._begin_results("a run")
+    rows = rows_of(section("docs/operations.md", "## The summary"))
+    told = {unquoted(cells[0]): cells[1] for cells in rows}
+    assert list(told) == list(pipeline.results)
+    assert set(re.findall(r"`(\w+)`", told["status"])) == set(EXIT_CODES)
+
+
+def test_every_promise_names_tests_that_there_are() -> None:
+    rows = rows_of(PAGES["docs/promises.md"])
+    assert len(rows) > 20
+    for promise, shown_by in rows:
+        named = re.findall(r"`(\w+)::(\w+)`", shown_by)
+        assert named, promise
+        for module, test in named:
+            [path] = (ROOT / "tests").rglob(f"{module}.py")
+            source = path.read_text(encoding="utf-8")
+            assert f"\ndef {test}(" in source, f"{module}::{test}"
+
+
+def test_the_changelog_tells_of_this_version() -> None:
+    assert re.search(rf"^#+ \[?{re.escape(__version__)}\b", PAGES["CHANGELOG.md"], re.MULTILINE)
+
+
+# --- examples -------------------------------------------------------------------------------
+
+
+def test_the_readme_shows_what_the_first_run_prints(fresh: Path) -> None:
+    """Row for row; only the run id and the seconds differ."""
+
+    def comparable(text: str) -> list[list[str]]:
+        text = re.sub(r"\d{8}T\d{6}-\w+", "<run>", text)
+        text = re.sub(r"in \d+\.\d\d s", "in <s>", text)
+        text = re.sub(r"(success +)\d+\.\d\d", r"\1<s>", text)
+        return [line.split() for line in text.splitlines() if line]
+
+    shown = README.partition("<!-- first run -->\n```text\n")[2].partition("```")[0]
+    told = printed(fresh, ".venv/bin/python", "main.py")
+    assert comparable(told) == comparable(shown)
+
+
+def write_files(folder: Path, text: str) -> None:
+    """The files that a page shows: a path, and a block with the content."""
+    files = re.findall(r"`(in/\S+)`[^\n]*:\n\n```\w+\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert files
+    for name, content in files:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content, encoding="utf-8")
+
+
+def test_the_five_lines_of_the_readme_bring_in_own_files(fresh: Path) -> None:
+    write_files(fresh, OWN_FILES)
+    (fresh / "in" / "sales_2024.csv").write_text(
+        "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price\n"
+        "T1,2024-03-15,C1,P1,2,25.00\n",
+        encoding="utf-8",
+    )
+    (lines,) = blocks(section("README.md", "## Your own files"), "sh")
+    assert len(lines.splitlines()) == 5
+    told = printed(fresh, "bash", "-ec", lines)
+    assert "\nA run would publish: customers 2 of 2 rows, products 2 of 2 rows," in told
+    assert ": PUBLISHED in " in told
+
+
+def test_the_example_of_own_files_goes_as_it_is_shown(fresh: Path) -> None:
+    """Settings are added to .env block by block; of what is printed the page shows some lines."""
+    example = section("docs/own-files.md", "## An example")
+    write_files(fresh, example)
+    runs = 0
+    for language, block in re.findall(r"^```(sh|console)\n(.*?)^```", example, re.M | re.DOTALL):
+        if language == "sh":
+            with (fresh / ".env").open("a", encoding="utf-8") as settings:
+                settings.write(block)
+            continue
+        for command, shown in re.findall(r"^\$ python (.*)\n((?:(?!\$ ).*\n)*)", block, re.M):
+            told = printed(fresh, sys.executable, *command.split(), codes=(0, 2, 3))
+            left = iter(told.splitlines())
+            for line in shown.splitlines():
+                assert line == "…" or line in left, f"{command}: {line}\nis not in\n{told}"
+            runs += 1
+    assert runs == 5
+    assert "PUBLISHED" in told
+
+
+def test_the_python_of_the_documents_works(fresh: Path) -> None:
+    """The blocks of the README and of the page on notebooks, one after the other."""
+    code = [*blocks(README, "python"), *blocks(NOTEBOOK, "python")]
+    assert len(code) >= 5
+    told = printed(
+        fresh,
+        sys.executable,
+        "-c",
+        "\n".join(code) + "\nprint(results['success'], len(by_tier) > 0,"
+        " loaded['records_unchanged'] > 0, checks['validation_errors'])",
+    )
+    assert told.splitlines()[-1] == "True True True []"
+
+
+# --- what leads elsewhere -------------------------------------------------------------------
+
+
+def test_the_make_targets_that_are_named_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    text = "\n".join(PAGES.values())
+    named = re.findall(r"(?:`|^)make ([a-z-]+)(?=`| |$)", text, re.MULTILINE)
+    assert {"run", "test", "docs", "bench", "test-faults"} <= set(named) <= targets
+
+
+def anchors(page: str) -> set[str]:
+    """What a link can name of a page: its headings, as GitHub and others write them."""
+    text = re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_somewhere(name: str) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", PAGES[name]):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, heading = link.partition("#")
+        path = ((ROOT / name).parent / target).resolve() if target else ROOT / name
+        assert path.exists(), f"{name}: {link}"
+        if heading:
+            assert heading in anchors(path.read_text(encoding="utf-8")), f"{name}: {link}"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    linked = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", README)}
+    assert set(PAGES) - {"README.md"} <= linked
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
