@@ -267,6 +267,20 @@ def test_every_link_leads_somewhere(name: str) -> None:
             assert heading in anchors(path.read_text(encoding="utf-8")), f"{name}: {link}"
 
 
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "README.md", "docs/architecture.md"])
+def test_every_module_and_folder_that_is_named_exists(name: str) -> None:
+    for path in re.findall(r"`((?:[a-z_]+/)*(?:[a-z_]+/|[a-z_]+\.py))`", PAGES[name]):
+        assert (ROOT / path).exists(), f"{name}: {path}"
+
+
+def test_the_map_has_all_that_stands_at_the_top() -> None:
+    rows = rows_of(section("docs/architecture.md", "## The map"))
+    told = {place for cells in rows for place in re.findall(r"`([^`]+)`", cells[0])}
+    modules = {path.name for path in ROOT.glob("*.py")}
+    folders = {f"{path.parent.name}/" for path in ROOT.glob("*/__init__.py")}
+    assert told == modules | folders | {"tests/"}
+
+
 def test_every_page_is_reached_from_the_readme() -> None:
     linked = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", README)}
     assert set(PAGES) - {"README.md"} <= linked

@@ -110,6 +110,14 @@ def test_all_that_stands_at_the_top_has_its_place() -> None:
     assert folders - {".venv"} <= PACKAGES | APART
 
 
+def test_the_rule_is_written_down() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rule = re.findall(r"^\*(errors ← .+)\*$", text, re.MULTILINE)[0]
+    stages = "extract | transform | load_dimensions | load_facts | validate"
+    places = rule.replace("the five stages", stages).split(" ← ")
+    assert [set(place.split(" | ")) for place in places] == list(ORDER)
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_imports_what_stands_to_the_left_only(name: str) -> None:
     room = name.partition(".")[0]
