@@ -83,6 +83,8 @@ class Connected:
         """Whether the connection is gone, for which `error` was raised."""
         if self.connection.invalidated or getattr(error, "connection_invalidated", False):
             return True
+        if mysql.is_timeout(error):
+            return True
         dialect: Any = self.engine.dialect
         return isinstance(error, self.driver_error) and dialect.is_disconnect(error, None, None)
 

@@ -13,6 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 
 BACKENDS = ("mysql", "mariadb")
+SILENT_SECONDS = 900
+"""A server that sends nothing for so long is given up. A query may work as long before its first
+row comes; `?read_timeout=` in the URL allows it more.
+"""
 READ_ONLY_SNAPSHOT = (
     "SET time_zone = '+00:00'",  # a TIMESTAMP is a moment, and is sent in the session's zone
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
@@ -46,7 +50,7 @@ def _pymysql() -> dict[str, Any]:
     from pymysql.converters import conversions
 
     kept = {kind: call for kind, call in conversions.items() if kind not in _AS_WRITTEN}
-    return {"conv": kept, "charset": "utf8mb4"}
+    return {"conv": kept, "charset": "utf8mb4", "read_timeout": SILENT_SECONDS}
 
 
 def _mysqldb() -> dict[str, Any]:
@@ -56,13 +60,14 @@ def _mysqldb() -> dict[str, Any]:
     return {
         "conv": {**conversions, **as_written},
         "charset": "utf8mb4",
-        "connect_timeout": 10,  # as the others have it
+        "connect_timeout": 10,  # the default of the other drivers
+        "read_timeout": SILENT_SECONDS,
         "multi_statements": False,
     }
 
 
 def _mysqlconnector() -> dict[str, Any]:
-    from mysql.connector.constants import ClientFlag
+    from mysql.connector.constants import DEFAULT_CONFIGURATION, ClientFlag
     from mysql.connector.conversion import MySQLConverter
 
     kinds = (
@@ -75,7 +80,11 @@ def _mysqlconnector() -> dict[str, Any]:
     as_written = type(
         "AsWritten", (MySQLConverter,), {f"_{kind}_to_python": _decoded for kind in kinds}
     )
-    return {"converter_class": as_written, "client_flags": [-ClientFlag.MULTI_STATEMENTS]}
+    return {
+        "converter_class": as_written,
+        "client_flags": [-ClientFlag.MULTI_STATEMENTS],
+        **({"read_timeout": SILENT_SECONDS} if "read_timeout" in DEFAULT_CONFIGURATION else {}),
+    }
 
 
 def _decoded(_: object, value: bytes, __: object = None) -> str:
@@ -93,6 +102,15 @@ def prepare(connection: sa.Connection) -> None:
     """Begin the transaction in which everything is read: read only, and as of this moment."""
     for statement in READ_ONLY_SNAPSHOT:
         connection.exec_driver_sql(statement)
+
+
+def is_timeout(error: Exception) -> bool:
+    """Whether the driver has closed the connection after `SILENT_SECONDS`.
+
+    The other drivers raise what they raise for a lost connection; mysql-connector has a class of
+    its own, with the number of another error of the server.
+    """
+    return type(getattr(error, "orig", error)).__name__ == "ReadTimeoutError"
 
 
 def abandon(driver: Any) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from conftest import not_here
 from mariadb_server import DRIVERS, MariaDb
 from support import Retailer
+from test_silence import Hushed
 
-from sources import source_files
+from sources import mysql, source_files
 from sources.databases import Databases
 
 
@@ -242,6 +245,28 @@ def test_a_source_that_stays_lost_is_named_and_not_the_warehouse(
     assert "the connection was lost" in error
     assert "(transactions)" in error
     assert "warehouse" not in error.replace("warehouse.duckdb", "")
+
+
+def test_a_source_that_falls_silent_is_given_up_and_named(
+    driver: str, shop_database: MariaDb, duckdb_shop: Retailer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = source_files.ReadFile._spilled
+    with closing(Hushed(("127.0.0.1", shop_database.port))) as proxy:
+
+        def spill_and_hush(read: Any, *others: Any) -> Any:
+            proxy.quiet.set()
+            return usual(read, *others)
+
+        monkeypatch.setattr(source_files.ReadFile, "_spilled", spill_and_hush)
+        monkeypatch.setattr(mysql, "SILENT_SECONDS", 1)
+        sales = {
+            "TRANSACTIONS__PATH": replace(shop_database, port=proxy.port).url(driver),
+            "TRANSACTIONS__QUERY": MANY,
+        }
+        results = duckdb_shop.run(**sales, BATCH_ROWS=500, RETRY_SECONDS=0)
+    (error,) = results["errors"]
+    assert "(transactions), after record" in error
+    assert "the connection was lost" in error
 
 
 def test_check_leaves_the_rest_of_a_large_table_unread(
