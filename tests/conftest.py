@@ -11,13 +11,18 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NoReturn
 
-import mariadb_server
 import pytest
 import sqlalchemy as sa
-from faults import Cluster, Proxy, Warm
-from support import Retailer, Star, dropping
+
+from support import mariadb_server
+from support.absent import NOT_HERE, not_here
+from support.cluster import Cluster
+from support.disturbances import Gate
+from support.processes import Warm
+from support.proxy import Proxy
+from support.retailer import Retailer
+from support.star import Star, dropping
 
 ENGINES = ("duckdb", "postgresql")
 
@@ -163,6 +168,23 @@ def cluster_shop(cluster: Cluster, tmp_path: Path) -> Iterator[Retailer]:
         yield _retailer(tmp_path, star)
 
 
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    """A gate."""
+    return Gate(tmp_path)
+
+
+@pytest.fixture
+def loader_role(postgresql_shop: Retailer) -> Iterator[str]:
+    """A role without any right, of a name that must be quoted."""
+    star = postgresql_shop.star
+    role = f'loader "x"; {uuid.uuid4().hex[:8]}'
+    quoted = '"{}"'.format(role.replace('"', '""'))
+    star.execute(f"CREATE ROLE {quoted} LOGIN")
+    yield role
+    star.execute(f"DROP OWNED BY {quoted}", f"DROP ROLE {quoted}")
+
+
 @pytest.fixture(scope="session")
 def mariadb_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a real MariaDB, which all workers share."""
@@ -184,21 +206,13 @@ def database(mariadb_port: int) -> Iterator[mariadb_server.MariaDb]:
         cursor.execute(f"DROP DATABASE {name}")
 
 
-def not_here(what: str) -> NoReturn:
-    """Leave a test out for want of `what`; at the end of all it is told how many those are."""
-    pytest.skip(f"{_NOT_HERE}{what}")
-
-
-_NOT_HERE = "not run here: "
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What was not run for want of something that this machine lacks."""
     skipped = terminalreporter.stats.get("skipped", [])
-    found = re.findall(rf"{_NOT_HERE}([^']+)", "\n".join(str(test.longrepr) for test in skipped))
+    found = re.findall(rf"{NOT_HERE}([^']+)", "\n".join(str(test.longrepr) for test in skipped))
     if found:
         told = ", ".join(f"{what} ({number})" for what, number in Counter(found).items())
-        terminalreporter.write_line(f"{_NOT_HERE}{told}")
+        terminalreporter.write_line(f"{NOT_HERE}{told}")
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from support import Row, drawn
 
 import schema
 from cleaning.numbers import parse_number
@@ -18,6 +17,7 @@ from common.rejects import REASONS
 from config import StarSchemaConfig, load_config
 from errors import ConfigError
 from sources.mapping import SPECS
+from support.tables import Row, drawn
 from transform import REQUIRED, StarSchemaTransformer
 
 SALE: Row = {

@@ -9,13 +9,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import Retailer, Row, changes, money
 
 from cleaning.numbers import numbers, parse_number
 from common.amounts import MONEY, multiplied
 from config import load_config
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
+from support.retailer import Retailer, changes
+from support.tables import Row, money
 from transform import StarSchemaTransformer
 
 CENT = Decimal("0.0001")

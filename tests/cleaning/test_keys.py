@@ -8,9 +8,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import Retailer, Row, Star
 
 from common.key_rules import EDGES, normal_keys
+from support.retailer import Retailer
+from support.star import Star
+from support.tables import Row
 
 UNSEEN = {
     "no-break space": "\u00a0", "tab": "\t", "ideographic space": "\u3000", "soft hyphen": "\u00ad",

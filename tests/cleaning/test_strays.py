@@ -6,7 +6,9 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from support import Retailer, counts, to_csv
+
+from support.retailer import Retailer, counts
+from support.tables import to_csv
 
 CUSTOMERS = "customer_id,first_name,last_name,email,city\n"
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from support import Retailer, Row, csv_rows
-from test_sources_formats import write_duckdb, write_files, write_postgresql, write_sqlite
 
 from common.values import UNREADABLE, unreadable
 from config import load_config
+from support.formats import write_duckdb, write_files, write_postgresql, write_sqlite
+from support.retailer import Retailer
+from support.tables import Row, csv_rows
 from transform import StarSchemaTransformer
 
 MISSING = ("", " ", "NULL", "\\N", None)

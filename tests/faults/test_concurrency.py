@@ -17,19 +17,16 @@ from typing import Any
 import duckdb
 import pytest
 import sqlalchemy as sa
-from faults import HANGS, Cluster, Proxy, Run, Warm, wait_until
-from support import Retailer, Star, changes
-from test_faults import TABLES, nobody_is_connected, tomorrow, via
-from test_retries import session_of, with_options
-from test_signals import Gate
 
 from main import PHASES, StarSchemaETLPipeline
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Gate:
-    """A gate."""
-    return Gate(tmp_path)
+from support.cluster import Cluster
+from support.disturbances import Gate
+from support.processes import Run, Warm
+from support.proxy import Proxy, via
+from support.retailer import Retailer, changes, tomorrow
+from support.sessions import TABLES, nobody_is_connected, session_of, with_options
+from support.star import Star
+from support.waiting import HANGS, wait_until
 
 
 def the_end_of_all_but_one(runs: list[Run]) -> Run:

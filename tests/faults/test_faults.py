@@ -15,24 +15,16 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from faults import Act, Case, Figures, Proxy, Run, Warm, loop, wait_until
-from support import Retailer, Star, changes, drawn
 
-import schema
+from support.fault_loop import Case, Figures, loop
+from support.processes import Run, Warm
+from support.proxy import Act, Proxy, via
+from support.retailer import Retailer, changes, tomorrow
+from support.sessions import TABLES, nobody_is_connected
+from support.star import Star
+from support.waiting import wait_until
 
-TABLES = [table.name for table in schema.metadata.sorted_tables]
 EVERY = (False, pytest.param(True, marks=pytest.mark.faults))
-
-
-def tomorrow(shop: Retailer) -> None:
-    """The shop's files a day later: a new sale and customer, a corrected sale, a moved customer."""
-    shop.customers[0]["city"] = "Paris"
-    shop.customers += drawn("""
-        customer_id | first_name | last_name | email | city | country | segment
-        C3          | Grace      | Hopper    |       | Rome | IT      | Consumer
-    """)
-    shop.sales[0]["quantity"] = "7"
-    shop.sales.append({**shop.sales[0], "transaction_id": "T4", "customer_id": "C3"})
 
 
 class Yesterday:
@@ -71,20 +63,6 @@ class Yesterday:
         known = [run for run, _ in self._runs]
         later = any(run not in known for run in published)
         return f"{content}, {[fact[:-1] for fact in facts]}, {later=}, {stray=}"
-
-
-def nobody_is_connected(star: Star, run: Run) -> None:
-    """Wait until the server has noticed that a client is gone."""
-    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE :name"
-    wait_until(lambda: star.scalar(sessions, name=f"star-etl %:{run.pid}") == 0, "its session ends")
-
-
-def via(star: Star, proxy: Proxy) -> str:
-    """The star's URL with the proxy in the server's place. That is here, so without TLS."""
-    direct = sa.make_url(star.url)
-    query = {k: v for k, v in direct.query.items() if k != "host"} | {"sslmode": "disable"}
-    changed = direct.set(host="127.0.0.1", port=proxy.port, query=query)
-    return changed.render_as_string(hide_password=False)
 
 
 @dataclass

@@ -2,109 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from faults import Cluster, Proxy, wait_until
-from support import Retailer, Row, Star, dropping
-from test_faults import tomorrow, via
 
 from errors import TransientError
 from main import PHASES, StarSchemaETLPipeline
+from support.cluster import Cluster
+from support.disturbances import Disturbed, disturbed, meanwhile, once
+from support.proxy import Proxy, via
+from support.retailer import Retailer, tomorrow
+from support.sessions import session_of, somebody_waits, transaction, with_options
+from support.star import Star, dropping
+from support.tables import Row
+from support.waiting import wait_until
 from warehouse import tries
 
 TRIES = 4
-
-
-class Disturbed(StarSchemaETLPipeline):
-    """A run that is disturbed at the end of a phase, each time or the first time only."""
-
-    def __init__(
-        self, *arguments: Any, phase: str, disturb: Callable[[str], object], **named: Any
-    ) -> None:
-        super().__init__(*arguments, **named)
-        self._where, self._disturb = phase, disturb
-
-    def _run_phase(self, phase: str, run: Callable[[], int]) -> None:
-        def disturbed() -> int:
-            rows = run()
-            if phase == self._where:
-                self._disturb(self.run_id)
-            return rows
-
-        super()._run_phase(phase, disturbed)
-
-
-def disturbed(
-    shop: Retailer, phase: str, disturb: Callable[[str], object], **settings: object
-) -> Row:
-    """A run with something that happens at the end of a phase; returns its summary."""
-
-    def pipeline(*arguments: Any, **named: Any) -> StarSchemaETLPipeline:
-        return Disturbed(*arguments, phase=phase, disturb=disturb, **named)
-
-    return shop.run(pipeline, **settings)
-
-
-def once(action: Callable[[str], object]) -> Callable[[str], object]:
-    """`action` the first time, and nothing later."""
-    waiting = [action]
-    return lambda run_id: waiting.pop()(run_id) if waiting else None
-
-
-def with_options(star: Star, **options: object) -> str:
-    """The star's URL, with settings of the server for the run's session."""
-    text = " ".join(f"-c{name}={value}" for name, value in options.items())
-    url = sa.make_url(star.url).update_query_dict({"options": text})
-    return url.render_as_string(hide_password=False)
-
-
-def session_of(run_id: str) -> str:
-    return f"FROM pg_stat_activity WHERE application_name LIKE 'star-etl {run_id}%'"
-
-
-@contextmanager
-def transaction(star: Star) -> Iterator[sa.Connection]:
-    """Another session, with a transaction of its own that is rolled back in the end."""
-    with star.connection() as connection:
-        connection.commit()
-        yield connection
-        connection.rollback()
-
-
-@contextmanager
-def meanwhile(act: Callable[[], None]) -> Iterator[None]:
-    """Do something in a thread while the block runs; what went wrong there is raised here."""
-    problems: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            act()
-        except BaseException as error:  # noqa: BLE001 - told by the test
-            problems.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
-    if problems:
-        raise problems[0]
-
-
-def somebody_waits(star: Star, connection: sa.Connection) -> None:
-    """Wait until a session waits for a lock of this one."""
-    pid = connection.scalar(sa.text("SELECT pg_backend_pid()"))
-    waiting = (
-        "SELECT count(*) FROM pg_locks WHERE NOT granted AND :pid = ANY(pg_blocking_pids(pid))"
-    )
-    wait_until(lambda: star.scalar(waiting, pid=pid), "the run waits for a lock")
 
 
 def raising(star: Star, table: str, state: str, times: int) -> None:

@@ -3,61 +3,24 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from faults import HANGS, Run, Warm, signals_are_taken, wait_until
-from support import Retailer
-from test_faults import TABLES, nobody_is_connected, tomorrow
-from test_retries import somebody_waits, transaction
 
 from main import PHASES
+from support.disturbances import INT, TERM, Gate, assert_rolled_back
+from support.processes import Warm
+from support.retailer import Retailer, tomorrow
+from support.sessions import nobody_is_connected, somebody_waits, transaction
+from support.waiting import HANGS, signals_are_taken, wait_until
 
-INT, TERM = signal.SIGINT, signal.SIGTERM
 SIGNALS = [(INT,), (TERM,), (INT, INT), (TERM, TERM)]
-
-
-class Gate:
-    """Where a run pauses until it may pass."""
-
-    def __init__(self, folder: Path, name: str = "gate") -> None:
-        self.folder = folder / name
-        self.folder.mkdir()
-
-    def __str__(self) -> str:
-        return str(self.folder)
-
-    def wait(self, what: str = "reached") -> None:
-        """Wait until a run is there."""
-        wait_until((self.folder / what).exists, f"{what} in {self.folder}")
-
-    def tell(self, what: str = "open") -> None:
-        """Let it pass."""
-        (self.folder / what).touch()
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Gate:
-    """A gate."""
-    return Gate(tmp_path)
-
-
-def assert_rolled_back(shop: Retailer, run: Run, content: object, runs: object) -> None:
-    """Nothing published, and nothing left behind."""
-    if shop.star.schema:
-        nobody_is_connected(shop.star, run)
-    assert (shop.star.content(), shop.star.runs()) == (content, runs)
-    assert not list((shop.folder / "work").iterdir())
-    assert shop.star.tables() == set(TABLES)
-    assert not list(shop.folder.parent.glob("*.lock"))
 
 
 @pytest.mark.parametrize("phase", PHASES)

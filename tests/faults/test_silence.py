@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,44 +17,20 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import not_here
-from faults import Cluster, Proxy, Warm, wait_until
-from support import Retailer, Star, in_a_child
-from test_faults import tomorrow, via
-from test_retries import disturbed, meanwhile, once, session_of
-from test_signals import INT, TERM, Gate, assert_rolled_back
 
 from common.spool import Spool
 from main import main
+from support.absent import not_here
+from support.cluster import Cluster
+from support.commands import in_a_child
+from support.disturbances import INT, TERM, Gate, assert_rolled_back, disturbed, meanwhile, once
+from support.processes import Warm
+from support.proxy import Hushed, Proxy, via
+from support.retailer import Retailer, tomorrow
+from support.sessions import session_of
+from support.star import Star
+from support.waiting import wait_until
 from warehouse import open_warehouse
-
-
-class Hushed(Proxy):
-    """A proxy that can fall silent: what comes is taken, and passed on to nobody."""
-
-    def __init__(self, server: tuple[str, int] | str) -> None:
-        super().__init__(server)
-        self.quiet = threading.Event()
-        self.new_ones_too = True
-        self.swallowed = threading.Event()
-
-    def _serve(self, client: socket.socket) -> None:
-        server = self._dial()
-        with self._lock:
-            self._sockets += [client, server]
-        for pair in ((client, server), (server, client)):
-            threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
-
-    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
-        is_new = self.quiet.is_set() and not self.new_ones_too
-        with suppress(OSError):
-            while data := source.recv(1 << 16):
-                if self.quiet.is_set() and not is_new:
-                    self.swallowed.set()
-                else:
-                    target.sendall(data)
-        with suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture

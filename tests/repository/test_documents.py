@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import copy_application
 
 import schema
 from common.rejects import REASONS
 from config import SOURCES, load_config
 from main import EXIT_CODES, StarSchemaETLPipeline, __version__
 from sources import mapping
+from support.application import copy_application
 from tools.generate_docs import ROOT, documents, sql_type
 
 PAGES = {

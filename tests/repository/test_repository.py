@@ -134,6 +134,13 @@ def test_no_imports_go_in_a_circle() -> None:
     assert not needs
 
 
+def test_tests_share_what_is_in_support_alone() -> None:
+    tests = sorted((ROOT / "tests").rglob("*.py"))
+    names = {path.stem for path in tests if path.parent.name != "support"}
+    for path in tests:
+        assert not imported(path) & names, f"{path.name}: move what is shared to tests/support"
+
+
 def imported_modules(path: Path) -> set[str]:
     """The dotted names of all that a file imports; of `from a import b` also `a.b`."""
     names: set[str] = set()

@@ -30,23 +30,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from support import Retailer, Row, Star, changes, csv_rows, in_a_child, to_csv
 
 from errors import EtlError
 from load_dimensions import DimensionLoader
 from main import StarSchemaETLPipeline, main
+from support.commands import in_a_child, run_command
+from support.retailer import Retailer, changes
+from support.sessions import as_role
+from support.star import Star
+from support.tables import Row, csv_rows, to_csv
 
 SALES = "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price\n"
-
-
-def run_command(
-    shop: Retailer, capsys: pytest.CaptureFixture[str], *options: str, **settings: object
-) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of `python main.py`."""
-    capsys.readouterr()
-    code = main(["--env-file", shop.env_file(**settings), *options])
-    told = capsys.readouterr()
-    return code, told.out, told.err
 
 
 def everything_told(shop: Retailer, *outputs: str) -> str:
@@ -958,23 +952,6 @@ def test_f9_a_weaker_mode_of_a_source_is_obeyed_and_warned_of(secured: Secured) 
 
 
 # --- rights ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def loader_role(postgresql_shop: Retailer) -> Iterator[str]:
-    """A role without any right, of a name that must be quoted."""
-    star = postgresql_shop.star
-    role = f'loader "x"; {uuid.uuid4().hex[:8]}'
-    quoted = '"{}"'.format(role.replace('"', '""'))
-    star.execute(f"CREATE ROLE {quoted} LOGIN")
-    yield role
-    star.execute(f"DROP OWNED BY {quoted}", f"DROP ROLE {quoted}")
-
-
-def as_role(star: Star, role: str) -> str:
-    """The star's URL for a role."""
-    url = sa.make_url(star.url).set(username=role)
-    return url.render_as_string(hide_password=False)
 
 
 def test_f10_a_role_that_may_neither_create_nor_drop_loads_an_existing_star(

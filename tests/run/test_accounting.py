@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Retailer, Row, Star, changes, csv_rows, dropping, money, to_csv
 
 from common.rejects import REASONS
+from support.retailer import Retailer, changes
+from support.star import Star, dropping
+from support.tables import Row, csv_rows, money, to_csv
 from tools import sample_data
 
 SOURCES = {"customers": "dim_customer", "products": "dim_product", "transactions": "fact_sales"}

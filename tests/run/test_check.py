@@ -14,9 +14,11 @@ from typing import TypeAlias
 
 import pytest
 import sqlalchemy as sa
-from support import Retailer, Star, to_csv
 
 from main import main
+from support.retailer import Retailer
+from support.star import Star
+from support.tables import to_csv
 from tools.sample_data import generate
 from warehouse import open_warehouse
 

@@ -13,26 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Ended, Retailer, Row, in_a_child, to_csv
 
 import main as main_module
 from errors import OutcomeUnknownError
 from load_facts import FactLoader
-from main import StarSchemaETLPipeline, main
+from main import StarSchemaETLPipeline
+from support.application import ROOT
+from support.commands import Ended, in_a_child, run_command
+from support.retailer import Retailer
+from support.tables import Row, to_csv
 from warehouse import Warehouse, open_warehouse
-
-ROOT = Path(__file__).parents[2]
-
-
-def run_command(
-    shop: Retailer, capsys: pytest.CaptureFixture[str], *options: str, **settings: object
-) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of `python main.py`."""
-    capsys.readouterr()
-    code = main(["--env-file", shop.env_file(**settings), *options])
-    told = capsys.readouterr()
-    return code, told.out, told.err
-
 
 # --- a failed check -------------------------------------------------------------------------------
 

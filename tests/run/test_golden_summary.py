@@ -12,9 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from support import Retailer
-
 from main import StarSchemaETLPipeline
+from support.retailer import Retailer
 
 SUMMARIES = Path(__file__).parent / "summaries.json"
 _CHANGES = {"total_duration_seconds", "duration_seconds", "processing_time"}

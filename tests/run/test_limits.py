@@ -13,9 +13,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import Retailer, Row, in_a_child
 
 from common.rejects import REASONS
+from support.application import ROOT
+from support.commands import in_a_child
+from support.retailer import Retailer
+from support.tables import Row
 
 SALES = "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price"
 MIB = 1 << 20
@@ -307,9 +310,8 @@ def test_d4_nothing_but_bad_rows_is_a_gate_and_not_a_hang(duckdb_shop: Retailer)
 
 def test_too_little_address_space_is_told_before_anything_is_opened(duckdb_shop: Retailer) -> None:
     """Arrow's threads would end the process without a word. `--help` needs no room."""
-    root = Path(__file__).parents[2]
     limited = 'ulimit -v 800000; exec "$0" "$@"'
-    command = ["bash", "-c", limited, sys.executable, str(root / "main.py")]
+    command = ["bash", "-c", limited, sys.executable, str(ROOT / "main.py")]
     ended = subprocess.run(
         [*command, "--env-file", duckdb_shop.env_file()],
         capture_output=True, encoding="utf-8", timeout=120, check=False,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from support import Retailer, Row
+
+from support.retailer import Retailer
+from support.tables import Row
 
 
 def warned(results: Row, column: str) -> list[str]:

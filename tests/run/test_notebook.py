@@ -18,9 +18,10 @@ import duckdb
 import nbclient
 import nbformat
 import pytest
-from faults import wait_until
-from support import Retailer, copy_application
 
+from support.application import copy_application
+from support.retailer import Retailer
+from support.waiting import wait_until
 from tools.generate_docs import ROOT
 
 FORMAT: Any = nbformat.v4  # its functions have no types

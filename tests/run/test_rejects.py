@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from support import Retailer, Row, csv_rows
+from support.retailer import Retailer
+from support.tables import Row, csv_rows
 
 HEADER = "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price\n"
 MONDAY = (

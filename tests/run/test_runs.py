@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from support import Retailer, Row, Star, changes, counts, dropping, to_csv
 
 import schema
 from config import StarSchemaConfig, load_config
@@ -25,6 +24,10 @@ from extract import DataExtractor
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
 from main import StarSchemaETLPipeline, main
+from support.application import ROOT
+from support.retailer import Retailer, changes, counts
+from support.star import Star, dropping
+from support.tables import Row, to_csv
 from transform import StarSchemaTransformer
 from validate import StarSchemaValidator
 from warehouse import open_warehouse
@@ -552,9 +555,8 @@ def test_a_warehouse_held_by_another_run_is_left_alone(
         "    print('held', flush=True)\n"
         "    sys.stdin.read()\n"
     )
-    root = str(Path(__file__).parents[2])
     with subprocess.Popen(
-        [sys.executable, "-c", hold, root, shop.env_file()],
+        [sys.executable, "-c", hold, str(ROOT), shop.env_file()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -721,9 +723,8 @@ def test_duckdb_draws_no_progress_among_the_results(duckdb_shop: Retailer) -> No
         "    driver = warehouse.connection.connection.driver_connection\n"
         "    print(driver.execute(\"SELECT current_setting('enable_progress_bar')\").fetchall())\n"
     )
-    root = str(Path(__file__).parents[2])
     told = subprocess.run(
-        [sys.executable, "-c", code, root, duckdb_shop.env_file()],
+        [sys.executable, "-c", code, str(ROOT), duckdb_shop.env_file()],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert told.stdout == "[(False,)]\n", told.stderr

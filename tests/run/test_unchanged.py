@@ -5,14 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import Retailer, changes, counts
 
-RECOGNISED = "and the star is as it left it"
-
-
-def recognised(shop: Retailer) -> int:
-    """How many runs of the shop were recognised as repetitions."""
-    return shop.log.count(RECOGNISED)
+from support.retailer import Retailer, changes, counts, recognised
 
 
 def test_the_same_bytes_are_recognised_and_reported_as_unchanged(shop: Retailer) -> None:

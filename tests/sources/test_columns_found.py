@@ -12,7 +12,9 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import Retailer, Row
+
+from support.retailer import Retailer
+from support.tables import Row
 
 HEADER = (
     "transaction_id", "transaction_date", "customer_id", "product_id", "quantity", "unit_price",

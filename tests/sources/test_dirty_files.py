@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
-from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from support import Retailer, Row, to_csv
-from test_sources_formats import (
+
+from errors import ExtractionError
+from main import EXIT_CODES
+from support.examples import examples, expect_accounts
+from support.formats import (
     csv_text,
     excel,
     gzipped,
@@ -27,47 +28,8 @@ from test_sources_formats import (
     zipped,
     zstandard,
 )
-
-from errors import ExtractionError
-from main import EXIT_CODES
-
-EXAMPLES = int(os.environ.get("DIRTY_EXAMPLES", "10"))
-
-# One warehouse serves all examples of a test: a star that has seen much is a better test than
-# an empty one, and making one takes longer than loading it. A failing example is not made smaller
-# when there are few of them, which would take minutes.
-PHASES = [Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if EXAMPLES > 20 else [])]
-
-
-def examples(share: float = 1) -> Callable[[Any], Any]:
-    """Hypothesis settings for `share` times the usual number of examples."""
-    return settings(
-        deadline=None,
-        max_examples=max(1, int(EXAMPLES * share)),
-        phases=PHASES,
-        suppress_health_check=list(HealthCheck),
-    )
-
-
-def expect_accounts(results: Row, shop: Retailer) -> dict[str, Row]:
-    """A published run whose rows, money and reject files add up; returns the accounts."""
-    assert results["errors"] == []
-    assert EXIT_CODES[results["status"]] == 0
-    accounts: dict[str, Any] = results["validation_results"]["reconciliation"]
-    assert accounts["money"]["closed"]
-    for source, account in accounts["sources"].items():
-        assert account["closed"]
-        rejected = shop.rejects(results, source)
-        assert len(rejected) == account["rejected"]
-        assert all(row["_reason"] for row in rejected)
-        parts = ("inserted", "updated", "unchanged", "duplicate", "rejected")
-        assert account["read"] == sum(account[part] for part in parts)
-    written = shop.star.scalar(
-        "SELECT count(*) FROM fact_sales WHERE run_id = :run", run=results["run_id"]
-    )
-    sales = accounts["sources"]["transactions"]
-    assert written == sales["inserted"] + sales["updated"]
-    return dict(accounts["sources"])
+from support.retailer import Retailer
+from support.tables import Row, to_csv
 
 
 def expect_refusal(results: Row, shop: Retailer, source: str) -> None:

@@ -9,7 +9,9 @@ import io
 import json
 
 import pytest
-from support import Retailer, Row, to_csv
+
+from support.retailer import Retailer
+from support.tables import Row, to_csv
 
 JAPANESE = "山田,太郎,東京都\n鈴木,花子,大阪府ソフトウェア表\n"
 CHINESE = "张伟,北京市,海淀区\n李娜,上海市,浦东新区\n"

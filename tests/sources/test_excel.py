@@ -11,9 +11,11 @@ from pathlib import Path
 from string import ascii_uppercase
 
 import pytest
-from support import Retailer, Row, csv_rows, in_a_child, to_csv
 
 from common.values import UNREADABLE
+from support.commands import in_a_child
+from support.retailer import Retailer
+from support.tables import Row, csv_rows, to_csv
 
 Cell = tuple[str, str]
 """A cell's attributes, and what is inside it: `<c {attributes}>{inside}</c>`."""

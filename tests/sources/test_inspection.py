@@ -8,7 +8,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import Retailer, Row, to_csv
+
+from support.retailer import Retailer
+from support.tables import Row, to_csv
 
 MAPPING = {
     "transaction_id": "lines.0.id", "product_id": "lines.0.sku", "quantity": "lines.0.quantity",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from support import Retailer, Row
-from test_dirty_files import expect_accounts
+
+from support.examples import expect_accounts
+from support.retailer import Retailer
+from support.tables import Row
 
 
 def one_sale(number: int, **more: object) -> Row:

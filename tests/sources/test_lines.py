@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import Retailer
-from test_dirty_files import examples, expect_accounts
-from test_sources_formats import records_of
+
+from support.examples import examples, expect_accounts
+from support.formats import records_of
+from support.retailer import Retailer
 
 SALES = "transaction_id,transaction_date,customer_id,product_id,item,quantity,unit_price"
 

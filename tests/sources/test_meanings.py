@@ -7,9 +7,10 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import Retailer, Row, to_csv
 
 from main import main
+from support.retailer import Retailer
+from support.tables import Row, to_csv
 
 
 def sales(**columns: list[object]) -> list[Row]:

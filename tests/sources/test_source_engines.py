@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import registry
-from support import Retailer, Row
+
+from support.retailer import Retailer
+from support.tables import Row
 
 SALES = (
     "CREATE TABLE sales AS SELECT 'T1' AS transaction_id, '2024-02-01' AS transaction_date, "

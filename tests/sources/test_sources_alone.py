@@ -16,12 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
-from support import Retailer, csv_rows
 
 from common.values import UNREADABLE
 from config import load_config
 from extract import DataExtractor
 from main import StarSchemaETLPipeline
+from support.application import ROOT
+from support.retailer import Retailer
+from support.tables import csv_rows
 
 SECRET = "a secret of this machine"  # noqa: S105
 SALES = (
@@ -214,7 +216,7 @@ def test_the_tool_does_no_more_than_read(query: str, duckdb_shop: Retailer, tmp_
 
 # --- the recipes ----------------------------------------------------------------------------------
 
-RECIPES = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", RECIPES, re.MULTILINE))
 
 

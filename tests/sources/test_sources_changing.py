@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import Retailer, Row, to_csv
 
 from run import report
+from support.retailer import Retailer
+from support.tables import Row, to_csv
 
 
 def sales(count: int) -> list[Row]:

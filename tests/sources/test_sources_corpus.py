@@ -1,7 +1,7 @@
 """Oddities as retailers really send them.
 
 Each folder of `corpus` holds the files of one oddity, and in `expected.json` what must come of
-them. A source that has no file there is the usual one of `support.Retailer`; what is not said to
+them. A source that has no file there is the usual one of `Retailer`; what is not said to
 be otherwise is the usual star. So every outcome is pinned whole: rows, rejects and their lines,
 duplicates, or the error.
 
@@ -13,27 +13,17 @@ about values, so that the same rows in any other format must have the same outco
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from support import FILES, Retailer, Row
 
 from main import EXIT_CODES
-
-CORPUS = Path(__file__).parents[1] / "corpus"
-SOURCE_OF = {Path(file).stem: source for source, file in FILES.items()}
-EXPECTED = {
-    path.parent.name: json.loads(path.read_text(encoding="utf-8"))
-    for path in sorted(CORPUS.glob("*/expected.json"))
-}
-REFUSED = [name for name, expected in EXPECTED.items() if "error" in expected]
-READ = [name for name in EXPECTED if name not in REFUSED]
-VALUES = [name for name in READ if EXPECTED[name].get("same_in_every_format")]
+from support.corpus import EXPECTED, READ, REFUSED, SOURCE_OF, VALUES, settings_of
+from support.retailer import Retailer
+from support.tables import Row
 
 USUAL: Row = {
     "facts": [
@@ -54,31 +44,6 @@ USUAL: Row = {
     "issues": {},
     "warnings": [],
 }
-
-
-def settings_of(oddity: str, folder: Path) -> Row:
-    """The settings that make the oddity's files, written to a place in `folder`, the sources."""
-    folder = folder / oddity
-    folder.mkdir()
-    expected = EXPECTED[oddity]
-    settings = dict(expected.get("settings", {}))
-    for path in sorted((CORPUS / oddity).iterdir()):
-        if path.name != "expected.json":
-            written = folder / path.name
-            written.write_bytes(as_bytes(path, **expected.get("bytes", {}).get(path.name, {})))
-            settings[f"{SOURCE_OF[path.stem].upper()}__PATH"] = written
-    return settings
-
-
-def as_bytes(
-    path: Path, encoding: str = "utf-8", newline: str = "\n", replace: Row | None = None
-) -> bytes:
-    """A file of the corpus, which is UTF-8 with LF so that people can read it, as it is meant."""
-    text = path.read_bytes().decode()
-    for old, new in (replace or {}).items():
-        assert old in text
-        text = text.replace(old, new)
-    return text.replace("\n", newline).encode(encoding)
 
 
 def outcome(results: Row, shop: Retailer) -> Row:

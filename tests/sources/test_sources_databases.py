@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
-from support import Retailer, Star, in_a_child
 
 from common.driver_words import explain
 from config import load_config
@@ -23,6 +22,9 @@ from extract import DataExtractor
 from main import main
 from sources import source_files
 from sources.databases import Databases
+from support.commands import in_a_child
+from support.retailer import Retailer
+from support.star import Star
 
 PASSWORD = "s3cr@t/p#w%d: x"  # noqa: S105  # a canary
 PIECE = 4

@@ -17,7 +17,9 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import Retailer, Row, counts, to_csv
+
+from support.retailer import Retailer, counts
+from support.tables import Row, to_csv
 
 
 def zipped(members: dict[str, str]) -> bytes:

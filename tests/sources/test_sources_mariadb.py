@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import not_here
-from mariadb_server import DRIVERS, MariaDb
-from support import Retailer
-from test_silence import Hushed
 
 from sources import mysql, source_files
 from sources.databases import Databases
+from support.absent import not_here
+from support.mariadb_server import DRIVERS, MariaDb
+from support.proxy import Hushed
+from support.retailer import Retailer
 
 
 def driver_of(begins: str) -> str:

@@ -12,10 +12,9 @@ from typing import Any
 import psycopg2
 import pytest
 import sqlalchemy as sa
-from faults import Warm
-from support import Retailer
-from test_faults import tomorrow
 
+from support.processes import Warm
+from support.retailer import Retailer, tomorrow
 from warehouse.copies import copy
 
 ENDED = "terminating connection due to administrator command"

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support import Retailer, Row, Star, changes, counts
 
 import schema
+from support.growth import KEY, declared, part_of_the_sales
+from support.retailer import Retailer, changes, counts
+from support.tables import Row
 
-KEY = ("ALTER TABLE fact_sales DROP COLUMN sales_rep_key",)
 ADDED: dict[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {
     "an attribute": (("ALTER TABLE dim_customer DROP COLUMN country",), ()),
     "a measure that may be empty": (
@@ -31,42 +32,10 @@ ADDED: dict[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {
 """What yesterday's star has not, and what old sales have in it then."""
 
 
-def declared(star: Star) -> dict[str, Any]:
-    """Type, default and NOT NULL of each column, keys and indexes, as the engine has them."""
-    if star.engine_name == "duckdb":
-        columns = (
-            "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns() "
-            "WHERE schema_name = current_schema()"
-        )
-        return {"columns": sorted(star.rows(columns))}
-    columns = (
-        "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns "
-        "WHERE table_schema = current_schema()"
-    )
-    keys = (
-        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), convalidated "
-        "FROM pg_constraint WHERE connamespace = current_schema()::regnamespace AND contype <> 'n'"
-    )
-    indexes = "SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema()"
-    return {
-        "columns": sorted(star.rows(columns)),
-        "keys": sorted(star.rows(keys)),
-        "indexes": sorted(star.rows(indexes)),
-    }
-
-
 def without_not_null(told: dict[str, Any], column: str) -> dict[str, Any]:
     """What is declared, but for whether `column` may be empty."""
     columns = [row[:3] if row[1] == column else row for row in told["columns"]]
     return {**told, "columns": columns}
-
-
-def part_of_the_sales(shop: Retailer) -> None:
-    """The night brings one old sale, corrected, and a new one; T2 and T3 do not come again."""
-    shop.sales = [
-        shop.sales[0] | {"quantity": "5"},
-        shop.sales[2] | {"transaction_id": "T4", "discount_amount": "1"},
-    ]
 
 
 def sale(shop: Retailer, transaction_id: str) -> Row:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
-from faults import Warm
-from support import Retailer, Star, changes, counts
-from test_growth import declared, part_of_the_sales
-from test_retries import meanwhile, somebody_waits, transaction
-from test_security import as_role, loader_role  # noqa: F401
-from test_signals import Gate, gate  # noqa: F401
 
 from main import main
+from support.disturbances import Gate, meanwhile
+from support.growth import declared, part_of_the_sales
+from support.processes import Warm
+from support.retailer import Retailer, changes, counts
+from support.sessions import as_role, somebody_waits, transaction
+from support.star import Star
 
 KEY = "ALTER TABLE fact_sales DROP COLUMN sales_rep_key"
 COLUMN = "ALTER TABLE dim_customer DROP COLUMN country"
@@ -127,7 +127,7 @@ def test_readers_do_not_wait_for_the_load_that_adds_a_column(
     phase: str,
     postgresql_shop: Retailer,
     warm: Warm,
-    gate: Gate,  # noqa: F811
+    gate: Gate,
 ) -> None:
     shop = postgresql_shop
     shop.publish()
@@ -207,7 +207,7 @@ def test_a_dry_run_adds_nothing(postgresql_shop: Retailer) -> None:
 @pytest.fixture
 def loader_url(
     postgresql_shop: Retailer,
-    loader_role: str,  # noqa: F811
+    loader_role: str,
     capsys: pytest.CaptureFixture[str],
 ) -> str:
     """The warehouse of a published star, for a role that may load it and no more."""
@@ -228,7 +228,7 @@ def loader_url(
 )
 def test_a_right_that_a_run_needs_is_missed_before_anything_is_read(
     postgresql_shop: Retailer,
-    loader_role: str,  # noqa: F811
+    loader_role: str,
     loader_url: str,
     lacking: tuple[str, ...],
     told: str,
@@ -252,7 +252,7 @@ def test_a_right_that_a_run_needs_is_missed_before_anything_is_read(
 
 def test_what_is_no_hindrance_is_left_to_the_owner_and_told(
     postgresql_shop: Retailer,
-    loader_role: str,  # noqa: F811
+    loader_role: str,
     loader_url: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

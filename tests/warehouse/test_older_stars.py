@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from support import Retailer, changes, counts, sources_of, to_csv
+
+from support.retailer import Retailer, changes, counts
+from support.star import sources_of
+from support.tables import to_csv
 
 
 def test_the_star_of_an_earlier_version_comes_back_as_it_was(shop: Retailer) -> None:

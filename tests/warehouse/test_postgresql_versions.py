@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import not_here
-from support import Retailer, Star, changes, counts
-from test_growth import KEY, declared, part_of_the_sales
+
+from support.absent import not_here
+from support.growth import KEY, declared, part_of_the_sales
+from support.retailer import Retailer, changes, counts
+from support.star import Star
 
 VERSIONS = (15, 16, 17)
 LETTERS = os.environ | {"LC_ALL": "C"}

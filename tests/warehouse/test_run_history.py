@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from support import Retailer, counts
-from test_retries import transaction
-from test_unchanged import recognised
+
+from support.retailer import Retailer, counts, recognised
+from support.sessions import transaction
 
 NEWEST = "run_id = (SELECT run_id FROM etl_run ORDER BY sequence DESC LIMIT 1)"
 

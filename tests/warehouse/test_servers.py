@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from faults import Pooler, Proxy
-from support import Retailer, Star, changes, counts, in_a_child
-from test_faults import tomorrow, via
-from test_retries import with_options
+
+from support.commands import in_a_child
+from support.proxy import Pooler, Proxy, via
+from support.retailer import Retailer, changes, counts, tomorrow
+from support.sessions import with_options
+from support.star import Star
 
 AWKWARD = "Zürich ÅÆß"
 PLAIN = "LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"

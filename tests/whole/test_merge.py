@@ -9,9 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from support import Retailer, Star, changes, counts, drawn, money, to_csv
 
 import load_facts
+from support.retailer import Retailer, changes, counts
+from support.star import Star
+from support.tables import drawn, money, to_csv
 from tools import sample_data
 
 FACTS = """

@@ -25,11 +25,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
-from model import MALFORMED, Account, Model, Raw, Text, Values
-from support import Row, Star, to_csv
 
 from config import load_config
 from main import StarSchemaETLPipeline
+from support.model import MALFORMED, Account, Model, Raw, Text, Values
+from support.star import Star
+from support.tables import Row, to_csv
 
 SEEDS = int(os.environ.get("NIGHT_SEEDS", "20"))
 NIGHTS = 4

@@ -7,7 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from support import Retailer, Star, shared_data
+
+from support.absent import shared_data
+from support.retailer import Retailer
+from support.star import Star
 
 SALES = """
     FROM fact_sales f

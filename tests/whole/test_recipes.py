@@ -9,9 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from support import Retailer, changes, copy_application, in_a_child, to_csv
 
-ROOT = Path(__file__).parents[2]
+from support.application import ROOT, copy_application
+from support.commands import in_a_child
+from support.retailer import Retailer, changes
+from support.tables import to_csv
 
 STORES = """
     def _stores(self, batch: pa.Table) -> CleanBatch:

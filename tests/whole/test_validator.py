@@ -17,11 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import sqlalchemy as sa
-from support import Retailer, Row, Star, counts, dropping
 
 import schema
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
+from support.retailer import Retailer, counts
+from support.star import Star, dropping
+from support.tables import Row
 from validate import quality_score
 from warehouse.keymap import KeyMap
 

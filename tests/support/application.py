@@ -1,0 +1,19 @@
+"""Where the application's own files are, and copies of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TESTS = ROOT / "tests"
+ROOMS = ("common", "sources", "cleaning", "warehouse", "run")
+"""The packages of the application, beside its modules at the top."""
+
+
+def copy_application(folder: Path) -> None:
+    """A copy of the application's own code in `folder`."""
+    for path in ROOT.glob("*.py"):
+        shutil.copy(path, folder)
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
