@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -157,6 +159,35 @@ def test_every_promise_names_tests_that_there_are() -> None:
             [path] = (ROOT / "tests").rglob(f"{module}.py")
             source = path.read_text(encoding="utf-8")
             assert f"\ndef {test}(" in source, f"{module}::{test}"
+
+
+def test_the_messages_that_are_explained_are_those_of_the_code() -> None:
+    """Fragment for fragment: `…` stands for what differs."""
+    shown = {(ROOT / "Makefile").read_text(encoding="utf-8")}
+    for path in application_files():
+        shown |= set(texts_of(path))
+    everything = "\n".join(shown)
+    for cells in rows_of(PAGES["docs/troubleshooting.md"]):
+        for message in re.findall(r"`([^`]+)`", cells[0]):
+            for fragment in message.split("…"):
+                assert fragment.strip() in everything, message
+
+
+def application_files() -> list[Path]:
+    """The application's own Python files."""
+    rooms = ("*.py", "common/*.py", "sources/*.py", "cleaning/*.py", "warehouse/*.py", "run/*.py")
+    return [path for room in rooms for path in ROOT.glob(room)]
+
+
+def texts_of(path: Path) -> Iterator[str]:
+    """The texts in a Python file; `…` where an f-string has a value."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
 
 
 def test_the_changelog_tells_of_this_version() -> None:
