@@ -1,7 +1,8 @@
-"""COPY by psycopg2, when the server ends the session in the middle of it.
+"""COPY by psycopg2, into PostgreSQL and out of it.
 
-psycopg2 then raises the error that comes last, such as "invalid socket". The one before it, which
-is the reason, it prints on stderr, with values of the row in it. Here it is kept from there.
+When the server ends the session in the middle of a COPY, psycopg2 raises the last error, such as
+"invalid socket". The one before it, which is the reason, it prints on stderr, with values of the
+row in it. Here that one is raised, and nothing is printed.
 """
 
 from __future__ import annotations
@@ -9,17 +10,74 @@ from __future__ import annotations
 import io
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from types import TracebackType
 from typing import Any
 
 import psycopg2
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import sqlalchemy as sa
+
+from common.arrow_types import arrow_type
+from warehouse import binary_copy
 
 _lock = threading.Lock()
 _printed: dict[int, list[psycopg2.Error]] = {}
 """By thread that copies, the errors that psycopg2 has had printed."""
 _usual = sys.excepthook
+
+
+def copy_in(connection: Any, statement: str, batches: Iterable[Iterable[Any]]) -> None:
+    """Run a binary COPY from batches that `binary_copy` has encoded.
+
+    Raises what making a batch raised, which psycopg2 makes "the statement was cancelled" of.
+    """
+    stream = Stream(batches)
+    try:
+        with connection.cursor() as cursor:
+            copy(cursor, statement, stream)
+    except psycopg2.Error:
+        if stream.error is not None:
+            raise stream.error from None
+        raise
+
+
+def copy_out(connection: Any, statement: str, columns: Sequence[sa.Column[Any]]) -> pa.Table:
+    """The rows of a COPY to CSV as one Arrow table with the types of `columns`."""
+    buffer = io.BytesIO()
+    with connection.cursor() as cursor:
+        copy(cursor, statement, buffer)
+    return pa_csv.read_csv(
+        pa.BufferReader(buffer.getvalue() or b"\n"),
+        read_options=pa_csv.ReadOptions(column_names=[c.name for c in columns]),
+        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+        convert_options=pa_csv.ConvertOptions(
+            column_types={c.name: arrow_type(c) for c in columns},
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+
+
+class Stream(io.RawIOBase):
+    """Encoded batches as the one file that COPY reads."""
+
+    def __init__(self, batches: Iterable[Iterable[Any]]) -> None:
+        self.error: BaseException | None = None
+        pieces = chain.from_iterable(batches)
+        self._chunks = chain([binary_copy.HEADER], pieces, [binary_copy.TRAILER])
+
+    def read(self, size: int = -1) -> bytes:  # noqa: ARG002
+        """The next piece, whatever its size: only libpq copies it then."""
+        try:
+            return next(self._chunks, b"")
+        except BaseException as error:
+            self.error = error
+            raise
 
 
 def copy(cursor: Any, statement: str, file: io.IOBase) -> None:

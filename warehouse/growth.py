@@ -22,9 +22,11 @@ from sqlalchemy.schema import AddConstraint, CreateIndex
 from config import StarSchemaConfig
 from errors import LockedError, SchemaDriftError, WarehouseError
 from schema import ADDED_LATE, dimensions, growth_value, is_fillable, is_key, plain_type
-from warehouse import Warehouse, new_run_id, open_warehouse, tries
+from warehouse.base import Warehouse
 from warehouse.catalog import PresentTable
+from warehouse.engines import new_run_id, open_warehouse
 from warehouse.failures import explain
+from warehouse.retry import tries
 
 _LOCK_TRIES = 100  # it is the time that ends them
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from errors import WarehouseError
 from schema import etl_run
-from warehouse import Warehouse
+from warehouse.base import Warehouse
 
 NEWEST_FIRST = (
     etl_run.c.sequence.desc().nulls_last(),  # those of version 0.1.0 have no number

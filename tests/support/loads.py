@@ -77,9 +77,9 @@ def load(env_file: str, *options: str) -> int:
 
 def load_impatient(env_file: str, *options: str) -> int:
     """The command line, which asks a server that has gone for two seconds instead of ten."""
-    import warehouse
+    from warehouse import postgresql
 
-    warehouse._SETTLE_SECONDS = 2
+    postgresql._SETTLE_SECONDS = 2
     return load(env_file, *options)
 
 
@@ -139,13 +139,13 @@ def load_reading_attentively(env_file: str, gate: str, *options: str) -> int:
 
 def load_ended_in_copy(env_file: str, url: str, *options: str) -> int:
     """The command line; an administrator ends its session once, in the middle of a COPY."""
-    import warehouse
+    from warehouse.copies import Stream
 
-    read, ours = warehouse._Stream.read, f"star-etl %:{os.getpid()}"
+    read, ours = Stream.read, f"star-etl %:{os.getpid()}"
     administrator = sa.create_engine(url, poolclass=sa.NullPool)
 
     def reading(stream: Any, size: int = -1) -> bytes:
-        warehouse._Stream.read = read  # type: ignore[method-assign]
+        Stream.read = read  # type: ignore[method-assign]
         with administrator.connect() as connection:
             ended = (
                 "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
@@ -154,7 +154,7 @@ def load_ended_in_copy(env_file: str, url: str, *options: str) -> int:
             assert connection.execute(sa.text(ended), {"ours": ours}).all() == [(True,)]
         return read(stream, size)
 
-    warehouse._Stream.read = reading  # type: ignore[assignment,method-assign]
+    Stream.read = reading  # type: ignore[assignment,method-assign]
     return load(env_file, *options)
 
 
@@ -204,7 +204,7 @@ def load_and_die(env_file: str, point: int) -> int:
     """The command line on DuckDB, which kills itself at its N-th statement, bulk load or commit:
     before it at odd points, after it at even ones. Point 0 only counts them, to stdout.
     """
-    from warehouse import DuckDb
+    from warehouse.duckdb import DuckDb
 
     seen = 0
 

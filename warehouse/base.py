@@ -1,0 +1,364 @@
+"""A warehouse of any engine: connection, lock, transaction, staging. No table is known by name."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy import Connection, MetaData, Table
+from sqlalchemy.schema import CreateColumn, CreateSchema, CreateTable
+from tenacity import RetryCallState
+
+from config import StarSchemaConfig
+from errors import TransientError, WarehouseError
+from schema import ADDED_LATE, business_key, growth_value, plain_type, unknown_member
+from warehouse.catalog import PresentTable
+from warehouse.failures import explain
+from warehouse.retry import waiting
+
+Encoded: TypeAlias = list[pa.RecordBatch] | list[bytes]
+"""A batch in pieces, as the engine's bulk load takes them."""
+
+_log = logging.getLogger("star_etl")
+
+
+class Warehouse(ABC):
+    """A connection that holds the warehouse's lock, and its one transaction at a time."""
+
+    staging_schema: str
+    grows_apart = False
+    """Whether readers wait while a column is added, so that the load should not begin with it."""
+
+    def __init__(self, config: StarSchemaConfig, run_id: str) -> None:
+        self.config = config
+        self.run_id = run_id
+        self.warnings: list[str] = []
+        self._created: list[Table] = []
+        self._proven: list[Table] = []
+        self._engine = self._create_engine()
+        self._await()
+
+    def _await(self, *, lock: bool = True, at_least: float = 0) -> None:
+        """Connect. A server that is starting, or full, is waited for within RETRY_SECONDS."""
+        seconds = max(self.config.retry_seconds, at_least)
+
+        def tell(state: RetryCallState) -> None:
+            if state.attempt_number == 1 and state.outcome is not None:
+                reason = explain(state.outcome.exception() or TransientError())
+                _log.warning("%s; it is waited for, %s seconds at most", reason, seconds)
+
+        waiting(seconds, tell)(self._connect, lock=lock)
+
+    def _connect(self, *, lock: bool = True) -> None:
+        try:
+            self.connection: Connection = self._dial()
+        except sa.exc.DBAPIError as error:
+            raise self._unreachable(error) from error
+        try:
+            self._driver: Any = self.connection.connection.driver_connection
+            self._prepare()
+            self.schema = self.config.warehouse_schema or self._current_schema()
+            if lock:
+                self._lock()
+            self.connection.commit()
+        except sa.exc.DBAPIError as error:
+            transient = self.transient(error)
+            self.close()
+            raise (transient or self._unreachable(error)) from error
+        except BaseException:  # an interruption, too, must leave no connection open
+            self.close()
+            raise
+        self.connection = self.connection.execution_options(
+            schema_translate_map={None: self.schema}
+        )
+
+    def reconnect(self) -> None:
+        """Drop the connection, lost or not, for a new one that holds the lock.
+
+        Raises `BusyError` when another run was quicker, `TransientError` when it may yet succeed.
+        """
+        self.close()
+        self._await()
+
+    # --- transaction -----------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin the transaction. Nothing is published before `commit`."""
+        self.connection.begin()
+        self._created, self._proven = [], []
+        self._tune()
+
+    def commit(self, proof: sa.Select[Any] | None = None) -> None:  # noqa: ARG002
+        """Publish. Where the answer can get lost, `proof` is asked again: it selects a row when
+        the transaction was committed, and none otherwise.
+
+        Raises `OutcomeUnknownError` when there is no answer to that either.
+        """
+        self.connection.commit()
+
+    def transient(self, error: Exception) -> TransientError | None:  # noqa: ARG002
+        """What to raise for `error` if trying the whole transaction again can help."""
+        return None
+
+    def cancel(self) -> None:
+        """Have the statement ended that is running, if there is one. Any thread may call this."""
+
+    def cut(self) -> None:
+        """End the connection, whatever is waited for there. Any thread may call this."""
+
+    def spill_into(self, folder: Path) -> None:
+        """Keep in `folder` what does not fit into memory here, so that it goes with the folder."""
+
+    def rollback(self) -> None:
+        """Leave the warehouse as it was."""
+        self.connection.rollback()
+
+    def close(self) -> None:
+        """Roll back what is open, release the lock, disconnect."""
+        with suppress(sa.exc.DBAPIError):  # the connection was lost: the server does the same
+            self.connection.close()
+        self._engine.dispose()
+
+    def __enter__(self) -> Warehouse:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- statements ------------------------------------------------------------------------
+
+    def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
+        """Run a Core statement in the transaction."""
+        return self.connection.execute(statement, parameters)
+
+    def row(self, statement: sa.Executable) -> tuple[Any, ...]:
+        """The one row of `statement`."""
+        return tuple(self.connection.execute(statement).one())
+
+    def scalar(self, statement: sa.Executable) -> Any:
+        """The first value of the first row."""
+        rows = self.connection.execute(statement).all()  # DuckDB wants its last row taken, too
+        return rows[0][0] if rows else None
+
+    # --- tables ----------------------------------------------------------------------------
+
+    def create_schema(self) -> None:
+        """Make the schema of the star, if it is not there."""
+        if not self._has_schema():
+            self.execute(CreateSchema(self.schema, if_not_exists=True))
+
+    def create(self, table: Table) -> None:
+        """Create a table; keys and indexes that would slow the load are held back."""
+        self._create(table)
+        self._created.append(table)
+
+    def add_columns(self, table: Table, columns: Sequence[sa.Column[Any]]) -> None:
+        """Add declared columns to a table that is there. Its rows have `schema.growth_value` in
+        them; where that is none, they need no value, and a comment says so.
+        """
+        for column in columns:
+            value = growth_value(column)
+            given = None if value is None else sa.literal(value, column.type)
+            is_nullable = column.nullable or given is None
+            added = sa.Column(column.name, column.type, nullable=is_nullable, server_default=given)
+            definition = CreateColumn(added).compile(dialect=self._engine.dialect)
+            place = self.qualified(table)
+            self.connection.exec_driver_sql(f"ALTER TABLE {place} ADD COLUMN {definition}")
+            if is_nullable and not column.nullable:
+                name = self.quoted(column.name)
+                self.connection.exec_driver_sql(
+                    f"COMMENT ON COLUMN {place}.{name} IS '{ADDED_LATE}'"
+                )
+
+    def hurry(self) -> None:
+        """In this transaction, wait for others' locks no longer than others may wait for ours."""
+
+    def may_create(self) -> bool:
+        """Whether our role may make tables here."""
+        return True
+
+    def type_name(self, kind: sa.types.TypeEngine[Any]) -> str:
+        """The engine's name of a type."""
+        return kind.compile(self._engine.dialect)
+
+    @abstractmethod
+    def present(self, tables: Sequence[Table]) -> dict[str, PresentTable]:
+        """Those of `tables` that are in the warehouse, by name."""
+
+    def version(self) -> str:
+        """The engine's own words for what it is."""
+        return str(self.scalar(sa.select(sa.func.version()))).partition(" on ")[0]
+
+    def complete(self, table: Table) -> None:
+        """Give a table made by this run the keys and indexes that were held back for the load."""
+
+    def is_created(self, table: Table) -> bool:
+        """Whether this transaction made `table`, so that nobody else can see it."""
+        return table in self._created
+
+    def add_unknown_member(self, dimension: Table) -> None:
+        """Insert the member with key -1 if it is not there; fill in what a new column lacks."""
+        row = unknown_member(dimension)
+        key = next(iter(dimension.primary_key.columns))
+        is_unknown = key == row[key.name]
+        present = self.execute(sa.select(dimension).where(is_unknown)).mappings().first()
+        if present is None:
+            self.execute(sa.insert(dimension), row)
+        elif present != row:
+            self.execute(sa.update(dimension).where(is_unknown).values(row))
+
+    def stage(self, table: Table, columns: Sequence[str], batches: Iterable[Encoded]) -> Table:
+        """Bulk load encoded batches into a new temporary table like `table` with `columns`."""
+        staging = bare_copy(table, f"stage_{table.name}", columns, self.staging_schema)
+        self.execute(sa.schema.DropTable(staging, if_exists=True))
+        self.execute(CreateTable(staging))
+        self.append(staging, batches)
+        if not self.is_created(table):
+            self._survey(staging, business_key(table).name)
+        return staging
+
+    def keep_changes(self, statement: sa.Select[Any], table: Table) -> Table:
+        """Keep the rows of `statement`, which are to change `table`, in a temporary table; its
+        columns are the statement's, and by the last one it will be joined.
+        """
+        columns = [sa.Column(c.name, c.type) for c in statement.selected_columns]
+        kept = Table(
+            f"changes_{table.name}", MetaData(), *columns,
+            schema=self.staging_schema, prefixes=["TEMPORARY"],
+        )  # fmt: skip
+        self.execute(sa.schema.DropTable(kept, if_exists=True))
+        self.execute(CreateTable(kept))
+        self.execute(sa.insert(kept).from_select([c.name for c in columns], statement))
+        if not self.is_created(table):
+            self._survey(kept, columns[-1].name)
+        return kept
+
+    def _survey(self, table: Table, key: str) -> None:
+        """Let the engine know how many rows `table` has, and of how many keys, before it looks for
+        them in one that has many.
+        """
+
+    def has_proven(self, table: Table) -> bool:
+        """Whether this transaction made `table` and the engine has proven all that is declared of
+        it: that no value is missing, and every key.
+        """
+        return table in self._proven
+
+    def enforces_primary_key(self, table: Table) -> bool:  # noqa: ARG002
+        """Whether the engine itself guarantees that the key of `table` is unique."""
+        return False
+
+    def unproven(self, mark: str) -> sa.ColumnElement[bool]:  # noqa: ARG002
+        """Which rows of a table may be other than the transaction of `mark` left them."""
+        return sa.true()
+
+    @abstractmethod
+    def mark(self, tables: Sequence[Table], counts: Mapping[str, int], last: str) -> str:
+        """A note of the state of `tables`, which have `counts` rows; taken just before a commit.
+        `last` is the note of the run before, or nothing.
+        """
+
+    @abstractmethod
+    def untouched_since(self, mark: str, tables: Sequence[Table]) -> bool:
+        """Whether `tables` are as at `mark`, the note of the run that was published last."""
+
+    def drop(self, table: Table) -> None:
+        """Drop a temporary table."""
+        self.execute(sa.schema.DropTable(table))
+
+    def qualified(self, table: Table) -> str:
+        """The quoted name of `table`, schema included."""
+        return f"{self.quoted(table.schema or self.schema)}.{self.quoted(table.name)}"
+
+    def quoted(self, name: str) -> str:
+        """A name as it stands in SQL."""
+        return str(self._engine.dialect.identifier_preparer.quote(name))
+
+    def binary(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """`column` ordered by code points, alike on every engine and in every locale."""
+        return column
+
+    # --- engine's part ---------------------------------------------------------------------
+
+    @abstractmethod
+    def _create_engine(self) -> sa.Engine: ...
+
+    def _dial(self) -> Connection:
+        return self._engine.connect()
+
+    @abstractmethod
+    def _prepare(self) -> None: ...
+
+    def _current_schema(self) -> str:
+        """The schema that this user's tables are made in, unless another is named."""
+        return str(self.scalar(sa.select(sa.func.current_schema())))
+
+    @abstractmethod
+    def _lock(self) -> None: ...
+
+    @abstractmethod
+    def _unreachable(self, error: sa.exc.DBAPIError) -> WarehouseError: ...
+
+    def encoders(self) -> int:
+        """How many workers had best `encode` while `append` takes what they have done."""
+        return self.config.workers
+
+    @abstractmethod
+    def encode(self, batch: pa.Table, table: Table) -> Encoded:
+        """A batch as `append` takes it for `table`. Any worker may call this."""
+
+    @abstractmethod
+    def append(self, table: Table, batches: Iterable[Encoded]) -> None:
+        """Bulk load encoded batches, whose columns are all of `table`'s, in its order."""
+
+    @abstractmethod
+    def fetch(self, statement: sa.Select[Any]) -> pa.Table:
+        """The rows of `statement` as one Arrow table."""
+
+    @abstractmethod
+    def _create(self, table: Table) -> None: ...
+
+    def _tune(self) -> None:
+        """Settings for this transaction only."""
+
+    def text_of(self, statement: sa.Select[Any] | sa.schema.ExecutableDDLElement) -> str:
+        """A statement without parameters, as the driver takes it."""
+        compiled = statement.compile(
+            dialect=self._engine.dialect,
+            schema_translate_map={None: self.schema},
+            render_schema_translate=True,
+            compile_kwargs={"literal_binds": True},
+        )
+        return " ".join(str(compiled).split())
+
+    def grants(self, tables: Iterable[Table], role: str) -> list[str]:  # noqa: ARG002
+        """The statements that give `role` what it needs to load `tables`, and no more."""
+        return []
+
+    @abstractmethod
+    def _has_schema(self) -> bool: ...
+
+
+def bare_copy(table: Table, name: str, columns: Sequence[str], schema: str | None = None) -> Table:
+    """A table with the same columns and no key, index or reference; temporary with a schema."""
+    copies = [sa.Column(c, plain_type(table.columns[c]), nullable=True) for c in columns]
+    prefixes = ["TEMPORARY"] if schema else []
+    return Table(name, MetaData(), *copies, schema=schema, prefixes=prefixes)
+
+
+def without_keys(table: Table) -> Table:
+    """A table of the same name and columns, with NOT NULL but without keys, indexes, references."""
+    columns = [sa.Column(c.name, c.type, nullable=c.nullable) for c in table.columns]
+    return Table(table.name, MetaData(), *columns)

@@ -1,0 +1,284 @@
+"""DuckDB as the warehouse: one file, and one run at a time that has it open."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy import Connection, Table
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateTable
+
+from common import duck
+from common.arrow_types import arrow_schema
+from common.files import LockFile, private_folder
+from errors import BusyError, WarehouseError
+from warehouse.base import Encoded, Warehouse, without_keys
+from warehouse.catalog import PresentColumn, PresentTable
+
+_UMASK = threading.Lock()
+_open_files: dict[tuple[int, int] | None, str] = {}
+"""DuckDB files that runs of this process hold, by device and inode, and who that is."""
+_SUFFIXES = ("", ".db", ".ddb", ".duckdb")
+"""Names under which DuckDB takes an empty file for a new database, and not for a table of data."""
+
+
+class DuckDb(Warehouse):
+    """A DuckDB file. Its own file lock keeps other processes out."""
+
+    staging_schema = "temp"
+
+    _held: LockFile | None = None
+    _identity: tuple[int, int] | None = None
+
+    def _create_engine(self) -> sa.Engine:
+        url = self.config.warehouse_url
+        # By another name, that of a link, there would be another lock and another journal.
+        self._file = Path(str(url.database)).resolve()
+        url = url.set(database=str(self._file))
+        engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
+        engine.dialect.supports_native_decimal = True  # else sums come by way of a float
+        return engine
+
+    def _dial(self) -> Connection:
+        """Lock, then open the file. DuckDB's own lock keeps out other processes, but not a second
+        run in this one, and does not say who holds it.
+        """
+        me = f"run {self.run_id} on {socket.gethostname()}, process {os.getpid()}, since {_now()}"
+        try:
+            private_folder(self._file.parent)
+            self._held = LockFile(self._file.with_name(f"{self._file.name}.lock"), me)
+        except BlockingIOError as holder:
+            raise BusyError(f"another run holds the warehouse {self._file}: {holder}") from None
+        except OSError as error:
+            raise WarehouseError(
+                f"WAREHOUSE_URL {self.config.warehouse_url}: the folder {self._file.parent} cannot "
+                f"be used ({error.strerror}: {error.filename}); make it, or name another place"
+            ) from error
+        try:
+            self._refuse_other_files(self._file)
+            self._take_file(me)
+            with _private_umask():
+                return super()._dial()
+        except BaseException:  # an interruption, too, must not keep the lock
+            self._release()
+            raise
+
+    def _refuse_other_files(self, path: Path) -> None:
+        """DuckDB opens a table of data, such as a CSV file, as a database in memory: what was
+        published there would be gone with the run.
+        """
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "no file, but a device or a named pipe"
+            raise WarehouseError(
+                f"WAREHOUSE_URL {self.config.warehouse_url}: it is {kind}; name a file"
+            )
+        try:
+            with path.open("rb") as file:
+                head = file.read(12)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise WarehouseError(
+                f"WAREHOUSE_URL {self.config.warehouse_url}: cannot be opened ({error.strerror}); "
+                f"{duck.remedy(str(error.strerror))}"
+            ) from error
+        if head[8:] != b"DUCK" and (head or path.suffix.lower() not in _SUFFIXES):
+            raise WarehouseError(
+                f"WAREHOUSE_URL {self.config.warehouse_url}: the file is not a DuckDB database; "
+                "name another, or move this one away and the next run makes a new one"
+            )
+
+    def close(self) -> None:
+        super().close()
+        self._release()
+
+    def _take_file(self, me: str) -> None:
+        """A file may have a second name in another folder, where no link tells of the first: to
+        this process DuckDB's own lock says nothing of that.
+        """
+        try:
+            found = self._file.stat()
+        except FileNotFoundError:
+            return
+        identity = found.st_dev, found.st_ino
+        with _UMASK:
+            if identity in _open_files:
+                raise BusyError(
+                    f"another run holds the warehouse {self._file}: {_open_files[identity]}"
+                )
+            _open_files[identity] = me
+        self._identity = identity
+
+    def _release(self) -> None:
+        with _UMASK:
+            _open_files.pop(self._identity, None)
+        self._identity = None
+        held, self._held = self._held, None
+        if held is not None:
+            held.release()
+
+    def _prepare(self) -> None:
+        for name, value in (
+            ("threads", str(self.config.workers)),
+            ("memory_limit", "'256MB'"),
+            ("temp_directory", _literal(self.config.work_dir)),
+            ("preserve_insertion_order", "false"),
+        ):
+            self._set(name, value)
+        duck.without_progress_bar(self._driver)
+
+    def _set(self, name: str, value: str) -> None:
+        self.connection.exec_driver_sql(f"SET {name} = {value}")
+
+    def spill_into(self, folder: Path) -> None:
+        self._set("temp_directory", _literal(folder))
+        self.connection.commit()
+
+    def _lock(self) -> None:
+        """Nothing to do: opening the file took its lock."""
+
+    def _unreachable(self, error: sa.exc.DBAPIError) -> WarehouseError:
+        reason = str(error.orig).partition("\n")[0]
+        if "could not set lock" in reason.lower() or "different configuration" in reason:
+            return BusyError(
+                f"{self.config.warehouse_url.database} is in use on {socket.gethostname()}: "
+                f"{reason}; wait for it, or close the notebook that holds the file"
+            )
+        return WarehouseError(
+            f"WAREHOUSE_URL {self.config.warehouse_url}: cannot be opened ({reason}); "
+            f"{duck.remedy(reason)}"
+        )
+
+    def _has_schema(self) -> bool:
+        schemata = sa.table("schemata", sa.column("schema_name"), schema="information_schema")
+        query = sa.select(sa.func.count()).where(schemata.c.schema_name == self.schema)
+        return bool(self.scalar(query))
+
+    def present(self, tables: Sequence[Table]) -> dict[str, PresentTable]:
+        named = {self.qualified(table): table for table in tables}
+        return _tables(self.connection, self.schema, named)
+
+    def encode(self, batch: pa.Table, table: Table) -> Encoded:
+        schema = arrow_schema(table.columns[name] for name in batch.column_names)
+        pieces: list[pa.RecordBatch] = batch.cast(schema).to_batches()
+        return pieces
+
+    def append(self, table: Table, batches: Iterable[Encoded]) -> None:
+        driver: Any = self.connection.connection.driver_connection
+        schema, pieces = arrow_schema(table.columns), chain.from_iterable(batches)
+        driver.register("arrow_stream", pa.RecordBatchReader.from_batches(schema, pieces))
+        columns = ", ".join(self.quoted(c.name) for c in table.columns)
+        driver.execute(
+            f"INSERT INTO {self.qualified(table)} ({columns}) SELECT {columns} FROM arrow_stream"
+        )
+        driver.unregister("arrow_stream")
+
+    def fetch(self, statement: sa.Select[Any]) -> pa.Table:
+        driver: Any = self.connection.connection.driver_connection
+        return driver.sql(self.text_of(statement)).to_arrow_table()
+
+    def mark(
+        self,
+        tables: Sequence[Table],
+        counts: Mapping[str, int],  # noqa: ARG002
+        last: str,  # noqa: ARG002
+    ) -> str:
+        return self._fingerprint(tables)
+
+    def _fingerprint(self, tables: Sequence[Table]) -> str:
+        """Row count and sum of row hashes of each table."""
+        return json.dumps(
+            [
+                [
+                    str(value)
+                    for value in self.connection.exec_driver_sql(
+                        f"SELECT count(*), sum(hash(t)) FROM {self.qualified(table)} AS t"
+                    ).one()
+                ]
+                for table in tables
+            ]
+        )
+
+    def untouched_since(self, mark: str, tables: Sequence[Table]) -> bool:
+        return mark == self._fingerprint(tables)
+
+    def _create(self, table: Table) -> None:
+        if table.foreign_keys:  # declared keys on a fact cost 8 x, and are proven by validation
+            self.execute(CreateTable(without_keys(table)))
+        else:
+            self.execute(CreateTable(table))
+
+
+def _tables(
+    connection: Connection, schema: str, named: dict[str, Table]
+) -> dict[str, PresentTable]:
+    """Those of `named`, quoted name -> table, that are in a DuckDB `schema`.
+
+    One after the other: to list the columns of all, DuckDB first makes every view of its own,
+    which takes longer than the rest of a small run's questions together.
+    """
+    catalog = sa.func.duckdb_tables().table_valued("schema_name", "table_name")
+    query = sa.select(catalog.c.table_name).where(catalog.c.schema_name == schema)
+    there = set(connection.execute(query).scalars())
+    present = {}
+    for qualified, table in named.items():
+        if table.name in there:
+            told = connection.exec_driver_sql(f"DESCRIBE {qualified}")
+            columns = {
+                row.column_name: PresentColumn(str(row.column_type).lower(), row.null == "YES")
+                for row in told
+            }
+            present[table.name] = PresentTable(columns)
+    if any(_lacks_not_null(present.get(table.name), table) for table in named.values()):
+        _add_notes(connection, schema, present)
+    return present
+
+
+def _lacks_not_null(present: PresentTable | None, table: Table) -> bool:
+    return present is not None and any(
+        not column.nullable and name in present.columns and present.columns[name].is_nullable
+        for name, column in table.columns.items()
+    )
+
+
+def _add_notes(connection: Connection, schema: str, present: dict[str, PresentTable]) -> None:
+    told = sa.func.duckdb_columns().table_valued(
+        "schema_name", "table_name", "column_name", "comment"
+    )
+    query = sa.select(told.c.table_name, told.c.column_name, told.c.comment)
+    for table, name, note in connection.execute(
+        query.where(told.c.schema_name == schema, told.c.comment.is_not(None))
+    ):
+        if table in present:
+            columns = present[table].columns
+            columns[name] = PresentColumn(columns[name].type, columns[name].is_nullable, note)
+
+
+@contextmanager
+def _private_umask() -> Iterator[None]:
+    """What is created in this block is for us alone. All threads of a process share one umask."""
+    with _UMASK:
+        before = os.umask(0o077)
+        try:
+            yield
+        finally:
+            os.umask(before)
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _literal(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

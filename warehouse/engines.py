@@ -1,0 +1,26 @@
+"""Which engine a warehouse has: it is chosen here, once, by the URL."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+
+from config import StarSchemaConfig
+from warehouse.base import Warehouse
+from warehouse.duckdb import DuckDb
+from warehouse.postgresql import PostgreSql
+
+_ENGINES: dict[str, type[Warehouse]] = {"duckdb": DuckDb, "postgresql": PostgreSql}
+
+
+def open_warehouse(config: StarSchemaConfig, run_id: str) -> Warehouse:
+    """Connect to the configured warehouse and take its lock.
+
+    Raises `BusyError` when another run holds it, `WarehouseError` when it cannot be reached.
+    """
+    return _ENGINES[config.warehouse_url.get_backend_name()](config, run_id)
+
+
+def new_run_id() -> str:
+    """A name for a run that sorts by time: 20260131T235959-1a2b3c."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"

@@ -1,0 +1,401 @@
+"""PostgreSQL as the warehouse: one schema, and an advisory lock that keeps other runs out."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+import psycopg2
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy import Connection, Table
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
+
+from common import libpq, vigil
+from errors import (
+    LockedError,
+    OutcomeUnknownError,
+    TransientError,
+    WarehouseError,
+)
+from warehouse import binary_copy, copies, pools, row_versions
+from warehouse import postgresql_locks as locks
+from warehouse.base import Encoded, Warehouse, without_keys
+from warehouse.catalog import PresentTable
+from warehouse.failures import explain
+from warehouse.postgresql_catalog import present_tables
+
+_TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
+"""SQLSTATEs after which the whole transaction can be tried again, beside class 08."""
+_LOCK_NOT_AVAILABLE = "55P03"
+_NO_SUCH_TABLE = "42P01"
+_TRANSIENT_REASONS = (
+    "is the server running", "not yet accepting connections", "no more connections allowed",
+    "cannot connect to server",
+    "connection refused", "timeout expired", "timed out", "temporary failure in name resolution",
+    "starting up", "shutting down", "in recovery mode", "too many clients", "too many connections",
+    "remaining connection slots", "server closed the connection", "connection reset",
+)  # fmt: skip
+"""Why a connection was not made, where it may be made a moment later: there is no SQLSTATE."""
+_LASTING_REASONS = (
+    "certificate", "does not support ssl", "authentication failed", "pg_hba.conf", "does not exist",
+)  # fmt: skip
+"""Why it will not be made later either, though another of the hosts may have been away."""
+_SESSION = (
+    "SET search_path = pg_catalog, pg_temp",
+    "SET timezone = 'UTC'",
+    "SET quote_all_identifiers = off",  # in the types that the catalog tells
+    "SET row_security = off",  # rows that a policy hides are an error, not rows that are missing
+)
+"""What our statements rely on; a role or a database may have other defaults."""
+_SOCKET_BYTES = 4 << 20
+_DIAL_SECONDS = 60  # for a server that lets us in and then says nothing
+_CANCEL_SECONDS = 3  # for a server that hears that a statement is to be ended
+_SETTLE_SECONDS = 10  # for a server that is starting again, and for the end of a lost session
+
+
+class PostgreSql(Warehouse):
+    """A PostgreSQL database. An advisory lock, one per schema, keeps other runs out."""
+
+    staging_schema = "pg_temp"
+    grows_apart = True
+
+    _is_hurried = False
+    _session: tuple[Any, ...] | None = None
+    _vigil: vigil.Vigil | None = None
+    _seen_whole = 0
+    """All transactions below this number are over, and what they wrote is seen."""
+    _home: str | None = None
+
+    def _create_engine(self) -> sa.Engine:
+        name = f"star-etl {self.run_id} {socket.gethostname()[:20]}:{os.getpid()}"
+        url = self.config.warehouse_url
+        options: dict[str, Any] = {
+            "application_name": name,
+            "target_session_attrs": "read-write",  # no standby, though it answers first
+            **libpq.connection_options(url),
+            **url.query,
+            "client_encoding": "utf8",  # what we send, whatever the server or the user prefers
+        }
+        if doubt := libpq.doubt(url, "WAREHOUSE_URL"):
+            self.warnings.append(doubt)
+        return sa.create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=options)
+
+    def _dial(self) -> Connection:
+        try:
+            return vigil.aside(super()._dial, Connection.close, _DIAL_SECONDS)
+        except TimeoutError:
+            raise TransientError(
+                f"WAREHOUSE_URL {self.config.warehouse_url}: no answer within {_DIAL_SECONDS} s; "
+                "check host and port"
+            ) from None
+
+    def _prepare(self) -> None:
+        """A killed run's session ends within a second, a lost machine's within one or two minutes;
+        a waiting one is not ended for idling.
+
+        Nobody's search_path decides which function or table a name means.
+        """
+        self._home = self.scalar(sa.text("SELECT pg_catalog.current_schema()"))
+        for statement in _SESSION:
+            self.connection.exec_driver_sql(statement)
+        self.connection.exec_driver_sql(
+            "SELECT set_config(s.name, v.value, false) FROM pg_catalog.pg_settings s JOIN (VALUES"
+            " ('client_connection_check_interval', '500'), ('idle_session_timeout', '0'),"
+            " ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'),"
+            " ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '60000')"
+            ") AS v (name, value) USING (name)"
+        )
+        self._end_lost_session()
+        self._widen_socket()
+        self._session = self.row(
+            sa.text(
+                "SELECT pid, backend_start FROM pg_catalog.pg_stat_activity "
+                "WHERE pid = pg_backend_pid()"
+            )
+        )
+        pid = self._session[0]
+        self.connection.commit()  # a session in a transaction is lent to nobody
+        if self._driver.info.backend_pid != pid and not pools.keep_sessions(self._engine):
+            raise WarehouseError(self._mixed_sessions())
+        self._vigil = vigil.Vigil(self._driver, pid, self._engine.raw_connection)
+
+    def _mixed_sessions(self) -> str:
+        return (
+            f"WAREHOUSE_URL {self.config.warehouse_url}: a pooler gives each transaction another "
+            "session than the one that holds the lock; name the server itself, or have the pooler "
+            "keep sessions (pool_mode=session)"
+        )
+
+    def _widen_socket(self) -> None:
+        """A server on this machine has read what its socket holds within a millisecond, and then
+        waits: with more on the way, our pauses are not its own. The system gives what it allows.
+        """
+        with socket.socket(fileno=os.dup(self._driver.fileno())) as ours:
+            if ours.family == socket.AF_UNIX:
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
+
+    def _current_schema(self) -> str:
+        if self._home is None:
+            raise WarehouseError(
+                f"WAREHOUSE_URL {self.config.warehouse_url}: no schema of this user's search_path "
+                "exists; name one in WAREHOUSE_SCHEMA"
+            )
+        return str(self._home)
+
+    def _end_lost_session(self) -> None:
+        """Make sure that our former connection's transaction and lock are over, either way."""
+        if self._session is None:
+            return
+        pid, since = self._session
+        until = time.monotonic() + _SETTLE_SECONDS
+        while self.connection.execute(
+            sa.text(
+                "SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "
+                "WHERE pid = :pid AND backend_start = :since"
+            ),
+            {"pid": pid, "since": since},
+        ).first():
+            self.connection.commit()  # the view shows one moment per transaction
+            if time.monotonic() > until:
+                raise TransientError(f"the lost session, server process {pid}, does not end")
+            time.sleep(0.02)
+        self.connection.commit()
+
+    def commit(self, proof: sa.Select[Any] | None = None) -> None:
+        try:
+            self.connection.commit()
+        except sa.exc.DBAPIError as error:
+            if not self._driver.closed:
+                raise  # the server says that it did not commit
+            if not self._was_committed(proof, error):
+                raise WarehouseError(
+                    "the connection was lost while committing; nothing was published, "
+                    "so it is safe to run again"
+                ) from error
+
+    def _was_committed(self, proof: sa.Select[Any] | None, lost: sa.exc.DBAPIError) -> bool:
+        """Ask on a new connection what became of a COMMIT, once its session has ended."""
+        reason: Exception = lost
+        if proof is not None:
+            try:
+                self.close()
+                self._await(lock=False, at_least=_SETTLE_SECONDS)
+                return self.connection.execute(proof).first() is not None
+            except (WarehouseError, sa.exc.DBAPIError) as error:
+                if getattr(getattr(error, "orig", None), "pgcode", None) == _NO_SUCH_TABLE:
+                    return False  # the transaction would have made it: this was the first night
+                reason = error
+        asked = "look into the tables" if proof is None else f"ask it: {self.text_of(proof)}"
+        raise OutcomeUnknownError(
+            f"the connection was lost while committing run {self.run_id}, and the warehouse does "
+            f"not say what became of it ({explain(reason)}); {asked}; "
+            "a row means that it was published, no row that nothing was"
+        ) from lost
+
+    def cancel(self) -> None:
+        with suppress(psycopg2.Error, TimeoutError):  # no connection: nothing is running
+            vigil.aside(self._driver.cancel, lambda _: None, _CANCEL_SECONDS)
+
+    def cut(self) -> None:
+        if self._vigil is not None:
+            self._vigil.cut()
+
+    def close(self) -> None:
+        """The lock is given up first: the server ends the session only a moment after we have left,
+        and whoever comes in that moment, such as our own next run, would be told that we hold it.
+        """
+        try:
+            self._driver.rollback()
+            self._driver.autocommit = True
+            with self._driver.cursor() as cursor:
+                cursor.execute("SELECT pg_catalog.pg_advisory_unlock_all()")
+        except psycopg2.Error:  # the connection was lost: the server does the same
+            if not self.connection.closed:
+                self.connection.invalidate()
+        looking, self._vigil = self._vigil, None
+        if looking is not None:
+            looking.close()
+        super().close()
+
+    def transient(self, error: Exception) -> TransientError | None:
+        original = getattr(error, "orig", None) or error
+        if not isinstance(original, psycopg2.Error):
+            return None
+        state = original.pgcode
+        if state is None:
+            is_lost = self._driver.closed and not isinstance(original, psycopg2.InterfaceError)
+            return TransientError(f"the connection was lost: {explain(error)}") if is_lost else None
+        if state not in _TRANSIENT and not state.startswith("08"):
+            return None
+        if state == _LOCK_NOT_AVAILABLE:
+            holders = locks.holders(self.connection, self.schema, readers=self._is_hurried)
+            return LockedError(explain(error) + holders)
+        return TransientError(explain(error))
+
+    def _lock(self) -> None:
+        locks.take(self.connection, self.schema)
+
+    def _unreachable(self, error: sa.exc.DBAPIError) -> WarehouseError:
+        reason = " ".join(str(error.orig).split())
+        hint = libpq.hint(reason) or "check host, port, database, user and password"
+        if "read-only" in reason:
+            hint = "name a server and a role that may write: a standby cannot be loaded"
+        told, kind = reason.lower(), WarehouseError
+        if any(passing in told for passing in _TRANSIENT_REASONS):
+            kind = TransientError
+        if any(lasting in told for lasting in _LASTING_REASONS):
+            kind = WarehouseError
+        return kind(f"WAREHOUSE_URL {self.config.warehouse_url}: cannot connect ({reason}); {hint}")
+
+    def _tune(self) -> None:
+        self._is_hurried = False
+        told = self.execute(
+            sa.text(
+                "SELECT pg_backend_pid() AS pid, "
+                "pg_snapshot_xmin(pg_current_snapshot())::text AS oldest, "
+                "set_config('lock_timeout', :limit, true)"
+            ),
+            {"limit": f"{self.config.lock_timeout_seconds}s"},
+        ).one()
+        self._seen_whole = int(told.oldest)
+        if self._session is not None and told.pid != self._session[0]:
+            raise WarehouseError(self._mixed_sessions())
+        self.connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
+        # What a deferred trigger does is done before the star is validated, not by the commit.
+        self.connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
+        self.connection.exec_driver_sql(  # an acknowledged commit must survive a crash
+            "SELECT set_config(name, 'on', true) FROM pg_settings"
+            " WHERE name = 'synchronous_commit' AND setting = 'off'"
+        )
+
+    def _has_schema(self) -> bool:
+        """Asked of pg_catalog, as all else: information_schema hides what we do not own."""
+        query = sa.text("SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = :schema")
+        return bool(self.execute(query, {"schema": self.schema}).scalar())
+
+    def present(self, tables: Sequence[Table]) -> dict[str, PresentTable]:
+        return present_tables(self.connection, self.schema, tables)
+
+    def may_create(self) -> bool:
+        query = sa.text(
+            "SELECT coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace "
+            "WHERE nspname = :schema), has_database_privilege(current_database(), 'CREATE'))"
+        )
+        return bool(self.execute(query, {"schema": self.schema}).scalar())
+
+    def hurry(self) -> None:
+        self._is_hurried = True
+        self.connection.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")
+
+    def add_columns(self, table: Table, columns: Sequence[sa.Column[Any]]) -> None:
+        """References are declared with them, and proven of older rows by the load."""
+        super().add_columns(table, columns)
+        for key in sorted(table.foreign_key_constraints, key=lambda key: str(key.name)):
+            if set(key.columns) <= set(columns):
+                self.connection.exec_driver_sql(f"{self.text_of(AddConstraint(key))} NOT VALID")
+
+    def grants(self, tables: Iterable[Table], role: str) -> list[str]:
+        quoted = self._engine.dialect.identifier_preparer.quote
+        grantee, names = quoted(role), ", ".join(map(self.qualified, tables))
+        database = quoted(str(self.scalar(sa.select(sa.func.current_database()))))
+        return [
+            f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {grantee};",
+            f"GRANT USAGE ON SCHEMA {quoted(self.schema)} TO {grantee};",
+            f"GRANT SELECT, INSERT, UPDATE ON {names} TO {grantee};",
+        ]
+
+    def encoders(self) -> int:
+        """One core is left to the server: it needs longer than they do, and may be on this one."""
+        return max(1, self.config.workers - 1)
+
+    def encode(self, batch: pa.Table, table: Table) -> Encoded:  # noqa: ARG002
+        return binary_copy.encoded(batch)
+
+    def append(self, table: Table, batches: Iterable[Encoded]) -> None:
+        columns = ", ".join(self.quoted(c.name) for c in table.columns)
+        # FREEZE is allowed because nobody else can see a table of this transaction. Each of the ten
+        # scans that follow then skips the check whether its rows are visible.
+        options = "FORMAT binary, FREEZE" if self.is_created(table) else "FORMAT binary"
+        statement = f"COPY {self.qualified(table)} ({columns}) FROM STDIN ({options})"
+        copies.copy_in(self._driver, statement, batches)
+
+    def fetch(self, statement: sa.Select[Any]) -> pa.Table:
+        driver: Any = self.connection.connection.driver_connection
+        query = f"COPY ({self.text_of(statement)}) TO STDOUT (FORMAT csv)"
+        columns = [cast("sa.Column[Any]", column) for column in statement.selected_columns]
+        return copies.copy_out(driver, query, columns)
+
+    def mark(self, tables: Sequence[Table], counts: Mapping[str, int], last: str) -> str:
+        number = int(self.scalar(sa.text("SELECT pg_current_xact_id()::text")))
+        rows = [counts[table.name] for table in tables]
+        known = row_versions.parsed(last)
+        return row_versions.note(self._system(), self._seen_whole, number, rows, known)
+
+    def untouched_since(self, mark: str, tables: Sequence[Table]) -> bool:
+        """Every row version was there at `mark` or is of its transaction, and none is gone."""
+        known = row_versions.parsed(mark)
+        if known is None or len(known.rows) != len(tables):
+            return False
+        for table, rows in zip(tables, known.rows, strict=True):
+            foreign = sa.func.count().filter(self.unproven(mark))
+            if self.row(sa.select(sa.func.count(), foreign).select_from(table)) != (rows, 0):
+                return False
+        return True
+
+    def _create(self, table: Table) -> None:
+        if table.foreign_keys:  # keys and indexes are built after the rows, five times faster
+            self.execute(CreateTable(without_keys(table)))
+        else:
+            self.execute(CreateTable(table))
+
+    def complete(self, table: Table) -> None:
+        self.execute(AddConstraint(table.primary_key))
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            self.execute(CreateIndex(index))
+        # A hash join reads the whole table for each of them; merged, the indexes are enough.
+        self.connection.exec_driver_sql("SET LOCAL enable_hashjoin = off")
+        for constraint in sorted(table.foreign_key_constraints, key=lambda c: str(c.name)):
+            self.execute(AddConstraint(constraint))
+        self.connection.exec_driver_sql("RESET enable_hashjoin")
+        self._proven.append(table)
+
+    def _survey(self, table: Table, key: str) -> None:
+        """Else the whole fact is hashed, for a few rows to be found in it."""
+        quote = self._engine.dialect.identifier_preparer.quote
+        self.connection.exec_driver_sql(f"ANALYZE {self.qualified(table)} ({quote(key)})")
+
+    def enforces_primary_key(self, table: Table) -> bool:
+        found = self.execute(
+            sa.text(
+                "SELECT count(*) FROM pg_catalog.pg_constraint k "
+                "JOIN pg_catalog.pg_class c ON c.oid = k.conrelid "
+                "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE n.nspname = :schema AND c.relname = :table AND k.contype = 'p'"
+            ),
+            {"schema": self.schema, "table": table.name},
+        )
+        return bool(found.scalar())
+
+    def unproven(self, mark: str) -> sa.ColumnElement[bool]:
+        known = row_versions.parsed(mark)
+        if known is None or known.system != self._system():
+            return sa.true()
+        now = int(self.scalar(sa.text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")))
+        return row_versions.foreign(known, now)
+
+    def _system(self) -> str:
+        """Which server's transactions are counted; nothing, where this role is not told."""
+        told = sa.func.has_function_privilege("pg_catalog.pg_control_system()", "execute")
+        if not self.scalar(sa.select(told)):
+            return ""
+        query = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
+        return str(self.scalar(sa.text(query)))
+
+    def binary(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return sa.collate(column, "C")
