@@ -1,4 +1,4 @@
-"""Several at once: C1, C2, C4, C5, C6, C8 for runs, C3 for readers beside a run."""
+"""Several at once: runs beside each other, and readers beside a run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def the_end_of_all_but_one(runs: list[Run]) -> Run:
 # --- runs beside each other -----------------------------------------------------------------
 
 
-def test_c1_of_twenty_runs_at_once_one_loads_and_the_others_name_it(
+def test_of_twenty_runs_at_once_one_loads_and_the_others_name_it(
     shop: Retailer, warm: Warm, gate: Gate
 ) -> None:
     shop.publish()
@@ -70,7 +70,7 @@ def test_c1_of_twenty_runs_at_once_one_loads_and_the_others_name_it(
     assert not list((shop.folder / "work").iterdir())
 
 
-def test_c2_a_killed_holder_leaves_nothing_behind(shop: Retailer, warm: Warm) -> None:
+def test_a_killed_holder_leaves_nothing_behind(shop: Retailer, warm: Warm) -> None:
     shop.publish()
     before = shop.star.content()
     tomorrow(shop)
@@ -91,7 +91,7 @@ def test_c2_a_killed_holder_leaves_nothing_behind(shop: Retailer, warm: Warm) ->
     assert [status for _, status in shop.star.runs()] == ["published"] * 2
 
 
-def test_c2_a19_a_statement_of_a_killed_run_ends_soon_and_changes_nothing(
+def test_a_statement_of_a_killed_run_ends_soon_and_changes_nothing(
     postgresql_shop: Retailer, warm: Warm
 ) -> None:
     """The server notices within a second that the client is gone; until then it is told busy."""
@@ -127,7 +127,7 @@ def test_c2_a19_a_statement_of_a_killed_run_ends_soon_and_changes_nothing(
     wait_until(lambda: shop.run()["status"] == "published", "the lock is free")
 
 
-def test_c2_a_run_that_has_ended_is_in_nobodys_way(postgresql_shop: Retailer, proxy: Proxy) -> None:
+def test_a_run_that_has_ended_is_in_nobodys_way(postgresql_shop: Retailer, proxy: Proxy) -> None:
     """The next one may come before the server has ended the session."""
     shop = postgresql_shop
     proxy.may_leave.clear()
@@ -138,7 +138,7 @@ def test_c2_a_run_that_has_ended_is_in_nobodys_way(postgresql_shop: Retailer, pr
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_c5_two_first_runs_on_an_empty_database_make_one_star(
+def test_two_first_runs_on_an_empty_database_make_one_star(
     number: int, shop: Retailer, warm: Warm
 ) -> None:
     env = shop.env_file()
@@ -150,7 +150,7 @@ def test_c5_two_first_runs_on_an_empty_database_make_one_star(
     assert shop.star.scalar("SELECT count(*) FROM fact_sales") == len(shop.sales)
 
 
-def test_c6_leftover_tables_of_staging_are_neither_used_nor_touched(shop: Retailer) -> None:
+def test_leftover_tables_of_staging_are_neither_used_nor_touched(shop: Retailer) -> None:
     """Whatever made them: they are in the star's schema, under the names that staging has."""
     shop.publish()
     tomorrow(shop)
@@ -166,7 +166,7 @@ def test_c6_leftover_tables_of_staging_are_neither_used_nor_touched(shop: Retail
         assert shop.star.rows(f"SELECT * FROM {name}") == [("left over",)]
 
 
-def test_i2_runs_in_threads_of_one_process_keep_apart(shop: Retailer, tmp_path: Path) -> None:
+def test_runs_in_threads_of_one_process_keep_apart(shop: Retailer, tmp_path: Path) -> None:
     """Each has a warehouse of its own, and a log in which no line is another's. What goes wrong
     with one, here its log, is none of the others' business.
     """
@@ -218,7 +218,7 @@ def test_i2_runs_in_threads_of_one_process_keep_apart(shop: Retailer, tmp_path: 
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-def test_c8_a_notebook_that_holds_the_file_is_told_without_a_traceback(
+def test_a_notebook_that_holds_the_file_is_told_without_a_traceback(
     read_only: bool, duckdb_shop: Retailer, warm: Warm
 ) -> None:
     shop = duckdb_shop
@@ -249,7 +249,7 @@ def test_c8_a_notebook_that_holds_the_file_is_told_without_a_traceback(
     shop.publish()
 
 
-def test_c8_a_notebook_that_holds_the_file_itself_is_told(duckdb_shop: Retailer) -> None:
+def test_a_notebook_that_holds_the_file_itself_is_told(duckdb_shop: Retailer) -> None:
     """Read-only, as docs/notebook.md opens it, in the very process of the run."""
     shop = duckdb_shop
     shop.publish()
@@ -348,7 +348,7 @@ class Slow(StarSchemaETLPipeline):
         wait_until(lambda: len(self.readers.seen) > before + 2 or self.readers.problems, "reading")
 
 
-def test_c3_readers_see_yesterday_or_today_and_never_wait(shop: Retailer) -> None:
+def test_readers_see_yesterday_or_today_and_never_wait(shop: Retailer) -> None:
     """Not a mixture of facts and dimensions either, when both change."""
     busy_shop(shop)
     shop.publish()
@@ -376,7 +376,7 @@ def test_c3_readers_see_yesterday_or_today_and_never_wait(shop: Retailer) -> Non
     assert len(readers.seen) > 20
 
 
-def test_c4_no_published_table_is_emptied_dropped_or_renamed(
+def test_no_published_table_is_emptied_dropped_or_renamed(
     cluster: Cluster, cluster_shop: Retailer
 ) -> None:
     """Every statement of a night that changes all, as the server has logged them. A view that

@@ -1,4 +1,4 @@
-"""A1, A2, A3, A17: a fault at every message to PostgreSQL, and at every step on DuckDB.
+"""A fault at every message to PostgreSQL, and at every step on DuckDB.
 
 The usual test run tries every one of the points around COMMIT, and of the others those at a
 stride that differs between the kinds of fault. All points: `make test-faults`.
@@ -145,7 +145,7 @@ FIRST_NIGHT = ("killed before", "cut after, no retries")
         *(pytest.param(k, f, True, marks=pytest.mark.faults) for k in KINDS for f in (False, True)),
     ],
 )
-def test_a1_a2_a_fault_at_any_message_leaves_yesterday_or_today(
+def test_a_fault_at_any_message_leaves_yesterday_or_today(
     kind: str, first: bool, every: bool, postgresql_shop: Retailer, proxy: Proxy, warm: Warm
 ) -> None:
     shop, (act, after, seconds) = postgresql_shop, KINDS[kind]
@@ -202,7 +202,7 @@ def commit_of(bench: Bench) -> int:
     return len(messages) - 2
 
 
-def test_a3_a_commit_whose_answer_is_lost_is_looked_up_and_told_as_published(bench: Bench) -> None:
+def test_a_commit_whose_answer_is_lost_is_looked_up_and_told_as_published(bench: Bench) -> None:
     run = bench.run(commit_of(bench), "cut", after=True)
     assert run.wait() == 0, run.stderr
     results = json.loads(run.stdout)
@@ -213,7 +213,7 @@ def test_a3_a_commit_whose_answer_is_lost_is_looked_up_and_told_as_published(ben
     assert bench.shop.star.digest() == before
 
 
-def test_a3_a_commit_that_never_came_is_told_as_not_published(bench: Bench) -> None:
+def test_a_commit_that_never_came_is_told_as_not_published(bench: Bench) -> None:
     star = bench.shop.star
     before = star.digest()
     run = bench.run(commit_of(bench), "cut", after=False)
@@ -228,7 +228,7 @@ def test_a3_a_commit_that_never_came_is_told_as_not_published(bench: Bench) -> N
 
 
 @pytest.mark.parametrize("arrived", [True, False])
-def test_a3_the_commit_of_the_first_night_is_looked_up_too(
+def test_the_commit_of_the_first_night_is_looked_up_too(
     arrived: bool, postgresql_shop: Retailer, proxy: Proxy, warm: Warm
 ) -> None:
     """Where it did not come, there is no table to look it up in, which says enough."""
@@ -243,7 +243,7 @@ def test_a3_the_commit_of_the_first_night_is_looked_up_too(
 
 
 @pytest.mark.parametrize("arrived", [True, False])
-def test_a3_an_outcome_that_nobody_tells_is_unknown_and_says_what_to_ask(
+def test_an_outcome_that_nobody_tells_is_unknown_and_says_what_to_ask(
     arrived: bool, bench: Bench
 ) -> None:
     star = bench.shop.star
@@ -299,7 +299,7 @@ class File:
 
 
 @pytest.mark.parametrize("every", EVERY)
-def test_a1_a17_death_at_any_step_leaves_a_duckdb_file_of_yesterday_or_today(
+def test_death_at_any_step_leaves_a_duckdb_file_of_yesterday_or_today(
     every: bool, duckdb_shop: Retailer, warm: Warm
 ) -> None:
     file = File(duckdb_shop, warm)
@@ -319,7 +319,7 @@ def test_a1_a17_death_at_any_step_leaves_a_duckdb_file_of_yesterday_or_today(
 
 
 @pytest.mark.parametrize("every", EVERY)
-def test_a17_death_at_any_time_leaves_a_duckdb_file_of_yesterday_or_today(
+def test_death_at_any_time_leaves_a_duckdb_file_of_yesterday_or_today(
     every: bool, duckdb_shop: Retailer, warm: Warm
 ) -> None:
     file = File(duckdb_shop, warm)

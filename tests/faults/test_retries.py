@@ -1,4 +1,4 @@
-"""What is tried again, and what is not: A4, A7, A8, A9, A10, A11, A12, A16, D5."""
+"""What is tried again, and what is not."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ PASSING = ("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "08006")
         ("40P01", "etl_run"),
     ],
 )
-def test_a10_a_disturbance_that_may_pass_is_tried_again_from_the_beginning(
+def test_a_disturbance_that_may_pass_is_tried_again_from_the_beginning(
     state: str, table: str, shop: Retailer, todays: str
 ) -> None:
     raising(shop.star, table, state, times=2)
@@ -117,7 +117,7 @@ def test_a10_a_disturbance_that_may_pass_is_tried_again_from_the_beginning(
 
 
 @pytest.mark.parametrize("state", ["40001"])
-def test_a10_tries_are_limited(state: str, shop: Retailer) -> None:
+def test_tries_are_limited(state: str, shop: Retailer) -> None:
     yesterday = shop.star.digest()
     raising(shop.star, "fact_sales", state, times=1000)
     results = shop.run()
@@ -125,7 +125,7 @@ def test_a10_tries_are_limited(state: str, shop: Retailer) -> None:
     assert (attempts(shop.star), results["retries"]) == (TRIES, TRIES - 1)
 
 
-def test_a10_tries_end_when_their_time_is_over(shop: Retailer) -> None:
+def test_tries_end_when_their_time_is_over(shop: Retailer) -> None:
     yesterday = shop.star.digest()
     raising(shop.star, "fact_sales", "40001", times=1000)
     results = shop.run(RETRY_SECONDS=0)
@@ -133,7 +133,7 @@ def test_a10_tries_end_when_their_time_is_over(shop: Retailer) -> None:
     assert (attempts(shop.star), results["retries"]) == (1, 0)
 
 
-def test_a10_pauses_between_tries_grow_and_differ() -> None:
+def test_pauses_between_tries_grow_and_differ() -> None:
     """Full jitter: anything from nothing to a limit, which doubles."""
     pauses: list[list[float]] = []
 
@@ -173,7 +173,7 @@ def test_what_cannot_heal_is_not_tried_again(state: str, told: str, shop: Retail
     assert (attempts(shop.star), results["retries"]) == (1, 0)
 
 
-def test_a8_a_statement_that_the_server_ends_for_its_time_is_not_tried_again(
+def test_a_statement_that_the_server_ends_for_its_time_is_not_tried_again(
     shop: Retailer,
 ) -> None:
     yesterday = shop.star.digest()
@@ -207,7 +207,7 @@ def test_a_temporary_file_over_the_servers_limit_is_not_tried_again(shop: Retail
 
 
 @pytest.mark.parametrize("same_files", [False, True])
-def test_a7_a_lock_that_is_not_given_up_is_told_with_its_holder(
+def test_a_lock_that_is_not_given_up_is_told_with_its_holder(
     same_files: bool, shop: Retailer
 ) -> None:
     if same_files:  # then the first to look into the star is the test whether it is as it was
@@ -228,7 +228,7 @@ def test_a7_a_lock_that_is_not_given_up_is_told_with_its_holder(
     assert shop.run()["status"] == "published"
 
 
-def test_a7_a_lock_that_is_given_up_in_time_costs_nothing(shop: Retailer, todays: str) -> None:
+def test_a_lock_that_is_given_up_in_time_costs_nothing(shop: Retailer, todays: str) -> None:
     with transaction(shop.star) as other:
         other.execute(sa.text("LOCK TABLE fact_sales IN ACCESS EXCLUSIVE MODE"))
 
@@ -241,7 +241,7 @@ def test_a7_a_lock_that_is_given_up_in_time_costs_nothing(shop: Retailer, todays
     assert_published(shop, results, todays, retries=0)
 
 
-def test_a9_a_deadlock_is_tried_again(shop: Retailer, todays: str) -> None:
+def test_a_deadlock_is_tried_again(shop: Retailer, todays: str) -> None:
     """The other has a sale and wants a customer, the run has the customer and wants the sale."""
     url = with_options(shop.star, deadlock_timeout="500ms")
     touch = "UPDATE {} SET run_id = run_id WHERE transaction_id = 'T1'"
@@ -260,7 +260,7 @@ def test_a9_a_deadlock_is_tried_again(shop: Retailer, todays: str) -> None:
     assert "deadlock detected" in results["warnings"][0]
 
 
-def test_a10_a_change_by_somebody_else_is_tried_again(shop: Retailer, todays: str) -> None:
+def test_a_change_by_somebody_else_is_tried_again(shop: Retailer, todays: str) -> None:
     """Under REPEATABLE READ, which a role may have as its default, both cannot have been."""
     url = with_options(shop.star, default_transaction_isolation=r"repeatable\ read")
     with transaction(shop.star) as other:
@@ -277,7 +277,7 @@ def test_a10_a_change_by_somebody_else_is_tried_again(shop: Retailer, todays: st
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a11_a_session_that_an_administrator_ends_is_tried_again(
+def test_a_session_that_an_administrator_ends_is_tried_again(
     phase: str, shop: Retailer, todays: str
 ) -> None:
     def end(run_id: str) -> None:
@@ -289,7 +289,7 @@ def test_a11_a_session_that_an_administrator_ends_is_tried_again(
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a11_the_first_error_is_told_when_it_is_not_tried_again(phase: str, shop: Retailer) -> None:
+def test_the_first_error_is_told_when_it_is_not_tried_again(phase: str, shop: Retailer) -> None:
     def end(run_id: str) -> None:
         shop.star.column(f"SELECT pg_terminate_backend(pid) {session_of(run_id)}")
 
@@ -300,9 +300,7 @@ def test_a11_the_first_error_is_told_when_it_is_not_tried_again(phase: str, shop
     assert "already closed" not in results["errors"][0]
 
 
-def test_a11_a_session_that_is_ended_while_it_works_is_tried_again(
-    shop: Retailer, todays: str
-) -> None:
+def test_a_session_that_is_ended_while_it_works_is_tried_again(shop: Retailer, todays: str) -> None:
     with transaction(shop.star) as other:
         other.execute(sa.text("UPDATE fact_sales SET quantity = 1 WHERE transaction_id = 'T1'"))
 
@@ -317,7 +315,7 @@ def test_a11_a_session_that_is_ended_while_it_works_is_tried_again(
     assert "the connection was lost: server closed the connection" in results["warnings"][0]
 
 
-def test_a12_no_transaction_is_open_while_sources_are_read_and_cleaned(shop: Retailer) -> None:
+def test_no_transaction_is_open_while_sources_are_read_and_cleaned(shop: Retailer) -> None:
     url = with_options(shop.star, idle_session_timeout="1s")
     idle = "SELECT clock_timestamp() - state_change > interval '1.5 s' "
     seen: list[tuple[Any, ...]] = []
@@ -381,7 +379,7 @@ def test_a_wrong_password_is_tried_once(cluster: Cluster, cluster_shop: Retailer
     assert cluster.log.count("password authentication failed") == before + 1
 
 
-def test_d5_a_server_that_accepts_and_says_nothing_is_given_up(duckdb_shop: Retailer) -> None:
+def test_a_server_that_accepts_and_says_nothing_is_given_up(duckdb_shop: Retailer) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -404,7 +402,7 @@ def crashing(cluster_shop: Retailer) -> Retailer:
 
 
 @pytest.mark.parametrize("phase", ["extraction", "fact_loading"])
-def test_a4_a_server_that_crashes_and_comes_back_costs_a_retry(
+def test_a_server_that_crashes_and_comes_back_costs_a_retry(
     phase: str, crashing: Retailer, cluster: Cluster
 ) -> None:
     def crash(run_id: str) -> None:
@@ -417,7 +415,7 @@ def test_a4_a_server_that_crashes_and_comes_back_costs_a_retry(
     assert (facts["records_inserted"], facts["records_updated"]) == (1, 1)
 
 
-def test_a4_after_a_crash_the_star_is_yesterdays_and_a_run_makes_it_todays(
+def test_after_a_crash_the_star_is_yesterdays_and_a_run_makes_it_todays(
     crashing: Retailer, cluster: Cluster
 ) -> None:
     yesterday = crashing.star.digest()
@@ -430,7 +428,7 @@ def test_a4_after_a_crash_the_star_is_yesterdays_and_a_run_makes_it_todays(
     assert (facts["records_inserted"], facts["records_updated"]) == (1, 1)
 
 
-def test_a16_what_was_published_survives_a_crash(crashing: Retailer, cluster: Cluster) -> None:
+def test_what_was_published_survives_a_crash(crashing: Retailer, cluster: Cluster) -> None:
     """Also where the role's commits need not reach the disk, as its default."""
     url = with_options(crashing.star, synchronous_commit="off")
     seen: list[object] = []

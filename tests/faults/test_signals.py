@@ -1,4 +1,4 @@
-"""A13 and I2: interrupted and terminated runs, from a shell and from a notebook."""
+"""Interrupted and terminated runs, from a shell and from a notebook."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ SIGNALS = [(INT,), (TERM,), (INT, INT), (TERM, TERM)]
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a13_a_signal_in_any_phase_rolls_back_and_tells(
-    phase: str, shop: Retailer, warm: Warm
-) -> None:
+def test_a_signal_in_any_phase_rolls_back_and_tells(phase: str, shop: Retailer, warm: Warm) -> None:
     shop.publish()
     content, runs = shop.star.content(), shop.star.runs()
     tomorrow(shop)
@@ -47,7 +45,7 @@ def test_a13_a_signal_in_any_phase_rolls_back_and_tells(
     assert shop.publish()["fact_loading_results"]["records_updated"] == 1
 
 
-def test_a13_a_signal_that_is_lost_on_the_way_counts_before_the_commit(
+def test_a_signal_that_is_lost_on_the_way_counts_before_the_commit(
     shop: Retailer, warm: Warm, gate: Gate
 ) -> None:
     """Python drops what is raised in a destructor; the run that goes on must not publish."""
@@ -62,9 +60,7 @@ def test_a13_a_signal_that_is_lost_on_the_way_counts_before_the_commit(
     assert_rolled_back(shop, run, content, runs)
 
 
-def test_a13_a_signal_on_the_first_night_leaves_nothing(
-    shop: Retailer, warm: Warm, gate: Gate
-) -> None:
+def test_a_signal_on_the_first_night_leaves_nothing(shop: Retailer, warm: Warm, gate: Gate) -> None:
     run = warm.start(shop.folder, "load_pausing", shop.env_file(), "validation", str(gate))
     gate.wait()
     run.send(TERM)
@@ -77,7 +73,7 @@ def test_a13_a_signal_on_the_first_night_leaves_nothing(
 
 @pytest.mark.parametrize("number", [INT, TERM])
 @pytest.mark.parametrize("mode", ["SHARE", "ACCESS EXCLUSIVE"])
-def test_a13_a_signal_ends_a_statement_that_the_server_works_on(
+def test_a_signal_ends_a_statement_that_the_server_works_on(
     mode: str, number: int, postgresql_shop: Retailer, warm: Warm
 ) -> None:
     """Here it would wait for a lock for ten minutes, in its first phase or in a later one."""
@@ -123,7 +119,7 @@ def stalling_web() -> Iterator[tuple[str, threading.Event]]:
         server.shutdown()
 
 
-def test_a13_a_signal_ends_the_wait_for_a_source_that_stalls(
+def test_a_signal_ends_the_wait_for_a_source_that_stalls(
     duckdb_shop: Retailer, warm: Warm, stalling_web: tuple[str, threading.Event]
 ) -> None:
     shop, (address, stalled) = duckdb_shop, stalling_web
@@ -156,9 +152,7 @@ def commits_wait_for(other: sa.Connection, shop: Retailer) -> None:
     )
 
 
-def test_a13_a_signal_during_the_commit_comes_too_late(
-    postgresql_shop: Retailer, warm: Warm
-) -> None:
+def test_a_signal_during_the_commit_comes_too_late(postgresql_shop: Retailer, warm: Warm) -> None:
     """The run ends as it would have, and says so."""
     shop = postgresql_shop
     shop.publish()
@@ -178,7 +172,7 @@ def test_a13_a_signal_during_the_commit_comes_too_late(
 
 
 @pytest.mark.parametrize("phase", ["transformation", "fact_loading", "validation"])
-def test_i2_an_interrupted_cell_leaves_no_transaction_and_the_next_one_works(
+def test_an_interrupted_cell_leaves_no_transaction_and_the_next_one_works(
     phase: str, shop: Retailer, warm: Warm, gate: Gate
 ) -> None:
     shop.publish()
@@ -198,7 +192,7 @@ def test_i2_an_interrupted_cell_leaves_no_transaction_and_the_next_one_works(
     assert shop.star.runs()[1:] == [(results["run_id"], "published")]
 
 
-def test_i2_a_cell_that_waits_for_the_server_is_interrupted(
+def test_a_cell_that_waits_for_the_server_is_interrupted(
     postgresql_shop: Retailer, warm: Warm, gate: Gate
 ) -> None:
     shop = postgresql_shop
@@ -218,7 +212,7 @@ def test_i2_a_cell_that_waits_for_the_server_is_interrupted(
     assert json.loads(kernel.stdout)["status"] == "published"
 
 
-def test_i2_a_cell_that_is_interrupted_while_it_commits_does_not_say_rolled_back(
+def test_a_cell_that_is_interrupted_while_it_commits_does_not_say_rolled_back(
     postgresql_shop: Retailer, warm: Warm, gate: Gate
 ) -> None:
     """Nobody can hold back a commit that was sent; its row in etl_run tells what became of it."""
@@ -244,7 +238,7 @@ def test_i2_a_cell_that_is_interrupted_while_it_commits_does_not_say_rolled_back
     assert json.loads(kernel.stdout)["repeats_run"] == run_id
 
 
-def test_i2_a_run_works_in_another_thread_than_the_main_one(shop: Retailer) -> None:
+def test_a_run_works_in_another_thread_than_the_main_one(shop: Retailer) -> None:
     """Where no signal can be handled; and two runs in one process do."""
     done: list[dict[str, Any]] = []
     for _ in range(2):
@@ -255,7 +249,7 @@ def test_i2_a_run_works_in_another_thread_than_the_main_one(shop: Retailer) -> N
     assert len(shop.star.runs()) == 2
 
 
-def test_a13_a_signal_ends_a_check_and_leaves_nothing(
+def test_a_signal_ends_a_check_and_leaves_nothing(
     duckdb_shop: Retailer, warm: Warm, stalling_web: tuple[str, threading.Event]
 ) -> None:
     shop, (address, stalled) = duckdb_shop, stalling_web

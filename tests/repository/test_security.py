@@ -62,8 +62,8 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def test_f1_hostile_values_are_stored_as_they_are(shop: Retailer) -> None:
-    """F1: a value is a value, in keys, attributes and the second merge that compares them."""
+def test_hostile_values_are_stored_as_they_are(shop: Retailer) -> None:
+    """A value is a value, in keys, attributes and the second merge that compares them."""
     shop.customers = [{"customer_id": f"x{v}", "company": f"x{v}"} for v in HOSTILE]
     shop.sales = [
         shop.sales[0] | {"transaction_id": f"x{v}", "customer_id": f"x{v}", "sales_rep_id": f"x{v}"}
@@ -85,8 +85,8 @@ def test_f1_hostile_values_are_stored_as_they_are(shop: Retailer) -> None:
 @pytest.mark.parametrize(
     "column", ['x"; DROP TABLE fact_sales;--', "select", "a'b", "%s", ":x", "x" * 300, "order by"]
 )
-def test_f1_a_column_of_any_name_is_mapped(shop: Retailer, column: str) -> None:
-    """F1: names from a file's header and from the settings are names, in files and databases."""
+def test_a_column_of_any_name_is_mapped(shop: Retailer, column: str) -> None:
+    """Names from a file's header and from the settings are names, in files and databases."""
     rows = [{**row, column: row["quantity"]} for row in shop.sales]
     for row in rows:
         del row["quantity"]
@@ -97,10 +97,10 @@ def test_f1_a_column_of_any_name_is_mapped(shop: Retailer, column: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["select", "Sales Lines", "x'; DROP TABLE fact_sales;--"])
-def test_f1_a_source_table_of_any_name_is_only_read(
+def test_a_source_table_of_any_name_is_only_read(
     duckdb_shop: Retailer, tmp_path: Path, table: str
 ) -> None:
-    """F1: a table's name is quoted; whatever is no plain name is SQL, and that may only read."""
+    """A table's name is quoted; whatever is no plain name is SQL, and that may only read."""
     shop = duckdb_shop
     source = sa.create_engine(f"sqlite:///{tmp_path / 'source.db'}")
     with source.begin() as connection:
@@ -120,8 +120,8 @@ def test_f1_a_source_table_of_any_name_is_only_read(
 @pytest.mark.parametrize(
     "name", ['x"; DROP SCHEMA public;--', "select", "Müller's", "a b", "$s", ":x", "é" * 31]
 )
-def test_f1_a_schema_of_any_name_is_quoted(shop: Retailer, name: str) -> None:
-    """F1: two runs make and find the star there, and nowhere else."""
+def test_a_schema_of_any_name_is_quoted(shop: Retailer, name: str) -> None:
+    """Two runs make and find the star there, and nowhere else."""
     name = f"{name}{uuid.uuid4().hex[:1]}"
     quoted = '"{}"'.format(name.replace('"', '""'))
     try:
@@ -136,10 +136,10 @@ def test_f1_a_schema_of_any_name_is_quoted(shop: Retailer, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["s" * 64, "é" * 32, "a.b", "a%s"])
-def test_f1_a_schema_whose_name_would_become_another_is_refused(
+def test_a_schema_whose_name_would_become_another_is_refused(
     shop: Retailer, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    """F1: an engine shortens a long name, and the drivers take a dot or % for something else."""
+    """An engine shortens a long name, and the drivers take a dot or % for something else."""
     code, _, err = run_command(shop, capsys, WAREHOUSE_SCHEMA=name)
     assert code == 2
     assert "WAREHOUSE_SCHEMA" in err
@@ -218,14 +218,14 @@ BAD_URLS = {
         if (name, setting) != ("no engine", "TRANSACTIONS__PATH")  # nothing but a file's name
     ],
 )
-def test_f2_a_url_that_cannot_work_is_told_without_its_password(
+def test_a_url_that_cannot_work_is_told_without_its_password(
     duckdb_shop: Retailer,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     setting: str,
 ) -> None:
-    """F2: parsing, name lookup, connecting; by file and by environment; at DEBUG."""
+    """Parsing, name lookup, connecting; by file and by environment; at DEBUG."""
     shop = duckdb_shop
     url, code = BAD_URLS[name]
     settings: Row = {setting: url, "LOG_LEVEL": "DEBUG", "TRANSACTIONS__QUERY": "sales"}
@@ -252,10 +252,10 @@ SECRET_PLACES = {
 
 
 @pytest.mark.parametrize("place", SECRET_PLACES)
-def test_f2_a_source_of_any_scheme_is_told_without_its_password(
+def test_a_source_of_any_scheme_is_told_without_its_password(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], place: str
 ) -> None:
-    """F2: also where the scheme is none that is known, and in what a notebook shows."""
+    """Also where the scheme is none that is known, and in what a notebook shows."""
     shop = duckdb_shop
     settings: Row = {
         "TRANSACTIONS__PATH": SECRET_PLACES[place],
@@ -270,10 +270,10 @@ def test_f2_a_source_of_any_scheme_is_told_without_its_password(
 
 
 @pytest.mark.parametrize("name", ["motherduck_token", "aws_secret_access_key", "sslpassword"])
-def test_f2_a_secret_behind_the_question_mark_is_refused(
+def test_a_secret_behind_the_question_mark_is_refused(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    """F2: whatever it is called there, no message would know to hide it."""
+    """Whatever it is called there, no message would know to hide it."""
     url = f"duckdb:///{duckdb_shop.folder}/w.duckdb?{name}={ENCODED}"
     code, out, err = run_command(duckdb_shop, capsys, WAREHOUSE_URL=url)
     assert code == 2
@@ -318,7 +318,7 @@ def _gone(shop: Retailer, patch: pytest.MonkeyPatch) -> None:
     ],
     ids=["published", "bad input", "refused", "bug", "session ended"],
 )
-def test_f2_a_password_that_works_is_told_nowhere(
+def test_a_password_that_works_is_told_nowhere(
     postgresql_shop: Retailer,
     guarded: str,
     capsys: pytest.CaptureFixture[str],
@@ -326,7 +326,7 @@ def test_f2_a_password_that_works_is_told_nowhere(
     arrange: Callable[[Retailer, pytest.MonkeyPatch], None],
     code: int,
 ) -> None:
-    """F2: not at DEBUG, not when the load fails half-way, not on the server's own list."""
+    """Not at DEBUG, not when the load fails half-way, not on the server's own list."""
     shop = postgresql_shop
     settings: Row = {"WAREHOUSE_URL": guarded, "LOG_LEVEL": "DEBUG", "RETRY_SECONDS": 1}
     shop.publish(**settings)
@@ -338,10 +338,10 @@ def test_f2_a_password_that_works_is_told_nowhere(
     assert_secret(everything_told(shop, out, err, repr(activity)))
 
 
-def test_f2_a_wrong_password_is_told_nowhere(
+def test_a_wrong_password_is_told_nowhere(
     postgresql_shop: Retailer, guarded: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """F2: authentication fails, for the warehouse and for a source."""
+    """Authentication fails, for the warehouse and for a source."""
     shop = postgresql_shop
     wrong = sa.make_url(guarded).set(password=CANARY[::-1]).render_as_string(hide_password=False)
     for setting in ("WAREHOUSE_URL", "CUSTOMERS__PATH"):
@@ -354,8 +354,8 @@ def test_f2_a_wrong_password_is_told_nowhere(
         assert not [piece for piece in reversed_pieces if piece in told]
 
 
-def test_f2_neither_repr_nor_traceback_shows_a_password(duckdb_shop: Retailer) -> None:
-    """F2: what a notebook prints of the settings, the pipeline and an error."""
+def test_neither_repr_nor_traceback_shows_a_password(duckdb_shop: Retailer) -> None:
+    """What a notebook prints of the settings, the pipeline and an error."""
     shop = duckdb_shop
     url = BAD_URLS["nobody there"][0]
     config = shop.config(WAREHOUSE_URL=url, CUSTOMERS__PATH=url, CUSTOMERS__QUERY="x")
@@ -406,10 +406,10 @@ CASES += [("postgresql", name) for name in REFUSALS_OF_POSTGRESQL]
 
 
 @pytest.mark.parametrize(("engine", "name"), CASES)
-def test_f3_a_row_that_the_warehouse_refuses_is_not_in_the_log(
+def test_a_row_that_the_warehouse_refuses_is_not_in_the_log(
     request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], engine: str, name: str
 ) -> None:
-    """F3: an error names table and constraint, never what was in the row."""
+    """An error names table and constraint, never what was in the row."""
     shop: Retailer = request.getfixturevalue(f"{engine}_shop")
     shop.publish()
     shop.star.execute(*REFUSALS_OF_POSTGRESQL[name])
@@ -422,10 +422,10 @@ def test_f3_a_row_that_the_warehouse_refuses_is_not_in_the_log(
     assert not [piece for piece in PERSONAL if piece in told]
 
 
-def test_f3_rows_that_are_rejected_are_in_the_reject_file_alone(
+def test_rows_that_are_rejected_are_in_the_reject_file_alone(
     shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """F3: malformed, doubled, without key or with an unusable attribute."""
+    """Malformed, doubled, without key or with an unusable attribute."""
     header = ["customer_id", *PERSON, "country"]
     person = {"customer_id": "N1", **PERSON, "country": "US"}
     content = to_csv([person, person | {"first_name": "X"}, person | {"customer_id": ""}], header)
@@ -453,13 +453,13 @@ def test_f3_rows_that_are_rejected_are_in_the_reject_file_alone(
         ("customers", b"customer_id,city\nN1,Zyxwvina\xff\n"),
     ],
 )
-def test_f3_a_file_that_cannot_be_read_is_told_without_its_rows(
+def test_a_file_that_cannot_be_read_is_told_without_its_rows(
     duckdb_shop: Retailer,
     capsys: pytest.CaptureFixture[str],
     source: str,
     content: str | bytes,
 ) -> None:
-    """F3: also when its first row stands where the header should."""
+    """Also when its first row stands where the header should."""
     duckdb_shop.files[source] = content
     code, out, err = run_command(duckdb_shop, capsys, "--json", LOG_LEVEL="DEBUG")
     assert code in (0, 1)
@@ -487,10 +487,10 @@ def modes(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("umask", [0o022, 0o000])
 @pytest.mark.parametrize("api", [False, True])
-def test_f5_all_that_a_run_writes_is_for_its_owner_alone(
+def test_all_that_a_run_writes_is_for_its_owner_alone(
     duckdb_shop: Retailer, tmp_path: Path, umask: int, api: bool
 ) -> None:
-    """F5: warehouse and its journal, log, rejects, working folder; while it runs and afterwards."""
+    """Warehouse and its journal, log, rejects, working folder; while it runs and afterwards."""
     shop = duckdb_shop
     shop.sales[0]["quantity"] = "x"
     new = shop.folder / "new"
@@ -538,10 +538,10 @@ def test_f5_all_that_a_run_writes_is_for_its_owner_alone(
 
 @pytest.mark.parametrize("dangling", [False, True])
 @pytest.mark.parametrize("target", ["etl.log", "warehouse.duckdb.lock"])
-def test_f5_a_symbolic_link_in_the_place_of_our_file_is_refused(
+def test_a_symbolic_link_in_the_place_of_our_file_is_refused(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], target: str, dangling: bool
 ) -> None:
-    """F5: else another could have us overwrite what he chose, or read what we write."""
+    """Else another could have us overwrite what he chose, or read what we write."""
     shop = duckdb_shop
     victim = shop.folder / "victim"
     if not dangling:
@@ -555,10 +555,10 @@ def test_f5_a_symbolic_link_in_the_place_of_our_file_is_refused(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
-def test_f5_a_log_that_belongs_to_somebody_else_is_refused(
+def test_a_log_that_belongs_to_somebody_else_is_refused(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """F5: he could read what is written there."""
+    """He could read what is written there."""
     log = duckdb_shop.folder / "etl.log"
     log.touch()
     os.chown(log, 12345, 12345)
@@ -577,10 +577,10 @@ FORMULAS = [
 ]  # fmt: skip
 
 
-def test_f6_no_cell_of_a_reject_file_is_a_formula_and_all_load_back_exactly(
+def test_no_cell_of_a_reject_file_is_a_formula_and_all_load_back_exactly(
     shop: Retailer,
 ) -> None:
-    """F6: in whatever way a spreadsheet splits the lines; and a corrected file is the source."""
+    """In whatever way a spreadsheet splits the lines; and a corrected file is the source."""
     shop.customers = [
         {"customer_id": f"F{n}", "company": value, "country": value.strip("\r\n"), "=evil": value}
         for n, value in enumerate(FORMULAS)
@@ -625,10 +625,10 @@ def assert_one_line_each(*texts: str) -> None:
 
 
 @pytest.mark.parametrize("command", [(), ("check",), ("--json",)])
-def test_f12_a_file_name_forges_no_line(
+def test_a_file_name_forges_no_line(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
 ) -> None:
-    """F12: one record is one line, its controls written out; for a file that is there or not."""
+    """One record is one line, its controls written out; for a file that is there or not."""
     shop = duckdb_shop
     place = shop.folder / "in"
     place.mkdir()
@@ -647,10 +647,10 @@ def test_f12_a_file_name_forges_no_line(
 
 
 @pytest.mark.parametrize("command", [(), ("check",)])
-def test_f12_values_and_headers_forge_no_line(
+def test_values_and_headers_forge_no_line(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
 ) -> None:
-    """F12, F14: in column names, keys and attributes, well-formed or not."""
+    """In column names, keys and attributes, well-formed or not."""
     shop = duckdb_shop
     for row in (*shop.customers, *shop.sales):
         row[FORGED] = FORGED
@@ -662,10 +662,10 @@ def test_f12_values_and_headers_forge_no_line(
     assert_one_line_each(out, err, shop.log if not command else "")
 
 
-def test_f14_what_the_driver_says_forges_no_line(
+def test_what_the_driver_says_forges_no_line(
     shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """F14: the name of a constraint that somebody chose is in the warehouse's message."""
+    """The name of a constraint that somebody chose is in the warehouse's message."""
     shop.publish()
     name = "x\n2026-01-01 ERROR: forged\r\x1b[2J\u202e"
     shop.star.execute(f'CREATE UNIQUE INDEX "{name}" ON dim_customer (city)'.replace(":", r"\:"))
@@ -818,8 +818,8 @@ def secured(
         front.close()
 
 
-def test_f9_a_server_that_proves_who_it_is_is_used(secured: Secured) -> None:
-    """F9: `verify-full` needs no setting but where the certificate authority is."""
+def test_a_server_that_proves_who_it_is_is_used(secured: Secured) -> None:
+    """`verify-full` needs no setting but where the certificate authority is."""
     front = secured.server(secured.mine)
     results = secured.shop.publish(WAREHOUSE_URL=front.url(NAME, sslrootcert=str(secured.mine[0])))
     assert results["warnings"] == []
@@ -831,10 +831,10 @@ def test_f9_a_server_that_proves_who_it_is_is_used(secured: Secured) -> None:
     [("mine", None), ("other", "other"), ("mine", "other"), (None, "mine")],
     ids=["unknown authority", "another host's", "another's signature", "no TLS"],
 )
-def test_f9_a_server_that_does_not_is_refused(
+def test_a_server_that_does_not_prove_who_it_is_is_refused(
     secured: Secured, capsys: pytest.CaptureFixture[str], identity: str | None, trusted: str | None
 ) -> None:
-    """F9: by default, before user, database or password were sent; and the way out is told."""
+    """By default, before user, database or password were sent; and the way out is told."""
     front = secured.server(getattr(secured, identity) if identity else None)
     query = {"sslrootcert": str(getattr(secured, trusted)[0])} if trusted else {}
     code, _, err = run_command(
@@ -849,14 +849,14 @@ def test_f9_a_server_that_does_not_is_refused(
 @pytest.mark.parametrize(
     "how", ["PGHOST", "PGSERVICE", "service", "host after ?", "one of two", "looks local"]
 )
-def test_f9_a_host_named_in_any_way_must_prove_itself(
+def test_a_host_named_in_any_way_must_prove_itself(
     secured: Secured,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     how: str,
 ) -> None:
-    """F9: wherever libpq takes the host from, plain text is not what it comes to."""
+    """Wherever libpq takes the host from, plain text is not what it comes to."""
     front = secured.server(None)
     url = sa.make_url(front.url(NAME))
     service = f"[prod]\nhost={NAME}\nhostaddr=127.0.0.1\nport={front.port}\n"
@@ -882,8 +882,8 @@ def test_f9_a_host_named_in_any_way_must_prove_itself(
     assert front.in_clear == b""
 
 
-def test_f9_a_weaker_mode_is_obeyed_warned_of_and_recorded(secured: Secured) -> None:
-    """F9: who insists gets it, and the run's row says so."""
+def test_a_weaker_mode_of_tls_is_obeyed_warned_of_and_recorded(secured: Secured) -> None:
+    """Who insists gets it, and the run's row says so."""
     front = secured.server(None)
     results = secured.shop.publish(WAREHOUSE_URL=front.url(NAME, sslmode="prefer"))
     (warning,) = results["warnings"]
@@ -893,8 +893,8 @@ def test_f9_a_weaker_mode_is_obeyed_warned_of_and_recorded(secured: Secured) -> 
     assert counts["warehouse_warnings"] == [warning]
 
 
-def test_f9_this_machine_needs_no_certificate(secured: Secured) -> None:
-    """F9: what never leaves the machine may be in clear."""
+def test_a_server_on_this_machine_needs_no_certificate(secured: Secured) -> None:
+    """What never leaves the machine may be in clear."""
     for host in ("127.0.0.1", "localhost"):
         front = secured.server(None)
         results = secured.shop.publish(WAREHOUSE_URL=front.url(host))
@@ -908,8 +908,8 @@ PEOPLE = (
 )
 
 
-def test_f9_a_source_that_proves_who_it_is_is_read(secured: Secured) -> None:
-    """F9: what is read of another machine is as private as what is written there."""
+def test_a_source_that_proves_who_it_is_is_read(secured: Secured) -> None:
+    """What is read of another machine is as private as what is written there."""
     front = secured.server(secured.mine)
     url = front.url(NAME, sslrootcert=str(secured.mine[0]))
     results = secured.shop.publish(CUSTOMERS__PATH=url, CUSTOMERS__QUERY=PEOPLE)
@@ -923,10 +923,10 @@ def test_f9_a_source_that_proves_who_it_is_is_read(secured: Secured) -> None:
     [("mine", None), ("other", "other"), (None, "mine")],
     ids=["unknown authority", "another host's", "no TLS"],
 )
-def test_f9_a_source_that_does_not_is_refused(
+def test_a_source_that_does_not_prove_who_it_is_is_refused(
     secured: Secured, capsys: pytest.CaptureFixture[str], identity: str | None, trusted: str | None
 ) -> None:
-    """F9: before user, database or password were sent; `check` says it beforehand."""
+    """Before user, database or password were sent; `check` says it beforehand."""
     front = secured.server(getattr(secured, identity) if identity else None)
     query = {"sslrootcert": str(getattr(secured, trusted)[0])} if trusted else {}
     settings = {"CUSTOMERS__PATH": front.url(NAME, **query), "CUSTOMERS__QUERY": PEOPLE}
@@ -939,8 +939,8 @@ def test_f9_a_source_that_does_not_is_refused(
     assert front.in_clear == b""
 
 
-def test_f9_a_weaker_mode_of_a_source_is_obeyed_and_warned_of(secured: Secured) -> None:
-    """F9: and a source on this machine needs nothing."""
+def test_a_weaker_mode_of_tls_to_a_source_is_obeyed_and_warned_of(secured: Secured) -> None:
+    """And a source on this machine needs nothing."""
     front = secured.server(None)
     settings = {"CUSTOMERS__QUERY": PEOPLE}
     results = secured.shop.publish(CUSTOMERS__PATH=front.url(NAME, sslmode="disable"), **settings)
@@ -954,10 +954,10 @@ def test_f9_a_weaker_mode_of_a_source_is_obeyed_and_warned_of(secured: Secured) 
 # --- rights ---------------------------------------------------------------------------------------
 
 
-def test_f10_a_role_that_may_neither_create_nor_drop_loads_an_existing_star(
+def test_a_role_that_may_neither_create_nor_drop_loads_an_existing_star(
     postgresql_shop: Retailer, loader_role: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """F10: `init` by the owner prints all that the role needs; a statement beyond fails the run."""
+    """`init` by the owner prints all that the role needs; a statement beyond fails the run."""
     shop = postgresql_shop
     assert main(["--env-file", shop.env_file(), "init", "--role", loader_role]) == 0
     grants = capsys.readouterr().out.strip().splitlines()
@@ -986,10 +986,10 @@ def test_f10_a_role_that_may_neither_create_nor_drop_loads_an_existing_star(
             as_loader.execute(denied)
 
 
-def test_f10_a_role_without_rights_is_told_who_gives_them(
+def test_a_role_without_rights_is_told_who_gives_them(
     postgresql_shop: Retailer, loader_role: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """F10: the message names the command that prints the GRANTs; nothing changes."""
+    """The message names the command that prints the GRANTs; nothing changes."""
     shop = postgresql_shop
     assert main(["--env-file", shop.env_file(), "init", "--role", loader_role]) == 0
     before = shop.star.digest()
@@ -1000,10 +1000,10 @@ def test_f10_a_role_without_rights_is_told_who_gives_them(
     assert shop.star.digest() == before
 
 
-def test_f11_a_hostile_search_path_and_temporary_tables_mislead_nobody(
+def test_a_hostile_search_path_and_temporary_tables_mislead_nobody(
     postgresql_shop: Retailer, loader_role: str
 ) -> None:
-    """F11: tables and functions of the names we use, found before ours by whoever does not look."""
+    """Tables and functions of the names we use, found before ours by whoever does not look."""
     shop = postgresql_shop
     evil = f"evil_{uuid.uuid4().hex[:8]}"
     quoted = '"{}"'.format(loader_role.replace('"', '""'))

@@ -27,10 +27,10 @@ from warehouse import Warehouse, open_warehouse
 # --- a failed check -------------------------------------------------------------------------------
 
 
-def test_a14_data_that_loads_and_fails_validation_is_not_published(
+def test_data_that_loads_and_fails_validation_is_not_published(
     shop: Retailer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A14: yesterday's digest, exit 3, and the money that does not add up is in the summary."""
+    """Yesterday's digest, exit 3, and the money that does not add up is in the summary."""
     shop.publish()
     before = shop.star.digest()
     shop.sales = [shop.sales[0] | {"transaction_id": "T9", "quantity": "4"}]
@@ -75,10 +75,10 @@ def with_noise(shop: Retailer, rows: int = 6_000, **changed: object) -> None:
 
 
 @pytest.mark.parametrize("level", ["ERROR", "DEBUG"])
-def test_a6_a_log_on_a_full_disk_stops_the_run_before_the_commit(
+def test_a_log_on_a_full_disk_stops_the_run_before_the_commit(
     shop: Retailer, capsys: pytest.CaptureFixture[str], level: str
 ) -> None:
-    """A6: a run that leaves no trace is not published."""
+    """A run that leaves no trace is not published."""
     shop.publish()
     before = shop.star.digest()
     shop.sales[0]["quantity"] = "5"
@@ -96,10 +96,10 @@ def test_a6_a_log_on_a_full_disk_stops_the_run_before_the_commit(
     [({"quantity": "many"}, "REJECTS_DIR"), ({}, "WORK_DIR")],
     ids=["rejects", "working folder"],
 )
-def test_a6_a_full_disk_is_noticed_before_the_commit(
+def test_a_full_disk_is_noticed_before_the_commit(
     shop: Retailer, changed: Row, setting: str
 ) -> None:
-    """A6: a reject row that is not on disk is a lost row."""
+    """A reject row that is not on disk is a lost row."""
     shop.publish()
     before = shop.star.digest()
     with_noise(shop, **changed)
@@ -111,8 +111,8 @@ def test_a6_a_full_disk_is_noticed_before_the_commit(
     assert_refused(shop, ended, setting, before)
 
 
-def test_a5_a_warehouse_on_a_full_disk_keeps_yesterdays_star(duckdb_shop: Retailer) -> None:
-    """A5: DuckDB's file may not grow, and what there was can be read and loaded again."""
+def test_a_warehouse_on_a_full_disk_keeps_yesterdays_star(duckdb_shop: Retailer) -> None:
+    """DuckDB's file may not grow, and what there was can be read and loaded again."""
     shop = duckdb_shop
     shop.publish()
     before = shop.star.digest()
@@ -210,13 +210,13 @@ OUTCOMES: dict[str, tuple[Arrange, Row, int, str]] = {
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
-def test_g1_every_outcome_has_its_exit_code(
+def test_every_outcome_has_its_exit_code(
     shop: Retailer,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     outcome: str,
 ) -> None:
-    """G1: 0 only when published; and the code, the summary and the run's row agree."""
+    """0 only when published; and the code, the summary and the run's row agree."""
     arrange, settings, expected, status = OUTCOMES[outcome]
     shop.publish()
     arrange(shop, monkeypatch)
@@ -239,10 +239,10 @@ def test_g1_every_outcome_has_its_exit_code(
 
 
 @pytest.mark.parametrize("with_bad_input", [False, True])
-def test_g1_a_held_warehouse_comes_before_whatever_else_is_wrong(
+def test_a_held_warehouse_comes_before_whatever_else_is_wrong(
     shop: Retailer, capsys: pytest.CaptureFixture[str], with_bad_input: bool
 ) -> None:
-    """G1: exit 4 touches nothing, so it does not even look at the sources; settings come first."""
+    """Exit 4 touches nothing, so it does not even look at the sources; settings come first."""
     shop.publish()
     if with_bad_input:
         shop.files["customers"] = None
@@ -254,10 +254,10 @@ def test_g1_a_held_warehouse_comes_before_whatever_else_is_wrong(
     assert len(shop.star.runs()) == 1
 
 
-def test_g1_a_failure_that_cannot_be_recorded_keeps_its_code(
+def test_a_failure_that_cannot_be_recorded_keeps_its_code(
     postgresql_shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """G1: the gate's code stands when its row in etl_run cannot be written."""
+    """The gate's code stands when its row in etl_run cannot be written."""
     shop = postgresql_shop
     shop.publish()
     shop.star.execute("ALTER TABLE etl_run ADD CONSTRAINT full_up CHECK (status = 'published')")
@@ -269,10 +269,10 @@ def test_g1_a_failure_that_cannot_be_recorded_keeps_its_code(
 
 @pytest.mark.parametrize(("option", "bad_input"), [("--json", False), (None, True)])
 @pytest.mark.parametrize("where", ["a reader that has gone", "/dev/full", "closed"])
-def test_g1_a_summary_that_nobody_gets_changes_no_exit_code(
+def test_a_summary_that_nobody_gets_changes_no_exit_code(
     duckdb_shop: Retailer, where: str, option: str | None, bad_input: bool
 ) -> None:
-    """G1: the code tells what became of the warehouse, whatever became of the output."""
+    """The code tells what became of the warehouse, whatever became of the output."""
     shop = duckdb_shop
     if bad_input:
         shop.files["customers"] = None
@@ -294,8 +294,8 @@ def test_g1_a_summary_that_nobody_gets_changes_no_exit_code(
     assert [status for _, status in shop.star.runs()] == ["failed" if bad_input else "published"]
 
 
-def test_g1_a_log_that_nobody_sees_changes_no_exit_code(duckdb_shop: Retailer) -> None:
-    """G1: cron may close stderr; the log file has it all."""
+def test_a_log_that_nobody_sees_changes_no_exit_code(duckdb_shop: Retailer) -> None:
+    """Cron may close stderr; the log file has it all."""
     command = [sys.executable, str(ROOT / "main.py"), "--env-file", duckdb_shop.env_file()]
     for redirection in ("2>&-", "2>/dev/full", ">&- 2>&-", "<&- >&- 2>&-"):
         shell = ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *command]
@@ -307,10 +307,10 @@ def test_g1_a_log_that_nobody_sees_changes_no_exit_code(duckdb_shop: Retailer) -
 
 
 @pytest.mark.parametrize("gate", [False, True])
-def test_g3_summary_run_row_log_and_rejects_say_the_same(
+def test_summary_run_row_log_and_rejects_say_the_same(
     shop: Retailer, capsys: pytest.CaptureFixture[str], gate: bool
 ) -> None:
-    """G3: one set of numbers, wherever it is read; also when the run was refused."""
+    """One set of numbers, wherever it is read; also when the run was refused."""
     shop.publish()
     shop.sales[0]["quantity"] = "9"
     shop.sales += [
@@ -356,10 +356,10 @@ def test_g3_summary_run_row_log_and_rejects_say_the_same(
 # --- use from Python ------------------------------------------------------------------------------
 
 
-def test_i1_the_api_reports_or_raises_its_own_errors_and_never_exits(
+def test_used_from_python_it_reports_or_raises_its_own_errors_and_never_exits(
     duckdb_shop: Retailer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """I1: nothing that a notebook calls ends its kernel, changes its signals or its umask."""
+    """Nothing that a notebook calls ends its kernel, changes its signals or its umask."""
     shop = duckdb_shop
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     umask = os.umask(0o027)
@@ -380,8 +380,8 @@ def test_i1_the_api_reports_or_raises_its_own_errors_and_never_exits(
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
-def test_i3_the_summary_belongs_to_the_caller(shop: Retailer) -> None:
-    """I3: what somebody does to it changes neither the next run nor what the warehouse keeps."""
+def test_the_summary_belongs_to_the_caller(shop: Retailer) -> None:
+    """What somebody does to it changes neither the next run nor what the warehouse keeps."""
     pipeline = StarSchemaETLPipeline(shop.config(), quiet=True)
     first = pipeline.run_full_pipeline()
     expected = json.loads(json.dumps(first["validation_results"]["row_counts"]))
@@ -394,10 +394,8 @@ def test_i3_the_summary_belongs_to_the_caller(shop: Retailer) -> None:
 
 
 @pytest.mark.parametrize("runs", [10, pytest.param(50, marks=pytest.mark.faults)])
-def test_d6_many_failed_runs_leave_nothing_behind(
-    shop: Retailer, tmp_path: Path, runs: int
-) -> None:
-    """D6: no temporary file, descriptor or connection more than after the first of them."""
+def test_many_failed_runs_leave_nothing_behind(shop: Retailer, tmp_path: Path, runs: int) -> None:
+    """No temporary file, descriptor or connection more than after the first of them."""
     shop.publish()
     shop.files["transactions"] = to_csv([shop.sales[0] | {"quantity": "x"}])
     config = shop.config(MAX_REJECT_RATE="0")

@@ -134,10 +134,10 @@ REFUSED: dict[str, tuple[str, Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_d2_what_has_no_end_is_refused_with_file_place_and_limit(
+def test_what_has_no_end_is_refused_with_file_place_and_limit(
     duckdb_shop: Retailer, tmp_path: Path, name: str
 ) -> None:
-    """D2: within seconds, under 1 GiB, nothing published, nothing left in the working folder."""
+    """Within seconds, under 1 GiB, nothing published, nothing left in the working folder."""
     shop = duckdb_shop
     file, write, told = REFUSED[name]
     path = tmp_path / file
@@ -163,10 +163,10 @@ MALFORMED: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_d2_one_record_beyond_all_measure_is_refused_or_a_reject(
+def test_one_record_beyond_all_measure_is_refused_or_a_reject(
     duckdb_shop: Retailer, tmp_path: Path, name: str
 ) -> None:
-    """D2: the file is refused, or that record is in the rejects and the good ones are loaded."""
+    """The file is refused, or that record is in the rejects and the good ones are loaded."""
     shop = duckdb_shop
     file, write = MALFORMED[name]
     path = tmp_path / file
@@ -187,8 +187,8 @@ def test_d2_one_record_beyond_all_measure_is_refused_or_a_reject(
     path.unlink()
 
 
-def test_d2_a_parquet_bomb_is_read_in_little_memory(duckdb_shop: Retailer, tmp_path: Path) -> None:
-    """D2: a gigabyte of the same text over and over is next to nothing on disk."""
+def test_a_parquet_bomb_is_read_in_little_memory(duckdb_shop: Retailer, tmp_path: Path) -> None:
+    """A gigabyte of the same text over and over is next to nothing on disk."""
     path, rows = tmp_path / "sales.parquet", 600_000
     piece = pa.repeat(pa.scalar("x" * 1_800), 50_000)
     sale = {"transaction_date": "2024-03-02", "customer_id": "C1", "product_id": "P1",
@@ -208,10 +208,10 @@ def test_d2_a_parquet_bomb_is_read_in_little_memory(duckdb_shop: Retailer, tmp_p
     assert ended.results["fact_loading_results"]["records_inserted"] == rows
 
 
-def test_d2_an_archive_of_thousands_of_files_is_read_like_a_folder(
+def test_an_archive_of_thousands_of_files_is_read_like_a_folder(
     duckdb_shop: Retailer, tmp_path: Path
 ) -> None:
-    """D2: its directory is read once, and not kept once for each file. Most days have no sale."""
+    """Its directory is read once, and not kept once for each file. Most days have no sale."""
     path, days = tmp_path / "sales.zip", range(3_000)
     with zipfile.ZipFile(path, "w") as archive:
         for day in days:
@@ -242,10 +242,10 @@ def _query_of_many_sales(url: str, rows: int) -> Row:
 
 
 @pytest.mark.parametrize("source", ["a file", "a database"])
-def test_d1_memory_does_not_grow_with_the_input(
+def test_memory_does_not_grow_with_the_input(
     duckdb_shop: Retailer, postgresql_url: str, tmp_path: Path, source: str
 ) -> None:
-    """D1: four times the rows in as much memory. What differs is which workers work at once."""
+    """Four times the rows in as much memory. What differs is which workers work at once."""
     peaks = []
     for rows in (100_000, 400_000):
         settings = (
@@ -273,8 +273,8 @@ ABSURD = [
 ]
 
 
-def test_d3_absurd_numbers_are_rejects_or_exact(shop: Retailer) -> None:
-    """D3: no hang, no overflow, no stop: such a number is no price and no quantity."""
+def test_absurd_numbers_are_rejects_or_exact(shop: Retailer) -> None:
+    """No hang, no overflow, no stop: such a number is no price and no quantity."""
     good = shop.sales[0]
     shop.sales = [
         good,
@@ -294,8 +294,8 @@ def test_d3_absurd_numbers_are_rejects_or_exact(shop: Retailer) -> None:
     assert len(loaded) + len(reasons) == len(shop.sales)
 
 
-def test_d4_nothing_but_bad_rows_is_a_gate_and_not_a_hang(duckdb_shop: Retailer) -> None:
-    """D4: all of 200,000 rows are bad; each is in the reject file, and none published."""
+def test_nothing_but_bad_rows_is_a_gate_and_not_a_hang(duckdb_shop: Retailer) -> None:
+    """All of 200,000 rows are bad; each is in the reject file, and none published."""
     shop = duckdb_shop
     shop.publish()
     before = shop.star.digest()

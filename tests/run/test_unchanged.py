@@ -32,7 +32,7 @@ def test_the_same_rows_in_other_bytes_are_merged_and_change_nothing(shop: Retail
     assert shop.star.digest(with_runs=False) == before
 
 
-def test_b6_a_file_is_known_by_its_content_and_not_by_its_name(shop: Retailer) -> None:
+def test_a_file_is_known_by_its_content_and_not_by_its_name(shop: Retailer) -> None:
     shop.publish()
     path = shop.path("transactions")
     before = path.read_text(encoding="utf-8")
@@ -73,8 +73,8 @@ def test_another_setting_means_another_load(shop: Retailer) -> None:
     assert recognised(shop) == 1
 
 
-def test_b5_the_files_of_a_day_before_are_loaded_like_any_other(shop: Retailer) -> None:
-    """B5: what came last is what holds, though it was published before what it undoes."""
+def test_the_files_of_a_day_before_are_loaded_like_any_other(shop: Retailer) -> None:
+    """What came last is what holds, though it was published before what it undoes."""
     shop.publish()
     monday = shop.star.digest(with_runs=False)
     shop.customers[0]["city"] = "Elsewhere"

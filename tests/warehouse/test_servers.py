@@ -172,7 +172,7 @@ MOMENTS = [
 ]
 
 
-def test_e14_neither_the_machines_time_zone_nor_the_servers_moves_a_sale(shop: Retailer) -> None:
+def test_neither_the_machines_time_zone_nor_the_servers_moves_a_sale(shop: Retailer) -> None:
     shop.sales = [
         {**shop.sales[0], "transaction_id": f"T{n}", "transaction_date": moment}
         for n, moment in enumerate(MOMENTS)
@@ -205,7 +205,7 @@ def test_a_server_that_may_only_be_read_is_refused_before_sources_are_read(
     assert results["phases"]["extraction"]["status"] == "not_run"
 
 
-def test_c7_a_pool_of_transactions_is_refused_and_told(
+def test_a_pool_of_transactions_is_refused_and_told(
     postgresql_shop: Retailer, pooler: Pooler
 ) -> None:
     """The lock would be in one session, the transaction in another, and two runs in the star."""

@@ -292,8 +292,8 @@ def unless_impossible(name: str, shop: Retailer) -> bool:
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_h3_a_mutated_loader_is_caught(yesterday: Retailer, name: str) -> None:
-    """H3: whatever goes wrong in one row of a load, the check is named, and nothing published."""
+def test_a_mutated_loader_is_caught(yesterday: Retailer, name: str) -> None:
+    """Whatever goes wrong in one row of a load, the check is named, and nothing published."""
     shop = yesterday
     if unless_impossible(name, shop):
         before = shop.star.digest()
@@ -305,8 +305,8 @@ def test_h3_a_mutated_loader_is_caught(yesterday: Retailer, name: str) -> None:
 @pytest.mark.parametrize(
     "name", [name for name, m in MUTATIONS.items() if m.by_hand and "product has" not in name]
 )
-def test_h4_what_is_planted_in_an_earlier_row_is_found(yesterday: Retailer, name: str) -> None:
-    """H4: a row of an earlier night, broken by hand, stops the next load."""
+def test_what_is_planted_in_an_earlier_row_is_found(yesterday: Retailer, name: str) -> None:
+    """A row of an earlier night, broken by hand, stops the next load."""
     shop = yesterday
     if unless_impossible(name, shop):
         whole = shop.star.content()
@@ -335,8 +335,8 @@ def put_back(shop: Retailer, whole: dict[str, list[tuple[Any, ...]]]) -> None:
         connection.commit()
 
 
-def test_h3_the_same_night_without_a_mutation_is_published(shop: Retailer) -> None:
-    """H3: it is the mutation that is refused, and not the night or the lack of constraints."""
+def test_the_same_night_without_a_mutation_is_published(shop: Retailer) -> None:
+    """It is the mutation that is refused, and not the night or the lack of constraints."""
     shop.publish()
     without_constraints(shop)
     tonight(shop)
@@ -357,8 +357,8 @@ def _short(task: Callable[[], Any]) -> Any:
         "date_key is another one that there is",
     ],
 )
-def test_h3_a_mutated_first_load_is_caught(shop: Retailer, name: str) -> None:
-    """H3 on an empty warehouse, where the rows go straight into the new table."""
+def test_a_mutated_first_load_is_caught(shop: Retailer, name: str) -> None:
+    """On an empty warehouse, where the rows go straight into the new table."""
     tonight(shop)
     with mutated_loader(MUTATIONS[name]):
         results = shop.run()
@@ -368,8 +368,8 @@ def test_h3_a_mutated_first_load_is_caught(shop: Retailer, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a sale is dropped", "a sale is altered in all its amounts"])
-def test_h3_a_row_lost_on_the_way_to_the_loader_is_caught(shop: Retailer, name: str) -> None:
-    """H3 for the loader's input: a batch that arrives short is told by rows and by money."""
+def test_a_row_lost_on_the_way_to_the_loader_is_caught(shop: Retailer, name: str) -> None:
+    """A batch that arrives short is told by rows and by money."""
     shop.publish()
     tonight(shop)
     before = shop.star.digest()
@@ -396,10 +396,10 @@ LOST_MEMBER = "'no fact without its members'"
         ("dim_date", 20240302),
     ],
 )
-def test_h3_a_member_that_facts_do_not_find_is_caught(
+def test_a_member_that_facts_do_not_find_is_caught(
     shop: Retailer, table: str, member: object
 ) -> None:
-    """H3 for the keys of the loader: where members are inferred, no sale may lack one."""
+    """Where members are inferred, no sale may lack one."""
     shop.publish()
     tonight(shop)
     before = shop.star.digest()
@@ -507,8 +507,8 @@ def test_every_check_there_is_has_a_mutation_that_it_catches(shop: Retailer) -> 
     assert {"the rows of transactions do not add up", "the net amounts do not add up"} <= told
 
 
-def test_h5_nothing_that_was_not_looked_at_is_passed(shop: Retailer) -> None:
-    """H5: of an empty fact table no check passes, and the score is not 100 but none at all."""
+def test_nothing_that_was_not_looked_at_is_passed(shop: Retailer) -> None:
+    """Of an empty fact table no check passes, and the score is not 100 but none at all."""
     header = "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price\n"
     shop.files["transactions"] = header
     results = shop.publish()["validation_results"]
@@ -527,13 +527,13 @@ def test_h5_nothing_that_was_not_looked_at_is_passed(shop: Retailer) -> None:
         (10**15, 1, 99.9999), (10**15, 10**15 - 1, 0.0),
     ],
 )  # fmt: skip
-def test_h6_the_score_is_rounded_down(read: int, rejected: int, score: float | None) -> None:
-    """H6: one bad row in ten million never shows as 100."""
+def test_the_score_is_rounded_down(read: int, rejected: int, score: float | None) -> None:
+    """One bad row in ten million never shows as 100."""
     assert quality_score(read, rejected) == score
 
 
-def test_h6_the_score_follows_from_the_reject_files(shop: Retailer) -> None:
-    """H6: accepted / read, where the rejects are those on disk; duplicates are accepted."""
+def test_the_score_follows_from_the_reject_files(shop: Retailer) -> None:
+    """Accepted / read, where the rejects are those on disk; duplicates are accepted."""
     shop.sales += [shop.sales[0], shop.sales[1] | {"transaction_id": "T8", "quantity": "x"}]
     shop.customers.append({"customer_id": ""})
     results = shop.publish()

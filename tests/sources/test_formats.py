@@ -428,10 +428,10 @@ def _link_to(target: str) -> Callable[[Path], None]:
         (os.mkfifo, "it is a pipe"),
     ],
 )
-def test_e7_a_place_without_a_file_is_told_for_what_it_is(
+def test_a_place_without_a_file_is_told_for_what_it_is(
     make: Callable[[Path], None], words: str, duckdb_shop: Retailer, tmp_path: Path
 ) -> None:
-    """E7: nobody waits for what never comes, or never ends."""
+    """Nobody waits for what never comes, or never ends."""
     make(path := tmp_path / "sales.csv")
     (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path)["errors"]
     assert error.startswith(f"Extraction phase failed: transactions: {path}")
