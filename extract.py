@@ -254,6 +254,7 @@ class DataExtractor:
                 rows = spool.read(batch.rows)
                 read.looks.add(look(rows, rows[LINE].to_numpy(), late))
         read.mapping = mapping
+        read.opened.warn_of_bytes()
         if read.name == "transactions":
             refuse_lost(read)
 

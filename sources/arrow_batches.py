@@ -30,12 +30,15 @@ def gathered(few: Iterator[pa.RecordBatch], options: ReadOptions) -> Iterator[pa
 
 
 def parse_arrow(
-    batch: pa.RecordBatch, columns: list[str], first: int, options: ReadOptions
+    batch: pa.RecordBatch, columns: list[str], first: int, options: ReadOptions, binary: set[str]
 ) -> TextBatch:
-    """A batch as text; its rows are numbered from `first`."""
+    """A batch as text; its rows are numbered from `first`. Key columns of bytes go to `binary`."""
     texts = []
     for name, column in zip(columns, batch.columns, strict=True):
-        text = key_column(column) if name.lower() in options.keys else text_column(column)
+        is_key = name.lower() in options.keys
+        if is_key and _is_binary(column.type) and column.null_count < len(column):
+            binary.add(name)
+        text = key_column(column) if is_key else text_column(column)
         if name.lower() in options.commas and _is_fractional(column.type):
             text = pc.replace_substring(text, ".", ",")
         texts.append(text.dictionary_encode() if name in options.encoded else text)
@@ -86,12 +89,22 @@ def key_column(column: pa.Array) -> pa.Array:
         return pc.replace_substring_regex(text_column(column), r"\.0*$", "")
     if pa.types.is_binary_view(kind):
         column, kind = column.cast(pa.large_binary()), pa.large_binary()
-    is_binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-    if is_binary or pa.types.is_fixed_size_binary(kind) or pa.types.is_floating(kind):
+    if _is_binary(kind) or pa.types.is_floating(kind):
         encoded = column.dictionary_encode()
         distinct = [key_text(value) for value in encoded.dictionary.to_pylist()]
         return pa.array(distinct, pa.string()).take(encoded.indices)
     return text_column(column)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    """Whether values of this type are bytes."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
 
 
 def _is_fractional(kind: pa.DataType) -> bool:

@@ -79,6 +79,9 @@ class OpenSource:
     """What to be warned of: what is not read and why, or how it is connected to."""
     below: dict[int, list[str]] = field(default_factory=dict)
     """The lines below the header, by number, in cells: where it is none, one of them may be one."""
+    binary_keys: set[str] = field(default_factory=set)
+    """Key columns in which bytes were met so far; the pieces add to it, whichever thread runs them.
+    """
     opens_later: bool = False
     """Whether it is to be opened again when its turn comes: what it gives is as of then."""
     close: Callable[[], None] = lambda: None
@@ -88,6 +91,15 @@ class OpenSource:
         """Add to what there is to be warned of."""
         begins = f"{self.note}; " if self.note else f"{self.label}: "
         self.note = begins + "; ".join(notes) if notes else self.note
+
+    def warn_of_bytes(self) -> None:
+        """Warn of the key columns that hold bytes, once the pieces have been read."""
+        if self.binary_keys:
+            where = "query" if self.format.startswith("database") else "export"
+            self.warn(
+                f"the key column {', '.join(sorted(self.binary_keys))} holds bytes, written as "
+                f"hexadecimal digits; cast it to text in the {where} where text is meant"
+            )
 
 
 @dataclass(frozen=True)

@@ -76,11 +76,13 @@ class Databases:
         columns = column_names(source.label, result.columns, options)
         kind = url.get_backend_name()
         doubt = libpq.doubt(url, f"{name.upper()}__PATH") if kind == "postgresql" else ""
+        binary = set[str]()
         return OpenSource(
             source.label,
             f"database {kind}",
             columns,
-            _pieces(source, connected, result, columns),
+            _pieces(source, connected, result, columns, binary),
+            binary_keys=binary,
             note=doubt or result.note,
             opens_later=not connected.is_snapshot,
             close=lambda: None if kind in SHARED else self._drop(_key(url, name)),
@@ -196,7 +198,7 @@ class _Result:
 
 
 def _pieces(
-    source: _Source, connected: Connected, result: _Result, columns: list[str]
+    source: _Source, connected: Connected, result: _Result, columns: list[str], binary: set[str]
 ) -> Iterator[Piece]:
     count = 0
     while True:
@@ -206,7 +208,7 @@ def _pieces(
             raise source.broken_off(connected, error, count) from None
         if batch is None:
             return
-        yield partial(_parse, batch, columns, count + 1, source.options, result.cells)
+        yield partial(_parse, batch, columns, count + 1, source.options, result.cells, binary)
         count += len(batch)
 
 
@@ -319,14 +321,15 @@ def _parse(
     first: int,
     options: ReadOptions,
     cells: dict[int, mysql.Cells],
+    binary: set[str],
 ) -> TextBatch:
-    """A batch as text; its rows are numbered from `first`."""
+    """A batch as text; its rows are numbered from `first`. Key columns of bytes go to `binary`."""
     if isinstance(rows, pa.RecordBatch):
-        return parse_arrow(rows, columns, first, options)
+        return parse_arrow(rows, columns, first, options, binary)
     texts = []
     for place, (name, values) in enumerate(zip(columns, zip(*rows, strict=True), strict=True)):
         read: Callable[[Sequence[Any]], Sequence[Any]] = cells.get(place, _as_they_are)
-        text = _text(read(values), name.lower(), options)
+        text = _text(read(values), name, options, binary)
         texts.append(text.dictionary_encode() if name in options.encoded else text)
     lines = np.arange(first, first + len(rows), dtype=np.int64)
     return TextBatch(pa.table(texts, names=columns), lines, records=len(rows))
@@ -336,10 +339,13 @@ def _as_they_are(values: Sequence[Any]) -> Sequence[Any]:
     return values
 
 
-def _text(values: Sequence[Any], name: str, options: ReadOptions) -> pa.Array:
+def _text(values: Sequence[Any], name: str, options: ReadOptions, binary: set[str]) -> pa.Array:
     """The values of a column as text."""
-    if name in options.commas:
+    if name.lower() in options.commas:
         return text_array(values, comma_text)
-    if name in options.keys and not set(map(type, values)) <= {str, bytearray, type(None)}:
+    kinds = set(map(type, values)) if name.lower() in options.keys else set()
+    if not kinds <= {str, bytearray, type(None)}:
+        if kinds & {bytes, memoryview}:
+            binary.add(name)
         return pa.array([key_text(value) for value in values], pa.string())
     return text_array(values)

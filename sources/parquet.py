@@ -24,11 +24,13 @@ def open_parquet(label: str, file: BinaryIO, options: ReadOptions) -> OpenSource
         raise SourceError(f"{label}: not a whole Parquet file ({first_line(error)})") from error
     columns = column_names(label, parquet.schema_arrow.names, options)
 
+    binary = set[str]()
+
     def pieces() -> Iterator[Piece]:
         count = 0
         try:
             for batch in gathered(parquet.iter_batches(min(options.batch_rows, 8_192)), options):
-                yield partial(parse_arrow, batch, columns, count + 1, options)
+                yield partial(parse_arrow, batch, columns, count + 1, options, binary)
                 count += len(batch)
         except (pa.ArrowException, OSError) as error:
             raise SourceError(
@@ -39,4 +41,4 @@ def open_parquet(label: str, file: BinaryIO, options: ReadOptions) -> OpenSource
                 f"{label}: {count} records were read, the file says {parquet.metadata.num_rows}"
             )
 
-    return OpenSource(label, "parquet", columns, pieces())
+    return OpenSource(label, "parquet", columns, pieces(), binary_keys=binary)

@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
+from common.spool import Spool
 from common.values import UNREADABLE
 from config import load_config
 from extract import DataExtractor
 from main import StarSchemaETLPipeline
 from support.application import ROOT
 from support.retailer import Retailer
+from support.star import Star
 from support.tables import csv_rows
 
 SECRET = "a secret of this machine"  # noqa: S105
@@ -264,6 +266,39 @@ def test_the_reject_file_of_the_tool_counts_the_rows_of_its_result(
 
 
 # --- keys in columns with types -------------------------------------------------------------------
+
+
+BYTES = "key column transaction_id holds bytes, written as hexadecimal digits; cast it to text in "
+
+
+def warnings_of(shop: Retailer, **changed: object) -> list[str]:
+    """What a reader of the sales has warned of that bytes in keys are about."""
+    config = shop.config(**changed)
+    with Spool(config.work_dir) as folder:
+        sales = DataExtractor(config).extract(folder)["transactions"]
+    return [warning for warning in sales.warnings if "bytes" in warning]
+
+
+def test_bytes_in_a_key_are_warned_of_by_every_reader(
+    duckdb_shop: Retailer, postgresql_star: Star, tmp_path: Path
+) -> None:
+    rest = "'2024-02-01' AS transaction_date, 'C1' AS customer_id, 'P1' AS product_id"
+    query = f"SELECT {{}} AS transaction_id, {rest}, 1 AS quantity, 9 AS unit_price"
+    blob = query.format("'AB'::BLOB")
+    duckdb.sql(f"COPY ({blob}) TO '{tmp_path}/sold.parquet'")
+    sqlite3.connect(tmp_path / "empty.sqlite").close()
+    mixed = query.format(1) + " UNION ALL " + query.format("x'4142'")
+    readers = [
+        (str(tmp_path / "sold.parquet"), "", "export"),
+        (TOOL, blob, "query"),
+        (f"sqlite:///{tmp_path}/empty.sqlite", mixed, "query"),
+        (postgresql_star.url, query.format("'AB'::bytea"), "query"),
+    ]
+    for path, sql, where in readers:
+        found = warnings_of(duckdb_shop, TRANSACTIONS__PATH=path, TRANSACTIONS__QUERY=sql)
+        assert [warning.count(f"{BYTES}the {where}") for warning in found] == [1], path
+    text = query.format("'AB'")
+    assert warnings_of(duckdb_shop, TRANSACTIONS__PATH=TOOL, TRANSACTIONS__QUERY=text) == []
 
 
 def test_keys_in_parquet_are_what_their_types_mean(duckdb_shop: Retailer, tmp_path: Path) -> None:

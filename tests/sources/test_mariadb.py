@@ -71,7 +71,9 @@ def test_each_type_is_read_as_what_it_means(
         SALE.format("00FF1122", "2026-01-05 10:00:00.250"),
         SALE.format("41424344", "2026-01-06"),  # bytes that are letters as well
     )
-    shop.publish(**settings(shop_database, driver))
+    results = shop.publish(**settings(shop_database, driver))
+    bytes_in = [warning for warning in results["warnings"] if "holds bytes" in warning]
+    assert [warning.count("key column transaction_id") for warning in bytes_in] == [1]
     star = shop.star
     sql = "SELECT transaction_id, full_date FROM fact_sales JOIN dim_date USING (date_key)"
     facts = sorted((key, str(day)) for key, day in star.rows(sql))
