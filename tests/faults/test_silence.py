@@ -1,4 +1,4 @@
-"""A server that is not there yet, falls silent, or is behind a pooler; files that nobody ends."""
+"""A server that is not there yet, falls silent, or is behind a pooler."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from common.spool import Spool
-from main import main
 from support.absent import not_here
 from support.cluster import Cluster
 from support.commands import in_a_child
@@ -30,7 +28,6 @@ from support.retailer import Retailer, tomorrow
 from support.sessions import session_of
 from support.star import Star
 from support.waiting import wait_until
-from warehouse import open_warehouse
 
 
 @pytest.fixture
@@ -319,84 +316,3 @@ def test_a_pool_of_transactions_is_refused_whatever_session_it_lends(
         # Nothing of ours is left in a session that others are lent.
         held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid IN (:a, :b)"
         assert shop.star.scalar(held, a=0x57A2, b=0x57A3) == 0
-
-
-# --- warehouses that keep nothing, and files that are none ----------------------------------
-
-
-@pytest.mark.parametrize("command", [[], ["check"], ["init"]])
-@pytest.mark.parametrize(
-    ("url", "told"),
-    [
-        ("duckdb:///", "write duckdb:///data/warehouse.duckdb"),
-        ("duckdb://", "write duckdb:///data/warehouse.duckdb"),
-        ("duckdb:///:memory:", "write duckdb:///data/warehouse.duckdb"),
-        ("duckdb:///:memory:night", "write duckdb:///data/warehouse.duckdb"),
-        ("duckdb:///md:sales", "write duckdb:///data/warehouse.duckdb"),
-        ("duckdb://warehouse.duckdb", "write duckdb:///warehouse.duckdb"),
-        ("duckdb://data/warehouse.duckdb", "write duckdb:///data/warehouse.duckdb"),
-    ],
-)
-def test_a_warehouse_that_keeps_nothing_is_refused_with_the_right_spelling(
-    duckdb_shop: Retailer,
-    capsys: pytest.CaptureFixture[str],
-    command: list[str],
-    url: str,
-    told: str,
-) -> None:
-    env = duckdb_shop.env_file(WAREHOUSE_URL=url)
-    assert main(["--env-file", env, *command]) == 2
-    err = capsys.readouterr().err
-    assert "WAREHOUSE_URL" in err
-    assert told in err
-    assert "Traceback" not in err
-
-
-@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
-def test_a_warehouse_that_is_no_file_is_told(duckdb_shop: Retailer, kind: str) -> None:
-    path = duckdb_shop.folder / "warehouse"
-    if kind == "folder":
-        path.mkdir()
-    elif kind == "pipe":
-        os.mkfifo(path)
-    else:
-        path = Path("/dev/null")
-    results = duckdb_shop.run(WAREHOUSE_URL=f"duckdb:///{path}")
-    assert results["status"] == "failed"
-    assert f"it is {'a folder' if kind == 'folder' else 'no file'}" in results["errors"][0]
-
-
-def test_named_pipes_are_told_and_not_waited_for(
-    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pipe = duckdb_shop.folder / "pipe"
-    os.mkfifo(pipe)
-    assert main(["--env-file", duckdb_shop.env_file(LOG_FILE=pipe)]) == 2
-    assert f"LOG_FILE {pipe} cannot be written (it is a named pipe" in capsys.readouterr().err
-    assert main(["--env-file", str(pipe)]) == 2
-    assert f"{pipe}: is a named pipe" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("link", ["soft", "hard"])
-def test_one_duckdb_file_under_two_names_is_one_warehouse(duckdb_shop: Retailer, link: str) -> None:
-    shop = duckdb_shop
-    shop.publish()
-    path = Path(str(sa.make_url(shop.star.url).database))
-    other = shop.folder / "elsewhere" / "other.duckdb"
-    other.parent.mkdir()
-    other.symlink_to(path) if link == "soft" else other.hardlink_to(path)
-    with open_warehouse(shop.config(), "first"):
-        results = shop.run(WAREHOUSE_URL=f"duckdb:///{other}")
-    assert results["status"] == "busy"
-    assert "run first on" in results["errors"][0]
-    assert shop.publish(WAREHOUSE_URL=f"duckdb:///{other}")["repeats_run"]
-
-
-def test_folders_of_killed_runs_are_removed_and_those_of_others_are_not(tmp_path: Path) -> None:
-    """One was killed before it had its lock."""
-    for name in ("run-early", "run-late"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "run-late" / "in-use").touch()
-    with Spool(tmp_path) as first, Spool(tmp_path) as second:
-        assert set(tmp_path.iterdir()) == {first.folder, second.folder}
-    assert not list(tmp_path.iterdir())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 from pathlib import Path
 
-from support.retailer import Retailer
-from support.tables import Row, csv_rows
+from support.retailer import Retailer, changes
+from support.tables import Row, csv_rows, to_csv
 
 HEADER = "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price\n"
 MONDAY = (
@@ -117,3 +120,46 @@ def test_json_records_and_what_is_no_record_stand_in_file_order(duckdb_shop: Ret
         (1, "conflicting_duplicate"), (2, "malformed_row"), (3, "missing_key"),
         (4, "malformed_row"),
     ]  # fmt: skip
+
+
+# --- in spreadsheets ------------------------------------------------------------------------------
+
+FORMULAS = [
+    "=1+1", "+SUM(A1)", "-2+3", "@cmd", "=HYPERLINK(\"http://x\",\"y\")", "'=1", "''=1", "'x",
+    "a;=1+1", "a\t=1", "a,=1", "a|@x", "a\n=1", "a\r\n+1", "a;'=1", "-5", "-5.25", "+1.5e3",
+    "1,234", "x=1", "a;b", "--", "=", ";=", "'", "a;-b", "-1;=2",
+]  # fmt: skip
+
+
+def test_no_cell_of_a_reject_file_is_a_formula_and_all_load_back_exactly(
+    shop: Retailer,
+) -> None:
+    """In whatever way a spreadsheet splits the lines; and a corrected file is the source."""
+    shop.customers = [
+        {"customer_id": f"F{n}", "company": value, "country": value.strip("\r\n"), "=evil": value}
+        for n, value in enumerate(FORMULAS)
+    ]
+    shop.publish()
+    expected = shop.star.rows("SELECT customer_id, company, country FROM dim_customer")
+    for row in shop.customers:
+        row["customer_id"] = " "
+    results = shop.publish()
+    path = Path(results["rejects_dir"]) / "customers.csv"
+    text = path.read_text(encoding="utf-8")
+    number = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*([eE][+-]?[0-9]+)?")
+    for delimiter in ",;\t|":
+        for line in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+            for cell in line:
+                triggered = cell[:1] in ("=", "+", "-", "@", "\t", "\r")
+                assert not triggered or number.fullmatch(cell), cell
+    told = {row["company"] for row in csv_rows(path)}
+    assert {"-5", "-5.25", "+1.5e3"} <= told  # amounts stay readable
+
+    corrected = csv_rows(path)
+    corrected.sort(key=lambda row: int(row["_line"]))
+    for n, row in enumerate(corrected):
+        row["customer_id"] = f"F{n}"  # the rejects are in the order of the source
+    path.write_text(to_csv(corrected), encoding="utf-8", newline="")
+    assert changes(shop.publish(CUSTOMERS__PATH=path)) == 0
+    found = shop.star.rows("SELECT customer_id, company, country FROM dim_customer")
+    assert sorted(found) == sorted(expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import zipfile
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from support.retailer import Retailer
-from support.tables import Row
+from support.tables import Row, to_csv
 
 HEADER = (
     "transaction_id", "transaction_date", "customer_id", "product_id", "quantity", "unit_price",
@@ -249,3 +250,26 @@ def test_a_message_names_settings_of_the_format_alone(
     assert form == "csv" or not of_csv
     assert form in ("csv", "excel") or "above it" not in error
     assert "__COLUMNS" in error or "add a header" in error
+
+
+def test_sources_of_other_names_and_shapes_are_mapped(shop: Retailer) -> None:
+    shop.files["transactions"] = to_csv(
+        [
+            {"Order": "10", "Line": n, "Day": "29.02.2024", "Who": "C1", "What": "P1",
+             "Qty": "1.000", "Each": "0,5"}
+            for n in (1, 2)
+        ]
+    )  # fmt: skip
+    mapping = {
+        "transaction_id": ["Order", "Line"], "transaction_date": "Day", "customer_id": "Who",
+        "product_id": "What", "quantity": "Qty", "unit_price": "Each",
+    }  # fmt: skip
+    shop.publish(
+        TRANSACTIONS__COLUMNS=json.dumps(mapping),
+        TRANSACTIONS__DATE_FORMATS="%d.%m.%Y",
+        TRANSACTIONS__DECIMAL_SEPARATOR=",",
+    )
+    rows = shop.star.rows(
+        "SELECT transaction_id, date_key, quantity, gross_amount FROM fact_sales ORDER BY 1"
+    )
+    assert rows == [("10-1", 20240229, 1000, 500), ("10-2", 20240229, 1000, 500)]

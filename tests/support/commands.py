@@ -93,3 +93,13 @@ def run_command(
     code = main(["--env-file", shop.env_file(**settings), *options])
     told = capsys.readouterr()
     return code, told.out, told.err
+
+
+def run_json(
+    shop: Retailer, capsys: pytest.CaptureFixture[str], *options: str, **settings: object
+) -> tuple[int, Row, str]:
+    """Exit code, summary and stderr of `python main.py --json`."""
+    capsys.readouterr()
+    code = main(["--env-file", shop.env_file(**settings), "--json", *options])
+    told = capsys.readouterr()
+    return code, json.loads(told.out), told.err

@@ -1,0 +1,36 @@
+"""What a run's summary must have."""
+
+from __future__ import annotations
+
+from support.retailer import Retailer
+from support.tables import Row
+
+PHASES = ["extraction", "transformation", "dimension_loading", "fact_loading", "validation"]
+FIXED_KEYS = {
+    "run_id", "status", "success", "started_at", "total_duration_seconds", "errors", "phases",
+    "extraction_results", "transformation_results", "dimension_loading_results",
+    "fact_loading_results", "validation_results",
+}  # fmt: skip
+
+
+def statuses(results: Row) -> list[str]:
+    """The status of each phase, in their order."""
+    assert list(results["phases"]) == PHASES
+    for phase in results["phases"].values():
+        assert set(phase) == {"status", "duration_seconds", "rows"}
+    return [phase["status"] for phase in results["phases"].values()]
+
+
+def assert_failed(shop: Retailer, results: Row, phase: str | None, status: str) -> None:
+    """The summary is complete, says where it failed, and no later phase ran."""
+    assert results.keys() >= FIXED_KEYS
+    assert (results["success"], results["status"]) == (False, status)
+    (error,) = results["errors"]
+    begins = "The warehouse cannot be opened: " if phase is None else f"{phase} phase failed: "
+    assert error.startswith(begins)
+    assert "a bug" not in error
+    done = 0 if phase is None else PHASES.index(phase.lower().replace(" ", "_"))
+    after = [] if phase is None else ["failed"]
+    assert statuses(results) == ["success"] * done + after + ["not_run"] * (5 - done - len(after))
+    assert "Traceback" not in shop.log
+    assert [line for line in shop.log.splitlines() if results["run_id"] in line and error in line]
