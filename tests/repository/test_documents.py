@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import schema
-from common.rejects import REASONS
+from common.rejects import REASONS, REJECT_COLUMNS
 from config import SOURCES, load_config
 from main import EXIT_CODES, StarSchemaETLPipeline, __version__
 from sources import mapping
@@ -132,6 +132,11 @@ def test_the_columns_of_every_source_are_listed() -> None:
 def test_the_reject_reasons_are_listed_in_their_order() -> None:
     rows = rows_of(section("docs/cleaning.md", "## Rejects"))
     assert tuple(unquoted(cells[0]) for cells in rows) == REASONS
+
+
+def test_the_columns_of_reject_files_are_listed() -> None:
+    rows = rows_of(section("docs/operations.md", "## Reject files"))
+    assert tuple(unquoted(cells[0]) for cells in rows) == REJECT_COLUMNS
 
 
 def test_the_exit_codes_are_listed() -> None:
