@@ -1,4 +1,4 @@
-"""What a later load does to the star: merge rules, inferred members, drift, and independence."""
+"""What a later load does to the star: merge rules, inferred members, and independence."""
 
 from __future__ import annotations
 
