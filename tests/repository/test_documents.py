@@ -26,7 +26,7 @@ PAGES = {
     for path in (
         *sorted(ROOT.glob("*.md")),
         *sorted((ROOT / "docs").glob("*.md")),
-        ROOT / "benchmarks" / "README.md",
+        *sorted(ROOT.glob("[a-z]*/README.md")),
     )
 }
 """Every document by its path."""
@@ -318,7 +318,8 @@ def test_the_map_has_all_that_stands_at_the_top() -> None:
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
-    linked = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", README)}
+    text = README + PAGES["CONTRIBUTING.md"]  # from which those for contributors are
+    linked = {link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text)}
     assert set(PAGES) - {"README.md"} <= linked
 
 
