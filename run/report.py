@@ -238,8 +238,14 @@ def live_progress(*, quiet: bool) -> Iterator[None]:
     if quiet or not sys.stderr.isatty() or _live is not None:
         yield
         return
-    from rich.console import Console  # 70 ms that cron does not need
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    # 70 ms that cron does not need.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
 
     columns = (
         TextColumn("{task.description:<20}"),

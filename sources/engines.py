@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
+from psycopg2 import extensions
 from sqlalchemy.pool import NullPool
 
 from common import libpq, vigil
@@ -150,8 +151,6 @@ def _keep_text(connection: sa.Connection) -> None:
 
     Python knows no date before Christ and no infinity, and reads JSON numbers as floats.
     """
-    from psycopg2 import extensions
-
     json, jsonb, date, timestamp, timestamptz = 114, 3802, 1082, 1114, 1184
     oids = (json, jsonb, date, timestamp, timestamptz)
     text = extensions.new_type(oids, "TEXT", lambda value, cursor: value)

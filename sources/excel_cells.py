@@ -36,8 +36,11 @@ _EAST_ASIAN_DATES = {*range(27, 37), *range(50, 59)}
 
 def number_format(number: int, code: str | None) -> Format:
     """The format of this number, or of this code where the workbook declares one."""
-    # openpyxl takes 0.2 s, which other sources do not need.
-    from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format, is_timedelta_format
+    from openpyxl.styles.numbers import (  # noqa: PLC0415  # 0.2 s, only for Excel
+        BUILTIN_FORMATS,
+        is_date_format,
+        is_timedelta_format,
+    )
 
     code = code or BUILTIN_FORMATS.get(number, "General")
     is_date = number in _EAST_ASIAN_DATES or is_date_format(code)
@@ -119,7 +122,11 @@ class Cells:
         return digits.zfill(form.zeros) if digits.isdecimal() and len(digits) <= 15 else value
 
     def _date_of(self, text: str, is_duration: bool) -> Any:
-        from openpyxl.utils.datetime import MAC_EPOCH, WINDOWS_EPOCH, from_excel
+        from openpyxl.utils.datetime import (  # noqa: PLC0415  # 0.2 s, only for Excel
+            MAC_EPOCH,
+            WINDOWS_EPOCH,
+            from_excel,
+        )
 
         epoch = MAC_EPOCH if self._stored.begins_1904 else WINDOWS_EPOCH
         try:

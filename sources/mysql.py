@@ -47,14 +47,14 @@ def connect_options(url: sa.URL) -> dict[str, Any]:
 
 
 def _pymysql() -> dict[str, Any]:
-    from pymysql.converters import conversions
+    from pymysql.converters import conversions  # noqa: PLC0415  # an optional driver
 
     kept = {kind: call for kind, call in conversions.items() if kind not in _AS_WRITTEN}
     return {"conv": kept, "charset": "utf8mb4", "read_timeout": SILENT_SECONDS}
 
 
 def _mysqldb() -> dict[str, Any]:
-    from MySQLdb.converters import conversions
+    from MySQLdb.converters import conversions  # noqa: PLC0415  # an optional driver
 
     as_written = dict.fromkeys(_AS_WRITTEN, str)
     return {
@@ -67,8 +67,9 @@ def _mysqldb() -> dict[str, Any]:
 
 
 def _mysqlconnector() -> dict[str, Any]:
-    from mysql.connector.constants import DEFAULT_CONFIGURATION, ClientFlag
-    from mysql.connector.conversion import MySQLConverter
+    # An optional driver.
+    from mysql.connector.constants import DEFAULT_CONFIGURATION, ClientFlag  # noqa: PLC0415
+    from mysql.connector.conversion import MySQLConverter  # noqa: PLC0415
 
     kinds = (
         "date",

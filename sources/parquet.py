@@ -16,7 +16,7 @@ from sources.batches import OpenSource, Piece, ReadOptions, column_names
 
 def open_parquet(label: str, file: BinaryIO, options: ReadOptions) -> OpenSource:
     """A Parquet file, read in batches whatever the size of its row groups."""
-    import pyarrow.parquet as pq  # brings pandas along, half a second that CSV does not need
+    import pyarrow.parquet as pq  # noqa: PLC0415  # imports pandas, 0.5 s that CSV does not need
 
     try:
         parquet = pq.ParquetFile(file)

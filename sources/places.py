@@ -189,7 +189,7 @@ def _local(path: Path) -> Place:
 
 def _find_cloud(url: str, scheme: str, setting: str) -> list[Place]:
     try:
-        import fsspec  # optional: local files need none of it
+        import fsspec  # noqa: PLC0415  # optional: local files need none of it
     except ImportError:
         raise SourceError(
             f"{_without_secrets(url)}: reading {scheme}:// needs more packages; "
@@ -229,7 +229,7 @@ def _cloud_entries(system: Any, folder: str) -> list[tuple[str, bool]]:
 
 def _web_options() -> dict[str, Any]:
     """One request per file, read from start to end: not every server knows ranges."""
-    import aiohttp
+    import aiohttp  # noqa: PLC0415  # optional, as fsspec is
 
     patience = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
     return {"block_size": 0, "client_kwargs": {"timeout": patience}}
