@@ -68,7 +68,7 @@ def costs() -> str:
         f"- **{first:.0f} seconds** for ten million sales from CSV into DuckDB, "
         f"{on_server:.0f} into PostgreSQL, {again:.0f} when nothing\n"
         f"  has changed ({machine}; [benchmarks](benchmarks/README.md)).\n"
-        f"- **{memory:.0f} MiB** of memory for that: what waits for its turn waits on disk."
+        f"- **{memory:.0f} MiB** of memory is the most that this takes; its batches wait on disk."
     )
 
 
