@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from psycopg2 import extensions
 from sqlalchemy.pool import NullPool
 
-from common import libpq, vigil
+from common import libpq, watchdog
 from sources import file_databases, mysql
 
 SHARED = ("postgresql", "sqlite")
@@ -53,8 +53,8 @@ class Connected:
     connection: sa.Connection
     is_snapshot: bool = True
     """Whether all that is read is as of the moment at which it was connected to."""
-    looking: vigil.Vigil | None = None
-    """Who looks whether the server still works for us, where the driver cannot give it up."""
+    watchdog: watchdog.Watchdog | None = None
+    """Ends the driver's wait for a silent server, where the driver has no time limit of its own."""
     driver: Any = field(init=False)
     """The driver's own connection, which SQLAlchemy forgets when it is lost."""
 
@@ -72,8 +72,8 @@ class Connected:
         """Throw the connection away. To end it in good order, some drivers would first read to its
         end a result that nobody wants, and others refuse.
         """
-        if self.looking is not None:
-            self.looking.close()
+        if self.watchdog is not None:
+            self.watchdog.close()
         mysql.abandon(self.driver)
         with suppress(*FAILURES, self.driver_error):
             self.connection.invalidate()
@@ -135,13 +135,15 @@ def _postgresql(url: sa.URL) -> Connected:
     _keep_text(connection)
     driver = connection.connection.driver_connection
     pid = connection.exec_driver_sql("SELECT pg_catalog.pg_backend_pid()").scalar_one()
-    return Connected(engine, connection, looking=vigil.Vigil(driver, pid, engine.raw_connection))
+    return Connected(
+        engine, connection, watchdog=watchdog.Watchdog(driver, pid, engine.raw_connection)
+    )
 
 
 def _dial(engine: sa.Engine) -> sa.Connection:
     """Connect, where libpq limits only the time of a part of that."""
     try:
-        return vigil.aside(engine.connect, sa.Connection.close, _DIAL_SECONDS)
+        return watchdog.in_a_thread(engine.connect, sa.Connection.close, _DIAL_SECONDS)
     except TimeoutError:
         raise TimeoutError(f"no answer within {_DIAL_SECONDS} s") from None
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from common import vigil
+from common import watchdog
 
 _CLASS = 0x57A3
 """Of the advisory locks that are taken here: nobody waits for them."""
@@ -26,7 +26,7 @@ def keep_sessions(engine: sa.Engine) -> bool:
     """Whether what a client's session holds stays while the client does, and then ends with it."""
     number = secrets.randbelow(1 << 31)
     try:
-        client = vigil.aside(lambda: _holding(engine, number), _close, _WAIT_SECONDS)
+        client = watchdog.in_a_thread(lambda: _holding(engine, number), _close, _WAIT_SECONDS)
     except TimeoutError:  # none is left: ours is not lent to others while we pause
         return True
     stays = _asked(engine, _HELD, number)

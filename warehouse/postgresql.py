@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
-from common import libpq, vigil
+from common import libpq, watchdog
 from errors import (
     LockedError,
     OutcomeUnknownError,
@@ -67,7 +67,7 @@ class PostgreSql(Warehouse):
 
     _is_hurried = False
     _session: tuple[Any, ...] | None = None
-    _vigil: vigil.Vigil | None = None
+    _watchdog: watchdog.Watchdog | None = None
     _seen_whole = 0
     """All transactions below this number are over, and what they wrote is seen."""
     _home: str | None = None
@@ -88,7 +88,7 @@ class PostgreSql(Warehouse):
 
     def _dial(self) -> Connection:
         try:
-            return vigil.aside(super()._dial, Connection.close, _DIAL_SECONDS)
+            return watchdog.in_a_thread(super()._dial, Connection.close, _DIAL_SECONDS)
         except TimeoutError:
             raise TransientError(
                 f"WAREHOUSE_URL {self.config.warehouse_url}: no answer within {_DIAL_SECONDS} s; "
@@ -123,7 +123,7 @@ class PostgreSql(Warehouse):
         self.connection.commit()  # a session in a transaction is lent to nobody
         if self._driver.info.backend_pid != pid and not pools.keep_sessions(self._engine):
             raise WarehouseError(self._mixed_sessions())
-        self._vigil = vigil.Vigil(self._driver, pid, self._engine.raw_connection)
+        self._watchdog = watchdog.Watchdog(self._driver, pid, self._engine.raw_connection)
 
     def _mixed_sessions(self) -> str:
         return (
@@ -200,11 +200,11 @@ class PostgreSql(Warehouse):
 
     def cancel(self) -> None:
         with suppress(psycopg2.Error, TimeoutError):  # no connection: nothing is running
-            vigil.aside(self._driver.cancel, lambda _: None, _CANCEL_SECONDS)
+            watchdog.in_a_thread(self._driver.cancel, lambda _: None, _CANCEL_SECONDS)
 
     def cut(self) -> None:
-        if self._vigil is not None:
-            self._vigil.cut()
+        if self._watchdog is not None:
+            self._watchdog.cut()
 
     def close(self) -> None:
         """The lock is given up first: the server ends the session only a moment after we have left,
@@ -218,7 +218,7 @@ class PostgreSql(Warehouse):
         except psycopg2.Error:  # the connection was lost: the server does the same
             if not self.connection.closed:
                 self.connection.invalidate()
-        looking, self._vigil = self._vigil, None
+        looking, self._watchdog = self._watchdog, None
         if looking is not None:
             looking.close()
         super().close()

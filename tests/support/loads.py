@@ -99,9 +99,9 @@ def load_attentive_pausing(env_file: str, phase: str, gate: str, *options: str) 
 
 def attentive() -> None:
     """Have this process soon give a silent server up; a busy machine needs more than a second."""
-    from common import vigil
+    from common import watchdog
 
-    vigil.LOOK_SECONDS, vigil.SILENT_SECONDS = 0.1, 3.0
+    watchdog.LOOK_SECONDS, watchdog.SILENT_SECONDS = 0.1, 3.0
 
 
 def load_pausing(env_file: str, phase: str, gate: str, *options: str) -> int:
