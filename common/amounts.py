@@ -15,14 +15,15 @@ from schema import MONEY_PRECISION, MONEY_SCALE
 MONEY = pa.decimal128(MONEY_PRECISION, MONEY_SCALE)
 _FACTOR = pa.decimal128(MONEY_PRECISION - 1, MONEY_SCALE)  # so that a product fits 38 digits
 _UNIT = 10**MONEY_SCALE
-_LARGEST = 1 << 62  # of a product in int64, with room for rounding: some 4.6 x 10^10 in money
+_LARGEST = 1 << 62  # products below it fit an int64 with room for rounding: 4.6 x 10^10 in money
 
 
 def multiplied(left: pa.Array, right: pa.Array) -> pa.Array:
-    """`left` x `right`, amounts of any decimal type, four places; null where either is.
+    """`left` x `right` with four places, rounded half away from zero; null where either is null.
 
-    The type is MONEY where all products are far below its limits, which integers tell five times
-    faster than decimals, and decimal128(38, 4) otherwise; `fitting` brings that to MONEY.
+    Both are amounts of any decimal type. The result is MONEY where all products are far below its
+    limits: they are then multiplied as integers, five times faster than as decimals. Otherwise it
+    is decimal128(38, 4), which `fitting` turns into MONEY.
     """
     left, right = left.cast(MONEY), right.cast(MONEY)
     whole, other = unscaled(left), unscaled(right)
@@ -38,12 +39,12 @@ def multiplied(left: pa.Array, right: pa.Array) -> pa.Array:
 
 
 def rounded(amounts: pa.Array) -> pa.Array:
-    """Decimals of any scale with four places, half away from zero."""
+    """Decimals of any scale, rounded half away from zero to four places."""
     return pc.round(amounts, ndigits=MONEY_SCALE, round_mode="half_towards_infinity")
 
 
 def fitting(amounts: pa.Array, limit: int | Decimal) -> pa.Array:
-    """`amounts` as MONEY; null where they are not below `limit`."""
+    """`amounts` as MONEY; null where an amount, without its sign, is `limit` or more."""
     if amounts.type == MONEY:
         return amounts
     fits = pc.less(pc.abs(amounts), pa.scalar(Decimal(limit)))

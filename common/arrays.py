@@ -1,4 +1,4 @@
-"""Columns as single arrays, encoded or not: what pyarrow leaves to its callers."""
+"""Helpers for Arrow columns, whether they are chunked, dictionary-encoded, or neither."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import pyarrow.compute as pc
 
 
 def whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """A column in one piece."""
+    """A column as one array; a dictionary-encoded one stays encoded."""
     if not isinstance(column, pa.ChunkedArray):
         return column
     if column.num_chunks == 1:
         return column.chunk(0)
     if column.num_chunks == 0 and pa.types.is_dictionary(column.type):
-        return pa.array([], column.type.value_type)  # pyarrow makes no empty one of every type
+        return pa.array([], column.type.value_type)  # pyarrow cannot make every empty dictionary
     return column.combine_chunks()
 
 
 def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """A column in one piece, and not as a dictionary."""
+    """A column as one array of plain values, not dictionary-encoded."""
     array = whole(column)
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
 def unscaled(amounts: pa.Array) -> npt.NDArray[np.int64] | None:
-    """Decimals as whole numbers of their last place; None where an int64 does not hold them all.
+    """The integers that decimals are stored as (12.34 with scale 2 is 1234), as int64.
 
-    Where a value is null, any number stands for it.
+    None where one of them does not fit an int64. A null value has an arbitrary integer.
     """
     words = np.frombuffer(amounts.buffers()[1] or b"", np.int64).reshape(-1, 2)
     low, high = words[amounts.offset : amounts.offset + len(amounts)].T
@@ -41,20 +41,20 @@ Spread = Callable[[pa.Array], pa.Array]
 
 
 def on_values(column: pa.Array, rule: Callable[[pa.Array], pa.Array]) -> pa.Array:
-    """`rule` on a column; on its distinct values only, where it is dictionary-encoded.
+    """`rule` applied to a column, once per distinct value where it is dictionary-encoded.
 
-    Encoded or not, the rule sees null where a row has no value, and what it makes of null is what
-    such a row gets.
+    The rule sees null where a row has no value; what it returns for null is what such a row gets.
     """
     values, spread = distinct_values(column)
     return spread(rule(values))
 
 
 def distinct_values(column: pa.Array) -> tuple[pa.Array, Spread]:
-    """The values that a rule has to look at, and what spreads the outcomes over the rows.
+    """The values that a rule must see, and a function that gives each row the outcome of its value.
 
-    They are the distinct values of a dictionary-encoded column, null among them where rows have
-    none, and all values of another. Texts and decimals stay encoded: later steps profit as well.
+    The values are the distinct ones of a dictionary-encoded column, with a null where a row is
+    null; of any other column they are all values. Outcomes that are texts or decimals are
+    dictionary-encoded again, so that later rules also run once per distinct value.
     """
     if not pa.types.is_dictionary(column.type):
         return column, lambda outcomes: outcomes
@@ -72,10 +72,10 @@ def distinct_values(column: pa.Array) -> tuple[pa.Array, Spread]:
 
 
 def holds_any(column: pa.Array | pa.ChunkedArray, characters: str) -> bool:
-    """Whether an ASCII character of `characters` stands anywhere in the texts of a column.
+    """Whether any of these ASCII characters occurs in the texts of a column.
 
-    A pass over the bytes, which is much cheaper than to look at text by text. It may say yes for
-    a text that is not among the rows, and never says no wrongly.
+    It scans the bytes, which is much cheaper than a look at each text. False is certain. True may
+    come from a value of the dictionary that no row has.
     """
     for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
         values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
@@ -90,10 +90,10 @@ _MANY_MARKS = r"\pM{64,}"
 
 
 def composed(texts: pa.Array, form: str = "NFC") -> pa.Array:
-    """Texts normalised to `form`, so that one spelling remains.
+    """Texts in the Unicode normal form `form` (UAX #15), so that equal texts have equal bytes.
 
-    Not those with dozens of combining marks in a row, which no language has: they stay as they are.
-    The marks would be sorted at a cost that grows with the square of their number.
+    Texts with 64 or more combining marks in a row, which no language has, stay as they are: the
+    normalisation sorts marks in quadratic time.
     """
     if pc.all(pc.string_is_ascii(texts)).as_py():
         return texts
@@ -105,7 +105,7 @@ def composed(texts: pa.Array, form: str = "NFC") -> pa.Array:
 
 
 def per_distinct(column: pa.Array, rule: Callable[[str], str | None]) -> pa.Array:
-    """A Python rule, called once per distinct value; null stays null."""
+    """A Python function applied to a column of text, once per distinct value; null stays null."""
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     results = [None if v is None else rule(v) for v in encoded.dictionary.to_pylist()]
     return pa.array(results, pa.string()).take(encoded.indices)

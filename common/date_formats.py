@@ -1,8 +1,9 @@
-"""Declared date formats: what strptime reads, without what it guesses.
+"""Dates by declared formats, with the directives of Python's strptime and none of its guesses.
 
-strptime takes `1112024` for 11 January where `%d%m%Y` is declared, knows the zones of the machine
-it runs on, and drops a zone that stands in the format as text. Here digits that follow each other
-are all there, a zone is an offset, UTC, GMT or Z, and nothing depends on the machine.
+strptime reads `1112024` by `%d%m%Y` as 11 January, accepts the zone names of the machine it runs
+on, and ignores a zone that is plain text in the format. Here numbers without a separator between
+them must have all their digits, a zone must be an offset, UTC, GMT or Z, and the result does not
+depend on the machine.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ _UTC = re.compile(r"(?<![A-Za-z])(?:UTC|GMT|Z)(?![A-Za-z])", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class _Run:
-    """Digits that follow each other: how many there are, and how many zeros may be left off.
+    """Numbers without a separator between them: how many digits they have together, and how many
+    zeros may be missing at the end (of `%f`).
 
-    A number that stands alone may have any length (`digits` is 0).
+    `digits` is 0 for a single number, which may have any length.
     """
 
     digits: int
@@ -35,14 +37,14 @@ class _Run:
 @dataclass(frozen=True)
 class _Format:
     pattern: str
-    """For strptime; the word for a zone is `UTC`."""
+    """The format for strptime, with `UTC` in place of `%Z`."""
     runs: tuple[_Run, ...]
     has_zone_name: bool
     is_utc: bool
 
 
 def fault(pattern: str) -> str:
-    """What is wrong with a declared format; '' where it names a full date and can be read."""
+    """What is wrong with a declared format; '' for one that reads a year, a month and a day."""
     directives = re.findall(r"%(.?)", _in_full_words(pattern), re.DOTALL)
     unknown = sorted({name for name in directives if name not in _KNOWN})
     if unknown:
@@ -61,9 +63,8 @@ def fault(pattern: str) -> str:
 
 
 def moment(text: str, pattern: str) -> datetime | None:
-    """The moment that `text` names by a declared format, aware where its zone is known; or None.
-
-    Raises `ValueError` or `OverflowError` where strptime does.
+    """The datetime of `text` by a declared format, aware where the zone is known; None where the
+    text breaks the rules of this module. Raises `ValueError` or `OverflowError` as strptime does.
     """
     known = _compiled(pattern)
     if any(char.isdecimal() and not char.isascii() for char in text):
@@ -92,13 +93,13 @@ def _compiled(pattern: str) -> _Format:
 
 
 def _in_full_words(pattern: str) -> str:
-    """Without the space around it, as the texts have none."""
+    """The format with `%c`, `%x` and `%X` spelled out, and without space around it."""
     whole = re.sub(r"%.", lambda found: _LONG.get(found[0], found[0]), pattern, flags=re.DOTALL)
     return whole.strip()
 
 
 def _runs(pattern: str) -> Iterable[_Run]:
-    """The runs of digits that a format asks for, up to an offset, which has some of its own."""
+    """The runs of digits in a format, up to `%z`, whose text has digits of its own."""
     run: list[str] = []
     for part in [*re.findall(r"%.|.", pattern, re.DOTALL), ""]:
         if part[1:] in _NUMBERS or (part.isdecimal() and part.isascii()):
@@ -113,7 +114,7 @@ def _runs(pattern: str) -> Iterable[_Run]:
 
 
 def _with_all_digits(text: str, runs: tuple[_Run, ...]) -> str | None:
-    """`text` with the zeros that a fraction may leave off; None where a run lacks digits."""
+    """`text` with the missing zeros of a fraction; None where a run has too few or many digits."""
     found = list(zip(runs, re.finditer(r"[0-9]+", text), strict=False))
     for run, match in reversed(found):
         if run.digits:

@@ -1,4 +1,4 @@
-"""DuckDB as it behaves in a shell, under cron and in a notebook, and what its refusals mean."""
+"""DuckDB's progress bar, and what to do when DuckDB cannot open a file."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _REMEDIES = (
         "a new one",
     ),
 )  # fmt: skip
-"""What DuckDB says when it cannot open a file, in small letters, and what is to be done then."""
+"""Words of DuckDB's message, in lower case, and the advice for it."""
 
 
 Connection = TypeVar("Connection", bound=Any)
 
 
 def without_progress_bar(connection: Connection) -> Connection:
-    """A DuckDB connection, or a cursor, that draws no progress bar; returns it.
+    """Switch the progress bar of a connection or cursor off, and return it.
 
-    Where Python runs no script DuckDB draws one to stdout. It refuses to switch off a bar that it
-    cannot draw, as in a notebook without ipywidgets, so it is asked first.
+    DuckDB draws a bar on stdout when Python runs interactively. SET raises where it could not draw
+    one, as in a notebook without ipywidgets, so the current setting is read first.
     """
     ((is_on,),) = connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
     if is_on:
@@ -50,12 +50,12 @@ def without_progress_bar(connection: Connection) -> Connection:
 
 
 def remedy(reason: str) -> str:
-    """What helps when DuckDB could not open a file, by its own words for why.
+    """Advice for a file that DuckDB could not open, by DuckDB's message `reason`.
 
-    Only of a file that is damaged it says that it can be moved away.
+    Only for a damaged file does it suggest moving the file away.
     """
-    told = reason.lower()
+    message = reason.lower()
     for signs, advice in _REMEDIES:
-        if any(sign in told for sign in signs):
+        if any(sign in message for sign in signs):
             return advice
     return "see that the path is right and that nothing else has changed there"

@@ -1,4 +1,4 @@
-"""Files and folders that hold personal data: readable for their owner alone, and really ours."""
+"""Files and folders with personal data: only their owner can read them, and they belong to us."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _HOLDER_BYTES = 500
 
 
 def private_folder(path: Path) -> Path:
-    """`path`, made with those above it that are missing; what is made is for the owner alone."""
+    """Make `path` and the folders above it that are missing, with mode 700; returns `path`.
+
+    Raises `OSError` when that is not possible, or when `path` is no folder.
+    """
     for folder in reversed([path, *path.parents]):
         if not folder.exists():
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -23,10 +26,10 @@ def private_folder(path: Path) -> Path:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open `path` for writing, as `os.open` does; a file that is made is for the owner alone.
+    """Open `path` for writing and return its descriptor; a new file gets mode 600.
 
-    Raises `OSError` when it is a symbolic link or somebody else's file: then another could read
-    what is written there, or have us overwrite what he chose.
+    Raises `OSError` for a symbolic link, a named pipe or somebody else's file: another user could
+    read what is written there, or make us overwrite a file of their choice.
     """
     follow = 0 if str(path).startswith(_DEVICES) else os.O_NOFOLLOW
     if is_named_pipe(path):
@@ -40,7 +43,10 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def is_named_pipe(path: Path) -> bool:
-    """Whether to open `path` may take for ever; what a shell passes on (`/dev/fd/63`) is open."""
+    """Whether `path` is a named pipe, whose opening may block for ever.
+
+    One that a shell passes as `/dev/fd/63` has a reader already.
+    """
     try:
         return not str(path).startswith(_DEVICES) and stat.S_ISFIFO(path.stat().st_mode)
     except OSError:
@@ -48,9 +54,9 @@ def is_named_pipe(path: Path) -> bool:
 
 
 class LockFile:
-    """A lock that says who holds it; released with its holder's process, however that ends.
+    """A lock file that names its holder; the system frees it when the holder's process ends.
 
-    Raises `BlockingIOError`, whose text is the holder's, when it is held.
+    Raises `BlockingIOError` with the holder's text when another process holds it.
     """
 
     def __init__(self, path: Path, holder: str) -> None:
@@ -65,12 +71,12 @@ class LockFile:
                 raise BlockingIOError(held_by or "a run that has just begun") from None
             if self._is_the_one():
                 break
-            os.close(self._file)  # the holder before us has removed it
+            os.close(self._file)  # the previous holder has removed this file: lock the new one
         os.ftruncate(self._file, 0)
         os.write(self._file, holder.encode()[:_HOLDER_BYTES])
 
     def release(self) -> None:
-        """Let another have it."""
+        """Remove the file and free the lock."""
         self._path.unlink(missing_ok=True)
         os.close(self._file)
 

@@ -1,5 +1,5 @@
-"""How PostgreSQL is connected to, be it the warehouse or a source: silence is given up, and over a
-network the server must prove who it is.
+"""Options for connections to PostgreSQL, the warehouse as well as sources: time limits, and a TLS
+certificate from a server on another machine.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 DRIVERS = ("psycopg2", "psycopg")
-"""Those that hand these options on to libpq."""
+"""Drivers that pass these options on to libpq."""
 _LOCAL_HOSTS = ("", "localhost")
 
 
 def connection_options(url: sa.URL) -> dict[str, str | int]:
-    """What libpq is asked for beside what `url` says, which comes first."""
+    """libpq's options for a connection; what `url` itself sets is left out, so it wins."""
     options: dict[str, str | int] = {
         "connect_timeout": 10,
         "keepalives_idle": 30,
@@ -32,7 +32,7 @@ def connection_options(url: sa.URL) -> dict[str, str | int]:
 
 
 def doubt(url: sa.URL, setting: str) -> str:
-    """What is to be said of a weaker way to connect, which the settings insist on; else nothing."""
+    """A warning when the settings connect to another machine without checking who it is; or ''."""
     remote, mode = _remote_host(url), _ssl_mode(url)
     if remote is None or mode in (None, "verify-full"):
         return ""
@@ -43,7 +43,7 @@ def doubt(url: sa.URL, setting: str) -> str:
 
 
 def hint(reason: str) -> str | None:
-    """What to look at when a connection was not made for this reason, if that is TLS."""
+    """Where to look when TLS is why a connection failed; None for any other `reason`."""
     is_tls = "ssl" in reason.lower() or "certificate" in reason.lower()
     return "see sslmode and sslrootcert in docs/settings.md" if is_tls else None
 
@@ -54,7 +54,7 @@ def _ssl_mode(url: sa.URL) -> str | None:
 
 
 def _trusted(url: sa.URL) -> dict[str, str]:
-    """The certificate authorities that this machine trusts, unless others are named."""
+    """The option for this machine's certificate authorities; none where others are named."""
     given = url.query.get("sslrootcert") or os.environ.get("PGSSLROOTCERT")
     if given or Path("~/.postgresql/root.crt").expanduser().exists():
         return {}
@@ -62,12 +62,12 @@ def _trusted(url: sa.URL) -> dict[str, str]:
 
 
 def _remote_host(url: sa.URL) -> str | None:
-    """The first host beyond this machine that a connection may go to."""
+    """The first host of the connection that is another machine."""
     return next((host for host in _hosts(url) if not _is_this_machine(host)), None)
 
 
 def _hosts(url: sa.URL) -> list[str]:
-    """Every host that a connection may go to."""
+    """Every host that the connection may be made to."""
     if url.query.get("service") or os.environ.get("PGSERVICE"):
         return ["the host of the service"]  # libpq finds it in a file of its own
     named = [url.query.get("host"), url.query.get("hostaddr")]
@@ -79,10 +79,10 @@ def _hosts(url: sa.URL) -> list[str]:
 
 
 def _is_this_machine(host: str) -> bool:
-    """Whether it is a socket in the file system, or an address that leads to no network."""
+    """Whether `host` is a socket in the file system, or a loopback address."""
     if host in _LOCAL_HOSTS or host.startswith(("/", "@")):
         return True
     try:
         return ip_address(host).is_loopback
-    except ValueError:  # a name, and be it 127.0.0.1.example.com
+    except ValueError:  # a name, perhaps 127.0.0.1.example.com
         return False

@@ -1,4 +1,4 @@
-"""Work that runs side by side, while its results are taken one after the other."""
+"""Running work in threads while its results are taken in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _END: Any = object()
 
 
 def ahead(items: Iterator[Result]) -> Iterator[Result]:
-    """The same items, each fetched in another thread while the one before it is in use."""
+    """The same items; the next one is fetched in a thread while the caller uses the last."""
     with ThreadPoolExecutor(1) as fetching:
         future = fetching.submit(next, items, _END)
         while (item := future.result()) is not _END:
@@ -25,7 +25,7 @@ def ahead(items: Iterator[Result]) -> Iterator[Result]:
 def in_order(
     pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Result]], most: int
 ) -> Iterator[Result]:
-    """Results of `tasks` in their order, at most so many ahead, so that memory stays flat."""
+    """The results of `tasks`, in their order. At most `most` of them wait, so memory is bounded."""
     waiting: deque[Future[Result]] = deque()
     try:
         for task in tasks:

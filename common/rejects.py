@@ -1,7 +1,7 @@
-"""Reject files: every refused row with its reason, on disk before anything is published.
+"""Reject files: every rejected row with its reason, on disk before anything is published.
 
-They are opened in spreadsheets, so no cell of theirs is a formula; and loaded again, so what
-keeps a cell from being one comes off exactly.
+People open them in spreadsheets, so a cell that would be a formula gets an apostrophe (`disarmed`).
+People correct them and load them again, so `rearmed` removes exactly these apostrophes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Batch = Callable[[], pa.Table]
 REJECT_COLUMNS = (REASON, DETAIL, LINE, FILE, RAW)
 """The columns that follow the source's own ones in a reject file."""
 
-_BEGINS_FORMULA = r"^([=+\-@\t\r\n'])"  # the apostrophe too, so that ours can be told from theirs
+_BEGINS_FORMULA = r"^([=+\-@\t\r\n'])"  # an apostrophe too, so that removing ours is exact
 _BEGINS_CELL = r"([,;|\t\r\n]'*)([=+\-@])"  # where a spreadsheet splits at another delimiter
 _NUMBER = r"^[+-]?[0-9]+([.,][0-9]+)*([eE][+-]?[0-9]+)?$"
 _DISARMED = r"^'([=+\-@\t\r\n'])"
@@ -52,11 +52,11 @@ REASONS = (
     "unknown_product",
     "unknown_sales_rep",
 )
-"""The reject reasons, in the order in which they are looked for: a row has the first one."""
+"""The reject reasons, in the order of the checks: a row gets the first one that applies."""
 
 
 class RejectFiles:
-    """`<REJECTS_DIR>/<run_id>/<source>.csv`, for each source of which rows are refused."""
+    """Writes `<REJECTS_DIR>/<run_id>/<source>.csv` for each source with rejected rows."""
 
     def __init__(
         self,
@@ -64,7 +64,9 @@ class RejectFiles:
         formats: Mapping[str, tuple[str, str]] | None = None,
         workers: int = 1,
     ) -> None:
-        """`formats`: delimiter and encoding of a source, so that its settings fit its rejects."""
+        """`formats` has delimiter and encoding by source, so that rejects can be loaded with the
+        settings of the source itself.
+        """
         self.folder = folder
         self._formats = formats or {}
         self._workers = workers
@@ -94,11 +96,11 @@ class RejectFiles:
                     part.unlink(missing_ok=True)
 
     def path(self, source: str) -> Path:
-        """Where the rejects of `source` are."""
+        """The file for the rejects of `source`."""
         return self.folder / f"{source}.csv"
 
     def _write(self, path: Path, pieces: Iterator[bytes]) -> bool:
-        """Whether there was anything to write."""
+        """Write the pieces; false, and no file, when there are none."""
         first = next(pieces, None)
         if first is None:
             return False
@@ -131,7 +133,7 @@ class RejectFiles:
 
 
 def _reject_file_rows(columns: list[str], rows: pa.Table) -> pa.Table:
-    """`rows` with all of the file's columns, of which none holds a formula."""
+    """`rows` with every column of the file as text, and no cell a formula."""
     names = [*(name for name in columns if name not in REJECT_COLUMNS), *REJECT_COLUMNS]
     texts = [
         disarmed(rows[name].cast(pa.string()))
@@ -143,7 +145,10 @@ def _reject_file_rows(columns: list[str], rows: pa.Table) -> pa.Table:
 
 
 def disarmed(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Texts with an apostrophe before what a spreadsheet would take for a formula."""
+    """Texts with an apostrophe before whatever a spreadsheet would run as a formula.
+
+    Numbers such as -1.5 stay as they are.
+    """
     is_formula = pc.match_substring_regex(texts, f"{_BEGINS_FORMULA}|{_BEGINS_CELL}")
     if not pc.any(is_formula).as_py():  # as in most columns
         return texts

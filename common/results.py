@@ -25,11 +25,12 @@ REJECT_SCHEMA = pa.schema([(PLACE, pa.int64()), (REASON, pa.string()), (DETAIL, 
 
 @dataclass
 class CleanBatch:
-    """What became of one batch of a source.
+    """One batch of a source after cleaning.
 
-    `rows` have the columns of the star (without surrogate keys) and `_place`; `rejects` the
-    columns `_place`, `_reason` and `_detail`. `issues` counts attribute values that were not
-    usable. `money` sums net amounts (Decimal) of all readable rows and of the rejected ones.
+    `rows`: the accepted rows, with the star's columns in its types, without surrogate keys, and
+    `_place`. `rejects`: `REJECT_SCHEMA`. `issues`: by column, how many attribute values could not
+    be read. `money`: net amounts (Decimal) of all readable rows (`read`) and of those among them
+    that were `rejected`.
     """
 
     rows: pa.Table
@@ -39,4 +40,4 @@ class CleanBatch:
 
 
 Clean = Callable[[str, int, pa.Table], CleanBatch]
-"""Cleans a batch: given its source, its number and its rows under canonical names, all text."""
+"""Cleans a batch: takes the source's name, the batch's number and its rows as canonical text."""

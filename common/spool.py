@@ -1,9 +1,8 @@
 """The run's working folder: batches between phases, as Arrow files.
 
-A run never holds its input whole. Each batch is one file, written and read on its own, so memory
-depends on the size of a batch and not on the number of them. The files are not compressed: that
-took a sixth of the extraction and a fifth of the transformation, for files half the size, most of
-which are deleted before they reach a disk.
+Each batch is a file of its own, so memory depends on the size of a batch and not on the size of the
+input. The files are not compressed: compression took a sixth of the extraction's time and a fifth
+of the transformation's, to halve files that are mostly deleted before they reach the disk.
 """
 
 from __future__ import annotations
@@ -26,13 +25,14 @@ _LOCK = "in-use"
 
 
 class Spool:
-    """A private folder that is removed when the run ends, however it ends.
+    """A private folder below `parent`, removed when the run ends.
 
-    Folders that killed runs left behind are removed first: their lock is free.
+    Folders of killed runs, whose locks are free, are removed first. Raises `SpoolError` when the
+    disk refuses a write.
     """
 
     def __init__(self, parent: Path) -> None:
-        with _telling(parent):
+        with _disk_errors_named(parent):
             private_folder(parent)
             with _alone_in(parent):
                 _remove_abandoned(parent)
@@ -44,7 +44,7 @@ class Spool:
         """Write `table` as the batch called `name`; returns its path."""
         path = self.folder / f"{name}.arrow"
         with (
-            _telling(self.folder),
+            _disk_errors_named(self.folder),
             pa.OSFile(str(path), "wb") as file,
             pa.ipc.new_file(file, table.schema) as writer,
         ):
@@ -52,7 +52,7 @@ class Spool:
         return path
 
     def close(self) -> None:
-        """Remove the folder and all that is in it."""
+        """Remove the folder with everything in it."""
         self._lock.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -69,8 +69,8 @@ class Spool:
 
 
 @contextmanager
-def _telling(folder: Path) -> Iterator[None]:
-    """Whatever the disk refuses is told with the folder and the setting that names it."""
+def _disk_errors_named(folder: Path) -> Iterator[None]:
+    """Turns an `OSError` into a `SpoolError` that names the folder and its setting."""
     try:
         yield
     except OSError as error:
@@ -81,7 +81,7 @@ def _telling(folder: Path) -> Iterator[None]:
 
 
 def read(path: Path) -> pa.Table:
-    """The batch that `Spool.write` put at `path`; only what is used of it is really read."""
+    """The batch that `Spool.write` put at `path`, memory-mapped: unused columns are not read."""
     with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
         return reader.read_all()
 
@@ -100,7 +100,7 @@ def _remove_abandoned(parent: Path) -> None:
 
 @contextmanager
 def _alone_in(parent: Path) -> Iterator[None]:
-    """While a run looks for abandoned folders, no other makes one that has no lock yet."""
+    """Holds the parent's lock: no other run makes a folder, still without a lock, meanwhile."""
     descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Any value as the text that a CSV file would hold, and what stands for one that cannot be read."""
+"""Any Python value as the text that a CSV file would hold, and a mark for unreadable values."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ import numpy as np
 import pyarrow as pa
 
 UNREADABLE = "\ufdd0"
-"""Begins the text of a typed cell that holds no value that can be read, such as an Excel error;
-what the cell shows follows. It is one of the code points that no text may hold, so every rule finds
-it unreadable, and none takes it for missing.
+"""Marks the text of a typed cell without a readable value, such as an Excel error; what the cell
+shows follows it. U+FDD0 is a Unicode noncharacter, which text must not contain: no cleaning rule
+can read such a text, and none takes it for a missing value.
 """
 MAX_DETAIL = 500
-"""Characters of a refused record that go into the reject's detail."""
+"""The longest detail of a reject, in characters."""
 
 
 def as_text(value: Any) -> str | None:  # noqa: PLR0911  # one line per type
-    """A value as the text a CSV file would hold: exact numbers, ISO dates, nested values as JSON.
+    """A value as the text a CSV file would hold: exact numbers, ISO 8601 dates, nested values as
+    JSON, None for None.
 
-    Whole floats lose their `.0`: an integer column with gaps arrives as float. What no database
-    takes as text becomes NUL, so that the row is `invalid_text`.
+    Whole floats lose their `.0`, because an integer column with gaps arrives as float. Characters
+    that no database stores become NUL, for which the row is rejected (`invalid_text`).
     """
     if value is None:
         return None
@@ -35,10 +36,10 @@ def as_text(value: Any) -> str | None:  # noqa: PLR0911  # one line per type
         return "true" if value else "false"
     if isinstance(value, float | np.floating):
         if not math.isfinite(value):
-            return "NaN" if math.isnan(value) else str(value)  # a value that no rule accepts
+            return "NaN" if math.isnan(value) else str(value)  # which no rule reads as a number
         value = Decimal(int(value)) if value == int(value) else Decimal(repr(float(value)))
     if isinstance(value, Decimal):
-        # An absurd exponent stays as it is, and is refused as a number later.
+        # A number with a huge exponent keeps it, and is rejected as a number later.
         return format(value, "f") if abs(value.adjusted()) < 40 else str(value)
     if isinstance(value, datetime | date):
         return value.isoformat()
@@ -46,19 +47,18 @@ def as_text(value: Any) -> str | None:  # noqa: PLR0911  # one line per type
         return storable(to_json(value))
     if isinstance(value, bytes | bytearray | memoryview):
         return storable(bytes(value).decode(errors="surrogateescape"))
-    if isinstance(value, set | frozenset):  # in an order that stays
+    if isinstance(value, set | frozenset):  # in the same order every time
         return storable(",".join(sorted(map(str, value))))
     return storable(str(value))
 
 
 def key_text(value: Any) -> str | None:
-    """`as_text` for a key: a whole number is written without decimals, however it is stored, and
-    bytes are written as hexadecimal digits, whether or not they happen to be letters.
+    """`as_text` for a key: a whole number of any type has no decimals, and bytes are hexadecimal
+    digits in capitals, even where they happen to be letters.
 
-    A float beyond 2^53 has lost digits, and the ones it would be written with stand nowhere: it is
-    unreadable.
+    A float beyond 2^53 may have lost digits of the key, so it is unreadable.
     """
-    if isinstance(value, bytes | memoryview):  # a bytearray is text, see `file_databases`
+    if isinstance(value, bytes | memoryview):  # SQLite's text comes as bytearray: file_databases
         return value.hex().upper()
     if isinstance(value, float | np.floating) and not abs(float(value)) <= _EXACT_FLOAT:
         return unreadable(repr(float(value)))
@@ -70,20 +70,20 @@ def key_text(value: Any) -> str | None:
 _EXACT_FLOAT = 1 << 53
 
 
-def unreadable(shown: str) -> str:
-    """The text for a typed cell that shows `shown` and holds no value that can be read."""
-    return UNREADABLE + shown
+def unreadable(content: str) -> str:
+    """The text for a typed cell without a readable value; `content` is what people see in it."""
+    return UNREADABLE + content
 
 
 def comma_text(value: Any) -> str | None:
-    """`as_text`, with a decimal comma in what is a number already."""
+    """`as_text`, with a decimal comma in floats and Decimals."""
     text = as_text(value)
     is_number = isinstance(value, float | Decimal | np.floating)
     return text.replace(".", ",") if text and is_number else text
 
 
 def text_array(values: Sequence[Any], text: Callable[[Any], str | None] = as_text) -> pa.Array:
-    """Values as text. Most columns are text already, and taken as a whole."""
+    """Values as an Arrow array of text; `text` converts those that are not text yet."""
     try:
         return pa.array(values, pa.string())
     except (pa.ArrowException, UnicodeError):
@@ -91,7 +91,7 @@ def text_array(values: Sequence[Any], text: Callable[[Any], str | None] = as_tex
 
 
 def storable(text: str) -> str:
-    """`text` with NUL, which rows are refused for, instead of lone surrogates."""
+    """`text` with NUL in place of lone surrogates; a row with a NUL is rejected."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -100,7 +100,7 @@ def storable(text: str) -> str:
 
 
 def json_number(text: str) -> Decimal | str:
-    """A JSON number as it was written; as text when its exponent is beyond all measure."""
+    """A JSON number with all its digits; as text when the exponent is too large for Decimal."""
     try:
         return Decimal(text)
     except InvalidOperation:
@@ -108,7 +108,7 @@ def json_number(text: str) -> Decimal | str:
 
 
 def to_json(value: Any) -> str:
-    """Canonical JSON: sorted keys, no spaces, numbers as they were written."""
+    """Canonical JSON text: sorted keys, no spaces, numbers with the digits they came with."""
     if isinstance(value, dict):
         inner = ",".join(f"{to_json(str(key))}:{to_json(value[key])}" for key in sorted(value))
         return f"{{{inner}}}"
@@ -123,5 +123,5 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, default=as_text)
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, as far as a message has room for it."""
+    """The first line of an error's message, at most 200 characters."""
     return str(error).partition("\n")[0][:200]
