@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cleaning.columns import Cells, Reader, Rule, each
-from cleaning.dates import calendar, date_key, date_range, dates, what_it_looks_like
+from cleaning.dates import calendar, date_key, date_range, dates, with_hints
 from cleaning.duplicates import BATCH_BITS, find_superseded, judging, key_hashes
 from cleaning.frames import as_table, checked, to_frame
 from cleaning.numbers import LIMIT, money, numbers, shares
@@ -308,7 +308,7 @@ class StarSchemaTransformer:
         days = cells.values
         outside = pc.or_(pc.less(days, low), pc.greater(days, high))
         if not cells.is_readable():
-            details = on_values(cells.given(), what_it_looks_like)
+            details = on_values(cells.given(), with_hints)
             read.verdict.reject("invalid_date", cells.unreadable(), details)
         read.verdict.reject("invalid_date", cells.missing())
         read.verdict.reject("date_out_of_range", outside, cells.given())

@@ -1,8 +1,8 @@
-"""A batch's cells: each holds a value, none, or something that cannot be read.
+"""The columns of a batch: each cell holds a value, is missing, or is unreadable.
 
-Which of the three it is is decided here and once, for every column, before and after its rule:
-blank cells and null tokens are none, and never reach the rule; what the rule makes nothing of is
-unreadable. So no default for what is missing can hide what is unreadable.
+This module alone decides which of the three. Blank cells and null tokens are missing and never
+reach the column's rule. A cell that the rule turns into null is unreadable. So a default for
+missing cells cannot hide an unreadable one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from common.values import UNREADABLE
 from config import SourceSettings
 
 Rule = Callable[[pa.Array], pa.Array]
-"""Text to values. Null stays null, and what the rule cannot read becomes null."""
+"""Converts text to values. Null stays null, and text that the rule cannot read becomes null."""
 
 _MARK = UNREADABLE.encode()
 _NO_TEXT = pa.scalar(None, pa.string())
@@ -31,7 +31,11 @@ _NO_TEXT = pa.scalar(None, pa.string())
 
 @dataclass(frozen=True)
 class Cells:
-    """A column after its rule; `values` are null where there is none and where it is unreadable."""
+    """A column after its rule. `values` is null where a cell is missing or unreadable.
+
+    The private fields hold each distinct value once; `_spread` gives each row the outcome of its
+    value.
+    """
 
     values: pa.Array
     _given: pa.Array
@@ -42,31 +46,31 @@ class Cells:
 
     @property
     def plain(self) -> pa.Array:
-        """The values, not as a dictionary."""
+        """The values as a plain array, not dictionary-encoded."""
         return decoded(self.values)
 
     def given(self) -> pa.Array:
-        """The texts, null where there is none."""
+        """The texts before the rule; null where a cell is missing."""
         return self._spread(self._given)
 
     def missing(self) -> pa.Array:
-        """The rows without a value."""
+        """Booleans, one per row: whether the cell is missing."""
         return self._spread(self._missing)
 
     def unreadable(self) -> pa.Array:
-        """The rows with something that is no value."""
+        """Booleans, one per row: whether the cell is unreadable."""
         return self._spread(self._unreadable)
 
     def is_absent(self) -> bool:
-        """Whether no row has anything."""
+        """Whether all cells are missing."""
         return bool(pc.all(self._missing).as_py())
 
     def is_readable(self) -> bool:
-        """Whether nothing is unreadable; the usual case, and told quickly."""
+        """Whether no cell is unreadable: the usual case, and a cheap question."""
         return not pc.any(self._unreadable).as_py()
 
     def where_missing(self, default: pa.Array | pa.Scalar | str) -> pa.Array:
-        """The values, with `default` (one, or one per row) where there is none."""
+        """The values, with `default` (one for all, or an array of one per row) where missing."""
         if isinstance(default, pa.Array | pa.ChunkedArray):
             return pc.if_else(self.missing(), default, self.plain)
         return self._spread(pc.if_else(self._missing, default, self._distinct))
@@ -74,11 +78,11 @@ class Cells:
 
 @dataclass
 class Reader:
-    """A batch's columns by name; an absent column reads as all blank.
+    """Reads the columns of a batch by name; all cells of an absent column are missing.
 
-    `keys` names the row's own key and those it refers to. A row is refused where one of them is
-    unreadable, or any column holds a NUL, which no database stores. `issues` counts the cells of
-    attributes that are unreadable.
+    `batch` has canonical columns of text. `keys` names the row's own key and those that it refers
+    to. A row is rejected as `invalid_text` where one of the keys is unreadable, or any column holds
+    a NUL, which no database stores. `issues` counts unreadable attribute cells by column.
     """
 
     batch: pa.Table
@@ -95,9 +99,10 @@ class Reader:
             self._look_at(name)
 
     def _look_at(self, name: str) -> None:
-        """Refuse rows for what this column holds. Two passes over its bytes tell that it is fine.
+        """Reject rows for NULs and unreadable keys in this column.
 
-        The mark of unreadable cells begins with a byte that hardly any text has.
+        Two scans of the column's bytes show that there are none: a zero byte, and a byte as large
+        as the first one of the mark for unreadable cells, which hardly any text has.
         """
         column = whole(self.batch[name])
         values = column.dictionary if pa.types.is_dictionary(column.type) else column
@@ -111,15 +116,15 @@ class Reader:
         if pc.any(mask).as_py():
             self._marked.add(name)
             if name in self.keys:
-                shown = pc.binary_join_element_wise(f"{name}: ", decoded(column), "")
-                self.verdict.reject("invalid_text", mask, shown)
+                detail = pc.binary_join_element_wise(f"{name}: ", decoded(column), "")
+                self.verdict.reject("invalid_text", mask, detail)
 
     def key(self, name: str) -> pa.Array:
-        """The rows' own keys, blank ('') when missing; null tokens do not apply to them."""
+        """The rows' own business keys, '' where missing. Null tokens are keys like any other."""
         return on_values(normal_keys(self._column(name)), lambda keys: pc.coalesce(keys, ""))
 
     def reference(self, name: str) -> pa.Array:
-        """Keys of other rows, blank ('') when missing or a null token."""
+        """Business keys of other tables' rows, '' where missing or a null token."""
 
         def rule(keys: pa.Array) -> pa.Array:
             return pc.if_else(self._is_none(keys), "", keys)
@@ -127,11 +132,11 @@ class Reader:
         return on_values(normal_keys(self._column(name)), rule)
 
     def text(self, name: str) -> pa.Array:
-        """Trimmed (all Unicode space) and NFC-normalised; null when the column is absent."""
+        """A column's texts in NFC, without (Unicode) space at the ends; null when it is absent."""
         return on_values(self._column(name), lambda texts: composed(pc.utf8_trim_whitespace(texts)))
 
     def cells(self, name: str, rule: Rule = lambda texts: texts) -> Cells:
-        """A column through `rule`. What becomes of the unreadable ones is the caller's to say."""
+        """A column after `rule`. The caller decides what unreadable cells mean."""
         given, spread = distinct_values(self.text(name))
         missing = self._is_none(given)
         given = texts = pc.if_else(missing, _NO_TEXT, given)
@@ -142,14 +147,14 @@ class Reader:
         return Cells(spread(values), given, values, missing, unreadable, spread)
 
     def attribute(self, name: str, rule: Rule = lambda texts: texts) -> Cells:
-        """`cells`, of which the unreadable ones are counted."""
+        """A column after `rule`; its unreadable cells are counted in `issues`."""
         cells = self.cells(name, rule)
         if not cells.is_readable():
             self.count(name, cells.unreadable())
         return cells
 
     def count(self, name: str, mask: Any) -> None:
-        """Count cells whose value is not usable."""
+        """Count the cells of `mask` as unreadable."""
         number = int(as_mask(mask).sum())
         if number:
             self.issues[name] = self.issues.get(name, 0) + number
@@ -164,5 +169,5 @@ class Reader:
 
 
 def each(rule: Callable[[str], str | None]) -> Rule:
-    """A rule for one text, called once per distinct value."""
+    """Make a rule for columns out of a function of one text; it is called per distinct value."""
     return partial(per_distinct, rule=rule)

@@ -1,4 +1,4 @@
-"""Dates: text to calendar dates, the range that is accepted, and the rows of `dim_date`."""
+"""Text to calendar dates, the range of accepted dates, and the rows of `dim_date`."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _LOOKS_LIKE = (
 
 
 def dates(values: pa.Array, formats: Sequence[str], zone: ZoneInfo) -> pa.Array:
-    """Text to date32 by the formats; null where none fits.
+    """Text to date32, by the first of `formats` that fits; null where none does.
 
-    Timestamps without an offset are cut to their date in bulk; then each distinct text is
-    parsed once.
+    A timestamp with an offset gets its date in `zone`. Timestamps without one are cut to their date
+    in bulk; then each distinct text is parsed once.
     """
     if list(formats) == [ISO_8601]:
         naive = pc.fill_null(pc.match_substring_regex(values, _ISO_NAIVE), False)
@@ -55,7 +55,7 @@ def dates(values: pa.Array, formats: Sequence[str], zone: ZoneInfo) -> pa.Array:
 
 
 def parse_date(text: str, formats: Sequence[str], zone: ZoneInfo) -> date | None:
-    """The calendar date in `zone`, by the first of `formats` that fits, or None."""
+    """The date in `zone` of one text, by the first of `formats` that fits; None if none does."""
     for pattern in formats:
         try:
             is_iso = pattern == ISO_8601
@@ -71,9 +71,9 @@ _parse_once = lru_cache(1 << 16)(parse_date)
 
 
 def _typed_date(text: str, formats: Sequence[str], zone: ZoneInfo) -> date | None:
-    """A typed source (Parquet, Excel, database) writes its dates so, whatever the files declare.
+    """A date as typed sources (Parquet, Excel, databases) write it: ISO 8601 whatever is declared.
 
-    Unless they declare the day before the month: then `2024-03-04` would be either.
+    None where a declared format begins with year and day: `2024-03-04` could then mean either.
     """
     if text[4:5] != "-" or any(pattern.startswith("%Y-%d") for pattern in formats):
         return None
@@ -102,31 +102,31 @@ def _iso_date(text: str, zone: ZoneInfo) -> date | None:
 
 
 def _local_date(found: datetime | None, zone: ZoneInfo) -> date | None:
-    """A naive moment is taken as it is; one with an offset gets its date in `zone`."""
+    """The date of a datetime: as it stands if it is naive, in `zone` if it has an offset."""
     if found is None:
         return None
     return found.date() if found.tzinfo is None else found.astimezone(zone).date()
 
 
-def what_it_looks_like(texts: pa.Array) -> pa.Array:
-    """Texts that are no dates, each with what else it may be."""
-    shown = texts
+def with_hints(texts: pa.Array) -> pa.Array:
+    """Texts that are no dates, each followed by what it looks like, such as Unix seconds."""
+    details = texts
     for kind, pattern in _LOOKS_LIKE:
         hint = f" (it looks like {kind}: convert it to a date in the query or the export)"
         hinted = pc.binary_join_element_wise(texts, hint, "")
-        shown = pc.if_else(pc.match_substring_regex(texts, pattern), hinted, shown)
-    return shown
+        details = pc.if_else(pc.match_substring_regex(texts, pattern), hinted, details)
+    return details
 
 
 def date_range(config: StarSchemaConfig) -> tuple[pa.Scalar, pa.Scalar]:
-    """The first and the last acceptable date of a sale: 1900 to the end of next year."""
+    """The first and last accepted date of a sale, both date32: 1900 to the end of next year."""
     today = datetime.now(ZoneInfo(config.business_timezone)).date()
     first, last = date(1900, 1, 1), date(today.year + 1, 12, 31)
     return pa.scalar(first, pa.date32()), pa.scalar(last, pa.date32())
 
 
 def date_key(days: pa.Array) -> pa.Array:
-    """date32 to the integer YYYYMMDD, once for each distinct date."""
+    """date32 to int32 YYYYMMDD, the key of `dim_date`; computed once per distinct date."""
 
     def rule(days: pa.Array) -> pa.Array:
         year, month = pc.multiply(pc.year(days), 10_000), pc.multiply(pc.month(days), 100)
@@ -143,7 +143,10 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 
 
 def calendar(first_year: int, last_year: int) -> pa.Table:
-    """`dim_date` rows for whole years, both included; no rows when the last is before the first."""
+    """Rows of `dim_date` from the first day of `first_year` to the last of `last_year`.
+
+    There are none when the last year is before the first.
+    """
     schema = arrow_schema(dim_date.columns)
     if last_year < first_year:
         return schema.empty_table()

@@ -1,8 +1,8 @@
-"""Duplicate business keys, found exactly and in bounded memory.
+"""Rows with the same business key: found exactly, and in bounded memory.
 
-First by 64-bit hashes, sorted a part at a time: only rows whose hash repeats are looked at again.
-DuckDB then compares these by their real keys and contents, so a collision of hashes costs time
-and never a row.
+First the 64-bit hashes of all keys are sorted, a part of their range at a time. Only rows whose
+hash occurs more than once are read again; DuckDB compares them by their keys and contents. So two
+keys with the same hash cost time, but never a row.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from common.parallel import in_order
 from common.results import PLACE
 
 BATCH_BITS = 32
-"""A row's place is one integer: batch number << 32 | row number in the batch."""
+"""A row's place is one int64: batch number << 32 | row number in the batch."""
 
 Hashes = npt.NDArray[np.uint64]
+"""As `key_hashes` returns them."""
 
-_PART = 4_000_000  # hashes sorted at a time: 32 MB
+_PART = 4_000_000  # hashes that are sorted at a time: 32 MB
 _BITMAP_BITS = 20
 
-# `content` is everything a row says but its place. Of several rows with one key the last wins.
+# `content` is the whole row without its place. Of several rows with one key the last one wins.
 _SUPERSEDED = """
     WITH claims AS (
         SELECT _key, _place, row(*COLUMNS(* EXCLUDE (_key, _place))) AS content FROM claimed
@@ -52,9 +53,10 @@ _SUPERSEDED = """
 
 @dataclass(frozen=True)
 class Superseded:
-    """Rows of one batch that lost to a later row with the same key.
+    """The rows of one batch that a later row with the same key replaces.
 
-    `rows` are their row numbers (int64), `identical` whether the winner says the same (bool).
+    `rows`: their row numbers in the batch (int64). `identical`: whether the later row has the same
+    content (bool).
     """
 
     rows: npt.NDArray[np.int64]
@@ -66,12 +68,14 @@ _local = threading.local()
 
 @cache
 def _hasher() -> duckdb.DuckDBPyConnection:
-    """One for all threads, each of which has a cursor of it: to make one takes 20 ms."""
+    """The connection whose cursors the threads use. Opening takes 20 ms, so there is only one."""
     return duckdb.connect(config={"threads": 1})
 
 
 def key_hashes(keys: pa.Array) -> Hashes:
-    """A 64-bit hash of each key: in the first row as the keys come, in the second ascending."""
+    """The 64-bit hashes of keys (text), as an array of two rows: in the order of the keys, and
+    ascending.
+    """
     if not hasattr(_local, "connection"):
         _local.connection = _hasher().cursor()
     connection: Any = _local.connection
@@ -98,11 +102,11 @@ def find_superseded(
     connection: duckdb.DuckDBPyConnection,
     workers: int = 1,
 ) -> dict[int, Superseded]:
-    """The rows to leave out, by batch number.
+    """The rows that a later row with the same key replaces, by batch number.
 
-    `batches` are calls that return the rows of a batch: the column `key`, an int64 column
-    `_place`, and the content to compare; `hashes` are calls that return the `key_hashes` of each
-    batch, best as a file in memory that is given back after use; `connection` is one of `judging`.
+    `batches`: calls that return the rows of a batch, with the column `key`, an int64 column
+    `_place`, and the content to compare. `hashes`: calls that return the `key_hashes` of each
+    batch, best from a memory-mapped file. `connection`: one of `judging`.
     """
     with ThreadPoolExecutor(workers) as pool:
         parts = in_order(pool, _repeated(hashes), workers)
@@ -124,7 +128,7 @@ def find_superseded(
 
 
 def _repeated(hashes: Sequence[Callable[[], Hashes]]) -> Iterator[Callable[[], Hashes]]:
-    """A call per part of their range for the hashes that occur more than once."""
+    """Calls, one per part of the range of hashes, that return those that occur more than once."""
     bits = (sum(len(batch()[1]) for batch in hashes) // _PART).bit_length()
     bounds = np.array([part << (64 - bits) for part in range(1, 1 << bits)], np.uint64)
     cuts = []
@@ -138,7 +142,10 @@ def _repeated(hashes: Sequence[Callable[[], Hashes]]) -> Iterator[Callable[[], H
 
 
 def _more_than_once(hashes: Sequence[Callable[[], Hashes]], parts: Sequence[slice]) -> Hashes:
-    """What occurs more than once in ascending runs, which a stable sort merges."""
+    """The hashes that occur more than once, in parts of ascending arrays.
+
+    A stable sort merges ascending runs instead of sorting anew.
+    """
     runs = [batch()[1][part] for batch, part in zip(hashes, parts, strict=True)]
     together = np.concatenate([np.empty(0, np.uint64), *runs])
     del runs
@@ -148,9 +155,9 @@ def _more_than_once(hashes: Sequence[Callable[[], Hashes]], parts: Sequence[slic
 
 
 def _membership(wanted: Hashes) -> Callable[[Hashes], npt.NDArray[np.int64]]:
-    """A test for many hashes: which of them (by position) are among the sorted `wanted`.
+    """A function that returns the positions of those of its hashes that are in the sorted `wanted`.
 
-    A bitmap of their low bits rules nearly all out before the search.
+    A bitmap of the low bits excludes nearly all of them before the binary search.
     """
     low = np.uint64((1 << _BITMAP_BITS) - 1)
     bitmap = np.zeros(1 << _BITMAP_BITS, bool)
@@ -171,9 +178,9 @@ def _claims(
     repeated: Hashes,
     key: str,
 ) -> Iterator[Callable[[], pa.Table]]:
-    """A call per batch for the rows whose hash repeats, with the key under the name `_key`.
+    """Calls, one per batch, that return the rows whose hash is in `repeated`; the key is `_key`.
 
-    Their columns are decoded: which ones are encoded depends on the file a batch came from.
+    Columns are decoded, since files differ in which of them are dictionary-encoded.
     """
     positions = _membership(repeated)
 

@@ -1,4 +1,4 @@
-"""Rows as people have them, in and out: frames and lists of dicts, as tables of text."""
+"""Between the rows that people have in a notebook and tables of text: frames, lists of dicts."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def as_table(rows: Rows, commas: Sequence[str] = ()) -> pa.Table:
-    """Any rows as a table of text columns; the caller's object is not changed.
+    """A DataFrame or a list of dicts as a table of text columns. The caller's object is unchanged.
 
-    Whole floats lose their `.0` (an integer column with gaps arrives as float in pandas), and so do
-    whole decimals in keys. Numbers in the columns `commas` get a decimal comma, as the text there
-    has.
+    Whole floats lose their `.0`, because an integer column with gaps is float in pandas; so do
+    whole decimals in keys (`*_id`). In the columns `commas`, whose texts have decimal commas,
+    numbers get one too. An Arrow table is returned as it is.
     """
     if isinstance(rows, pa.Table):
         return rows
@@ -45,7 +45,10 @@ def _text_of(column: str) -> Callable[[Any], str | None]:
 
 
 def checked(table: pa.Table, required: Sequence[str]) -> pa.Table:
-    """`table` with the columns that rows must have; a table without rows is given them."""
+    """`table` with the `required` columns, which are added to a table without rows.
+
+    Raises `KeyError` that names those that are missing.
+    """
     missing = [name for name in required if name not in table.column_names]
     if missing and len(table):
         raise KeyError(
@@ -58,7 +61,7 @@ def checked(table: pa.Table, required: Sequence[str]) -> pa.Table:
 
 
 def _cell(value: Any, text: Callable[[Any], str | None]) -> str | None:
-    """A value of a frame as text; every kind of missing value is None."""
+    """One value as text; None for every kind of missing value (None, NaN, NaT, NA)."""
     plain = value.item() if isinstance(value, np.generic) else value
     is_missing = type(plain).__name__ in ("NaTType", "NAType") or (
         isinstance(plain, float) and math.isnan(plain)
@@ -67,7 +70,7 @@ def _cell(value: Any, text: Callable[[Any], str | None]) -> str | None:
 
 
 def to_frame(rows: pa.Table) -> pd.DataFrame:
-    """A frame of plain values: str, int, bool, `Decimal` and `date`; None where unknown."""
+    """Cleaned rows as a DataFrame of str, int, bool, `Decimal` and `date`; None where unknown."""
     kept = rows.drop_columns([PLACE]) if PLACE in rows.column_names else rows
     frame: pd.DataFrame = pa.table({n: decoded(kept[n]) for n in kept.column_names}).to_pandas()
     return frame

@@ -1,6 +1,7 @@
-"""Texts with marks that a spreadsheet or a float has left on them: kept as they are, but told.
+"""Marks that a spreadsheet or a float has left on texts: the texts stay, and a warning counts them.
 
-Each is looked for once per distinct value where a column is encoded, and in a cheap way first.
+A cheap test finds the columns that may have a mark; the pattern is then matched once per distinct
+value, where a column is dictionary-encoded.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class _Mark:
-    """A kind of marks: two quick looks that miss none, the pattern, and what to say."""
+    """One kind of mark."""
 
     sign: str
-    """A character without which no text has the mark."""
+    """A character that every text with the mark has: the first test, on the bytes."""
     maybe: Callable[[pa.Array], pa.Array]
+    """The second test, on texts; true for every text with the mark, and for some others."""
     pattern: str
+    """The pattern of the mark in keys."""
     words: str
+    """What the warning says of such texts."""
     in_attributes: str = ""
-    """The pattern in columns that are no keys; blank: it is not looked for there."""
+    """The pattern in other columns; '' where the mark is not looked for there."""
 
 
 _MARKS = {
@@ -56,33 +60,33 @@ _MARKS = {
 
 @dataclass
 class Marked:
-    """How many rows of each column have which mark, and a few of the keys that have."""
+    """How many rows have which mark, by column and kind, and a few keys with it."""
 
     rows: Counter[tuple[str, str]] = field(default_factory=Counter)
     keys: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def add(self, other: Marked) -> None:
-        """Take the marks of another batch in."""
+        """Add the counts and examples of another batch."""
         self.rows.update(other.rows)
         for at, keys in other.keys.items():
             known = self.keys.setdefault(at, [])
             known += [key for key in keys if key not in known][: _EXAMPLES - len(known)]
 
     def warnings(self, source: str, read: int) -> list[str]:
-        """What to say of them; examples are of keys alone."""
-        told = []
+        """One warning per column and kind. Only keys are given as examples, never attributes."""
+        found = []
         for (column, kind), count in sorted(self.rows.items()):
-            shown = ", ".join(map(repr, self.keys.get((column, kind), [])))
-            told.append(
+            examples = ", ".join(map(repr, self.keys.get((column, kind), [])))
+            found.append(
                 f"{source}: {column} of {count:,} of {read:,} rows {_MARKS[kind].words}"
-                f"{', such as ' if shown else ''}{shown}; they are kept as they are: correct the "
-                "source if they are not meant so"
+                f"{', such as ' if examples else ''}{examples}; they are kept as they are: correct "
+                "the source if they are not meant so"
             )
-        return told
+        return found
 
 
 def marked(rows: pa.Table, columns: Iterable[str]) -> Marked:
-    """The marks in `columns` of a batch under canonical names, of which `*_id` are keys."""
+    """The marks in `columns` of a batch under canonical names; those called `*_id` are keys."""
     found = Marked()
     for name in columns:
         is_key, column = name.endswith("_id"), whole(rows[name])

@@ -1,4 +1,4 @@
-"""Numbers as people write them, to exact decimals. What has two meanings is none."""
+"""Numbers as people write them, to exact decimals. An ambiguous text is not a number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from common.amounts import MONEY, fitting, rounded
 from schema import MONEY_PRECISION, MONEY_SCALE
 
 LIMIT = Decimal(10) ** (MONEY_PRECISION - MONEY_SCALE - 1)
-"""10^14: every amount is below it."""
+"""10^14. A number of this size or larger is unreadable."""
 
 _SHARE = pa.decimal128(18, 16)  # so that a product with money fits 38 digits
 _LONGEST = 100
@@ -25,9 +25,10 @@ _PLAIN = {
 
 
 def numbers(values: pa.Array, separator: str = ".") -> pa.Array:
-    """Text to NUMERIC(19,4). Null where it is not a number, or beyond 10^14.
+    """Text to decimal128(19, 4), by the rule of `exact_number`; null where it is no number, or is
+    10^14 or more.
 
-    The plain ones are cast in bulk; the others, few in practice, go through `parse_number`.
+    Plain numbers are cast in bulk. The others, few in practice, go through `parse_number`.
     """
     plain = pc.fill_null(pc.match_substring_regex(values, _PLAIN[separator]), False)
     bulk = pc.if_else(plain, values, pa.scalar(None, pa.string()))
@@ -43,21 +44,21 @@ def numbers(values: pa.Array, separator: str = ".") -> pa.Array:
 
 
 def shares(values: pa.Array, separator: str = ".") -> pa.Array:
-    """Text to shares from 0 to 1, exact to sixteen places; null where it is none."""
+    """Text to shares from 0 to 1 as decimal128(18, 16); null where `parse_share` gives None."""
     encoded = values.dictionary_encode()
     parsed = [parse_share(text, separator) for text in encoded.dictionary.to_pylist()]
     return pa.array(parsed, _SHARE).take(encoded.indices)
 
 
 def money(amounts: pa.Array) -> pa.Array:
-    """Rounded half away from zero to four places; null where it is 10^14 or more."""
+    """Decimals as MONEY, rounded half away from zero to four places; null from 10^14 on."""
     return fitting(rounded(amounts), LIMIT)
 
 
 def parse_number(text: str, separator: str = ".") -> Decimal | None:
     """One number by the rule of `exact_number`, rounded half away from zero to four places.
 
-    None where it is no number, or beyond 10^14.
+    None where it is no number, or is 10^14 or more.
     """
     return _parse_once(text, separator) if len(text) <= _LONGEST else None
 
@@ -71,9 +72,9 @@ def _parse_once(text: str, separator: str) -> Decimal | None:
 
 
 def parse_share(text: str | None, separator: str = ".") -> Decimal | None:
-    """A number from 0 to 1, or one with a percent sign behind it from 0 to 100; else None.
+    """A number from 0 to 1, or from 0 to 100 followed by a percent sign; None for anything else.
 
-    Its product with an amount is rounded, not the share.
+    It keeps sixteen places: its product with an amount is rounded, not the share.
     """
     if text is None or len(text) > _LONGEST or _symbols(text):  # a share is of no currency
         return None
@@ -87,15 +88,15 @@ def parse_share(text: str | None, separator: str = ".") -> Decimal | None:
 
 
 def exact_number(text: str, separator: str = ".") -> Decimal | None:
-    """Digits with a sign before or behind them, the decimal separator, thousands in groups of three
-    by the other separator, and one currency symbol before or after; None for anything else.
+    """Digits with a sign before or after them, at most one decimal separator, thousands in groups
+    of three by the other separator, and one currency symbol before or after; None otherwise.
 
-    A group of thousands begins with 1 to 9: `0,350` is no number, since it is 0.35 to whoever wrote
-    it.
+    The first group of thousands begins with 1 to 9. So `0,350` is no number with a decimal point:
+    whoever wrote it meant 0.35.
     """
     if len(text) > _LONGEST:
         return None
-    text = text.replace("\u2212", "-")  # the minus of typographers
+    text = text.replace("\u2212", "-")  # MINUS SIGN, as word processors write it
     symbols = _symbols(text)
     if len(symbols) > 1 or (symbols and not _stands_outside(symbols, text)):
         return None
@@ -121,13 +122,13 @@ def _pattern(separator: str) -> re.Pattern[str]:
 
 
 def _symbols(text: str) -> str:
-    """The currency symbols in a text."""
+    """The currency symbols in a text (Unicode category Sc), one after the other."""
     if text.isascii():
         return "$" * text.count("$")
     return "".join(char for char in text if unicodedata.category(char) == "Sc")
 
 
 def _stands_outside(symbol: str, text: str) -> bool:
-    """Whether the currency symbol stands before or after the digits, not among them."""
+    """Whether the currency symbol is before or after the digits, not between them."""
     inner = text.strip().strip("+-").strip()
     return inner.startswith(symbol) or inner.endswith(symbol)

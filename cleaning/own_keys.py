@@ -1,4 +1,4 @@
-"""A source's own key that may be none: too many rows lose to another row with the same key."""
+"""Doubt that a source's mapped key is a key: when too many rows have the key of a later row."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from common.arrays import decoded, whole
 from common.results import PLACE
 
 SHARE = 0.01
-"""Above this share of rows that lose, the key is doubted."""
+"""The share of rows superseded by different ones above which the key is doubted."""
 _KEYS, _ROWS = 1000, 5000
-"""So many keys and rows are looked at."""
+"""The most keys and rows that are searched for a better key."""
 _COLUMNS = 12
-"""So many columns are tried in pairs."""
+"""The most columns that are tried in pairs."""
 _LIKELY = re.compile(
     r"line|item|pos|seq|row|sku|product|article|variant|number|\bnr\b|\bno\b|id", re.I
 )
@@ -39,11 +39,11 @@ def doubt(
     prepared: Sequence[Callable[[], pa.Table]],
     originals: Callable[[int], pa.Table],
 ) -> str:
-    """A warning that `key` may be no key of `source`, or nothing.
+    """A warning that `key` may be no key of `source`; '' where there is no doubt.
 
-    `parts` are the source's columns that make it, `rows` how many the source has, `lost` the
-    numbers of rows by batch that lost to a row with the same key and other content; `prepared` read
-    the cleaned batches, `originals` a batch as it came.
+    `parts`: the source's columns that make the key. `rows`: how many rows the source has. `lost`:
+    by batch, the numbers of the rows that a row with the same key and other content superseded.
+    `prepared`: calls that read the cleaned batches; `originals` reads a batch as it was extracted.
     """
     count = sum(map(len, lost.values()))
     if count <= SHARE * rows:
@@ -69,7 +69,7 @@ def _contested(
     prepared: Sequence[Callable[[], pa.Table]],
     originals: Callable[[int], pa.Table],
 ) -> pa.Table:
-    """Rows as they came whose key is one of those that are not unique, with it as `_key`."""
+    """Original rows whose key occurs more than once, with the key as the column `_key`."""
     mask = (1 << BATCH_BITS) - 1
     keys = pa.array([], pa.string())
     for number, at in lost.items():
@@ -100,7 +100,7 @@ def _as_text(rows: pa.Table) -> pa.Table:
 
 
 def _better(rows: pa.Table) -> list[str]:
-    """The one or two columns that tell apart all rows of one key that are not the same."""
+    """One or two columns that together with the key make every different row unique; or []."""
     unique = list(dict.fromkeys(zip(*(column.to_pylist() for column in rows.columns), strict=True)))
     by_name = dict(zip(rows.column_names, zip(*unique, strict=True), strict=True)) if unique else {}
     keys = by_name.pop("_key", ())
@@ -113,7 +113,7 @@ def _better(rows: pa.Table) -> list[str]:
 
 
 def _candidates(columns: Mapping[str, Sequence[object]]) -> Iterator[tuple[str, ...]]:
-    """Single columns, then pairs: first those that sound like part of a key."""
+    """Single columns, then pairs; names that sound like part of a key come first."""
     names = [name for name in columns if not _UNLIKELY.search(name)]
     names.sort(key=lambda name: not _LIKELY.search(name))
     yield from ((name,) for name in names)

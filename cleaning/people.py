@@ -1,7 +1,7 @@
-"""Rules for what is known of people: names, e-mail addresses, phones, countries, addresses.
+"""Rules for people: names, e-mail addresses, phones, countries, postal addresses.
 
-All of it is free text, so every rule costs no more than the text is long: what could search again
-and again is either done by Arrow's expressions, which cannot backtrack, or given short texts only.
+These are free texts of any length, so every rule takes linear time: patterns are either matched by
+Arrow (RE2, which does not backtrack), or given short texts only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ _LONGEST_COUNTRY = 100
 
 
 def person_name(name: str) -> str:
-    """Recased only when all-upper or all-lower: o'brien, MCDONALD, mary-jane."""
+    """A name all in upper or all in lower case with capitals where they belong (o'brien: O'Brien,
+    MCDONALD: McDonald, mary-jane: Mary-Jane); any other name as it is.
+    """
     if not (name.isupper() or name.islower()):
         return name
     name = re.sub(r"[^\W\d_]+", lambda word: word[0].capitalize(), name)
@@ -30,7 +32,7 @@ def person_name(name: str) -> str:
 
 
 def title_case(text: str) -> str:
-    """First letter of each word upper, the rest lower."""
+    """The first letter of each word in upper case, the rest in lower case."""
     return re.sub(r"[^\W\d_]+", lambda word: word[0].capitalize(), text)
 
 
@@ -49,9 +51,9 @@ _PLAIN_EMAIL = (
 
 
 def emails(given: pa.Array) -> pa.Array:
-    """Addresses in lower case; null where the syntax is invalid.
+    """E-mail addresses in lower case; null where the syntax is invalid (RFC 5321, RFC 5322).
 
-    The plain ones are told in bulk, the odd ones left to email-validator.
+    A pattern accepts the plain ones in bulk; email-validator decides about the others.
     """
     lower = pc.utf8_lower(given)
     is_short = pc.and_(
@@ -64,8 +66,8 @@ def emails(given: pa.Array) -> pa.Array:
 
 
 def email_address(text: str) -> str | None:
-    """Lower-case, or None where email-validator finds the syntax invalid."""
-    # The most common fault, and one that the library would take its time for.
+    """One address in lower case, or None where email-validator finds the syntax invalid."""
+    # The most common faults, for which the library is slow.
     if "@" not in text or len(text) > _LONGEST_EMAIL:
         return None
     import email_validator  # noqa: PLC0415  # 70 ms, and most addresses are plain
@@ -80,7 +82,7 @@ def email_address(text: str) -> str | None:
 
 
 def email_segment(email: str) -> str:
-    """The segment of a customer whose own says nothing."""
+    """The segment of a customer who has none, by the domain of the address."""
     return "Consumer" if email.rpartition("@")[2] in _FREE_MAIL else "Business"
 
 
@@ -93,7 +95,7 @@ _COUNTRY_ALIASES = {
 
 @cache
 def _regions() -> dict[str, str]:
-    """Country name in any language -> region."""
+    """Country names in all languages of libphonenumber, in lower case -> ISO 3166 region."""
     from phonenumbers.geodata.locale import LOCALE_DATA  # noqa: PLC0415  # 0.2 s or more, for rare names
 
     names: dict[str, str] = {}
@@ -105,7 +107,7 @@ def _regions() -> dict[str, str]:
 
 @cache
 def country_region(country: str) -> str | None:
-    """The two-letter region of a country as people write it, or None."""
+    """The ISO 3166 two-letter region of a country as people write it, or None."""
     import phonenumbers  # noqa: PLC0415  # 30 ms, only for customers
 
     if len(country) > _LONGEST_COUNTRY:
@@ -117,9 +119,10 @@ def country_region(country: str) -> str | None:
 
 
 def phones(given: pa.Array, countries: pa.Array, home: str) -> pa.Array:
-    """Phones by number and country; null where a number is not recognisable.
+    """Phone numbers as text in the format of `phone_number`; null where one is not recognised.
 
-    Plain ones are written in bulk, other distinct pairs once each.
+    `countries` are the customers' countries as they were written; without one, `home` (an ISO 3166
+    region) is assumed. Plain US numbers are formatted in bulk, other distinct pairs once each.
     """
     regions = pc.coalesce(per_distinct(countries, country_region), home)
     result = pa.nulls(len(given), pa.string())
@@ -137,7 +140,7 @@ _PUNCTUATION = "[ ().\u00a0-]"
 
 
 def _north_american(phones: pa.Array) -> pa.Array:
-    """(555) 123-4567, or null where the text is not just such a number with usual punctuation."""
+    """A text of ten digits with the usual punctuation as (555) 123-4567; null for any other."""
     digits = pc.replace_substring_regex(phones, _PUNCTUATION, "")
     area, exchange, line = (
         pc.utf8_slice_codeunits(digits, start, stop)
@@ -179,8 +182,8 @@ ADDRESS = ("address", "city", "state", "postal_code")
 
 
 def split_addresses(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
-    """The columns `ADDRESS`; the last three taken from `street, city, ST zip`, where the address
-    is all there is.
+    """The columns `ADDRESS`. Where only `address` has a value, and is of the US form
+    `street, city, ST zip`, it is split over the four.
     """
     address, *parts = (columns[name] for name in ADDRESS)
     alone = pc.is_valid(address)
@@ -196,7 +199,7 @@ def split_addresses(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
 
 
 def name_from_id(rep_id: str, part: int) -> str | None:
-    """`john_smith` -> John (part 0) and Smith (part 1); None where the id is no name."""
+    """`john_smith` as John (part 0) and Smith (part 1); None where an id is not like a name."""
     words = [word for word in re.split(r"[_.\s]+", rep_id) if word]
     if len(words) < 2 or any(re.search(r"\d", word) for word in words):
         return None

@@ -17,18 +17,18 @@ _ZERO = pa.scalar(Decimal(0), MONEY)
 
 
 def prices(values: pa.Array, separator: str = ".") -> pa.Array:
-    """Text to amounts that are not negative; null for anything else."""
+    """Text to amounts (MONEY) that are not negative; null for anything else."""
     amounts = numbers(values, separator)
     return pc.if_else(pc.less(amounts, _ZERO), pa.scalar(None, MONEY), amounts)
 
 
 def estimated_cost(price: pa.Array, ratio: Decimal) -> pa.Array:
-    """What products are taken to cost when nobody says."""
+    """The cost (MONEY) of products without one: `ratio` x price."""
     return money(pc.multiply(price.cast(pa.decimal128(18, MONEY_SCALE)), pa.scalar(ratio)))
 
 
 def price_tier(price: pa.Array, high: Decimal, medium: Decimal) -> pa.Array:
-    """High, Medium or Low by the bounds, Unknown without a price."""
+    """High from `high` on, Medium from `medium` on, else Low; Unknown without a price."""
     tier = pc.if_else(
         pc.greater_equal(price, pa.scalar(high)),
         "High",
@@ -38,9 +38,9 @@ def price_tier(price: pa.Array, high: Decimal, medium: Decimal) -> pa.Array:
 
 
 def margin_pct(price: pa.Array, cost: pa.Array) -> pa.Array:
-    """(price - cost) / price x 100, two decimals, half away from zero.
+    """(price - cost) / price x 100 as decimal128(19, 2), rounded half away from zero.
 
-    Null without a price, or where a cost dwarfs it so far that no column holds the margin.
+    Null without a price or a cost, for a price of 0, and where the margin does not fit the type.
     """
 
     def margin(p: Decimal, c: Decimal) -> Decimal | None:
@@ -55,9 +55,9 @@ def margin_pct(price: pa.Array, cost: pa.Array) -> pa.Array:
 
 
 def canonical_json(text: str) -> str | None:
-    """JSON with sorted keys; text that is no JSON becomes a JSON string.
+    """JSON text with sorted keys; a text that is not JSON becomes a JSON string.
 
-    None for JSON that no database stores: with half of a Unicode pair in it.
+    None for JSON with a lone surrogate, which no database stores.
     """
     try:
         found = to_json(json.loads(text, parse_float=json_number, parse_constant=str))

@@ -1,7 +1,7 @@
-"""Rows that are no records: the header again in the middle of a file, and lines of totals.
+"""Rows that are no records: a header in the middle of a file, and lines of totals.
 
-They come with exports that were glued together or made for print. In sales they would be refused
-for their dates; in a dimension every text is a name, so they have to be recognised.
+They come from exports that were concatenated or made for print. Among sales they would be rejected
+for their dates anyway. In a dimension any text may be a name, so they have to be recognised.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _NUMBER = re.compile(r"[^\w]{0,3}[0-9][0-9.,' ]{0,40}[^\w]{0,3}")
 
 
 def stray_rows(rows: pa.Table, key: pa.ChunkedArray, *, totals: bool) -> dict[int, str]:
-    """Row number and what it is, of rows that are no records.
+    """The rows that are no records, by row number, each with `HEADER` or `TOTAL`.
 
     `rows` has the source's own columns as text, `key` the business key of each row. A header is a
-    row of at least two cells (one, where there is one column) that all say their column's name; a
-    line of `totals` has a word for it as key, and beside it nothing but numbers.
+    row of at least two filled cells (one, in a file of one column), each with its column's name. A
+    line of totals, looked for if `totals`, has a word for it as key, and otherwise only numbers.
     """
     own = [name for name in rows.column_names if not name.startswith("_")]
     found = {row: HEADER for row in _named_like(rows, own) if _is_header(rows, own, row)}
@@ -43,16 +43,19 @@ def stray_rows(rows: pa.Table, key: pa.ChunkedArray, *, totals: bool) -> dict[in
 
 
 def _named_like(rows: pa.Table, own: list[str]) -> list[int]:
-    """Rows whose cell in some column that every header has is the column's name."""
+    """Rows with the name of one column in it: the candidates for headers.
+
+    Any column will do, because a header has all names; a dictionary-encoded one is searched fast.
+    """
     if not own:
         return []
     encoded = (name for name in own if pa.types.is_dictionary(rows[name].type))
-    name = next(encoded, own[0])  # of few values that is told at once
+    name = next(encoded, own[0])
     return _where(rows[name], [name.lower()])
 
 
 def _where(column: pa.ChunkedArray, texts: Sequence[str]) -> list[int]:
-    """Rows that say one of `texts`, in whatever case."""
+    """The numbers of the rows with one of `texts` (lower case) in the column, in any case."""
     wanted = pa.array(texts)
 
     def rule(values: pa.Array) -> pa.Array:
@@ -65,7 +68,7 @@ def _where(column: pa.ChunkedArray, texts: Sequence[str]) -> list[int]:
 
 
 def _cells(rows: pa.Table, own: list[str], row: int) -> list[tuple[str, str]]:
-    """Name and trimmed text of the cells of one row that are not blank."""
+    """The filled cells of one row: column name and trimmed text."""
     texts = ((name, (rows[name][row].as_py() or "").strip()) for name in own)
     return [(name, text) for name, text in texts if text]
 

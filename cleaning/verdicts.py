@@ -1,4 +1,4 @@
-"""Which rows of a batch are refused, and why."""
+"""Which rows of a batch are rejected, and why."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Verdict:
-    """The first reason that applies to each row of a batch."""
+    """Collects for each row of a batch the first reason to reject it."""
 
     def __init__(self, size: int) -> None:
         self._code = np.zeros(size, np.int8)
         self._parts: list[pa.Table] = []
 
     def reject(self, reason: str, mask: Any, *details: pa.Array | str) -> None:
-        """Give `reason` to rows of `mask` (null is no) that have none yet.
+        """Reject the rows of `mask` (null is false) that have no reason yet.
 
-        The detail is the first of `details`, arrays or texts, that is not null.
+        `details` are texts, or arrays with a text per row; a row's detail is the first not null.
         """
         new = as_mask(mask) & (self._code == 0)
         rows = np.flatnonzero(new)
@@ -35,19 +35,19 @@ class Verdict:
         self._code[new] = 1
         at = pa.array(rows)
         texts = (s if isinstance(s, str) else s.take(at).cast(pa.string()) for s in details)
-        detail = pc.if_else(pc.is_valid(at), pc.coalesce(*texts, ""), "")  # a column, of whatever
+        detail = pc.if_else(pc.is_valid(at), pc.coalesce(*texts, ""), "")  # an array in any case
         self._parts.append(reject_table(rows, reason, printable(detail)))
 
     def good(self) -> pa.Array:
-        """The rows that no reason applies to, so far."""
+        """Booleans, one per row: whether it has not been rejected so far."""
         return pa.array(self._code == 0)
 
     def places(self) -> pa.Array:
-        """Every row's number."""
+        """The number of every row (int64)."""
         return pa.array(np.arange(len(self._code), dtype=np.int64))
 
     def rejects(self) -> pa.Table:
-        """The refused rows, as `REJECT_SCHEMA` has them."""
+        """The rejected rows, as `REJECT_SCHEMA`."""
         return pa.concat_tables([REJECT_SCHEMA.empty_table(), *self._parts])
 
 
@@ -62,12 +62,14 @@ def reject_table(rows: Sequence[int] | Mask | Any, reason: str, detail: Any) -> 
 
 
 def printable(texts: pa.Array) -> pa.Array:
-    """Texts as people may see them: without the mark of what cannot be read, and not endless."""
+    """Texts for a reject's detail: without the mark of unreadable cells, at most `MAX_DETAIL`
+    characters.
+    """
     return pc.utf8_slice_codeunits(pc.replace_substring(texts, UNREADABLE, ""), 0, MAX_DETAIL)
 
 
 def as_mask(mask: Any) -> Mask:
-    """Booleans of either library for numpy; null is no."""
+    """A mask of Arrow or numpy as numpy booleans; null is false."""
     if isinstance(mask, np.ndarray):
         return mask
     array: Mask = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)

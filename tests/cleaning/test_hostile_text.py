@@ -97,7 +97,7 @@ def text_rules() -> dict[str, Callable[[Any], object]]:
 
 OF_COLUMNS: dict[str, tuple[object, ...]] = {
     "composed": (), "normal_keys": (), "numbers": (), "shares": (), "emails": (), "prices": (),
-    "what_it_looks_like": (), "dates": (["%d %b %Y %H:%M %Z", "ISO8601"], ZoneInfo("UTC")),
+    "with_hints": (), "dates": (["%d %b %Y %H:%M %Z", "ISO8601"], ZoneInfo("UTC")),
 }  # fmt: skip
 """Rules for a column of texts, and what else they take."""
 OTHERS: dict[str, tuple[object, ...]] = {
