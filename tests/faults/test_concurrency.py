@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import sqlalchemy as sa
 
 from main import PHASES, StarSchemaETLPipeline
 from support.cluster import Cluster
-from support.disturbances import Gate
+from support.disturbances import Gate, watched
 from support.processes import Run, Warm
 from support.proxy import Proxy, via
 from support.retailer import Retailer, changes, tomorrow
@@ -184,15 +183,12 @@ def test_runs_in_threads_of_one_process_keep_apart(shop: Retailer, tmp_path: Pat
     results: dict[int, dict[str, Any]] = {}
     together = threading.Barrier(len(configs))
 
-    class Together(StarSchemaETLPipeline):
-        """A run that goes into each phase together with the others."""
-
-        def _run_phase(self, phase: str, run: Callable[[], int]) -> None:
-            together.wait(HANGS)
-            super()._run_phase(phase, run)
+    def join(pipeline: StarSchemaETLPipeline, phase: str) -> None:
+        """Each phase begins in all of them together."""
+        together.wait(HANGS)
 
     def go(number: int) -> None:
-        results[number] = Together(configs[number], quiet=True).run_full_pipeline()
+        results[number] = watched(before=join)(configs[number], quiet=True).run_full_pipeline()
 
     threads = [threading.Thread(target=go, args=(number,)) for number in range(len(configs))]
     try:
@@ -337,17 +333,6 @@ class Readers:
         self._thread.join()
 
 
-class Slow(StarSchemaETLPipeline):
-    """A run in which readers see each phase's end a few times."""
-
-    readers: Readers
-
-    def _run_phase(self, phase: str, run: Callable[[], int]) -> None:
-        super()._run_phase(phase, run)
-        before = len(self.readers.seen)
-        wait_until(lambda: len(self.readers.seen) > before + 2 or self.readers.problems, "reading")
-
-
 def test_readers_see_yesterday_or_today_and_never_wait(shop: Retailer) -> None:
     """Not a mixture of facts and dimensions either, when both change."""
     busy_shop(shop)
@@ -357,14 +342,13 @@ def test_readers_see_yesterday_or_today_and_never_wait(shop: Retailer) -> None:
     next_day(shop)
     with Readers(shop.star) as readers:
 
-        def pipeline(*arguments: Any, **named: Any) -> Slow:
-            slow = Slow(*arguments, **named)
-            slow.readers = readers
-            return slow
+        def wait(*_: object) -> None:
+            """Readers see the end of each phase a few times."""
+            seen = len(readers.seen)
+            wait_until(lambda: len(readers.seen) > seen + 2 or readers.problems, "reading")
 
-        results = shop.run(pipeline)
-        seen = len(readers.seen)
-        wait_until(lambda: len(readers.seen) > seen + 2 or readers.problems, "reading")
+        results = shop.run(watched(after=wait))
+        wait()
     assert (results["status"], readers.problems) == ("published", [])
     with shop.star.connection() as connection:
         today = reports(connection)

@@ -49,9 +49,8 @@ def _unknown(shop: Retailer, patch: pytest.MonkeyPatch) -> None:
 
 def _signal(number: int) -> Callable[[Retailer, pytest.MonkeyPatch], None]:
     def arrange(shop: Retailer, patch: pytest.MonkeyPatch) -> None:
-        def interrupted(pipeline: StarSchemaETLPipeline) -> int:
+        def interrupted(*_: object) -> None:
             os.kill(os.getpid(), number)
-            return 0
 
         patch.setattr(StarSchemaETLPipeline, "_run_fact_loading_phase", interrupted)
 
@@ -59,7 +58,7 @@ def _signal(number: int) -> Callable[[Retailer, pytest.MonkeyPatch], None]:
 
 
 def _bug(shop: Retailer, patch: pytest.MonkeyPatch) -> None:
-    def broken(pipeline: StarSchemaETLPipeline) -> int:
+    def broken(*_: object) -> None:
         raise AttributeError("'NoneType' object has no attribute 'x'")
 
     patch.setattr(StarSchemaETLPipeline, "_run_transformation_phase", broken)

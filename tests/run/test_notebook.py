@@ -132,11 +132,11 @@ from config import load_config
 from main import StarSchemaETLPipeline
 
 class Pausing(StarSchemaETLPipeline):
-    def _run_validation_phase(self):
+    def _run_validation_phase(self, *given):
         Path("reached").touch()
         while not Path("open").exists():
             time.sleep(0.02)
-        return super()._run_validation_phase()
+        return super()._run_validation_phase(*given)
 
 config = load_config()
 """

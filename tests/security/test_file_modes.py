@@ -10,6 +10,7 @@ import pytest
 
 from main import StarSchemaETLPipeline
 from support.commands import in_a_child, run_command
+from support.disturbances import watched
 from support.retailer import Retailer
 from support.tables import Row
 
@@ -51,23 +52,21 @@ def test_all_that_a_run_writes_is_for_its_owner_alone(
         seen: dict[str, str] = {}
         spilled: list[Path] = []
 
-        class Watched(StarSchemaETLPipeline):
-            """A run that looks at its files before it commits."""
-
-            def _run_validation_phase(self) -> int:
+        def look(pipeline: StarSchemaETLPipeline, phase: str) -> None:
+            """Before it commits."""
+            if phase == "validation":
                 seen.update(modes(new))
                 spilled.extend(new.glob("work/run-*/*"))
-                return super()._run_validation_phase()
 
         before = os.umask(umask)
         try:
             config = shop.config(**settings)
             (tmp_path / "probe").touch()
-            pipeline = Watched(config, quiet=True)
+            pipeline = watched(before=look)(config, quiet=True)
             results = pipeline.run_full_pipeline()
             shop.sales[1]["quantity"] = "8"
             shop.settings()
-            again = Watched(config, quiet=True).run_full_pipeline()
+            again = watched(before=look)(config, quiet=True).run_full_pipeline()
         finally:
             os.umask(before)
         assert (results["status"], again["status"]) == ("published", "published")

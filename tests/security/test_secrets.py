@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -160,7 +161,7 @@ def _refused_mid_load(shop: Retailer, patch: pytest.MonkeyPatch) -> None:
 
 
 def _bug(shop: Retailer, patch: pytest.MonkeyPatch) -> None:
-    def broken(pipeline: StarSchemaETLPipeline) -> int:
+    def broken(pipeline: StarSchemaETLPipeline, *_: object) -> None:
         raise AttributeError(f"{pipeline.config.warehouse_url!r} {pipeline.config!r}")
 
     patch.setattr(StarSchemaETLPipeline, "_run_fact_loading_phase", broken)
@@ -168,14 +169,14 @@ def _bug(shop: Retailer, patch: pytest.MonkeyPatch) -> None:
 
 def _gone(shop: Retailer, patch: pytest.MonkeyPatch) -> None:
     """Its sessions are ended in the middle of each try."""
-    real = StarSchemaETLPipeline._run_fact_loading_phase
+    real: Any = StarSchemaETLPipeline._run_fact_loading_phase
 
-    def ended(pipeline: StarSchemaETLPipeline) -> int:
+    def ended(pipeline: StarSchemaETLPipeline, *given: Any) -> Any:
         shop.star.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             f"WHERE application_name LIKE 'star-etl {pipeline.run_id}%'"
         )
-        return real(pipeline)
+        return real(pipeline, *given)
 
     patch.setattr(StarSchemaETLPipeline, "_run_fact_loading_phase", ended)
 

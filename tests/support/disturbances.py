@@ -9,31 +9,35 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from main import StarSchemaETLPipeline
+from main import PHASES, StarSchemaETLPipeline
 from support.processes import Run
 from support.retailer import Retailer
 from support.sessions import TABLES, nobody_is_connected
 from support.tables import Row
 from support.waiting import wait_until
 
+Watch = Callable[[StarSchemaETLPipeline, str], object]
+"""Is called with the pipeline and the name of a phase."""
 
-class Disturbed(StarSchemaETLPipeline):
-    """A run that is disturbed at the end of a phase, each time or the first time only."""
 
-    def __init__(
-        self, *arguments: Any, phase: str, disturb: Callable[[str], object], **named: Any
-    ) -> None:
-        super().__init__(*arguments, **named)
-        self._where, self._disturb = phase, disturb
+def watched(
+    *, before: Watch = lambda *_: None, after: Watch = lambda *_: None
+) -> type[StarSchemaETLPipeline]:
+    """A pipeline that calls `before` when a phase begins, and `after` when it has ended."""
 
-    def _run_phase(self, phase: str, run: Callable[[], int]) -> None:
-        def disturbed() -> int:
-            rows = run()
-            if phase == self._where:
-                self._disturb(self.run_id)
-            return rows
+    def method(phase: str) -> tuple[str, Callable[..., Any]]:
+        name = f"_run_{phase}_phase"
+        usual = getattr(StarSchemaETLPipeline, name)
 
-        super()._run_phase(phase, disturbed)
+        def run(pipeline: StarSchemaETLPipeline, *arguments: Any, **named: Any) -> Any:
+            before(pipeline, phase)
+            result = usual(pipeline, *arguments, **named)
+            after(pipeline, phase)
+            return result
+
+        return name, run
+
+    return type("Watched", (StarSchemaETLPipeline,), dict(map(method, PHASES)))
 
 
 def disturbed(
@@ -41,10 +45,11 @@ def disturbed(
 ) -> Row:
     """A run with something that happens at the end of a phase; returns its summary."""
 
-    def pipeline(*arguments: Any, **named: Any) -> StarSchemaETLPipeline:
-        return Disturbed(*arguments, phase=phase, disturb=disturb, **named)
+    def disturb_it(pipeline: StarSchemaETLPipeline, ended: str) -> None:
+        if ended == phase:
+            disturb(pipeline.run_id)
 
-    return shop.run(pipeline, **settings)
+    return shop.run(watched(after=disturb_it), **settings)
 
 
 def once(action: Callable[[str], object]) -> Callable[[str], object]:

@@ -165,11 +165,11 @@ def pause_in(phase: str, gate: str, lost: tuple[type[BaseException], ...] = ()) 
     name = f"_run_{phase}_phase"
     run = getattr(main.StarSchemaETLPipeline, name)
 
-    def pausing(pipeline: Any) -> Any:
-        rows = run(pipeline)
+    def pausing(pipeline: Any, *arguments: Any) -> Any:
+        result = run(pipeline, *arguments)
         with suppress(*lost):
             pause(Path(gate))
-        return rows
+        return result
 
     setattr(main.StarSchemaETLPipeline, name, pausing)
 
