@@ -20,7 +20,7 @@ from support.absent import NOT_HERE, not_here
 from support.cluster import Cluster
 from support.disturbances import Gate
 from support.processes import Warm
-from support.proxy import Proxy
+from support.proxy import Hushed, Proxy
 from support.retailer import Retailer
 from support.star import Star, dropping
 
@@ -149,6 +149,13 @@ def proxy(postgresql_url: str) -> Iterator[Proxy]:
     folder, port = url.query.get("host"), url.port or 5432
     with closing(Proxy(f"{folder}/.s.PGSQL.{port}" if folder else (str(url.host), port))) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def hushed(proxy: Proxy) -> Iterator[Hushed]:
+    """A proxy to the tests' PostgreSQL that can fall silent."""
+    with closing(Hushed(proxy.server)) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

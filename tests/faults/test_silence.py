@@ -11,7 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,6 @@ from support.retailer import Retailer, tomorrow
 from support.sessions import session_of
 from support.star import Star
 from support.waiting import wait_until
-
-
-@pytest.fixture
-def hushed(proxy: Proxy) -> Iterator[Hushed]:
-    """A proxy to the tests' PostgreSQL that can fall silent."""
-    with closing(Hushed(proxy.server)) as made:
-        yield made
 
 
 @pytest.fixture
@@ -114,6 +107,9 @@ def test_a_statement_that_takes_its_time_is_waited_for(shop: Retailer, warm: War
 
 # --- a source that falls silent --------------------------------------------------------------
 
+MIDDLE = 1_000_000
+"""Bytes after which the sales below are half read."""
+
 
 @pytest.fixture
 def source(postgresql_star: Star, hushed: Hushed) -> Iterator[dict[str, object]]:
@@ -142,13 +138,10 @@ def test_a_signal_ends_the_wait_for_a_source_that_has_fallen_silent(
     source: dict[str, object],
     hushed: Hushed,
     warm: Warm,
-    tmp_path: Path,
 ) -> None:
-    shop, gate = duckdb_shop, Gate(tmp_path)
-    run = warm.start(shop.folder, "load_reading", shop.env_file(**source), str(gate))
-    gate.wait()
-    hushed.quiet.set()
-    gate.tell()
+    shop = duckdb_shop
+    hushed.when(MIDDLE, hushed.quiet.set)
+    run = warm.start(shop.folder, "load", shop.env_file(**source))
     assert hushed.swallowed.wait(60)
     run.send(number)
     assert run.wait() == 128 + number, run.stderr
@@ -163,14 +156,11 @@ def test_a_source_that_has_fallen_silent_is_given_up_and_named(
     source: dict[str, object],
     hushed: Hushed,
     warm: Warm,
-    tmp_path: Path,
 ) -> None:
-    shop, gate = duckdb_shop, Gate(tmp_path)
+    shop = duckdb_shop
     env = shop.env_file(**source, RETRY_SECONDS=0)
-    run = warm.start(shop.folder, "load_reading_attentively", env, str(gate))
-    gate.wait()
-    hushed.quiet.set()
-    gate.tell()
+    hushed.when(MIDDLE, hushed.quiet.set)
+    run = warm.start(shop.folder, "load_attentive", env)
     assert run.wait() == 1, run.stderr
     assert re.search(r"\(transactions\), after record \d+: the connection was lost", run.stderr)
     assert shop.star.tables() == {"etl_run"}
@@ -181,15 +171,12 @@ def test_a_source_whose_connection_has_died_is_read_again_on_a_new_one(
     source: dict[str, object],
     hushed: Hushed,
     warm: Warm,
-    tmp_path: Path,
 ) -> None:
-    shop, gate = duckdb_shop, Gate(tmp_path)
+    shop = duckdb_shop
     env = shop.env_file(**source)
-    run = warm.start(shop.folder, "load_reading_attentively", env, str(gate))
-    gate.wait()
     hushed.new_ones_too = False
-    hushed.quiet.set()
-    gate.tell()
+    hushed.when(MIDDLE, hushed.quiet.set)
+    run = warm.start(shop.folder, "load_attentive", env)
     assert run.wait() == 0, run.stderr
     assert "the connection was lost" in run.stderr
     assert shop.star.scalar("SELECT count(*) FROM fact_sales") == 100_000

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from run import report
+from support.disturbances import meanwhile
 from support.retailer import Retailer
 from support.tables import Row, to_csv
+from support.waiting import wait_until
 
 
 def sales(count: int) -> list[Row]:
@@ -23,17 +25,21 @@ def sales(count: int) -> list[Row]:
     ]  # fmt: skip
 
 
-def while_reading(
-    monkeypatch: pytest.MonkeyPatch, source: str, change: Callable[[], object]
-) -> None:
-    """Have `change` happen once, when the first batch of `source` has been read."""
-    pending = [change]
+@contextmanager
+def while_reading(shop: Retailer, source: str, change: Callable[[], object]) -> Iterator[None]:
+    """Have `change` happen as soon as the first batch of `source` lies in the working folder."""
 
-    def advance(self: report.PhaseProgress, what: str, rows: int) -> None:
-        if what == source and pending:
-            pending.pop()()
+    def wait_and_change() -> None:
+        first = f"work/run-*/*{source}*"
+        wait_until(lambda: any(shop.folder.glob(first)), "a batch is read")
+        change()
 
-    monkeypatch.setattr(report.PhaseProgress, "advance", advance)
+    with meanwhile(wait_and_change):
+        yield
+
+
+SMALL_BATCHES = {"BATCH_ROWS": 20}
+"""So that a file is read for longer than the change takes."""
 
 
 def append(path: Path) -> None:
@@ -71,16 +77,13 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_file_that_changes_while_it_is_read_is_refused(
-    change: str, shop: Retailer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_changes_while_it_is_read_is_refused(change: str, shop: Retailer) -> None:
     shop.publish()
     before = shop.star.digest()
     shop.files["transactions"] = to_csv(sales(3000))
     path = shop.path("transactions")
-    with monkeypatch.context() as patch:
-        while_reading(patch, "transactions", lambda: CHANGES[change](path))
-        results = shop.run(BATCH_ROWS=500)
+    with while_reading(shop, "transactions", lambda: CHANGES[change](path)):
+        results = shop.run(**SMALL_BATCHES)
     assert results["errors"] == [
         f"Extraction phase failed: transactions: {path}: the file changed while it was read; "
         "run again when it is complete"
@@ -93,20 +96,20 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
 
 
 def test_a_later_file_of_a_source_that_changes_before_its_turn_is_refused(
-    duckdb_shop: Retailer, monkeypatch: pytest.MonkeyPatch
+    duckdb_shop: Retailer,
 ) -> None:
     days = duckdb_shop.folder / "days"
     days.mkdir()
-    for day in (1, 2, 3):
-        (days / f"{day}.csv").write_text(to_csv(sales(day)), encoding="utf-8")
-    while_reading(monkeypatch, "transactions", lambda: append(days / "2.csv"))
-    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=days)["errors"]
+    for day, count in ((1, 3000), (2, 2), (3, 3)):
+        (days / f"{day}.csv").write_text(to_csv(sales(count)), encoding="utf-8")
+    with while_reading(duckdb_shop, "transactions", lambda: append(days / "2.csv")):
+        (error,) = duckdb_shop.run(TRANSACTIONS__PATH=days, **SMALL_BATCHES)["errors"]
     assert f"{days / '2.csv'}: the file changed while it was read" in error
     assert duckdb_shop.star.tables() == {"etl_run"}
 
 
 def test_a_compressed_file_that_grows_while_it_is_read_is_refused(
-    duckdb_shop: Retailer, monkeypatch: pytest.MonkeyPatch
+    duckdb_shop: Retailer,
 ) -> None:
     path = duckdb_shop.folder / "sales.csv.gz"
     path.write_bytes(gzip.compress(to_csv(sales(3000)).encode()))
@@ -115,7 +118,7 @@ def test_a_compressed_file_that_grows_while_it_is_read_is_refused(
         with path.open("ab") as file:
             file.write(gzip.compress(b"T9999,2024-02-29,C1,P1,1,9.99\n"))
 
-    while_reading(monkeypatch, "transactions", grow)
-    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path, BATCH_ROWS=500)["errors"]
+    with while_reading(duckdb_shop, "transactions", grow):
+        (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path, **SMALL_BATCHES)["errors"]
     assert f"{path}: the file changed while it was read" in error
     assert duckdb_shop.star.tables() == {"etl_run"}

@@ -20,9 +20,9 @@ from config import load_config
 from errors import ConfigError, ExtractionError
 from extract import DataExtractor
 from main import main
-from sources import source_files
 from sources.databases import Databases
 from support.commands import in_a_child
+from support.proxy import Hushed, via
 from support.retailer import Retailer
 from support.star import Star
 
@@ -319,28 +319,26 @@ def test_a_driver_s_own_words_are_told_without_the_values_of_rows(
 
 @pytest.mark.parametrize("seconds", [60, 0])
 def test_a_lost_server_is_named_and_its_tables_are_read_again_together(
-    seconds: int, duckdb_shop: Retailer, postgresql_star: Star, monkeypatch: pytest.MonkeyPatch
+    seconds: int, duckdb_shop: Retailer, postgresql_star: Star, hushed: Hushed
 ) -> None:
     star, table = postgresql_star, f'"{postgresql_star.schema}".sales'
     star.execute(f'CREATE SCHEMA "{star.schema}"', SALES.replace("sales", table))
     name = f"etl_{uuid.uuid4().hex[:8]}"
-    url = sa.make_url(star.url).update_query_dict({"application_name": name})
-    first = iter(["the first to ask"])
-    usual = source_files.ReadFile._spilled
+    url = sa.make_url(via(star, hushed)).update_query_dict({"application_name": name})
+    ended: list[object] = []
 
-    def spill_and_cut(read: Any, *others: Any) -> Any:
-        if next(first, None):
-            ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-            assert star.scalar(f"{ended} WHERE application_name = '{name}'") == 1
-        return usual(read, *others)
+    def end() -> None:
+        sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        ended.append(star.scalar(f"{sql} WHERE application_name = '{name}'"))
 
-    monkeypatch.setattr(source_files.ReadFile, "_spilled", spill_and_cut)
+    hushed.when(30_000, end)
     people = "SELECT 'C' || n AS customer_id FROM generate_series(1, 5000) AS n"
     path = url.render_as_string(hide_password=False)
     results = duckdb_shop.run(
         TRANSACTIONS__PATH=path, TRANSACTIONS__QUERY=table, BATCH_ROWS=100, WORKERS=1,
         CUSTOMERS__PATH=path, CUSTOMERS__QUERY=people, RETRY_SECONDS=seconds,
     )  # fmt: skip
+    assert ended == [1]
     told = "\n".join(results["warnings"] if seconds else results["errors"])
     assert "customers: " in told
     assert "the connection was lost (" in told

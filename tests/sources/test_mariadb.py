@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sources import mysql, source_files
+from sources import mysql
 from sources.databases import Databases
 from support.absent import not_here
 from support.mariadb_server import DRIVERS, MariaDb
@@ -207,29 +207,32 @@ MANY = (
 )
 
 
+MIDDLE = 20_000_000
+"""Bytes after which they are half read."""
+
+
 @pytest.fixture
-def cut_once(monkeypatch: pytest.MonkeyPatch, shop_database: MariaDb) -> Iterator[list[int]]:
-    """The connections of the readers are ended in the middle of the first read."""
-    cut: list[int] = []
-    first = iter(["the first to ask"])  # of the threads that come at the same time
-    usual = source_files.ReadFile._spilled
+def proxy(shop_database: MariaDb) -> Iterator[Hushed]:
+    """A proxy to MariaDB that can fall silent."""
+    with closing(Hushed(("127.0.0.1", shop_database.port))) as made:
+        yield made
 
-    def spill_and_cut(read: Any, *others: Any) -> Any:
-        if read.name == "transactions" and next(first, None):
-            cut.append(shop_database.disconnect_readers())
-        return usual(read, *others)
 
-    monkeypatch.setattr(source_files.ReadFile, "_spilled", spill_and_cut)
-    yield cut
-    assert cut
-    assert cut[0] > 0
+@pytest.fixture
+def lost_once(shop_database: MariaDb, proxy: Hushed) -> Iterator[MariaDb]:
+    """The database, which ends the connections of the readers once, in the middle of a read."""
+    ended: list[int] = []
+    proxy.when(MIDDLE, lambda: ended.append(shop_database.disconnect_readers()))
+    yield replace(shop_database, port=proxy.port)
+    assert ended
+    assert ended[0] > 0
 
 
 def test_a_source_that_was_lost_is_read_again(
-    driver: str, shop_database: MariaDb, duckdb_shop: Retailer, cut_once: list[int]
+    driver: str, lost_once: MariaDb, duckdb_shop: Retailer
 ) -> None:
     results = duckdb_shop.publish(
-        **settings(shop_database, driver, TRANSACTIONS__QUERY=MANY, BATCH_ROWS=500)
+        **settings(lost_once, driver, TRANSACTIONS__QUERY=MANY, BATCH_ROWS=500)
     )
     assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == 20_000
     assert results["extraction_results"]["transactions"]["records"] == 20_000
@@ -238,10 +241,10 @@ def test_a_source_that_was_lost_is_read_again(
 
 
 def test_a_source_that_stays_lost_is_named_and_not_the_warehouse(
-    driver: str, shop_database: MariaDb, duckdb_shop: Retailer, cut_once: list[int]
+    driver: str, lost_once: MariaDb, duckdb_shop: Retailer
 ) -> None:
     results = duckdb_shop.run(
-        **settings(shop_database, driver, TRANSACTIONS__QUERY=MANY, BATCH_ROWS=500, RETRY_SECONDS=0)
+        **settings(lost_once, driver, TRANSACTIONS__QUERY=MANY, BATCH_ROWS=500, RETRY_SECONDS=0)
     )
     (error,) = results["errors"]
     assert "the connection was lost" in error
@@ -250,22 +253,19 @@ def test_a_source_that_stays_lost_is_named_and_not_the_warehouse(
 
 
 def test_a_source_that_falls_silent_is_given_up_and_named(
-    driver: str, shop_database: MariaDb, duckdb_shop: Retailer, monkeypatch: pytest.MonkeyPatch
+    driver: str,
+    shop_database: MariaDb,
+    proxy: Hushed,
+    duckdb_shop: Retailer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    usual = source_files.ReadFile._spilled
-    with closing(Hushed(("127.0.0.1", shop_database.port))) as proxy:
-
-        def spill_and_hush(read: Any, *others: Any) -> Any:
-            proxy.quiet.set()
-            return usual(read, *others)
-
-        monkeypatch.setattr(source_files.ReadFile, "_spilled", spill_and_hush)
-        monkeypatch.setattr(mysql, "SILENT_SECONDS", 1)
-        sales = {
-            "TRANSACTIONS__PATH": replace(shop_database, port=proxy.port).url(driver),
-            "TRANSACTIONS__QUERY": MANY,
-        }
-        results = duckdb_shop.run(**sales, BATCH_ROWS=500, RETRY_SECONDS=0)
+    monkeypatch.setattr(mysql, "SILENT_SECONDS", 1)
+    proxy.when(MIDDLE, proxy.quiet.set)
+    sales = {
+        "TRANSACTIONS__PATH": replace(shop_database, port=proxy.port).url(driver),
+        "TRANSACTIONS__QUERY": MANY,
+    }
+    results = duckdb_shop.run(**sales, BATCH_ROWS=500, RETRY_SECONDS=0)
     (error,) = results["errors"]
     assert "(transactions), after record" in error
     assert "the connection was lost" in error

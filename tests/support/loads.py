@@ -116,27 +116,6 @@ def load_deaf(env_file: str, phase: str, gate: str, *options: str) -> int:
     return load(env_file, *options)
 
 
-def load_reading(env_file: str, gate: str, *options: str) -> int:
-    """The command line, which pauses in the middle of a source until it may pass the gate."""
-    from run import report
-
-    advance = report.PhaseProgress.advance
-
-    def pausing(self: report.PhaseProgress, what: str, rows: int) -> None:
-        report.PhaseProgress.advance = advance  # type: ignore[method-assign]
-        pause(Path(gate))
-        advance(self, what, rows)
-
-    report.PhaseProgress.advance = pausing  # type: ignore[method-assign]
-    return load(env_file, *options)
-
-
-def load_reading_attentively(env_file: str, gate: str, *options: str) -> int:
-    """The same, which soon gives a silent server up."""
-    attentive()
-    return load_reading(env_file, gate, *options)
-
-
 def load_ended_in_copy(env_file: str, url: str, *options: str) -> int:
     """The command line; an administrator ends its session once, in the middle of a COPY."""
     from warehouse.copies import Stream

@@ -191,13 +191,19 @@ def via(star: Star, proxy: Proxy) -> str:
 
 
 class Hushed(Proxy):
-    """A proxy that can fall silent: what comes is taken, and passed on to nobody."""
+    """A proxy that can fall silent, also in the middle of a table: what comes then goes nowhere."""
 
     def __init__(self, server: tuple[str, int] | str) -> None:
         super().__init__(server)
         self.quiet = threading.Event()
         self.new_ones_too = True
         self.swallowed = threading.Event()
+        self._passed = 0
+        self._when: tuple[int, Callable[[], object]] | None = None
+
+    def when(self, passed: int, act: Callable[[], object]) -> None:
+        """Do something once, as soon as so many bytes have come, of both sides together."""
+        self._when = (passed, act)
 
     def _serve(self, client: socket.socket) -> None:
         server = self._dial()
@@ -210,9 +216,19 @@ class Hushed(Proxy):
         is_new = self.quiet.is_set() and not self.new_ones_too
         with suppress(OSError):
             while data := source.recv(1 << 16):
+                self._count(len(data))
                 if self.quiet.is_set() and not is_new:
                     self.swallowed.set()
                 else:
                     target.sendall(data)
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
+
+    def _count(self, size: int) -> None:
+        with self._lock:
+            self._passed += size
+            if self._when is None or self._passed < self._when[0]:
+                return
+            _, act = self._when
+            self._when = None
+        act()
