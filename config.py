@@ -12,13 +12,11 @@ import functools
 import io
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv.parser import parse_stream
@@ -28,70 +26,22 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    SkipValidation,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from common.date_formats import ISO_8601, fault
 from common.files import is_named_pipe
+from common.star_model import Star
+from common.urls import FILE_SCHEMES, check_duckdb_file, is_database_url, parse_url, without_secrets
 from errors import ConfigError
+from schema import STAR
 
-SOURCES = ("customers", "products", "transactions", "sales_reps")
 _LONGEST_NAME = 63  # of a schema: PostgreSQL cuts off the rest, and would not find it again
-_SECRETS = ("password", "passwd", "token", "secret", "credential")
-"""What is in the name of a URL's parameter that holds a secret."""
-_FILES = ("file", "s3", "gs", "gcs", "az", "abfs", "abfss", "http", "https")
-"""Schemes of URLs that name files; all others are databases'."""
-
-
-_ALIASES = {
-    "postgres": "postgresql", "pgsql": "postgresql", "sqlite3": "sqlite", "sqlserver": "mssql",
-}  # fmt: skip
-"""What other tools call an engine."""
-_JDBC = "jdbc:"
-_INSTEAD_OF_JDBC = {
-    "postgresql": "postgresql+psycopg2://user:password@host/database",
-    "mysql": "mysql+pymysql://user:password@host/database",
-    "mariadb": "mysql+pymysql://user:password@host/database",
-    "sqlserver": "mssql+pymssql://user:password@host/database",
-    "oracle": "oracle+oracledb://user:password@host:1521/?service_name=name",
-    "sqlite": "sqlite:///data/shop.db",
-    "duckdb": "duckdb:///data/shop.duckdb",
-}
-
-
-def _parse_url(value: object) -> object:
-    """Text to a SQLAlchemy URL, which shows its password as *** wherever it is printed."""
-    if not isinstance(value, str):
-        return value
-    if value.lower().startswith(_JDBC):
-        engine = value.lower().removeprefix(_JDBC).partition(":")[0]
-        like = _INSTEAD_OF_JDBC.get(engine, "engine+driver://user:password@host/database")
-        raise ValueError(f"is a JDBC address; write it as {like}")
-    scheme, separator, rest = value.partition("://")
-    engine, plus, driver = scheme.lower().partition("+")
-    try:
-        url = make_url(f"{_ALIASES.get(engine, engine)}{plus}{driver}{separator}{rest}")
-    except (ArgumentError, ValueError):
-        raise ValueError(
-            "is not a database URL such as duckdb:///data/warehouse.duckdb or "
-            "postgresql+psycopg2://user:password@host/database; "
-            "percent-encode @ : / ? # % in the password"
-        ) from None
-    if any(secret in name.lower() for name in url.query for secret in _SECRETS):
-        raise ValueError("has a secret behind the '?'; write it as user:password@host")
-    if value.count("@") > 1:  # wherever it was split, a part of the password is not in its place
-        raise ValueError("has an unencoded '@'; percent-encode @ : / ? # % in the password")
-    if url.get_backend_name() in ("duckdb", "sqlite") and url.host:
-        file = "/".join(part for part in (url.host, url.database) if part)
-        raise ValueError(
-            f"names a host where a file is meant; write {url.drivername}:///{file} with "
-            "three slashes, or with four a path that begins at the root"
-        )
-    return url.set(drivername="postgresql+psycopg2") if url.drivername == "postgresql" else url
 
 
 def _parse_list(value: object) -> object:
@@ -124,18 +74,10 @@ def _parse_columns(value: object) -> object:
     return value
 
 
-def without_secrets(path: str | URL | None) -> str | None:
-    """A source's path for people: without user, password and query, which may sign the request."""
-    if not isinstance(path, str) or "://" not in path:
-        return None if path is None else str(path)
-    parts = urlsplit(path)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
 TextList = Annotated[list[str], BeforeValidator(_parse_list)]
 # A URL is a tuple to pydantic, and its dump would hold the password in clear.
 _Masked = PlainSerializer(without_secrets)
-DatabaseUrl = Annotated[URL, BeforeValidator(_parse_url), _Masked]
+DatabaseUrl = Annotated[URL, BeforeValidator(parse_url), _Masked]
 
 
 class _Settings(BaseModel):
@@ -172,7 +114,7 @@ class SourceSettings(_Settings):
     @classmethod
     def _path_or_url(cls, value: object) -> object:
         if isinstance(value, str) and is_database_url(value):
-            return _parse_url(value)
+            return parse_url(value)
         return value
 
     @field_validator("encoding")
@@ -202,13 +144,12 @@ class SourceSettings(_Settings):
         return value
 
 
-def _source(path: str | None) -> Any:
-    return Field(default_factory=lambda: SourceSettings(path=path))
-
-
 class StarSchemaConfig(_Settings):
-    """All settings of a run. Frozen; secrets are masked in its repr."""
+    """All settings of a run, and the star that it loads. Frozen; secrets are masked in its repr."""
 
+    star: SkipValidation[Star] = Field(
+        STAR, exclude=True, repr=False, description="tables and sources; no setting, but a value"
+    )
     warehouse_url: DatabaseUrl = Field(
         default_factory=lambda: make_url("duckdb:///data/warehouse.duckdb"),
         description="SQLAlchemy URL: a DuckDB file, or postgresql+psycopg2://user:password@host/db",
@@ -216,10 +157,9 @@ class StarSchemaConfig(_Settings):
     warehouse_schema: str | None = Field(
         None, description="schema to create and use; the engine's default when not set"
     )
-    customers: SourceSettings = _source("data/customers.csv")
-    products: SourceSettings = _source("data/products.json")
-    transactions: SourceSettings = _source("data/sales_transactions.csv")
-    sales_reps: SourceSettings = _source(None)
+    sources: dict[str, SourceSettings] = Field(
+        {}, validate_default=True, description="where each source is, and how it is read"
+    )
     business_timezone: str = Field(
         "UTC", description="where a timestamp with an offset gets its calendar date"
     )
@@ -268,6 +208,21 @@ class StarSchemaConfig(_Settings):
         Path("data/work"), description="spill of a run in progress; emptied when it ends"
     )
 
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _each_source(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """Settings for every source of the star; one that is only partly set keeps its path."""
+        star: Star = info.data["star"]
+        unknown = given.keys() - {source.name for source in star.sources}
+        if unknown:
+            raise ValueError(f"names what is no source: {', '.join(sorted(unknown))}")
+        return {
+            source.name: {"path": source.path, **settings}
+            if isinstance(settings := given.get(source.name, {}), dict)
+            else settings
+            for source in star.sources
+        }
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: object) -> object:
@@ -281,7 +236,7 @@ class StarSchemaConfig(_Settings):
                 f"names the engine {value.drivername!r}; use duckdb:///… or postgresql+psycopg2://…"
             )
         if value.drivername == "duckdb":
-            _check_duckdb_file(value)
+            check_duckdb_file(value)
         return value
 
     @field_validator("business_timezone")
@@ -305,15 +260,15 @@ class StarSchemaConfig(_Settings):
     @model_validator(mode="after")
     def _complete(self) -> StarSchemaConfig:
         problems = [
-            f"{name.upper()}__PATH is missing"
-            for name in SOURCES[:3]
-            if self.source(name).path is None
+            f"{source.name.upper()}__PATH is missing"
+            for source in self.star.sources
+            if source.is_required and self.source(source.name).path is None
         ]
         problems += [
             f"{name.upper()}__QUERY is missing: {path.drivername}:// in {name.upper()}__PATH is "
-            f"taken for a database; files have a path, or a URL of {', '.join(_FILES)}"
-            for name in SOURCES
-            if isinstance(path := self.source(name).path, URL) and not self.source(name).query
+            f"taken for a database; files have a path, or a URL of {', '.join(FILE_SCHEMES)}"
+            for name, settings in self.sources.items()
+            if isinstance(path := settings.path, URL) and not settings.query
         ]
         name = self.warehouse_schema or ""
         if len(name.encode()) > _LONGEST_NAME or {".", "%"} & set(name):
@@ -327,61 +282,44 @@ class StarSchemaConfig(_Settings):
         return self
 
     def source(self, name: str) -> SourceSettings:
-        """The settings of the source called `name`, one of `SOURCES`."""
-        settings: SourceSettings = getattr(self, name)
-        return settings
+        """The settings of the source called `name`."""
+        return self.sources[name]
 
-
-def _check_duckdb_file(url: URL) -> None:
-    """Raises ValueError where nothing would be kept: DuckDB takes such a URL for its memory."""
-    file = url.database or ""
-    if not file or file.startswith(":memory:"):
-        raise ValueError(
-            "names no file, so that nothing would be kept; write duckdb:///data/warehouse.duckdb"
-        )
-    if re.match(r"\w{2,}:", file):
-        raise ValueError(
-            f"names no file: DuckDB takes what begins with {file.partition(':')[0]}: for another "
-            "kind of database; write duckdb:///data/warehouse.duckdb"
-        )
-
-
-def is_database_url(text: str) -> bool:
-    """Whether `text` is a SQLAlchemy URL rather than a path or a URL of files."""
-    scheme, separator, _ = text.partition("://")
-    is_url = bool(separator) and scheme.lower() not in _FILES
-    return is_url or text.lower().startswith(_JDBC)
+    def with_source(self, name: str, **changed: Any) -> StarSchemaConfig:
+        """The same settings, but for some of one source."""
+        settings = self.source(name).model_copy(update=changed)
+        return self.model_copy(update={"sources": {**self.sources, name: settings}})
 
 
 def load_config(
-    env_file: str | Path | None = ".env", environment: Mapping[str, str] | None = None
+    env_file: str | Path | None = ".env",
+    environment: Mapping[str, str] | None = None,
+    star: Star = STAR,
 ) -> StarSchemaConfig:
-    """Settings from `env_file` (absent is fine), overridden by the environment.
+    """Settings from `env_file` (absent is fine), overridden by the environment; `star` says which
+    sources there are.
 
     Raises `ConfigError` listing every problem at once; no message holds a setting's value
     unless it is harmless.
     """
     from_file, problems = ({}, []) if env_file is None else _read_env_file(Path(env_file))
     from_environment = os.environ if environment is None else environment
-    problems += _unknown_names(from_file, strict=True)
-    problems += _unknown_names(from_environment, strict=False)
+    problems += _unknown_names(from_file, star, strict=True)
+    problems += _unknown_names(from_environment, star, strict=False)
     merged = {**from_file, **from_environment}
-    nested: dict[str, Any] = {}
+    sources: dict[str, dict[str, Any]] = {}
+    nested: dict[str, Any] = {"star": star, "sources": sources}
     for name, value in merged.items():
         head, _, rest = name.upper().partition("__")
         is_blank = value is None or (
             value.strip() == "" and not name.upper().endswith("__DELIMITER")
         )
-        if not value or is_blank or name.upper() not in setting_names():
+        if not value or is_blank or name.upper() not in setting_names(star):
             continue
         if rest:
-            nested.setdefault(head.lower(), {})[rest.lower()] = value
+            sources.setdefault(head.lower(), {})[rest.lower()] = value
         else:
             nested[head.lower()] = value.strip()
-    for source in SOURCES:  # a source that is only partly set keeps its default path
-        if source in nested:
-            default = StarSchemaConfig.model_fields[source].get_default(call_default_factory=True)
-            nested[source] = {"path": default.path, **nested[source]}
     try:
         config = StarSchemaConfig.model_validate(nested)
     except ValidationError as error:
@@ -421,17 +359,18 @@ def _read_env_file(path: Path) -> tuple[dict[str, str | None], list[str]]:
 
 def _explain(detail: Any) -> list[str]:
     """A pydantic error as our own words: the setting's name, then what is wrong with it."""
-    name = "__".join(str(part).upper() for part in detail["loc"][:2])
+    place = detail["loc"][1:] if detail["loc"][:1] == ("sources",) else detail["loc"]
+    name = "__".join(str(part).upper() for part in place[:2])
     message: str = detail["msg"].removeprefix("Value error, ")
     if not name:
         return message.splitlines()
     return [f"{name} {message[0].lower()}{message[1:]}"]
 
 
-def _unknown_names(names: Mapping[str, Any], *, strict: bool) -> list[str]:
+def _unknown_names(names: Mapping[str, Any], star: Star, *, strict: bool) -> list[str]:
     """Misspelt settings: any unknown name in our file, any near miss in the environment."""
-    known = setting_names()
-    prefixes = tuple(f"{source.upper()}__" for source in SOURCES)
+    known = setting_names(star)
+    prefixes = tuple(f"{source.name.upper()}__" for source in star.sources)
     problems = []
     for name in names:
         upper = name.upper()
@@ -445,17 +384,21 @@ def _unknown_names(names: Mapping[str, Any], *, strict: bool) -> list[str]:
 
 
 @functools.cache
-def setting_names() -> dict[str, tuple[Any, str]]:
+def setting_names(star: Star = STAR) -> dict[str, tuple[Any, str]]:
     """Every setting: name -> (default, one line of meaning), in declared order."""
-    defaults = StarSchemaConfig()
+    defaults = StarSchemaConfig(star=star)
     settings: dict[str, tuple[Any, str]] = {}
     for name, field in StarSchemaConfig.model_fields.items():
-        if name not in SOURCES:
+        if name not in ("star", "sources"):
             settings[name.upper()] = (getattr(defaults, name), field.description or "")
             continue
-        for part, inner in SourceSettings.model_fields.items():
-            default = getattr(defaults.source(name), part)
-            settings[f"{name.upper()}__{part.upper()}"] = (default, inner.description or "")
+        for source in star.sources if name == "sources" else ():
+            for part, inner in SourceSettings.model_fields.items():
+                default = getattr(defaults.source(source.name), part)
+                settings[f"{source.name.upper()}__{part.upper()}"] = (
+                    default,
+                    inner.description or "",
+                )
     return settings
 
 

@@ -29,15 +29,14 @@ from common import spool
 from common.parallel import in_order
 from common.results import LINE
 from common.spool import Spool
-from config import SOURCES, StarSchemaConfig
+from common.star_model import Source
+from config import StarSchemaConfig
 from errors import ExtractionError, SourceError, SourceLostError
-from sources.batches import DATES, NUMBERS, OpenSource, ReadOptions
+from sources.batches import OpenSource, ReadOptions
 from sources.databases import Databases
 from sources.inspection import look
 from sources.mapping import (
-    SPECS,
     differing,
-    keys_of,
     names_used,
     resolve_mapping,
     source_columns_of,
@@ -70,7 +69,10 @@ class DataExtractor:
         """
         with Spool(self.config.work_dir) as folder:
             extracted = self.extract(folder)
-            frames: dict[str, Any] = {name: frame(extracted.get(name), name) for name in SPECS}
+            frames: dict[str, Any] = {
+                source.name: frame(extracted.get(source.name), source)
+                for source in self.config.star.sources
+            }
         return {**frames, "_metadata": extraction_metadata(extracted)}
 
     def extract(
@@ -96,8 +98,8 @@ class DataExtractor:
 
         With `rows`, no more of a source is read than the batches that hold its first so many.
         """
-        problems, numbers = Problems(), count()
-        names = [name for name in SOURCES if self.config.source(name).path is not None]
+        problems, numbers = Problems(list(self.config.sources)), count()
+        names = [name for name, source in self.config.sources.items() if source.path is not None]
         found: dict[str, list[ReadFile]] = {}
 
         def read_all() -> None:
@@ -118,7 +120,7 @@ class DataExtractor:
     def _looked(self, name: str, reads: list[ReadFile], problems: Problems) -> ReadSource:
         told = problems.told(name)
         settings, notes = self.config.source(name), problems.notes(name)
-        extracted = None if told else join_files(name, settings, reads, notes)
+        extracted = None if told else join_files(self._source(name), settings, reads, notes)
         return ReadSource(name, [read.file for read in reads], told, extracted)
 
     def _read_sources(
@@ -135,9 +137,10 @@ class DataExtractor:
         """
         with closing(Databases()) as databases:
             found: dict[str, list[ReadFile]] = {}
-            for name in sorted(names, key=lambda name: name != "transactions"):
+            sales = self.config.star.sales.name
+            for name in sorted(names, key=lambda name: name != sales):
                 files = self._collect(problems, name, databases, rows)
-                found[name] = [ReadFile(name, file, folder) for file in files]
+                found[name] = [ReadFile(self._source(name), file, folder) for file in files]
             self._read(problems, list(chain.from_iterable(found.values())), numbers, progress, rows)
         return found
 
@@ -146,7 +149,7 @@ class DataExtractor:
         as of one moment.
         """
         servers = {_server(self.config.source(name).path) for name in problems.lost}
-        return [name for name in SOURCES if _server(self.config.source(name).path) in servers]
+        return [n for n, source in self.config.sources.items() if _server(source.path) in servers]
 
     def _collect(
         self, problems: Problems, name: str, databases: Databases, rows: int | None
@@ -178,25 +181,28 @@ class DataExtractor:
         return files
 
     def _mapping(self, name: str, opened: OpenSource) -> dict[str, list[str]]:
-        return resolve_mapping(opened, name, self.config.source(name))
+        return resolve_mapping(opened, self._source(name), self.config.source(name))
+
+    def _source(self, name: str) -> Source:
+        return self.config.star.source(name)
 
     def _files(
         self, problems: Problems, name: str, databases: Databases, rows: int | None
     ) -> list[tuple[str, Callable[[], SourceFile]]]:
         """The files of the source, and a call that opens each; it may raise `SourceError`."""
-        settings = self.config.source(name)
+        settings, source = self.config.source(name), self._source(name)
         options = ReadOptions(
             name,
             settings.encoding,
             settings.delimiter,
             min(rows or self.config.batch_rows, self.config.batch_rows),
-            source_columns_of(SPECS[name].few_values, settings),
-            source_columns_of(NUMBERS.get(name, ()), settings, in_lower_case=True)
+            source_columns_of(source.encoded, settings),
+            source_columns_of(source.numbers, settings, in_lower_case=True)
             if settings.decimal_separator == ","
             else frozenset(),
-            source_columns_of(keys_of(name), settings, in_lower_case=True),
-            source_columns_of(DATES.get(name, ()), settings, in_lower_case=True),
-            names_used(name, settings),
+            source_columns_of(source.keys, settings, in_lower_case=True),
+            source_columns_of(source.dates, settings, in_lower_case=True),
+            names_used(source, settings),
         )
         if isinstance(settings.path, URL):
             call = partial(databases.open, name, settings.path, settings.query or "", options)
@@ -252,10 +258,10 @@ class DataExtractor:
             read.meanings.add(batch.meanings)
             if late:
                 rows = spool.read(batch.rows)
-                read.looks.add(look(rows, rows[LINE].to_numpy(), late))
+                read.looks.add(look(rows, rows[LINE].to_numpy(), late, read.source))
         read.mapping = mapping
         read.opened.warn_of_bytes()
-        if read.name == "transactions":
+        if read.source.describes_facts:
             refuse_lost(read)
 
 

@@ -13,19 +13,18 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from common.arrow_types import arrow_schema
-from config import StarSchemaConfig
-from errors import GateError, not_as_written
-from schema import (
+from common.star_model import (
+    INFERRED_FLAG,
     ONLY_NAMED,
     UNKNOWN_ID,
     Role,
     attributes,
     business_key,
     columns_of,
-    dimensions,
-    metadata,
     surrogate_key,
 )
+from config import StarSchemaConfig
+from errors import GateError, not_as_written
 from warehouse import Warehouse, growth, new_run_id, open_warehouse
 from warehouse.keymap import IS_INFERRED, KeyMap
 
@@ -53,7 +52,7 @@ class DimensionLoader:
     def __enter__(self) -> DimensionLoader:
         self.warehouse = self._given or open_warehouse(self.config, new_run_id())
         if self._given is None:
-            self._found = growth.begin_load(self.warehouse, metadata.sorted_tables)
+            self._found = growth.begin_load(self.warehouse, self.config.star.tables)
         return self
 
     def __exit__(
@@ -83,6 +82,7 @@ class DimensionLoader:
         missing, and never change a value of one. Counts are in `results`.
         Raises ValueError for rows of a table that is no dimension.
         """
+        dimensions = self.config.star.dimensions
         unknown = sorted(set(transformed) - {dimension.name for dimension in dimensions})
         if unknown:
             names = ", ".join(dimension.name for dimension in dimensions)
@@ -107,7 +107,7 @@ class DimensionLoader:
 
     def key_map(self, dimension: Table) -> KeyMap:
         """All members of `dimension`, the Unknown one included."""
-        carried = [dimension.columns[name] for name in dimension.info.get("carried", ())]
+        carried = [column for column in dimension.columns if column.info.get("is_unit_cost")]
         key, surrogate = business_key(dimension), surrogate_key(dimension)
         inferred = sa.cast(_is_inferred(dimension), sa.Integer).label(IS_INFERRED)
         return KeyMap(
@@ -188,7 +188,7 @@ class DimensionLoader:
         return sa.insert(dimension).from_select(names, new)
 
     def _complete_facts(self) -> None:
-        for table in metadata.sorted_tables:
+        for table in self.config.star.tables:
             if table.foreign_keys and self.warehouse.is_created(table):
                 self.warehouse.complete(table)
 
@@ -222,7 +222,7 @@ def _different(
 
 def _is_inferred(table: Table) -> sa.ColumnElement[bool]:
     """Whether a row only stands in for a member whose record has not come."""
-    return table.c["is_inferred"] if "is_inferred" in table.c else sa.false()
+    return table.c[INFERRED_FLAG] if INFERRED_FLAG in table.c else sa.false()
 
 
 def _tables(rows: Rows | None) -> list[pa.Table]:

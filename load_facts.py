@@ -20,20 +20,20 @@ import sqlalchemy as sa
 from common.amounts import MONEY, fitting, multiplied
 from common.arrays import decoded, whole
 from common.arrow_types import arrow_type
+from common.key_sum import key_sum, key_weights
 from common.parallel import in_order
 from common.results import DETAIL, PLACE, REASON
-from config import StarSchemaConfig
-from errors import GateError, not_as_written
-from schema import (
-    KEY_WEIGHTS,
+from common.star_model import (
     TOO_LARGE,
     Role,
+    Star,
     business_key,
     columns_of,
-    fact_sales,
-    key_sum,
-    metadata,
+    target_of,
+    unknown_reason,
 )
+from config import StarSchemaConfig
+from errors import GateError, not_as_written
 from warehouse import Encoded, Warehouse, growth, new_run_id, open_warehouse
 from warehouse.keymap import KeyMap, Named
 
@@ -66,6 +66,7 @@ class FactLoader:
         run_id: str | None = None,
     ) -> None:
         self.config = config
+        self.fact = config.star.fact
         self._given = warehouse
         self.run_id = run_id or new_run_id()
         self.orphans: list[pa.Table] = []
@@ -74,14 +75,14 @@ class FactLoader:
         self.net_unchanged = Decimal(0)
         """Net amount of the rows that the fact table already held just so."""
         self.key_sum, self.key_sum_unchanged = 0, 0
-        """`schema.key_sum` of all rows handed over, and over those."""
+        """`key_sum` of all rows handed over, and over those."""
         self.named: dict[str, Named] = {}
         """By column of ids: on what kinds of members the rows are."""
 
     def __enter__(self) -> FactLoader:
         self.warehouse = self._given or open_warehouse(self.config, self.run_id)
         if self._given is None:
-            self._found = growth.begin_load(self.warehouse, metadata.sorted_tables)
+            self._found = growth.begin_load(self.warehouse, self.config.star.tables)
         return self
 
     def __exit__(
@@ -129,7 +130,7 @@ class FactLoader:
         """A table made by this run takes the rows as they come, and its keys and indexes after
         them; an existing one is merged from a staged copy, so only new and changed rows touch it.
         """
-        warehouse, table = self.warehouse, fact_sales
+        warehouse, table = self.warehouse, self.fact
         with ThreadPoolExecutor(warehouse.encoders()) as pool:
             batches = self._keyed(pool, tasks, keys, progress)
             if warehouse.is_created(table):
@@ -146,8 +147,11 @@ class FactLoader:
         keys: Mapping[str, KeyMap],
         progress: Callable[[int], None],
     ) -> Iterator[Encoded]:
-        encode = partial(self.warehouse.encode, table=fact_sales)
-        calls = (_FindKeys(task, part, keys, self.run_id, encode) for task, part in _parts(tasks))
+        encode = partial(self.warehouse.encode, table=self.fact)
+        calls = (
+            _FindKeys(task, part, self.config.star, keys, self.run_id, encode)
+            for task, part in _parts(tasks)
+        )
         for keyed in in_order(pool, calls, self.warehouse.encoders()):
             if len(keyed.orphans):
                 self.orphans.append(keyed.orphans)
@@ -159,9 +163,10 @@ class FactLoader:
             yield keyed.rows
 
     def _merge(self, staging: sa.Table) -> dict[str, Any]:
-        warehouse, table = self.warehouse, fact_sales
+        warehouse, table = self.warehouse, self.fact
         key = business_key(table)
-        content = [c for c in table.columns if c is not key and c.name != "run_id"]
+        audit = columns_of(table, Role.AUDIT)
+        content = [c for c in table.columns if c is not key and c not in audit]
         differs = sa.or_(*(c.is_distinct_from(staging.c[c.name]) for c in content))
         statement = (
             sa.select(*staging.columns, key.label("_known"))
@@ -175,14 +180,14 @@ class FactLoader:
                 sa.func.count().filter(is_new),
                 sa.func.count().filter(sa.not_(is_new)),
                 sa.func.coalesce(sa.func.sum(changes.c.net_amount), 0),
-                key_sum(changes.c),
+                key_sum(table, changes.c),
             ).select_from(changes)
         )
         staged, staged_net, staged_keys = warehouse.row(
             sa.select(
                 sa.func.count(),
                 sa.func.coalesce(sa.func.sum(staging.c.net_amount), 0),
-                key_sum(staging.c),
+                key_sum(table, staging.c),
             ).select_from(staging)
         )
         if updated:
@@ -205,7 +210,7 @@ class FactLoader:
         """
         if not written:
             return
-        table, key = fact_sales, business_key(fact_sales)
+        table, key = self.fact, business_key(self.fact)
         same = (c.is_not_distinct_from(changes.c[c.name]) for c in table.columns if c is not key)
         joined = changes.join(table, key == changes.c[key.name])
         held = self.warehouse.scalar(
@@ -247,6 +252,7 @@ class _FindKeys:
 
     task: Task
     part: slice
+    star: Star
     keys: Mapping[str, KeyMap]
     run_id: str
     encode: Callable[[pa.Table], Encoded]
@@ -258,19 +264,20 @@ class _FindKeys:
         orphaned, reason = np.zeros(count, bool), np.full(count, "", object)
         cost = pa.nulls(count, pa.decimal128(19, 4))
         named = {}
-        for column in columns_of(fact_sales, Role.DIMENSION_KEY):
-            target = next(iter(column.foreign_keys)).column.table
+        fact, unit_cost = self.star.fact, self.star.unit_cost.name
+        for column in columns_of(fact, Role.DIMENSION_KEY):
+            target = target_of(column)
             finds_by = column.info["finds_by"]
             ids, key_map = whole(batch[finds_by]), self.keys[target.name]
             positions = key_map.positions(ids)
             if positions.null_count:
                 missing = positions.is_null().to_numpy(zero_copy_only=False) & ~orphaned
-                reason[missing] = f"unknown_{finds_by.removesuffix('_id')}"
+                reason[missing] = unknown_reason(column)
                 orphaned |= missing
             named[finds_by] = key_map.named(positions)
             columns[column.name] = key_map.column(1, positions)
-            if "cost" in key_map.members.column_names:
-                index = key_map.members.column_names.index("cost")
+            if unit_cost in key_map.members.column_names:
+                index = key_map.members.column_names.index(unit_cost)
                 cost = key_map.column(index, positions).dictionary_decode()
         columns["profit_amount"] = profit(
             decoded(batch["net_amount"]), decoded(batch["quantity"]), cost
@@ -278,18 +285,19 @@ class _FindKeys:
         columns["run_id"] = pa.DictionaryArray.from_arrays(
             pa.array(np.zeros(count, np.int32)), pa.array([self.run_id])
         )
-        rows = pa.table({c.name: _typed(columns[c.name], c) for c in fact_sales.columns})
+        rows = pa.table({c.name: _typed(columns[c.name], c) for c in fact.columns})
         if not orphaned.any():
-            return Keyed(self.encode(rows), count, _key_sum(rows), named, pa.table({}))
+            return Keyed(self.encode(rows), count, _key_sum(fact, rows), named, pa.table({}))
         found = rows.filter(pa.array(~orphaned))
         lost = _orphans(batch, orphaned, reason)
-        return Keyed(self.encode(found), len(found), _key_sum(found), named, lost)
+        return Keyed(self.encode(found), len(found), _key_sum(fact, found), named, lost)
 
 
-def _key_sum(rows: pa.Table) -> int:
-    """What `schema.key_sum` must be in the warehouse."""
+def _key_sum(fact: sa.Table, rows: pa.Table) -> int:
+    """What `key_sum` must be in the warehouse."""
     return sum(
-        weight * (pc.sum(decoded(rows[key])).as_py() or 0) for key, weight in KEY_WEIGHTS.items()
+        weight * (pc.sum(decoded(rows[key])).as_py() or 0)
+        for key, weight in key_weights(fact).items()
     )
 
 

@@ -71,6 +71,7 @@ class StarSchemaETLPipeline:
         before_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self.config = config
+        self.star = config.star
         self.dry_run = dry_run
         self.quiet = quiet
         self._before_commit = before_commit
@@ -200,7 +201,6 @@ class StarSchemaETLPipeline:
         """Take the warehouse's lock before a million rows are read; make the working folder."""
         from common.rejects import RejectFiles
         from common.spool import Spool
-        from config import SOURCES
         from transform import StarSchemaTransformer
         from warehouse import open_warehouse
 
@@ -210,7 +210,7 @@ class StarSchemaETLPipeline:
             self._warn(warning)
         self._spool: Spool = stack.enter_context(Spool(self.config.work_dir))
         self._warehouse.spill_into(self._spool.folder)
-        sources = {name: self.config.source(name) for name in SOURCES}
+        sources = self.config.sources
         formats = {name: (s.delimiter or ",", s.encoding) for name, s in sources.items()}
         self._rejects: RejectFiles = RejectFiles(
             self.config.rejects_dir / self.run_id, formats, self.config.workers
@@ -279,12 +279,11 @@ class StarSchemaETLPipeline:
         and are published as this run's.
         """
         from run import report, unchanged
-        from schema import metadata
         from warehouse import growth, history
 
         warehouse = self._open_warehouse()
         warehouse.begin()
-        found = growth.drift(warehouse, metadata.sorted_tables)
+        found = growth.drift(warehouse, self.star.tables)
         growth.refuse(warehouse, found)
         previous = history.last_published(warehouse) if found.is_grown else None
         warehouse.rollback()  # no transaction stays open while sources are read
@@ -294,7 +293,7 @@ class StarSchemaETLPipeline:
         if previous is None or not unchanged.same_input(self.config, self._signature, previous):
             return False
         warehouse.begin()
-        if not warehouse.untouched_since(self._last_mark, unchanged.STAR):
+        if not warehouse.untouched_since(self._last_mark, unchanged.tables(self.star)):
             warehouse.rollback()
             return False
         unchanged.copy_rejects(self.config, previous, self.config.rejects_dir / self.run_id)
@@ -423,7 +422,7 @@ class StarSchemaETLPipeline:
         rows = self.results["validation_results"]["row_counts"]
         return {
             "signature": self._signature,
-            "mark": warehouse.mark(unchanged.STAR, rows, self._last_mark),
+            "mark": warehouse.mark(unchanged.tables(self.star), rows, self._last_mark),
             "reject_files": unchanged.reject_hashes(
                 self.config.rejects_dir / self.run_id, self.results
             ),
@@ -458,21 +457,15 @@ class StarSchemaETLPipeline:
     def _run_transformation_phase(self) -> int:
         """Clean every batch, resolve duplicates, write the rejects."""
         from run.staging import Job, prepare_sources
-        from schema import Role, business_key, columns_of, fact_sales
-        from transform import TABLE_OF
 
-        self._referenced = [
-            c.info["finds_by"]
-            for c in columns_of(fact_sales, Role.DIMENSION_KEY)
-            if c.info["finds_by"].endswith("_id")
-        ]
-        collected = {fact_sales: (*self._referenced, "date_key")}
+        self._referenced = self.star.sales.references
+        collected = {self.star.fact: (*self._referenced, "date_key")}
         jobs = [
             Job(
                 source,
-                business_key(TABLE_OF[name]).name,
-                collected.get(TABLE_OF[name], ()),
-                describes=TABLE_OF[name] is not fact_sales,
+                source.source.key,
+                collected.get(source.source.feeds, ()),
+                describes=not source.source.describes_facts,
                 parts=self._key_columns(name),
             )
             for name, source in self._extracted.items()
@@ -498,19 +491,19 @@ class StarSchemaETLPipeline:
         """Begin the transaction; merge the dimensions."""
         import sqlalchemy as sa
 
+        from common.star_model import surrogate_key
         from load_dimensions import DimensionLoader
-        from schema import dimensions, metadata, surrogate_key
         from warehouse.growth import begin_load
 
         warehouse = self._open_warehouse()
-        self._grown = begin_load(warehouse, metadata.sorted_tables, apart=not self.dry_run)
+        self._grown = begin_load(warehouse, self.star.tables, apart=not self.dry_run)
         for warning in self._grown.warnings:
             self._warn(warning)
         self._members_before = {
             table.name: int(
                 warehouse.scalar(sa.select(sa.func.count()).where(surrogate_key(table) >= 0))
             )
-            for table in dimensions
+            for table in self.star.dimensions
         }
         with DimensionLoader(self.config, warehouse) as loader:
             self._keys = loader.load_all_dimensions(
@@ -526,7 +519,7 @@ class StarSchemaETLPipeline:
         sales = self._prepared["transactions"]
         with FactLoader(self.config, self._open_warehouse(), self.run_id) as loader:
             loaded = loader.load_sales_facts(
-                sales.tasks(), self._keys, partial(self._progress.advance, "fact_sales")
+                sales.tasks(), self._keys, partial(self._progress.advance, self.star.fact.name)
             )
         self._net_unchanged = loader.net_unchanged
         self._keys_found = loader.key_sum - loader.key_sum_unchanged
@@ -551,17 +544,16 @@ class StarSchemaETLPipeline:
         A column that the sales do not have is not looked at, nor a voluntary one without a source.
         """
         from run import looks
-        from transform import REQUIRED, TABLE_OF
 
         mapped = {c for batch in self._extracted["transactions"].batches for c in batch.mapping}
         references = []
-        for name, table in TABLE_OF.items():
-            key, has_source = self._transformer.key_of(name), name in self._prepared
-            if key in mapped and key in named and (has_source or key in REQUIRED["transactions"]):
+        for source in self.star.members:
+            key, has_source = source.key, source.name in self._prepared
+            if key in mapped and key in named and (has_source or key in self.star.sales.required):
                 ids = self._prepared["transactions"].distinct_ids(key)
-                members = self._keys[table.name]
-                source = name if has_source else ""
-                references.append(looks.Reference(key, source, named[key], members, ids))
+                members = self._keys[source.feeds.name]
+                described_by = source.name if has_source else ""
+                references.append(looks.Reference(key, described_by, named[key], members, ids))
         told = looks.summary(references)
         self.results["fact_loading_results"]["references"] = told
         is_high = any(map(looks.is_high, told.values()))
@@ -574,7 +566,6 @@ class StarSchemaETLPipeline:
     def _run_validation_phase(self) -> int:
         """Prove the star and close the accounts, inside the transaction."""
         from errors import GateError
-        from schema import fact_sales
         from validate import (
             StarSchemaValidator,
             failures,
@@ -585,24 +576,25 @@ class StarSchemaETLPipeline:
         )
 
         warehouse = self._open_warehouse()
-        validator = StarSchemaValidator(
-            self.config, warehouse, self.run_id, self._last_mark, self._grown.late_in(fact_sales)
-        )
+        fact = self.star.fact
+        late = self._grown.late_in(fact)
+        validator = StarSchemaValidator(self.config, warehouse, self.run_id, self._last_mark, late)
         results = validator.run_all_checks()
         self.results["validation_results"] = results
         results["reconciliation"] = self._reconcile(validator)
         read = sum(source.read for source in self._prepared.values())
         rejected = sum(sum(source.rejected.values()) for source in self._prepared.values())
-        if results["row_counts"]["fact_sales"]:  # an empty star is of no quality, not of the best
+        # An empty star is of no quality, not of the best.
+        if results["row_counts"][fact.name]:
             results["data_quality_score"] = quality_score(read, rejected)
         checks = member_checks(
             self._members_before,
             self.results["dimension_loading_results"],
             results["row_counts"],
         )
-        facts = results["row_counts"]["fact_sales"]
-        checks.append(key_check(self._keys_found, validator.loaded_key_sum, facts))
-        checks.append(orphan_check(self._lost, facts))
+        facts = results["row_counts"][fact.name]
+        checks.append(key_check(fact, self._keys_found, validator.loaded_key_sum, facts))
+        checks.append(orphan_check(fact, self._lost, facts))
         results["checks"] += [check.as_dict() for check in checks]
         results["validation_errors"] += failures(checks)
         results["validation_errors"] += self._unclosed(results["reconciliation"])
@@ -647,14 +639,13 @@ class StarSchemaETLPipeline:
         report.logger.warning("%s", warning)
 
     def _report_transformation(self, source: PreparedSource) -> None:
-        from common.rejects import REASONS
-        from transform import TABLE_OF
+        from common.rejects import ordered_reasons
 
-        self.results["transformation_results"][TABLE_OF[source.name].name] = {
+        self.results["transformation_results"][self.star.table_of(source.name).name] = {
             "source": source.name,
             "rows": source.rows,
             "duplicates": source.duplicates,
-            "rejected": {r: source.rejected[r] for r in REASONS if source.rejected[r]},
+            "rejected": {r: source.rejected[r] for r in ordered_reasons(+source.rejected)},
             "attribute_issues": dict(source.issues),
         }
 
@@ -679,31 +670,27 @@ class StarSchemaETLPipeline:
 
     def _dimension_rows(self, loader: DimensionLoader) -> dict[str, Any]:
         """What each dimension is loaded from: its source, then placeholders for ids without one."""
-        from schema import dim_date
-        from transform import TABLE_OF
 
         described = {
             name: [task() for task in self._prepared[name].tasks()]
             if name in self._prepared
             else []
-            for name in TABLE_OF
-            if self._transformer.key_of(name) in self._referenced
+            for name in (source.name for source in self.star.members)
         }
         self._rekey(described)
         self._refuse_orphans(loader, described)
         sales = self._prepared["transactions"]
-        rows: dict[str, Any] = {dim_date.name: [self._calendar(sales)]}
+        rows: dict[str, Any] = {self.star.calendar.name: [self._calendar(sales)]}
         for name, batches in described.items():
             ids = sales.distinct_ids(self._transformer.key_of(name))
             if name not in self._prepared or self.config.orphan_policy == "infer":
                 batches.append(self._transformer.members_without_source(name, ids, batches))
-            rows[TABLE_OF[name].name] = batches
+            rows[self.star.table_of(name).name] = batches
         return rows
 
     def _rekey(self, described: dict[str, Any]) -> None:
         """Have the star's keys as the rules of this version make them, if others made them."""
         from run.rekey import Spellings, is_due, rekey
-        from transform import TABLE_OF
 
         if not is_due(self._open_warehouse()):
             return
@@ -717,7 +704,7 @@ class StarSchemaETLPipeline:
             named = Spellings(typed["transactions"], sales.ids.get(key, []))
             own = self._prepared.get(name)
             given = [] if own is None else [Spellings(typed[name], own.column(key))]
-            tonight[TABLE_OF[name]] = [named, *given]
+            tonight[self.star.table_of(name)] = [named, *given]
         for warning in rekey(self._open_warehouse(), tonight):
             self._warn(warning)
 
@@ -725,16 +712,16 @@ class StarSchemaETLPipeline:
         """With ORPHAN_POLICY=reject: sales of members that neither their source describes nor the
         star knows. What is refused here leaves no trace in any table.
         """
+        from common.star_model import references, target_of
         from run.staging import without_orphans
-        from transform import TABLE_OF
 
         self._refused_orphans = 0
         if self.config.orphan_policy == "infer":
             return
         known = {
-            self._transformer.key_of(name): loader.known_keys(TABLE_OF[name], batches)
-            for name, batches in described.items()
-            if name in self._prepared
+            key: loader.known_keys(target_of(key), described[source.name])
+            for key in references(self.star.fact)
+            if (source := self.star.source_of(target_of(key))).name in self._prepared
         }
         before = self._prepared["transactions"]
         after = without_orphans(before, known, self._spool)
@@ -749,27 +736,24 @@ class StarSchemaETLPipeline:
         import sqlalchemy as sa
 
         from cleaning.dates import calendar
-        from schema import dim_date
 
         keys = [int(key) // 10_000 for key in sales.distinct_ids("date_key").to_pylist()]
-        day = dim_date.c.full_date
+        day = self.star.calendar.c.full_date
         known = self._open_warehouse().row(sa.select(sa.func.min(day), sa.func.max(day)))
         years = [*keys, *(bound.year for bound in known if bound is not None)]
         return calendar(min(years), max(years)) if years else calendar(1, 0)
 
     def _reconcile(self, validator: StarSchemaValidator) -> dict[str, Any]:
         """Rows and money by what became of them; what was loaded is asked of the warehouse."""
-        from schema import fact_sales
-        from transform import TABLE_OF
 
         sources = {}
         for name, source in self._prepared.items():
-            if TABLE_OF[name] is fact_sales:
+            if self.star.table_of(name) is self.star.fact:
                 facts = self.results["fact_loading_results"]
                 counts = {k: facts[f"records_{k}"] for k in ("inserted", "updated", "unchanged")}
                 confirmed = validator.loaded_rows == counts["inserted"] + counts["updated"]
             else:
-                counts = self.results["dimension_loading_results"][TABLE_OF[name].name]
+                counts = self.results["dimension_loading_results"][self.star.table_of(name).name]
                 counts = {k: counts[k] for k in ("inserted", "updated", "unchanged")}
                 confirmed = True
             account = {
@@ -982,7 +966,6 @@ def check(context: click.Context, rows: int | None) -> int:
             config,
             DataExtractor(config).look,
             lambda settings: StarSchemaTransformer(settings).prepare_batch,
-            StarSchemaTransformer(config).key_of,
             progress,
             rows,
         )
@@ -1001,11 +984,10 @@ def init(config: StarSchemaConfig, role: str) -> int:
     create nor drop anything can load. A star that is there gets what it lacks.
     """
     from load_dimensions import DimensionLoader
-    from schema import metadata
 
     with _told(config), DimensionLoader(config) as loader:
         loader.load_all_dimensions({})
-        grants = loader.warehouse.grants(metadata.sorted_tables, role)
+        grants = loader.warehouse.grants(config.star.tables, role)
     for warning in loader.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"the star is in {config.warehouse_url.render_as_string()}", err=True)

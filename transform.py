@@ -6,7 +6,7 @@ it is missing or unreadable, is told by `cells`; the rules for each kind of valu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,52 +31,27 @@ from cleaning.people import (
     split_addresses,
     title_case,
 )
+from cleaning.plain import plain_columns
 from cleaning.products import canonical_json, estimated_cost, margin_pct, price_tier, prices
 from cleaning.verdicts import reject_table
 from common.amounts import MONEY, fitting, multiplied
 from common.arrays import decoded, on_values, per_distinct
 from common.arrow_types import arrow_schema, arrow_type
 from common.results import PLACE, CleanBatch
+from common.star_model import INFERRED_FLAG, ONLY_NAMED, Role, Source, columns_of
 from config import StarSchemaConfig
-from schema import (
-    ONLY_NAMED,
-    Role,
-    business_key,
-    columns_of,
-    dim_customer,
-    dim_product,
-    dim_sales_rep,
-    fact_sales,
-)
-from sources.batches import NUMBERS
 
 if TYPE_CHECKING:
     import pandas as pd
-    from sqlalchemy import Table
 
     from cleaning.frames import Rows
 
-TABLE_OF: Mapping[str, Table] = {
-    "customers": dim_customer,
-    "products": dim_product,
-    "sales_reps": dim_sales_rep,
-    "transactions": fact_sales,
-}
-"""The table that each source feeds."""
-
-REQUIRED: Mapping[str, Sequence[str]] = {
-    "customers": ("customer_id",),
-    "products": ("product_id",),
-    "sales_reps": ("sales_rep_id",),
-    "transactions": (
-        "transaction_id", "transaction_date", "customer_id", "product_id", "quantity",
-        "unit_price",
-    ),
-}  # fmt: skip
-"""The columns without which nothing can be said of a source's rows."""
-
-_REFERENCES = ("customer_id", "product_id", "sales_rep_id")
 _ZERO = pa.scalar(Decimal(0), MONEY)
+
+
+Columns = dict[str, pa.Array]
+Rules = Callable[[Reader, Columns], Columns]
+"""Makes columns of the star of a batch; the second argument has the batch's keys, by name."""
 
 
 class StarSchemaTransformer:
@@ -84,12 +59,15 @@ class StarSchemaTransformer:
 
     def __init__(self, config: StarSchemaConfig) -> None:
         self.config = config
-        self.batch_preparers: dict[str, Callable[[pa.Table], CleanBatch]] = {
+        self.star = config.star
+        self._zone = ZoneInfo(config.business_timezone)
+        self.rules: dict[str, Rules] = {
             "customers": self._customers,
             "products": self._products,
             "sales_reps": self._sales_reps,
             "transactions": self._sales,
         }
+        """By source: the columns of the star that are more than a value of the source as it is."""
 
     # --- for people: a frame in, a new frame out -------------------------------------------
 
@@ -111,10 +89,10 @@ class StarSchemaTransformer:
         Of reps found in transactions the frame's `attrs` say that they are `ONLY_NAMED`, so that
         `DimensionLoader` adds those that are missing and changes none.
         """
-        table = as_table(transactions)
+        table = as_table(transactions, self.star.sales.keys)
         if "transaction_id" not in table.column_names:
             return to_frame(self.prepare("sales_reps", table).rows)
-        read = Reader(table.combine_chunks(), self.config.transactions, ())
+        read = Reader(table.combine_chunks(), self.config.source("transactions"), ())
         reps = pc.unique(decoded(read.reference("sales_rep_id")))  # a blank rep is no member
         named = pa.table({"sales_rep_id": reps.filter(pc.not_equal(reps, ""))})
         frame = to_frame(self.prepare("sales_reps", named).rows)
@@ -123,9 +101,9 @@ class StarSchemaTransformer:
 
     def prepare_date_dimension_keys(self, transactions: Rows) -> pd.DataFrame:
         """`dim_date` for whole years, from the first to the last acceptable transaction date."""
-        table = checked(as_table(transactions), ("transaction_date",))
-        read = Reader(table.combine_chunks(), self.config.transactions, ())
-        days = read.cells("transaction_date", self._dates("transactions")).values
+        table = checked(as_table(transactions, self.star.sales.keys), ("transaction_date",))
+        read = Reader(table.combine_chunks(), self.config.source("transactions"), ())
+        days = read.cells("transaction_date", self._dates(read)).values
         low, high = date_range(self.config)
         good = days.filter(pc.and_(pc.greater_equal(days, low), pc.less_equal(days, high)))
         bounds = pc.min_max(good)
@@ -145,10 +123,10 @@ class StarSchemaTransformer:
 
         Raises `KeyError` naming the required columns that the rows do not have.
         """
+        declared, key = self.star.source(source), self.key_of(source)
         is_comma = self.config.source(source).decimal_separator == ","
-        table = as_table(rows, NUMBERS.get(source, ()) if is_comma else ())
-        prepared = self.prepare_batch(source, 0, checked(table, REQUIRED[source]))
-        key = business_key(TABLE_OF[source]).name
+        table = as_table(rows, declared.keys, declared.numbers if is_comma else ())
+        prepared = self.prepare_batch(source, 0, checked(table, declared.required))
         rows = prepared.rows
         with judging() as connection:
             hashes = key_hashes(rows[key])
@@ -168,7 +146,9 @@ class StarSchemaTransformer:
 
     def prepare_batch(self, source: str, number: int, batch: pa.Table) -> CleanBatch:
         """Clean batch `number` of a source (canonical text columns). Duplicates stay in."""
-        prepared = self.batch_preparers[source](batch.combine_chunks())
+        declared = self.star.source(source)
+        read = Reader(batch.combine_chunks(), self.config.source(source), declared.keys)
+        prepared = self._facts(read) if declared.describes_facts else self._members(read, declared)
         base = number << BATCH_BITS
         if base:
             for name in ("rows", "rejects"):
@@ -180,7 +160,7 @@ class StarSchemaTransformer:
 
     def key_of(self, source: str) -> str:
         """The business-key column of a source."""
-        return business_key(TABLE_OF[source]).name
+        return self.star.source(source).key
 
     def members_without_source(
         self, source: str, ids: pa.Array, members: Sequence[pa.Table]
@@ -197,13 +177,47 @@ class StarSchemaTransformer:
         if self.config.source(source).path is None:
             return rows.replace_schema_metadata({ONLY_NAMED: "true"})
         flag = pa.array(np.ones(len(rows), bool))
-        return rows.set_column(rows.column_names.index("is_inferred"), "is_inferred", flag)
+        return rows.set_column(rows.column_names.index(INFERRED_FLAG), INFERRED_FLAG, flag)
 
-    # --- one table each --------------------------------------------------------------------
+    def _members(self, read: Reader, source: Source) -> CleanBatch:
+        """Members of a dimension. Rows without a key are refused."""
+        key = read.key(source.key)
+        read.verdict.reject("missing_key", _blank(key))
+        columns = {source.key: key, **self._ruled(source, read, {source.key: key})}
+        columns[INFERRED_FLAG] = pa.array(np.zeros(len(key), bool))
+        wanted = columns_of(source.feeds, Role.BUSINESS_KEY, Role.ATTRIBUTE)
+        columns |= plain_columns(read, [c for c in wanted if c.name not in columns], self._zone)
+        arrays = [decoded(columns[c.name]).cast(arrow_type(c)) for c in wanted]
+        rows = pa.table(arrays, schema=arrow_schema(wanted))
+        rows = rows.append_column(PLACE, read.verdict.places())
+        good = read.verdict.good()
+        return CleanBatch(rows.filter(good), read.verdict.rejects(), read.issues)
 
-    def _customers(self, batch: pa.Table) -> CleanBatch:
-        read = self._reader("customers", batch)
-        key = _own_key(read)
+    def _facts(self, read: Reader) -> CleanBatch:
+        """Facts, still with the business keys of their members."""
+        source = self.star.sales
+        key = read.key(source.key)
+        read.verdict.reject("missing_key", _blank(key), f"{source.key} is blank")
+        keys = {source.key: key, **{name: read.reference(name) for name in source.references}}
+        columns = {**keys, **self._ruled(source, read, keys)}
+        given = columns_of(source.feeds, Role.ATTRIBUTE, Role.MEASURE)
+        plain = [c for c in given if c.name in source.columns and c.name not in columns]
+        columns |= plain_columns(read, plain, self._zone)
+        net, good = columns["net_amount"], read.verdict.good()
+        return CleanBatch(
+            pa.table({**columns, PLACE: read.verdict.places()}).filter(good),
+            read.verdict.rejects(),
+            money={"read": _sum(net), "rejected": _sum(net.filter(pc.invert(good)))},
+        )
+
+    def _ruled(self, source: Source, read: Reader, keys: Columns) -> Columns:
+        rules = self.rules.get(source.name)
+        return {} if rules is None else rules(read, keys)
+
+    # --- the rules of each source ----------------------------------------------------------
+
+    def _customers(self, read: Reader, keys: Columns) -> Columns:
+        key = keys["customer_id"]
         first = read.attribute("first_name", each(person_name)).plain
         last = read.attribute("last_name", each(person_name)).plain
         company = read.attribute("company").plain
@@ -212,8 +226,7 @@ class StarSchemaTransformer:
         phone = phones(given["phone"], given["country"], self.config.phone_region)
         read.count("phone", pc.and_(pc.is_valid(given["phone"]), pc.is_null(phone)))
         told = pc.coalesce(per_distinct(email, email_segment), "Unknown")
-        columns = {
-            "customer_id": key,
+        return {
             "first_name": first,
             "last_name": last,
             "full_name": pc.coalesce(_full_name(first, last), company, _labelled("Customer", key)),
@@ -224,18 +237,15 @@ class StarSchemaTransformer:
             "country": given["country"],
             "segment": read.attribute("segment", each(title_case)).where_missing(told),
         }
-        return _prepared(dim_customer, columns, read)
 
-    def _products(self, batch: pa.Table) -> CleanBatch:
-        read = self._reader("products", batch)
-        key = _own_key(read)
+    def _products(self, read: Reader, keys: Columns) -> Columns:
+        key = keys["product_id"]
         rule = partial(prices, separator=read.settings.decimal_separator)
         price, given_cost = read.attribute("price", rule).plain, read.attribute("cost", rule)
         estimate = estimated_cost(price, self.config.default_cost_ratio)
         cost = given_cost.where_missing(estimate)
         high, medium = self.config.price_tier_high, self.config.price_tier_medium
-        columns = {
-            "product_id": key,
+        return {
             "product_name": read.attribute("name").where_missing(_labelled("Product", key)),
             "category": read.attribute("category").where_missing("Unknown"),
             "brand": read.attribute("brand").where_missing("Unknown"),
@@ -246,11 +256,9 @@ class StarSchemaTransformer:
             "profit_margin_pct": margin_pct(price, cost),
             "specifications": read.attribute("specifications", each(canonical_json)).plain,
         }
-        return _prepared(dim_product, columns, read)
 
-    def _sales_reps(self, batch: pa.Table) -> CleanBatch:
-        read = self._reader("sales_reps", batch)
-        key = _own_key(read)
+    def _sales_reps(self, read: Reader, keys: Columns) -> Columns:
+        key = keys["sales_rep_id"]
         first = read.attribute("first_name", each(person_name))
         last = read.attribute("last_name", each(person_name))
         nameless = pc.and_(first.missing(), last.missing())
@@ -258,52 +266,33 @@ class StarSchemaTransformer:
             pc.if_else(nameless, per_distinct(key, partial(name_from_id, part=part)), cells.plain)
             for part, cells in enumerate((first, last))
         )
-        columns = {
-            "sales_rep_id": key,
+        return {
             "first_name": first_name,
             "last_name": last_name,
             "full_name": pc.coalesce(_full_name(first_name, last_name), decoded(key)),
             "email": read.attribute("email", emails).plain,
             "region": read.attribute("region").where_missing("Unassigned"),
-            "hire_date": read.attribute("hire_date", self._dates("sales_reps")).plain,
         }
-        return _prepared(dim_sales_rep, columns, read)
 
-    def _sales(self, batch: pa.Table) -> CleanBatch:
-        read = self._reader("transactions", batch)
-        verdict = read.verdict
-        key, product = read.key("transaction_id"), read.reference("product_id")
-        verdict.reject("missing_key", _blank(key), "transaction_id is blank")
-        verdict.reject("missing_key", _blank(product), "product_id is blank")
+    def _sales(self, read: Reader, keys: Columns) -> Columns:
+        read.verdict.reject("missing_key", _blank(keys["product_id"]), "product_id is blank")
         days = self._sale_dates(read)
         rule = partial(numbers, separator=read.settings.decimal_separator)
         quantity, price = read.cells("quantity", rule), read.cells("unit_price", rule)
         gross = self._gross(read, quantity, price)
         is_return = pc.less(quantity.plain, _ZERO) if self.config.accept_returns else None
         discounts = _discounts(read, gross, is_return)
-        net = pc.subtract(gross, decoded(discounts)).cast(MONEY)
-        columns = {
-            "transaction_id": key,
-            "customer_id": read.reference("customer_id"),
-            "product_id": product,
-            "sales_rep_id": read.reference("sales_rep_id"),
+        return {
             "date_key": date_key(days),
             "quantity": quantity.values,
             "unit_price": price.values,
             "discount_amount": discounts,
             "gross_amount": gross,
-            "net_amount": net,
+            "net_amount": pc.subtract(gross, decoded(discounts)).cast(MONEY),
         }
-        good = verdict.good()
-        rows = pa.table({**columns, PLACE: verdict.places()}).filter(good)
-        return CleanBatch(
-            rows,
-            verdict.rejects(),
-            money={"read": _sum(net), "rejected": _sum(net.filter(pc.invert(good)))},
-        )
 
     def _sale_dates(self, read: Reader) -> pa.Array:
-        cells = read.cells("transaction_date", self._dates("transactions"))
+        cells = read.cells("transaction_date", self._dates(read))
         low, high = date_range(self.config)
         days = cells.values
         outside = pc.or_(pc.less(days, low), pc.greater(days, high))
@@ -313,6 +302,9 @@ class StarSchemaTransformer:
         read.verdict.reject("invalid_date", cells.missing())
         read.verdict.reject("date_out_of_range", outside, cells.given())
         return days
+
+    def _dates(self, read: Reader) -> Rule:
+        return partial(dates, formats=read.settings.date_formats, zone=self._zone)
 
     def _gross(self, read: Reader, quantities: Cells, prices: Cells) -> pa.Array:
         """Quantity x price; rows are refused where either is no amount that may be."""
@@ -330,21 +322,6 @@ class StarSchemaTransformer:
         too_large = pc.is_null(pc.if_else(read.verdict.good(), gross, _ZERO))
         reject("invalid_unit_price", too_large, "quantity x unit_price is out of range")
         return gross
-
-    def _reader(self, source: str, batch: pa.Table) -> Reader:
-        keys = (self.key_of(source), *(_REFERENCES if source == "transactions" else ()))
-        return Reader(batch, self.config.source(source), keys)
-
-    def _dates(self, source: str) -> Rule:
-        formats = self.config.source(source).date_formats
-        return partial(dates, formats=formats, zone=ZoneInfo(self.config.business_timezone))
-
-
-def _own_key(read: Reader) -> pa.Array:
-    """The members' keys; rows without one are refused."""
-    key = read.key(read.keys[0])
-    read.verdict.reject("missing_key", _blank(key))
-    return key
 
 
 def _discounts(read: Reader, gross: pa.Array, is_return: pa.Array | None) -> pa.Array:
@@ -374,17 +351,6 @@ def _discounts(read: Reader, gross: pa.Array, is_return: pa.Array | None) -> pa.
     reject("invalid_discount", invalid, *details)
     reject("negative_net_amount", pc.and_(pc.invert(is_return), pc.greater(size, gross)), *details)
     return pc.if_else(is_return, pc.negate(size), discount)
-
-
-def _prepared(table: Table, columns: dict[str, pa.Array], read: Reader) -> CleanBatch:
-    """Dimension rows in the order and types of `table`."""
-    good = read.verdict.good()
-    columns["is_inferred"] = pa.array(np.zeros(len(good), bool))
-    wanted = columns_of(table, Role.BUSINESS_KEY, Role.ATTRIBUTE)
-    arrays = [decoded(columns[c.name]).cast(arrow_type(c)) for c in wanted]
-    rows = pa.table(arrays, schema=arrow_schema(wanted))
-    rows = rows.append_column(PLACE, read.verdict.places())
-    return CleanBatch(rows.filter(good), read.verdict.rejects(), read.issues)
 
 
 def _sum(amounts: pa.Array) -> Decimal:

@@ -10,22 +10,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Table
 
-from config import StarSchemaConfig
-from errors import WarehouseError
-from schema import (
+from common.key_sum import key_sum
+from common.star_model import (
     TOO_LARGE,
     UNKNOWN_KEY,
     Role,
     business_key,
     columns_of,
-    dim_date,
-    dim_product,
-    dimensions,
-    fact_sales,
-    key_sum,
-    metadata,
     surrogate_key,
+    target_of,
 )
+from config import StarSchemaConfig
+from errors import WarehouseError
 from warehouse import Warehouse, growth, new_run_id, open_warehouse
 from warehouse.history import last_published
 
@@ -65,6 +61,8 @@ class StarSchemaValidator:
         computed anew. In the columns `late` of the fact, rows of earlier runs need no value.
         """
         self.config = config
+        self.star = config.star
+        self.fact = config.star.fact
         self._given = warehouse
         self._run_id = run_id
         self._proven = proven
@@ -78,7 +76,7 @@ class StarSchemaValidator:
         self.loaded_net = Decimal(0)
         """Their net amount."""
         self.loaded_key_sum = 0
-        """Their `schema.key_sum`."""
+        """Their `key_sum`."""
 
     def run_all_checks(self) -> dict[str, Any]:
         """`row_counts`, `referential_integrity`, `checks`, `validation_errors`; by itself also
@@ -88,8 +86,8 @@ class StarSchemaValidator:
         if self._given is not None:
             return self._run(self._given)
         with open_warehouse(self.config, new_run_id()) as warehouse:
-            found = growth.drift(warehouse, metadata.sorted_tables)
-            missing, self._late = found.missing_tables, found.late_in(fact_sales)
+            found = growth.drift(warehouse, self.star.tables)
+            missing, self._late = found.missing_tables, found.late_in(self.fact)
             if missing:
                 raise WarehouseError(
                     f"{self.config.warehouse_url}, schema {warehouse.schema}: there is no star to "
@@ -101,12 +99,12 @@ class StarSchemaValidator:
     def _run(self, warehouse: Warehouse) -> dict[str, Any]:
         row_counts: dict[str, int] = {}
         checks: list[Check] = []
-        for dimension in dimensions:
+        for dimension in self.star.dimensions:
             row_counts[dimension.name] = _count(warehouse, dimension)
             checks += self._dimension_checks(warehouse, dimension, row_counts[dimension.name])
         checks += self._date_checks(warehouse)
         facts, fact_checks = self._fact_checks(warehouse)
-        row_counts[fact_sales.name] = facts
+        row_counts[self.fact.name] = facts
         orphans = {c.name: c for c in fact_checks if c.name.startswith("orphan ")}
         checks += fact_checks
         return {
@@ -147,7 +145,8 @@ class StarSchemaValidator:
         """Whole years without gaps: as many days as from the first 1 January to 31 December, none
         twice, and each under its own key.
         """
-        day, key = dim_date.c.full_date, dim_date.c.date_key
+        dates = self.star.calendar
+        day, key = dates.c.full_date, business_key(dates)
         year, month, of_month = (sa.extract(part, day) for part in ("year", "month", "day"))
         named = year * 10_000 + month * 100 + of_month
         count, distinct, misnamed, first, last, low, high = warehouse.row(
@@ -162,21 +161,21 @@ class StarSchemaValidator:
             )
         )
         if not count:
-            return [Check("dates without gaps", dim_date.name, 0, 0)]
+            return [Check("dates without gaps", dates.name, 0, 0)]
         expected = (last.replace(month=12, day=31) - first.replace(month=1, day=1)).days + 1
         problems = abs(expected - int(distinct)) + int(count) - int(distinct) + int(misnamed)
         if not problems:
-            self._keys[dim_date] = int(low), int(high)
-        return [Check("dates without gaps", dim_date.name, problems, int(count))]
+            self._keys[dates] = int(low), int(high)
+        return [Check("dates without gaps", dates.name, problems, int(count))]
 
     def _fact_checks(self, warehouse: Warehouse) -> tuple[int, list[Check]]:
         """Keys of all facts; measures of those that no earlier run has proven."""
         seen, wrong = self._count_wrong(warehouse)
         rows, orphans = self._count_orphans(warehouse, None if self._proven else seen)
         found = {name: max(number, wrong.pop(name, 0)) for name, number in orphans.items()} | wrong
-        checks = [Check(name, fact_sales.name, number, rows) for name, number in found.items()]
+        checks = [Check(name, self.fact.name, number, rows) for name, number in found.items()]
         twice = self._repeated_keys(warehouse)
-        checks.append(Check("unique transaction_id", fact_sales.name, twice, rows))
+        checks.append(Check(f"unique {business_key(self.fact).name}", self.fact.name, twice, rows))
         return rows, checks
 
     def _count_orphans(self, warehouse: Warehouse, rows: int | None) -> tuple[int, dict[str, int]]:
@@ -186,16 +185,15 @@ class StarSchemaValidator:
         the first and last that occur tell that none is missing: engines know these at once. Only
         the other dimensions are joined, all in one pass.
         """
-        columns = columns_of(fact_sales, Role.DIMENSION_KEY)
-        all_proven = warehouse.has_proven(fact_sales)
+        columns = columns_of(self.fact, Role.DIMENSION_KEY)
+        all_proven = warehouse.has_proven(self.fact)
         proven = {c for c in columns if all_proven or self._is_within(warehouse, c)}
-        joined: Any = fact_sales
+        joined: Any = self.fact
         counted: dict[str, Any] = {}
         for column in columns:
             if column not in proven:
-                target = next(iter(column.foreign_keys)).column
-                member = target.table.alias().c[target.name]
-                joined = joined.outerjoin(member.table, column == member)
+                joined, members = _with_members(joined, self.fact, column)
+                member = members.c[surrogate_key(target_of(column)).name]
                 counted[_orphan(column)] = sa.func.count().filter(member.is_(None))
         missing = {_orphan(c): 0 for c in columns}
         if rows is not None and not counted:
@@ -207,10 +205,9 @@ class StarSchemaValidator:
         return rows, missing | dict(zip(counted, numbers, strict=True))
 
     def _is_within(self, warehouse: Warehouse, column: sa.Column[Any]) -> bool:
-        target = next(iter(column.foreign_keys)).column
-        if target.table not in self._keys:
+        if target_of(column) not in self._keys:
             return False
-        first, last = self._keys[target.table]
+        first, last = self._keys[target_of(column)]
         known = sa.select(sa.func.min(column), sa.func.max(column)).where(column != UNKNOWN_KEY)
         low, high = warehouse.row(known)
         return low is None or (low >= first and high <= last)
@@ -220,26 +217,26 @@ class StarSchemaValidator:
         from each other, or a date that is none, by check.
         """
         unproven = warehouse.unproven(self._proven)
-        fact = sa.select(fact_sales).where(unproven).subquery("fact")
-        product, day = dim_product.alias(), dim_date.alias()
+        fact = sa.select(self.fact).where(unproven).subquery("fact")
+        (product,) = self.star.keys_to(self.star.unit_cost.table)
+        joined, members = _with_members(fact, fact, product)
         of_this_run = fact.c.run_id == self._run_id
         # In a table that this run made all rows are its own, or their number tells otherwise.
         net: Any = sa.func.sum(fact.c.net_amount)
-        keys = key_sum(fact.c)
-        wrong = _wrong_measures(fact.c, [fact.c[name] for name in self._late], of_this_run)
-        wrong_profit = _wrong_profit(fact.c, product.c.cost)
-        if not warehouse.is_created(fact_sales):
-            net, keys = net.filter(of_this_run), key_sum(fact.c, of_this_run)
+        keys = key_sum(self.fact, fact.c)
+        wrong = _wrong_measures(self.fact, fact.c, self._late, of_this_run)
+        wrong_profit = _wrong_profit(fact.c, members.c[self.star.unit_cost.name])
+        if not warehouse.is_created(self.fact):
+            net, keys = net.filter(of_this_run), key_sum(self.fact, fact.c, of_this_run)
             # A later change of a product's cost does not restate older profits.
             wrong_profit = sa.and_(of_this_run, wrong_profit)
         wrong["profit = net - quantity x cost"] = wrong_profit
-        joined = fact.outerjoin(product, fact.c.product_key == product.c.product_key)
-        if warehouse.has_proven(fact_sales):
+        if warehouse.has_proven(self.fact):
             wrong[_NO_NULLS] = sa.false()
-        else:
-            # Between two days that are there, 20240230 would be none.
-            wrong[_orphan(fact_sales.c.date_key)] = day.c.date_key.is_(None)
-            joined = joined.outerjoin(day, fact.c.date_key == day.c.date_key)
+        else:  # between two days that are there, 20240230 would be none
+            for key in self.star.keys_to(self.star.calendar):
+                joined, days = _with_members(joined, fact, key)
+                wrong[_orphan(key)] = days.c[business_key(self.star.calendar).name].is_(None)
         seen, loaded_net, loaded_keys, loaded, *problems = warehouse.row(
             sa.select(
                 sa.func.count(),
@@ -255,11 +252,11 @@ class StarSchemaValidator:
 
     def _repeated_keys(self, warehouse: Warehouse) -> int:
         """Rows too many; a primary key that the engine enforces has proven there are none."""
-        if warehouse.enforces_primary_key(fact_sales):
+        if warehouse.enforces_primary_key(self.fact):
             return 0
-        key = business_key(fact_sales)
+        key = business_key(self.fact)
         query = sa.select(sa.func.count() - sa.func.count(sa.distinct(key)))
-        return int(warehouse.scalar(query.select_from(fact_sales)))
+        return int(warehouse.scalar(query.select_from(self.fact)))
 
 
 def failures(checks: Iterable[Check]) -> list[str]:
@@ -289,16 +286,16 @@ def member_checks(
     ]
 
 
-def key_check(found: int, in_star: int, rows: int) -> Check:
-    """Whether facts have the keys that were found for them, by `schema.key_sum`: a fact
+def key_check(fact: Table, found: int, in_star: int, rows: int) -> Check:
+    """Whether facts have the keys that were found for them, by `key_sum`: a fact
     under another customer or day that there is breaks no other statement.
     """
-    return Check("keys are those that were found", fact_sales.name, int(found != in_star), rows)
+    return Check("keys are those that were found", fact.name, int(found != in_star), rows)
 
 
-def orphan_check(lost: int, rows: int) -> Check:
+def orphan_check(fact: Table, lost: int, rows: int) -> Check:
     """Whether each fact found its members: orphans were refused, or members inferred, before."""
-    return Check("no fact without its members", fact_sales.name, lost, rows + lost)
+    return Check("no fact without its members", fact.name, lost, rows + lost)
 
 
 def quality_score(read: int, rejected: int) -> float | None:
@@ -316,26 +313,33 @@ def _orphan(column: sa.Column[Any]) -> str:
     return f"orphan {column.name}"
 
 
+def _with_members(joined: Any, fact: Any, key: sa.Column[Any]) -> tuple[Any, Any]:
+    """`joined` with the members, if there are any, that `key` of the fact points at."""
+    members = target_of(key).alias()
+    target = members.c[surrogate_key(target_of(key)).name]
+    return joined.outerjoin(members, fact.c[key.name] == target), members
+
+
 _NO_NULLS = "no value is missing"
 
 
 def _wrong_measures(
-    fact: Any, late: Sequence[Any], of_this_run: sa.ColumnElement[bool]
+    table: Table, fact: Any, late: Sequence[str], of_this_run: sa.ColumnElement[bool]
 ) -> dict[str, sa.ColumnElement[bool]]:
     """Conditions on a fact's columns that nothing else is needed for."""
     wrong = _wrong_amounts(fact)
     # What an older row lacks, because the column came later, breaks no statement.
-    is_whole = sa.and_(sa.true(), *(column.is_not(None) for column in late))
+    is_whole = sa.and_(sa.true(), *(fact[name].is_not(None) for name in late))
     for name in wrong if late else ():
         wrong[name] = sa.and_(wrong[name], sa.or_(of_this_run, is_whole))
     required = [
         fact[column.name]
-        for column in fact_sales.columns
-        if not column.nullable and column.name not in {c.name for c in late}
+        for column in table.columns
+        if not column.nullable and column.name not in late
     ]
     # A NULL, where somebody has let one in, breaks no other statement.
     empty = [column.is_(None) for column in required]
-    empty += [sa.and_(of_this_run, column.is_(None)) for column in late]
+    empty += [sa.and_(of_this_run, fact[name].is_(None)) for name in late]
     return {_NO_NULLS: sa.or_(*empty), **wrong}
 
 

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     Rows: TypeAlias = pd.DataFrame | list[dict[str, Any]] | pa.Table
 
 
-def as_table(rows: Rows, commas: Sequence[str] = ()) -> pa.Table:
+def as_table(rows: Rows, keys: Sequence[str], commas: Sequence[str] = ()) -> pa.Table:
     """A DataFrame or a list of dicts as a table of text columns. The caller's object is unchanged.
 
     Whole floats lose their `.0`, because an integer column with gaps is float in pandas; so do
-    whole decimals in keys (`*_id`). In the columns `commas`, whose texts have decimal commas,
+    whole decimals in `keys`. In the columns `commas`, whose texts have decimal commas,
     numbers get one too. An Arrow table is returned as it is.
     """
     if isinstance(rows, pa.Table):
@@ -33,15 +33,11 @@ def as_table(rows: Rows, commas: Sequence[str] = ()) -> pa.Table:
         columns: dict[str, Iterable[Any]] = {n: [row.get(n) for row in rows] for n in names}
     else:
         columns = {str(name): rows[name] for name in rows.columns}
-    texts = {n: comma_text if n in commas else _text_of(n) for n in columns}
+    texts = {n: comma_text if n in commas else key_text if n in keys else as_text for n in columns}
     return pa.table(
         {n: pa.array([_cell(v, texts[n]) for v in column], pa.string())
          for n, column in columns.items()}
     )  # fmt: skip
-
-
-def _text_of(column: str) -> Callable[[Any], str | None]:
-    return key_text if column.endswith("_id") else as_text
 
 
 def checked(table: pa.Table, required: Sequence[str]) -> pa.Table:

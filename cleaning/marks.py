@@ -7,7 +7,7 @@ value, where a column is dictionary-encoded.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -85,15 +85,15 @@ class Marked:
         return found
 
 
-def marked(rows: pa.Table, columns: Iterable[str]) -> Marked:
-    """The marks in `columns` of a batch under canonical names; those called `*_id` are keys."""
+def marked(rows: pa.Table, columns: Iterable[str], keys: Collection[str]) -> Marked:
+    """The marks in `columns` of a batch under canonical names, some of which are `keys`."""
     found = Marked()
     for name in columns:
-        is_key, column = name.endswith("_id"), whole(rows[name])
+        is_key, column = name in keys, whole(rows[name])
         for kind, mark in _MARKS.items():
             pattern = mark.pattern if is_key else mark.in_attributes
             if pattern and holds_any(column, mark.sign):
-                _look(found, (name, kind), column, mark.maybe, pattern)
+                _look(found, (name, kind), column, mark.maybe, pattern, is_key=is_key)
     return found
 
 
@@ -103,6 +103,8 @@ def _look(
     column: pa.Array,
     quick: Callable[[pa.Array], pa.Array],
     pattern: str,
+    *,
+    is_key: bool,
 ) -> None:
     values = column.dictionary if pa.types.is_dictionary(column.type) else column
     if not pc.any(quick(values)).as_py():
@@ -111,6 +113,6 @@ def _look(
     hits = hits.filter(pc.match_substring_regex(pc.utf8_trim_whitespace(hits), pattern))
     if len(hits):
         found.rows[at] += len(hits)
-        if at[0].endswith("_id"):
+        if is_key:
             texts = pc.unique(hits)[:100].to_pylist()
             found.keys[at] = [text for text in texts if "@" not in text][:_EXAMPLES]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.amounts import MONEY, fitting, rounded
-from schema import MONEY_PRECISION, MONEY_SCALE
+from common.star_model import MONEY_PRECISION, MONEY_SCALE
 
 LIMIT = Decimal(10) ** (MONEY_PRECISION - MONEY_SCALE - 1)
 """10^14. A number of this size or larger is unreadable."""

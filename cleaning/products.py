@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from cleaning.numbers import money, numbers
 from common.amounts import MONEY
+from common.star_model import MONEY_SCALE
 from common.values import json_number, to_json
-from schema import MONEY_SCALE
 
 _ZERO = pa.scalar(Decimal(0), MONEY)
 

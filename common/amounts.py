@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.arrays import unscaled
-from schema import MONEY_PRECISION, MONEY_SCALE
+from common.star_model import MONEY_PRECISION, MONEY_SCALE
 
 MONEY = pa.decimal128(MONEY_PRECISION, MONEY_SCALE)
 _FACTOR = pa.decimal128(MONEY_PRECISION - 1, MONEY_SCALE)  # so that a product fits 38 digits

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Boolean, Column, Date, Integer, Numeric, SmallInteger
 
-from schema import MONEY_PRECISION
+from common.star_model import MONEY_PRECISION
 
 
 def arrow_type(column: Column[Any]) -> pa.DataType:

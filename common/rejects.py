@@ -52,7 +52,16 @@ REASONS = (
     "unknown_product",
     "unknown_sales_rep",
 )
-"""The reject reasons, in the order of the checks: a row gets the first one that applies."""
+"""The reject reasons, in the order of the checks: a row gets the first one that applies.
+
+Measures and dimensions that a star has beside bring more: `invalid_<measure>`, `unknown_<member>`.
+"""
+
+
+def ordered_reasons(reasons: Iterable[str]) -> list[str]:
+    """Reasons in the order in which they are told."""
+    known = {reason: place for place, reason in enumerate(REASONS)}
+    return sorted(reasons, key=lambda reason: (known.get(reason, len(known)), reason))
 
 
 class RejectFiles:

@@ -18,14 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.arrays import decoded, whole
-from common.rejects import REASONS
+from common.rejects import ordered_reasons
 from common.results import DETAIL, FILE, LINE, PLACE, REASON, Clean
 from common.spool import Spool
+from common.star_model import Star
 from config import StarSchemaConfig
 from run.check_advice import Adviser
 from run.refused import in_file_order
 from run.staging import Job, PreparedSource, over_the_limit, prepare_sources
-from schema import Role, columns_of, fact_sales, metadata
 from sources.raw_source import RawSource, ReadSource
 from warehouse.growth import inspect_warehouse
 
@@ -69,7 +69,7 @@ def _refusals(source: RawSource, prepared: PreparedSource) -> dict[str, Refusal]
                 Place(r[LINE], r[FILE], r[DETAIL] or "")
                 for r in chosen.slice(0, _DETAILS - len(refusal.first)).to_pylist()
             ]
-    return {reason: found[reason] for reason in REASONS if reason in found}
+    return {reason: found[reason] for reason in ordered_reasons(found)}
 
 
 @dataclass
@@ -135,15 +135,13 @@ def look_ahead(
     config: StarSchemaConfig,
     look: Callable[[Spool, Callable[[str, int], None], int | None], dict[str, ReadSource]],
     cleaning: Callable[[StarSchemaConfig], Clean],
-    key_of: Callable[[str], str],
     progress: Progress,
     rows: int | None = None,
 ) -> Findings:
     """Read and clean all rows of all sources as a run would, or about the first `rows` of each;
     look into the warehouse; publish nothing.
 
-    `look` reads the sources, `cleaning` gives the rules under given settings, `key_of` the business
-    key of a source.
+    `look` reads the sources, `cleaning` gives the rules under given settings.
 
     Raises `SpoolError` when the working folder cannot be used.
     """
@@ -155,7 +153,7 @@ def look_ahead(
             if source.extracted is not None
         }
         prepared = prepare_sources(
-            [Job(source, key_of(name)) for name, source in good.items()],
+            [Job(source, source.source.key) for source in good.values()],
             cleaning(config), config, folder, progress=progress("Cleaning"),
         )  # fmt: skip
         sources = {}
@@ -166,13 +164,13 @@ def look_ahead(
                 found.sample = _sample(source.extracted, found.prepared)
                 found.advice = _advice(config, found, source.extracted, cleaning)
             sources[name] = found
-        strangers = [] if rows else list(_strangers(key_of, prepared))
-    warehouse, fits = inspect_warehouse(config, metadata.sorted_tables)
+        strangers = [] if rows else list(_strangers(config.star, prepared))
+    warehouse, fits = inspect_warehouse(config, config.star.tables)
     places = _unwritable(config)
     can_start = fits and not places and not any(source.problems for source in looked.values())
     limit = over_the_limit(prepared.values(), config.max_reject_rate)
     asks = config.orphan_policy == "reject" and _may_be_too_many(
-        prepared.get("transactions"), strangers, config.max_reject_rate
+        prepared.get(config.star.sales.name), strangers, config.max_reject_rate
     )
     return Findings(sources, warehouse, can_start, rows, limit, strangers, places, asks)
 
@@ -245,15 +243,12 @@ def _may_be_too_many(
     return at_most > limit * sales.read
 
 
-def _strangers(
-    key_of: Callable[[str], str], prepared: dict[str, PreparedSource]
-) -> Iterator[Strangers]:
+def _strangers(star: Star, prepared: dict[str, PreparedSource]) -> Iterator[Strangers]:
     """How many sales name members that their source does not have."""
-    sales = prepared.get("transactions")
-    references = {c.info["finds_by"] for c in columns_of(fact_sales, Role.DIMENSION_KEY)}
+    sales = prepared.get(star.sales.name)
     for name, source in prepared.items():
-        key = key_of(name)
-        if sales is None or key not in references:
+        key = star.source(name).key
+        if sales is None or key not in star.sales.references:
             continue
         known = pa.chunked_array(
             [chunk for task in source.tasks() for chunk in task()[key].chunks], pa.string()

@@ -129,8 +129,7 @@ class Adviser:
         """How many rows of `table` have the fault `what` when settings of the source are others."""
         if what in _COLUMN and what not in _DATES and table is not self._sample:
             changed |= {"date_formats": [ISO_8601]}  # of the probe
-        settings = self._config.source(self._source).model_copy(update=changed)
-        config = self._config.model_copy(update={self._source: settings})
+        config = self._config.with_source(self._source, **changed)
         prepared = self._cleaning(config)(self._source, 0, table)
         reasons = Counter(prepared.rejects[REASON].to_pylist())
         return reasons[what] + prepared.issues.get(what, 0)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from config import SOURCES, SourceSettings, StarSchemaConfig
+from common.star_model import Source
+from config import SourceSettings, StarSchemaConfig
 from run.check import EXAMPLES, Findings, Refusal, SourceFindings, Strangers
 from run.report import aligned, one_line
 from sources.batches import OpenSource
-from sources.mapping import SPECS
 from sources.raw_source import IGNORED
 
 _FILES_SHOWN = 5
@@ -23,12 +23,13 @@ _MANY = 0.05  # of the sales: more that name unknown members are worth a warning
 def render(findings: Findings, config: StarSchemaConfig) -> list[str]:
     """Each source, the warehouse, what could not be judged, and at last how a run would end."""
     lines = []
-    for name in SOURCES:
+    for source in config.star.sources:
+        name = source.name
         found = findings.sources.get(name)
         if found is None:
             lines += [f"{name}: not configured (set {name.upper()}__PATH); not required", ""]
         else:
-            lines += [*_source(found, config, findings), ""]
+            lines += [*_source(source, found, config, findings), ""]
     lines += [*findings.warehouse, *(f"  problem: {place}" for place in findings.places), ""]
     lines += [_NOT_JUDGED, "", _verdict(findings)]
     return [one_line(line) for line in lines]
@@ -52,12 +53,14 @@ def _verdict(findings: Findings) -> str:
     return f"A run would publish{seen}{asks}: {told}."
 
 
-def _source(found: SourceFindings, config: StarSchemaConfig, findings: Findings) -> list[str]:
-    name = found.looked.name
-    strangers = [each for each in findings.strangers if name == "transactions"]
+def _source(
+    source: Source, found: SourceFindings, config: StarSchemaConfig, findings: Findings
+) -> list[str]:
+    name = source.name
+    strangers = findings.strangers if source.describes_facts else []
     return [
         *_files(found, config.source(name)),
-        *_columns(found),
+        *_columns(found, source),
         *_sample(found),
         *_warnings(found),
         *_refusals(found, config),
@@ -80,14 +83,13 @@ def _files(found: SourceFindings, settings: SourceSettings) -> list[str]:
     return lines
 
 
-def _columns(found: SourceFindings) -> list[str]:
+def _columns(found: SourceFindings, source: Source) -> list[str]:
     name, mapping, lines = found.looked.name, found.looked.mapping, []
-    spec = SPECS[name]
     for canonical, own in (mapping or {}).items():
-        star = "*" if canonical in spec.required else " "
+        star = "*" if canonical in source.required else " "
         lines.append(f"  {star} {canonical:<18} <- {' - '.join(own)}")
     if mapping is not None:
-        absent = [column for column in spec.optional if column not in mapping]
+        absent = [column for column in source.optional if column not in mapping]
         unused = found.looked.unused()
         lines += _listed("not found", absent) + _listed("not used", unused)
         if absent and unused:

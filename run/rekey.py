@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
 from common.key_rules import KEY_RULES, normal_keys
+from common.star_model import business_key, surrogate_key
 from errors import GateError
-from schema import business_key, etl_run, surrogate_key
+from schema import etl_run
 from warehouse import Warehouse
 from warehouse.history import NEWEST_FIRST
 
@@ -51,6 +52,7 @@ def rekey(warehouse: Warehouse, tonight: Mapping[sa.Table, list[Spellings]]) -> 
     stay as they are. Raises `GateError` where two keys become one.
     """
     told = []
+    fact = next(table.name for table in tonight if table.foreign_keys)
     for table, spellings in tonight.items():
         if warehouse.is_created(table):
             continue
@@ -59,7 +61,7 @@ def rekey(warehouse: Warehouse, tonight: Mapping[sa.Table, list[Spellings]]) -> 
         is_other = pc.and_(pc.not_equal(old, new), pc.not_equal(new, ""))
         if pc.any(is_other).as_py():
             changes = pa.table({"old": old.filter(is_other), "new": new.filter(is_other)})
-            _rewrite(warehouse, table, changes)
+            _rewrite(warehouse, table, changes, fact)
             told.append(
                 f"{table.name}: {len(changes):,} keys, such as {_pair(changes, 0)}, are now "
                 "written as the key rules of this version have them"
@@ -114,7 +116,7 @@ def _present(spellings: Iterable[Spellings], wanted: pa.Array, *, typed: bool) -
     return pc.unique(pa.concat_arrays([pa.array([], pa.string()), *found]))
 
 
-def _rewrite(warehouse: Warehouse, table: sa.Table, changes: pa.Table) -> None:
+def _rewrite(warehouse: Warehouse, table: sa.Table, changes: pa.Table, fact: str) -> None:
     key = business_key(table)
     columns = [sa.Column("old", sa.Text()), sa.Column("new", sa.Text())]
     staged = sa.Table(
@@ -124,12 +126,12 @@ def _rewrite(warehouse: Warehouse, table: sa.Table, changes: pa.Table) -> None:
     warehouse.execute(sa.schema.DropTable(staged, if_exists=True))
     warehouse.execute(CreateTable(staged))
     warehouse.append(staged, [warehouse.encode(changes, staged)])
-    _refuse_collisions(warehouse, table, staged)
+    _refuse_collisions(warehouse, table, staged, fact)
     warehouse.execute(sa.update(table).values({key.name: staged.c.new}).where(key == staged.c.old))
     warehouse.drop(staged)
 
 
-def _refuse_collisions(warehouse: Warehouse, table: sa.Table, staged: sa.Table) -> None:
+def _refuse_collisions(warehouse: Warehouse, table: sa.Table, staged: sa.Table, fact: str) -> None:
     """Raises `GateError` naming keys that would be one."""
     key, other = business_key(table), staged.alias()
     is_taken = sa.select(staged.c.old, key.label("new")).where(key == staged.c.new)
@@ -141,7 +143,7 @@ def _refuse_collisions(warehouse: Warehouse, table: sa.Table, staged: sa.Table) 
         pairs = "; ".join(_pair(found, row) for row in range(min(len(found), _TOLD)))
         raise GateError(
             f"{table.name}: {len(found):,} pairs of keys become one by the key rules of this "
-            f"version ({pairs}); {_remedy(table)}, then run again; nothing was published"
+            f"version ({pairs}); {_remedy(table, fact)}, then run again; nothing was published"
         )
 
 
@@ -150,11 +152,11 @@ def _pair(keys: pa.Table, row: int) -> str:
     return f"{old} and {new}"
 
 
-def _remedy(table: sa.Table) -> str:
+def _remedy(table: sa.Table, fact: str) -> str:
     if table.foreign_keys:
         return f"delete of each pair the row of {table.name} that is wrong"
     key = surrogate_key(table).name
     return (
         f"of each pair choose the member to keep, point the sales of the other at it (UPDATE "
-        f"fact_sales SET {key} = ...) and delete the other from {table.name}"
+        f"{fact} SET {key} = ...) and delete the other from {table.name}"
     )

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import sqlalchemy as sa
 
 from cleaning.duplicates import BATCH_BITS, Superseded, find_superseded, judging, key_hashes
 from cleaning.marks import Marked, marked
@@ -29,6 +31,7 @@ from common.arrays import decoded, whole
 from common.parallel import in_order
 from common.results import DETAIL, PLACE, REASON, Clean, CleanBatch
 from common.spool import Spool
+from common.star_model import unknown_reason
 from config import StarSchemaConfig
 from run.refused import Kept, keep
 from sources.raw_source import RawSource
@@ -206,8 +209,9 @@ def _prepare_batch(
     reasons = Counter[str]() if no_rows is None else Counter(no_rows[REASON].to_pylist())
     refused = keep(folder, source.name, number, "rules", cleaned.rejects)
     ids = {name: _distinct(cleaned.rows[name]) for name in job.collect}
-    looked_at = [name for name in rows.column_names if name.endswith("_id") or job.describes]
-    return _Batch(job, number, path, cleaned, ids, reasons, refused, marked(rows, looked_at))
+    keys = source.source.keys
+    looked_at = [name for name in rows.column_names if name in keys or job.describes]
+    return _Batch(job, number, path, cleaned, ids, reasons, refused, marked(rows, looked_at, keys))
 
 
 def _clean(job: Job, number: int, rows: pa.Table, clean: Clean) -> CleanBatch:
@@ -270,17 +274,17 @@ def _resolve_duplicates(
 
 
 def without_orphans(
-    sales: PreparedSource, known: Mapping[str, pa.Array], folder: Spool
+    sales: PreparedSource, known: Mapping[sa.Column[Any], pa.Array], folder: Spool
 ) -> PreparedSource:
     """`sales` without the rows that name a member nobody knows, which become rejects.
 
-    `known` has the business keys of the members of each reference that may not be inferred. What
+    `known` has the business keys of the members that each of these keys of the fact may be of. What
     an orphan names beside is asked for no more: it makes no member and no year. Only batches in
     which an id is unknown are read.
     """
     strange: set[int] = set()
-    for name, keys in known.items():
-        values = enumerate(sales.ids.get(name, []))
+    for key, keys in known.items():
+        values = enumerate(sales.ids.get(key.info["finds_by"], []))
         strange |= {number for number, ids in values if not pc.all(pc.is_in(ids, keys)).as_py()}
     result = replace(
         sales,
@@ -296,13 +300,14 @@ def without_orphans(
 
 
 def _leave_out_orphans(
-    sales: PreparedSource, number: int, known: Mapping[str, pa.Array], folder: Spool
+    sales: PreparedSource, number: int, known: Mapping[sa.Column[Any], pa.Array], folder: Spool
 ) -> None:
     rows = sales.tasks()[number]()
     reason = np.full(len(rows), "", object)
-    for name, keys in known.items():
-        found = pc.is_in(decoded(rows[name]), keys).to_numpy(zero_copy_only=False)
-        reason[~found & (reason == "")] = f"unknown_{name.removesuffix('_id')}"
+    for key, keys in known.items():
+        ids = decoded(rows[key.info["finds_by"]])
+        found = pc.is_in(ids, keys).to_numpy(zero_copy_only=False)
+        reason[~found & (reason == "")] = unknown_reason(key)
     is_orphan = reason != ""
     orphans = rows.filter(pa.array(is_orphan))
     refused = pa.table(

@@ -16,17 +16,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import URL
+from sqlalchemy import URL, Table
 
 from common.files import private_folder
-from config import SOURCES, StarSchemaConfig
+from common.star_model import Star
+from config import StarSchemaConfig
 from errors import SourceError
-from schema import dimensions, fact_sales
 from sources.partitions import folder_values
 from sources.places import find_places
 from warehouse.history import Past
 
-STAR = (*dimensions, fact_sales)
 _DO_NOT_MATTER = {
     "warehouse_url", "warehouse_schema", "batch_rows", "workers", "log_file", "log_level",
     "rejects_dir", "work_dir", "lock_timeout_seconds", "retry_seconds",
@@ -40,10 +39,22 @@ _KEPT = (
 def signature(config: StarSchemaConfig, code_version: str) -> str:
     """Everything but the input that decides what a run loads; the year bounds its dates."""
     settings = config.model_dump(mode="python", exclude=_DO_NOT_MATTER)
-    for name in SOURCES:
-        settings[name] = {**settings[name], "path": settings[name]["path"] is not None}
-    text = json.dumps([settings, code_version, datetime.now(UTC).year], sort_keys=True, default=str)
+    for source in settings["sources"].values():
+        source["path"] = source["path"] is not None
+    parts = [settings, _declared(config.star), code_version, datetime.now(UTC).year]
+    text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _declared(star: Star) -> list[Any]:
+    """What a star makes of which columns of its sources."""
+    columns = [(str(c), c.type, c.info) for table in star.tables for c in table.columns]
+    return [columns, [(source.name, source.required, source.optional) for source in star.sources]]
+
+
+def tables(star: Star) -> list[Table]:
+    """The tables that a run of the same input leaves as they are."""
+    return [*star.dimensions, star.fact]
 
 
 def record(results: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +126,7 @@ def _same_rejects(config: StarSchemaConfig, last: Past) -> bool:
 
 
 def _same_files(config: StarSchemaConfig, known: dict[str, list[dict[str, Any]]]) -> bool:
-    configured = [name for name in SOURCES if config.source(name).path is not None]
+    configured = [name for name, source in config.sources.items() if source.path is not None]
     if sorted(known) != sorted(configured):
         return False
     try:

@@ -28,13 +28,6 @@ MAX_RECORD_BYTES = 4 << 20
 MAX_PIECE_BYTES = 32 << 20  # fewer rows than asked for, where they are long: they share memory
 """A single record above this size is refused: no customer, product or sale is that long."""
 MAX_COLUMNS = 10_000
-NUMBERS = {
-    "products": ("price", "cost"),
-    "transactions": ("quantity", "unit_price", "discount_amount", "discount_rate"),
-}
-"""The canonical columns of each source that hold numbers."""
-DATES = {"transactions": ("transaction_date",), "sales_reps": ("hire_date",)}
-"""The canonical columns of each source that hold dates."""
 MAX_RAW = 64 << 10
 """Characters of a refused record that are kept as they stand in the source."""
 

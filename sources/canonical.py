@@ -10,28 +10,26 @@ import pyarrow.compute as pc
 
 from common.arrays import decoded
 from common.key_rules import normal_keys
+from common.star_model import Source
 from common.values import as_text, comma_text, key_text
 from config import SourceSettings
-from sources.batches import NUMBERS
 from sources.json_values import text_at
-from sources.mapping import SPECS
 
 
 def to_canonical(
-    rows: pa.Table, mapping: dict[str, list[str]], name: str, settings: SourceSettings
+    rows: pa.Table, mapping: dict[str, list[str]], source: Source, settings: SourceSettings
 ) -> pa.Table:
     """`rows` under canonical names."""
-    numbers = NUMBERS.get(name, ()) if settings.decimal_separator == "," else ()
-    own_key = SPECS[name].required[0]
+    numbers = source.numbers if settings.decimal_separator == "," else ()
     columns = {}
     for canonical, own in mapping.items():
         written = comma_text if canonical in numbers else as_text
-        written = key_text if canonical.endswith("_id") else written
+        written = key_text if canonical in source.keys else written
         parts = [_own_column(rows, column, written) for column in own]
         if len(parts) == 1:
             columns[canonical] = parts[0]
-        elif canonical in SPECS[name].required or canonical.endswith("_id"):
-            none = ["", *(settings.null_tokens if canonical != own_key else ())]
+        elif canonical in source.required or canonical in source.keys:
+            none = ["", *(settings.null_tokens if canonical != source.key else ())]
             columns[canonical] = _joined_key(parts, none)
         else:
             columns[canonical] = _joined_text(parts)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.arrays import holds_any
+from common.star_model import Source
 from sources.batches import Lines
 from sources.json_values import at, names_inside, parsed
 
@@ -110,17 +111,20 @@ class _Mapped:
     canonical: str
     name: str
     path: list[str]
+    is_key: bool
 
 
-def look(rows: pa.Table, lines: Lines, mapping: Mapping) -> Looks:
-    """What is seen of a batch, whose rows have the numbers `lines`."""
+def look(rows: pa.Table, lines: Lines, mapping: Mapping, source: Source) -> Looks:
+    """What is seen of a batch of `source`, whose rows have the numbers `lines`."""
     looks = Looks(len(rows))
     by_head: dict[str, list[_Mapped]] = {}
     for canonical, name in ((c, name) for c, own in mapping.items() for name in own):
         is_plain = name in rows.column_names
         head, *path = [name] if is_plain else name.split(".")
-        if head in rows.column_names:
-            by_head.setdefault(head, []).append(_Mapped(canonical, name, path))
+        is_document = is_plain and canonical in source.json
+        if head in rows.column_names and not is_document:
+            own = _Mapped(canonical, name, path, canonical in source.keys)
+            by_head.setdefault(head, []).append(own)
     for head, mapped in by_head.items():
         _look_at(looks, head, rows[head], lines, mapped)
     return looks
@@ -131,10 +135,10 @@ def _look_at(
 ) -> None:
     """Look at the distinct values of a column that hold a list, or an object in place of a key."""
     inside = [own for own in mapped if own.path]
-    plain = [own for own in mapped if not own.path and own.canonical != "specifications"]
+    plain = [own for own in mapped if not own.path]
     if inside:
         chosen = "["
-    elif any(own.canonical.endswith("_id") for own in plain):
+    elif any(own.is_key for own in plain):
         chosen = r"^[\[{]"
     else:
         chosen = r"^\["
@@ -159,7 +163,7 @@ def _look_at(
             _count(looks.lists, name, Left(what, records, line, size))
         for name, what, size in _whole(value, [*plain, *inside]):
             _count(looks.whole, name, Left(what, records, line, size))
-        for own in (own for own in plain if own.canonical.endswith("_id")):
+        for own in (own for own in plain if own.is_key):
             names = ", ".join(islice(names_inside(own.name, value), _MOST_NAMES))
             what = f"{own.name!r}, which is no single value; inside it there are {names}"
             _count(looks.objects, own.canonical, Left(what, records, line))

@@ -1,4 +1,4 @@
-"""The columns of each source, and which columns of a file they are found in."""
+"""Which columns of a file the columns of a source are found in."""
 
 from __future__ import annotations
 
@@ -7,83 +7,48 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from common.rejects import REJECT_COLUMNS
+from common.star_model import Source
 from config import SourceSettings
 from errors import SourceError
 from sources.batches import OpenSource
 
 
-@dataclass(frozen=True)
-class SourceSpec:
-    """The canonical columns of a source. The first required one is its business key."""
-
-    required: tuple[str, ...]
-    optional: tuple[str, ...]
-    few_values: tuple[str, ...] = ()  # columns worth dictionary-encoding while they are read
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.required + self.optional
-
-
-SPECS = {
-    "customers": SourceSpec(
-        ("customer_id",),
-        ("first_name", "last_name", "company", "email", "phone", "address", "city", "state",
-         "postal_code", "country", "segment"),
-    ),
-    "products": SourceSpec(
-        ("product_id",), ("name", "category", "brand", "price", "cost", "specifications")
-    ),
-    "transactions": SourceSpec(
-        ("transaction_id", "transaction_date", "customer_id", "product_id", "quantity",
-         "unit_price"),
-        ("sales_rep_id", "discount_amount", "discount_rate"),
-        few_values=(
-            "transaction_date", "customer_id", "product_id", "quantity", "unit_price",
-            "sales_rep_id", "discount_amount", "discount_rate",
-        ),
-    ),
-    "sales_reps": SourceSpec(
-        ("sales_rep_id",), ("first_name", "last_name", "email", "region", "hire_date")
-    ),
-}  # fmt: skip
-
-
-def resolve_mapping(file: OpenSource, name: str, settings: SourceSettings) -> dict[str, list[str]]:
+def resolve_mapping(
+    file: OpenSource, source: Source, settings: SourceSettings
+) -> dict[str, list[str]]:
     """Canonical column -> the file's columns that make it.
 
     A column is found by `<SOURCE>__COLUMNS`, else by its own name, else by its name in another
     case. Raises `SourceError` naming what is missing, what there is, and the nearest match.
     """
-    spec, columns = SPECS[name], file.columns
+    columns = file.columns
     by_case: dict[str, list[str]] = {}
     for column in columns:
         by_case.setdefault(column.casefold(), []).append(column)
     mapping: dict[str, list[str]] = {}
     absent: dict[str, list[str]] = {}  # of the mapped columns, those that are not there
     missing = []
-    for canonical in spec.columns:
+    for canonical in source.columns:
         wanted = as_list(settings.columns.get(canonical, canonical))
         found = [_own_name(column, by_case) for column in wanted]
         for column, own in zip(wanted, found, strict=True):
             alike = by_case.get(column.casefold(), [])
             if own is None and len(alike) > 1:
-                raise SourceError(_in_two_cases(file, name, settings, canonical, alike))
+                raise SourceError(_in_two_cases(file, source, settings, canonical, alike))
         if canonical in settings.columns:
             mapping[canonical] = [own or given for own, given in zip(found, wanted, strict=True)]
-            if not file.is_schemaless or (columns and canonical in spec.required):
+            if not file.is_schemaless or (columns and canonical in source.required):
                 absent[canonical] = [w for w, own in zip(wanted, found, strict=True) if own is None]
         elif found[0] is not None:
             mapping[canonical] = [found[0]]
-        elif canonical in spec.required and (columns or not file.is_schemaless):
+        elif canonical in source.required and (columns or not file.is_schemaless):
             missing.append(canonical)
-    strange = [canonical for canonical in settings.columns if canonical not in spec.columns]
+    strange = [canonical for canonical in settings.columns if canonical not in source.columns]
     if strange or missing or any(absent.values()):
         raise SourceError(
-            f"{file.label}: {_mapping_error(file, name, settings, mapping, absent, missing)}"
+            f"{file.label}: {_mapping_error(file, source, settings, mapping, absent, missing)}"
         )
     return mapping
 
@@ -101,35 +66,35 @@ def _own_name(wanted: str, by_case: dict[str, list[str]]) -> str | None:
 
 
 def _in_two_cases(
-    file: OpenSource, name: str, settings: SourceSettings, canonical: str, alike: Sequence[str]
+    file: OpenSource, source: Source, settings: SourceSettings, canonical: str, alike: Sequence[str]
 ) -> str:
     """What to do about columns of a file whose names differ in case alone."""
     mapped = {**settings.columns, canonical: alike[0]}
     return (
         f"{file.label}: {canonical} may be any of {', '.join(alike)}; "
-        f"say which: {_pasted(name, mapped)}"
+        f"say which: {_pasted(source.name, mapped)}"
     )
 
 
 def _mapping_error(
     file: OpenSource,
-    name: str,
+    source: Source,
     settings: SourceSettings,
     mapping: dict[str, list[str]],
     absent: dict[str, list[str]],
     missing: list[str],
 ) -> str:
     """What is wrong with the columns of a file, and the setting that would be right."""
-    spec, setting = SPECS[name], f"{name.upper()}__COLUMNS"
+    setting = f"{source.name.upper()}__COLUMNS"
     free = [
         c for c in file.columns if c not in {own for found in mapping.values() for own in found}
     ]
     if len(free) == len(file.columns) and any(map(_is_value, free)):  # data is not for the log
         return (
             "the first line looks like a row, but must name the columns, among them "
-            f"{', '.join(spec.required)}; add a header"
+            f"{', '.join(source.required)}; add a header"
         )
-    if file.format == "csv" and _is_fixed_width(file.columns, spec):
+    if file.format == "csv" and _is_fixed_width(file.columns, source):
         return (
             "it looks like fixed width, which is not read yet: export it with a delimiter, or cut "
             "its lines by a query (duckdb:///:memory: as the path, read_csv and substr)"
@@ -137,11 +102,10 @@ def _mapping_error(
     right: dict[str, str | list[str]] = {}
     problems = []
     for canonical, wanted in settings.columns.items():
-        if canonical not in spec.columns:
-            near = near_name(canonical, spec.columns)
-            problems.append(
-                f"{setting} maps {canonical!r}, which is not a column of {name}{nearest(near)}"
-            )
+        if canonical not in source.columns:
+            near = near_name(canonical, source.columns)
+            where = f"{source.name}{nearest(near)}"
+            problems.append(f"{setting} maps {canonical!r}, which is not a column of {where}")
             if near is not None:
                 right[near] = wanted
             continue
@@ -166,8 +130,8 @@ def _mapping_error(
         )
         right |= {canonical: near or _THEIRS for canonical, near in near_by.items()}
     return (
-        f"{'; '.join(problems)}; set {_pasted(name, right)} "
-        f"(it has: {', '.join(file.columns[:50])}){_doubt(file, name)}"
+        f"{'; '.join(problems)}; set {_pasted(source.name, right)} "
+        f"(it has: {', '.join(file.columns[:50])}){_doubt(file, source)}"
         + (f"; {file.note}" if file.note else "")
     )
 
@@ -181,16 +145,16 @@ def _pasted(name: str, columns: Mapping[str, str | list[str]]) -> str:
 _THEIRS = "<their column>"
 
 
-def _doubt(file: OpenSource, name: str) -> str:
+def _doubt(file: OpenSource, source: Source) -> str:
     """What else may be wrong when the columns do not look like a header."""
     columns, doubts = file.columns, []
-    place, what = _header_below(file, name), "row" if file.format == "excel" else "line"
+    place, what = _header_below(file, source), "row" if file.format == "excel" else "line"
     if place is not None:
         return f"; {what} {place} has the required names: remove the {what}s above it"
     others = [d for d in ",;|\t:" if d != file.delimiter and any(d in c for c in columns)]
     if file.delimiter and (len(columns) == 1 or others):
         doubts.append(
-            f"if {file.delimiter!r} is not the delimiter, set {name.upper()}__DELIMITER"
+            f"if {file.delimiter!r} is not the delimiter, set {source.name.upper()}__DELIMITER"
             + (f", perhaps to {others[0]!r}" if others else "")
         )
     if file.format in ("csv", "excel") and (
@@ -200,19 +164,19 @@ def _doubt(file: OpenSource, name: str) -> str:
     return f"; {'; '.join(doubts)}" if doubts else ""
 
 
-def _header_below(file: OpenSource, name: str) -> int | None:
+def _header_below(file: OpenSource, source: Source) -> int | None:
     """The number of the line that has the required names, where the first one has not."""
     for number, cells in file.below.items():
         names = {cell.strip().casefold() for cell in cells}
-        if names.issuperset(SPECS[name].required):
+        if names.issuperset(source.required):
             return number
     return None
 
 
-def _is_fixed_width(columns: Sequence[str], spec: SourceSpec) -> bool:
+def _is_fixed_width(columns: Sequence[str], source: Source) -> bool:
     """Whether the names are columns of one line with nothing but spaces between them."""
     words = columns[0].casefold().split() if len(columns) == 1 else []
-    return len(set(words) & set(spec.columns)) > 1 or (
+    return len(set(words) & set(source.columns)) > 1 or (
         len(words) > 2 and len(re.findall(r"\S {2,}(?=\S)", columns[0])) > 1
     )
 
@@ -236,17 +200,12 @@ def source_columns_of(
     )
 
 
-def names_used(name: str, settings: SourceSettings) -> frozenset[str]:
+def names_used(source: Source, settings: SourceSettings) -> frozenset[str]:
     """The names, without case, by which the columns of a source are found, and those of columns
     that they are inside of.
     """
-    found = source_columns_of(SPECS[name].columns, settings)
+    found = source_columns_of(source.columns, settings)
     return frozenset(part.casefold() for n in found for part in (n, n.partition(".")[0]))
-
-
-def keys_of(name: str) -> list[str]:
-    """The canonical columns of a source that are keys: its own, and those of others."""
-    return [column for column in SPECS[name].columns if column.endswith("_id")]
 
 
 def unused(columns: Iterable[str], used: set[str]) -> list[str]:

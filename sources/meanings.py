@@ -15,12 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.arrays import decoded
+from common.star_model import Source
 
-MONEY = {
-    "products": ("price", "cost"),
-    "transactions": ("unit_price", "discount_amount"),
-}
-"""The canonical columns of each source that hold amounts of a currency."""
 _SYMBOL, _NO_SYMBOL = r"\p{Sc}", r"\P{Sc}+"
 _CURRENCY = re.compile(
     r"currenc|(^|_)(ccy|curr?|money_unit|w(ä|ae)hrung|devise|moneda|valuta|moeda)($|_)"
@@ -86,21 +82,21 @@ _ADDED_UP = (
 
 
 def look_for_meanings(
-    source: str, rows: pa.Table, mapping: Mapping[str, list[str]], ignored: Iterable[str]
+    source: Source, rows: pa.Table, mapping: Mapping[str, list[str]], ignored: Iterable[str]
 ) -> Meanings:
     """Look at the signs of currencies in a batch, and at what its ignored columns say."""
     seen = Meanings()
-    for canonical in MONEY.get(source, ()):
+    for canonical in source.amounts:
         for name in mapping.get(canonical, ()):
             if name in rows.column_names:
                 seen.symbols += _symbols(rows[name])
-    for name in ignored if source in MONEY else ():
+    for name in ignored if source.amounts else ():
         plain = _plain(name)
         if _CURRENCY.search(plain) and not _NO_CURRENCY.search(plain):
             found = _counted(rows[name], upper=True)
             is_one = len(found) <= _MOST and all(map(_is_currency, found))
             seen.currencies[name] = found if is_one else Counter({_NO_WORD: 1})
-        elif source == "transactions" and (words := _gone(plain, rows[name])):
+        elif source.describes_facts and (words := _gone(plain, rows[name])):
             seen.gone[name] = words
     return seen
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from config import SOURCES
 from errors import SourceError, SourceLostError
 from sources.mapping import FILES_TOLD
 
@@ -15,7 +14,9 @@ Result = TypeVar("Result")
 class Problems:
     """What is wrong with the sources. What is wrong with many files is told once."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Sequence[str]) -> None:
+        """`sources` are the names of all sources, in their order."""
+        self._sources = sources
         self._files: dict[tuple[str, str], list[str]] = {}
         self.passed_over: dict[str, list[str]] = {}
         """Names of files that are no part of a source, and why."""
@@ -62,7 +63,7 @@ class Problems:
 
     def told(self, *sources: str) -> list[str]:
         """One line for each problem, in the order of the sources; of some of them only."""
-        lines = sorted(self._lines(), key=lambda line: SOURCES.index(line[0]))
+        lines = sorted(self._lines(), key=lambda line: self._sources.index(line[0]))
         return [f"{name}: {line}" for name, line in lines if not sources or name in sources]
 
     def _lines(self) -> Iterator[tuple[str, str]]:

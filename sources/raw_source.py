@@ -10,11 +10,12 @@ import pyarrow as pa
 
 from common import spool
 from common.results import FILE, LINE
+from common.star_model import Source
 from config import SourceSettings
 from sources.batches import OpenSource
 from sources.canonical import to_canonical
 from sources.inspection import Looks, names_in
-from sources.mapping import SPECS, near_name, nearest, partly_absent, unused
+from sources.mapping import near_name, nearest, partly_absent, unused
 from sources.meanings import Meanings
 from sources.source_files import RawBatch, ReadFile, SourceFile, fingerprint
 
@@ -26,13 +27,18 @@ if TYPE_CHECKING:
 class RawSource:
     """A source that was read and spilled. Batches are read back one at a time."""
 
-    name: str
+    source: Source
     settings: SourceSettings
     columns: list[str] = field(default_factory=list)  # the source's own, over all its files
     batches: list[RawBatch] = field(default_factory=list)
     records: int = 0
     files: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What its source is called."""
+        return self.source.name
 
     def __len__(self) -> int:
         """How many batches there are."""
@@ -45,7 +51,7 @@ class RawSource:
     def canonical(self, index: int) -> pa.Table:
         """Batch `index` under canonical names, text; absent optional columns are left out."""
         mapping = self.batches[index].mapping
-        return to_canonical(self.originals(index), mapping, self.name, self.settings)
+        return to_canonical(self.originals(index), mapping, self.source, self.settings)
 
     def refused(self, index: int) -> pa.Table | None:
         """Records of batch `index` that are not rows: `_file`, `_line`, `_reason`, `_detail` and
@@ -89,10 +95,10 @@ class ReadSource:
 
 
 def join_files(
-    name: str, settings: SourceSettings, reads: Sequence[ReadFile], notes: Sequence[str]
+    source: Source, settings: SourceSettings, reads: Sequence[ReadFile], notes: Sequence[str]
 ) -> RawSource:
     """The files of a source as one; `notes` are what there is to be warned of already."""
-    result = RawSource(name, settings)
+    result = RawSource(source, settings)
     opened = [read.opened for read in reads]
     for read in reads:
         result.batches += [replace(batch, mapping=read.mapping) for batch in read.batches]
@@ -109,7 +115,7 @@ def join_files(
     notes += _seen(looks, reads[0].mapping if reads else {}, result.columns)
     notes += partly_absent(opened, [read.mapping for read in reads])
     notes += meanings.warnings(unused(result.columns, used))
-    result.warnings = [*_ignored(result, used), *(f"{name}: {note}" for note in notes)]
+    result.warnings = [*_ignored(result, used), *(f"{source.name}: {note}" for note in notes)]
     return result
 
 
@@ -122,11 +128,11 @@ def extraction_metadata(extracted: dict[str, RawSource]) -> dict[str, Any]:
     }
 
 
-def frame(source: RawSource | None, name: str) -> pd.DataFrame:
+def frame(read: RawSource | None, source: Source) -> pd.DataFrame:
     """A whole source under canonical names; empty where it is not configured."""
-    tables = [source.canonical(i) for i in range(len(source.batches))] if source else []
+    tables = [read.canonical(i) for i in range(len(read))] if read is not None else []
     if not tables:
-        tables = [pa.table({column: pa.array([], pa.string()) for column in SPECS[name].columns})]
+        tables = [pa.table({column: pa.array([], pa.string()) for column in source.columns})]
     plain = [
         pa.table({c: table[c].cast(pa.string()) for c in table.column_names}) for table in tables
     ]

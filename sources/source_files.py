@@ -14,6 +14,7 @@ import pyarrow as pa
 from common.rejects import REJECT_COLUMNS, rearmed
 from common.results import DETAIL, FILE, LINE, RAW, REASON
 from common.spool import Spool
+from common.star_model import Source
 from errors import SourceError
 from sources.batches import MAX_RAW, OpenSource, Piece, ReadOptions, RefusedRecord, TextBatch
 from sources.formats import open_file
@@ -108,7 +109,7 @@ def first_rows(opened: OpenSource) -> pa.Table | None:
 class ReadFile:
     """A file that is being read, and what has become of it."""
 
-    name: str
+    source: Source
     file: SourceFile
     folder: Spool
     batches: list[RawBatch] = field(default_factory=list)
@@ -120,6 +121,11 @@ class ReadFile:
 
     def __post_init__(self) -> None:
         self.opened, self.mapping = self.file.opened, self.file.mapping
+
+    @property
+    def name(self) -> str:
+        """What its source is called."""
+        return self.source.name
 
     def discarded(self) -> int:
         """Throw away what was read; returns how many records that were."""
@@ -166,10 +172,10 @@ class ReadFile:
         refused = None
         if batch.refused:
             refused = self.folder.write(f"{name}-refused", _refused_table(label, batch.refused))
-        looks = look(batch.rows, batch.lines, self.mapping)
+        looks = look(batch.rows, batch.lines, self.mapping, self.source)
         used = {column for own in self.mapping.values() for column in own}
         ignored = unused(batch.rows.column_names, used)
-        meanings = look_for_meanings(self.name, batch.rows, self.mapping, ignored)
+        meanings = look_for_meanings(self.source, batch.rows, self.mapping, ignored)
         return RawBatch(self.folder.write(name, rows), refused, batch.records, looks, meanings)
 
 

@@ -20,9 +20,10 @@ from click.testing import CliRunner
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
-from config import SOURCES, env_example, setting_names
+from common.star_model import Role, columns_of, plain_type
+from config import env_example, setting_names
 from main import cli
-from schema import Role, columns_of, dimensions, etl_run, fact_sales, plain_type
+from schema import STAR, etl_run, fact_sales
 
 ROOT = Path(__file__).parents[1]
 _GENERATED = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -86,11 +87,11 @@ def settings_table() -> str:
     rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
     for name, (default, meaning) in known.items():
         source, _, part = name.partition("__")
-        if part and source.lower() != SOURCES[0]:
+        if part and source.lower() != STAR.sources[0].name:
             continue  # told by the row of the first source
         if part:
             defaults = dict.fromkeys(
-                _shown(known[f"{s.upper()}__{part}"][0]) or "not set" for s in SOURCES
+                _shown(known[f"{s.name.upper()}__{part}"][0]) or "not set" for s in STAR.sources
             )
             rows.append(_row(f"`<SOURCE>__{part}`", ", ".join(defaults), meaning))
         else:
@@ -132,7 +133,8 @@ _STYLE = """
 
 def star() -> str:
     """The star as SVG: dimensions at the sides, the fact between them, readable light and dark."""
-    left, right = list(dimensions[::2]), list(dimensions[1::2])
+    everything = (*STAR.dimensions, fact_sales, etl_run)
+    left, right = list(STAR.dimensions[::2]), list(STAR.dimensions[1::2])
     height = max(_height(left), _height(right), _height([fact_sales, etl_run]))
     places: dict[str, tuple[int, int]] = {}
     for column, tables in enumerate((left, [fact_sales, etl_run], right)):
@@ -147,7 +149,7 @@ def star() -> str:
         "  <title>The star: fact_sales between its four dimensions; etl_run beside it</title>",
         f"  <style>{_STYLE}\n  </style>",
         *_references(places),
-        *chain.from_iterable(_card(t, *places[t.name]) for t in (*dimensions, fact_sales, etl_run)),
+        *chain.from_iterable(_card(t, *places[t.name]) for t in everything),
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
@@ -183,7 +185,7 @@ def _references(places: dict[str, tuple[int, int]]) -> list[str]:
 
 
 def _card(table: Table, x: int, y: int) -> list[str]:
-    kind = "fact" if table is fact_sales else "dimension" if table in dimensions else "log"
+    kind = "fact" if table is fact_sales else "dimension" if table in STAR.dimensions else "log"
     lines = [
         f'  <g class="{kind}">',
         f'    <rect class="card" x="{x}" y="{y}" width="{_WIDTH}" height="{_height([table])}" '

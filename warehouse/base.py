@@ -16,9 +16,9 @@ from sqlalchemy import Connection, MetaData, Table
 from sqlalchemy.schema import CreateColumn, CreateSchema, CreateTable
 from tenacity import RetryCallState
 
+from common.star_model import ADDED_LATE, business_key, growth_value, plain_type, unknown_member
 from config import StarSchemaConfig
 from errors import TransientError, WarehouseError
-from schema import ADDED_LATE, business_key, growth_value, plain_type, unknown_member
 from warehouse.catalog import PresentTable
 from warehouse.failures import explain
 from warehouse.retry import waiting

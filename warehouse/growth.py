@@ -19,9 +19,16 @@ import sqlalchemy as sa
 from sqlalchemy import Table
 from sqlalchemy.schema import AddConstraint, CreateIndex
 
+from common.star_model import (
+    ADDED_LATE,
+    growth_value,
+    is_dimension,
+    is_fillable,
+    is_key,
+    plain_type,
+)
 from config import StarSchemaConfig
 from errors import LockedError, SchemaDriftError, WarehouseError
-from schema import ADDED_LATE, dimensions, growth_value, is_fillable, is_key, plain_type
 from warehouse.base import Warehouse
 from warehouse.catalog import PresentTable
 from warehouse.engines import new_run_id, open_warehouse
@@ -272,7 +279,7 @@ def _grow(warehouse: Warehouse, found: Drift, *, is_apart: bool = False) -> None
         if is_apart and table not in referred:
             continue
         warehouse.create(table)
-        if table in dimensions:
+        if is_dimension(table):
             warehouse.add_unknown_member(table)
     for table in dict.fromkeys(column.table for column in found.missing_columns):
         columns = [column for column in found.missing_columns if column.table is table]

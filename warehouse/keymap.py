@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.arrays import whole
-from schema import UNKNOWN_KEY
+from common.star_model import UNKNOWN_KEY
 
 DESCRIBED, INFERRED, UNKNOWN = range(3)
 """Kinds of members: with a record, without one, and the Unknown member."""

@@ -14,11 +14,11 @@ import pytest
 import schema
 from cleaning.numbers import parse_number
 from common.rejects import REASONS
+from common.star_model import Role
 from config import StarSchemaConfig, load_config
 from errors import ConfigError
-from sources.mapping import SPECS
 from support.tables import Row, drawn
-from transform import REQUIRED, StarSchemaTransformer
+from transform import StarSchemaTransformer
 
 SALE: Row = {
     "transaction_id": "T1",
@@ -1077,7 +1077,7 @@ def test_the_input_is_untouched(method: str, kind: type) -> None:
 def test_a_prepared_dimension_has_the_columns_of_its_table(method: str) -> None:
     table = COLUMNS[method]
     expected = [
-        c.name for c in table.columns if c.info["role"] is not schema.Role.SURROGATE_KEY
+        c.name for c in table.columns if c.info["role"] is not Role.SURROGATE_KEY
     ]  # fmt: skip
     assert list(prepare(method, [EVERYTHING]).columns) == expected
 
@@ -1117,10 +1117,6 @@ def test_a_required_column_that_is_missing_is_named(method: str, column: str) ->
     rows = [{name: value for name, value in EVERYTHING.items() if name != column}]
     with pytest.raises(KeyError, match=column):
         prepare(method, rows)
-
-
-def test_what_is_required_of_rows_is_required_of_sources() -> None:
-    assert {name: spec.required for name, spec in SPECS.items()} == REQUIRED
 
 
 def test_sales_without_a_column_of_reps_make_no_rep() -> None:

@@ -15,9 +15,8 @@ import pytest
 
 import schema
 from common.rejects import REASONS, REJECT_COLUMNS
-from config import SOURCES, load_config
+from config import load_config
 from main import EXIT_CODES, __version__
-from sources import mapping
 from support.application import copy_application
 from support.retailer import Retailer
 from tools.generate_docs import ROOT, documents, sql_type
@@ -124,10 +123,10 @@ def test_the_columns_of_every_source_are_listed() -> None:
     rows = rows_of(section("docs/sources.md", "## Columns"))
     told = {cells[0]: cells[1].split(", ") for cells in rows}
     assert told == {
-        name: [*(f"**{c}**" for c in spec.required), *spec.optional]
-        for name, spec in mapping.SPECS.items()
+        spec.name: [*(f"**{c}**" for c in spec.required), *spec.optional]
+        for spec in schema.STAR.sources
     }
-    assert list(told) == list(SOURCES)
+    assert list(told) == [source.name for source in schema.STAR.sources]
 
 
 def test_the_reject_reasons_are_listed_in_their_order() -> None:

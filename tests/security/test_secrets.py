@@ -234,8 +234,12 @@ def test_neither_repr_nor_traceback_shows_a_password(duckdb_shop: Retailer) -> N
     url = BAD_URLS["nobody there"][0]
     config = shop.config(WAREHOUSE_URL=url, CUSTOMERS__PATH=url, CUSTOMERS__QUERY="x")
     pipeline = StarSchemaETLPipeline(config, quiet=True)
-    shown = [repr(config), str(config), f"{config.model_dump()}", repr(config.customers)]
-    shown += [repr(vars(pipeline)), repr(config.warehouse_url), str(config.customers.path)]
+    shown = [repr(config), str(config), f"{config.model_dump()}", repr(config.sources["customers"])]
+    shown += [
+        repr(vars(pipeline)),
+        repr(config.warehouse_url),
+        str(config.sources["customers"].path),
+    ]
 
     def load() -> None:
         with DimensionLoader(config) as loader:

@@ -234,7 +234,7 @@ def test_mysql_without_a_driver_s_name_is_read_by_one_that_is_installed(
 )
 def test_an_address_may_be_spelled_as_other_tools_do(given: str, meant: str) -> None:
     config = load_config(None, {"CUSTOMERS__PATH": given, "CUSTOMERS__QUERY": "people"})
-    assert str(config.customers.path) == meant
+    assert str(config.sources["customers"].path) == meant
 
 
 @pytest.mark.parametrize("given", ["postgres://u:p@h/d", "POSTGRESQL://u:p@h/d", "DUCKDB:///x.db"])

@@ -12,12 +12,13 @@ from typing import Any
 import sqlalchemy as sa
 
 import schema
+from common.star_model import business_key
 from support.application import TESTS
 from support.tables import Row
 from support.waiting import wait_until
 
 STARS = TESTS / "stars"
-STAR = (*schema.dimensions, schema.fact_sales)
+STAR = (*schema.STAR.dimensions, schema.fact_sales)
 
 
 @dataclass
@@ -69,12 +70,12 @@ class Star:
         """The values of a query with one column."""
         return [value for (value,) in self.rows(sql, **parameters)]
 
-    def member(self, table: str, business_key: str) -> Row:
+    def member(self, table: str, member: str) -> Row:
         """One dimension row by its business key."""
-        key = schema.business_key(schema.metadata.tables[table]).name
-        sql = f"SELECT * FROM {table} WHERE {key} = :business_key"
+        key = business_key(schema.metadata.tables[table]).name
+        sql = f"SELECT * FROM {table} WHERE {key} = :member"
         with self.connection() as connection:
-            found = connection.execute(sa.text(sql), {"business_key": business_key})
+            found = connection.execute(sa.text(sql), {"member": member})
             return dict(found.mappings().one())
 
     def execute(self, *statements: str) -> None:

@@ -8,6 +8,7 @@ import uuid
 import sqlalchemy as sa
 
 import schema
+from common.star_model import business_key
 from support.retailer import Retailer
 from support.star import Star, dropping
 from warehouse import open_warehouse
@@ -34,8 +35,8 @@ def test_postgresql_declares_keys_and_an_index_per_foreign_key(postgresql_shop: 
         )
         expected = {(table.name, "PRIMARY KEY", key) for table, key in primary_keys()}
         expected |= {
-            (table.name, "UNIQUE", schema.business_key(table).name)
-            for table in schema.dimensions
+            (table.name, "UNIQUE", business_key(table).name)
+            for table in schema.STAR.dimensions
             if table is not schema.dim_date
         }
         foreign = {"customer_key", "product_key", "sales_rep_key", "date_key"}

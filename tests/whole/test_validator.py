@@ -19,6 +19,7 @@ import pytest
 import sqlalchemy as sa
 
 import schema
+from common.star_model import Role, business_key, columns_of, surrogate_key
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
 from support.retailer import Retailer, counts
@@ -57,8 +58,8 @@ def _of_facts() -> dict[str, Mutation]:
     update = "UPDATE {S}.fact_sales SET "
     more = "quantity = quantity + 1, gross_amount = gross_amount + unit_price, "
     more += "net_amount = net_amount + unit_price, profit_amount = profit_amount + unit_price - 42"
-    nothing = ", ".join(f"{c.name} = NULL" for c in schema.columns_of(
-        schema.fact_sales, schema.Role.MEASURE
+    nothing = ", ".join(f"{c.name} = NULL" for c in columns_of(
+        schema.fact_sales, Role.MEASURE
     ))  # fmt: skip
     found = {
         "a sale is dropped": mutation(
@@ -109,7 +110,7 @@ def _of_facts() -> dict[str, Mutation]:
         "gross_amount": "'gross = quantity x unit price'",
         "discount_amount": "'net = gross - discount'",
     }
-    for measure in schema.columns_of(schema.fact_sales, schema.Role.MEASURE):
+    for measure in columns_of(schema.fact_sales, Role.MEASURE):
         name = measure.name
         found[f"{name} is not a number"] = mutation(
             f"{update}{name} = 'NaN' WHERE {sale}",
@@ -143,7 +144,7 @@ def _of_dimensions() -> dict[str, Mutation]:
     for table, sample in (("dim_customer", "C1"), ("dim_product", "P1"),
                           ("dim_sales_rep", "grace_hopper")):  # fmt: skip
         dimension = schema.metadata.tables[table]
-        key, surrogate = schema.business_key(dimension).name, schema.surrogate_key(dimension).name
+        key, surrogate = business_key(dimension).name, surrogate_key(dimension).name
         member = f"{key} = '{sample}'"
         other = {key: "'other'"}
         found |= {
@@ -176,7 +177,7 @@ def _of_dimensions() -> dict[str, Mutation]:
             ),
         }
     for table, source in (("dim_customer", "customers"), ("dim_product", "products")):
-        key = schema.business_key(schema.metadata.tables[table]).name
+        key = business_key(schema.metadata.tables[table]).name
         found[f"{table} has lost a member"] = mutation(
             f"DELETE FROM {{S}}.{table} WHERE {key} = '{ADDED[source]}'",
             told="'members before + new = now'",
@@ -210,7 +211,7 @@ MUTATIONS = {**_of_facts(), **_of_dimensions()}
 
 def without_constraints(shop: Retailer) -> None:
     """The star in tables without a key, a reference or a NOT NULL."""
-    for table in (schema.fact_sales.name, *(d.name for d in schema.dimensions)):
+    for table in (schema.fact_sales.name, *(d.name for d in schema.STAR.dimensions)):
         shop.star.execute(
             f"CREATE TABLE bare_copy AS SELECT * FROM {table}",
             f"DROP TABLE {table} CASCADE",

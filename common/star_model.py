@@ -1,0 +1,361 @@
+"""What a star is made of: columns that say what they mean, tables of them, and their sources.
+
+What a column *is* (business key, surrogate key, measure, ...) is data on the column, so that
+whatever loads, checks or shows a star names no column and no table of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Date,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeEngine
+
+MONEY_PRECISION, MONEY_SCALE = 19, 4
+MONEY = Numeric(MONEY_PRECISION, MONEY_SCALE)
+TOO_LARGE = 10 ** (MONEY_PRECISION - MONEY_SCALE)
+"""The first amount that MONEY cannot hold."""
+UNKNOWN_KEY = -1
+"""Surrogate key of the `Unknown` member of every dimension."""
+ADDED_LATE = "added to a star in use: rows loaded before have no value"
+"""Comment on a column that must have values, but has none in older rows."""
+UNKNOWN_ID = ""
+"""Its business key. A blank key cannot come from a source, so nothing can collide with it."""
+NAMES = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_name)s",
+}
+"""How keys and indexes are called."""
+INFERRED_FLAG = "is_inferred"
+"""The attribute of members that only a sale names."""
+ONLY_NAMED = "only_named"
+"""The mark, in the metadata of a table or the `attrs` of a frame, of members of which nothing is
+known but that sales name them: they come in where they are missing, and never change one.
+"""
+
+
+class Role(StrEnum):
+    """What a column means to the loaders."""
+
+    SURROGATE_KEY = "surrogate key"
+    BUSINESS_KEY = "business key"
+    SMART_KEY = "smart key"  # business and surrogate key in one, such as YYYYMMDD
+    ATTRIBUTE = "attribute"
+    DIMENSION_KEY = "dimension key"
+    MEASURE = "measure"
+    AUDIT = "audit"
+
+
+def _column(
+    name: str, kind: TypeEngine[Any], role: Role, *args: Any, **options: Any
+) -> Column[Any]:
+    info = {"role": role, **options.pop("info", {})}
+    return Column(name, kind, *args, info=info, **options)
+
+
+def integer_key(name: str, role: Role) -> Column[Any]:
+    """The key that facts point at: of a surrogate, or smart, key."""
+    return _column(name, Integer(), role, primary_key=True, autoincrement=False, nullable=False)
+
+
+def _business_key(name: str, **options: Any) -> Column[Any]:
+    """Ordered by code points: no other order is alike everywhere, sorted so quickly, or safe from
+    the next version of the operating system.
+    """
+    return _column(name, Text(collation="C"), Role.BUSINESS_KEY, nullable=False, **options)
+
+
+def attribute(
+    name: str, kind: TypeEngine[Any] | None = None, *, unknown: Any = None, **meaning: bool
+) -> Column[Any]:
+    """An attribute of a member, or of a fact: text, unless `kind` is another type.
+
+    `unknown` is the value that the Unknown member shows for it. `meaning` may be `is_personal`
+    (names, contacts, addresses), `is_amount` (of a currency), `is_json` (a document), or
+    `is_unit_cost` (the profit of facts is computed with it).
+    """
+    return _column(name, kind or Text(), Role.ATTRIBUTE, info={"unknown": unknown, **meaning})
+
+
+def dimension_key(dimension: Table, *, finds_by: str = "") -> Column[Any]:
+    """The fact's key to `dimension`; `finds_by` is the prepared column that holds the member's
+    business key, if it is called otherwise.
+    """
+    target = surrogate_key(dimension)
+    return _column(
+        target.name,
+        Integer(),
+        Role.DIMENSION_KEY,
+        ForeignKey(target),
+        nullable=False,
+        index=True,
+        info={"finds_by": finds_by or business_key(dimension).name},
+    )
+
+
+def measure(
+    name: str, *, nullable: bool = False, default: int | None = None, is_amount: bool = True
+) -> Column[Any]:
+    """A number of each sale, an amount of a currency unless told otherwise. Where a star in use
+    gets it, sales loaded before have `default`, or no value.
+    """
+    info = {"default": default, "is_amount": is_amount}
+    return _column(name, MONEY, Role.MEASURE, nullable=nullable, info=info)
+
+
+def dimension(metadata: MetaData, name: str, *attributes: Column[Any]) -> Table:
+    """A dimension: of `store` it is the table `dim_store`, with the integer key `store_key` and the
+    source's `store_id`. Members that only a sale names are flagged `is_inferred`.
+    """
+    is_inferred = _column(
+        INFERRED_FLAG, Boolean(), Role.ATTRIBUTE, nullable=False,
+        info={"unknown": False, "default": False},
+    )  # fmt: skip
+    return Table(
+        f"dim_{name}",
+        metadata,
+        integer_key(f"{name}_key", Role.SURROGATE_KEY),
+        _business_key(f"{name}_id", unique=True),
+        *attributes,
+        is_inferred,
+        info={"member": name},
+    )
+
+
+def fact(metadata: MetaData, name: str, business_key: str, *columns: Column[Any]) -> Table:
+    """A fact table, one row per `business_key`; each row tells which run wrote it."""
+    run_id = _column("run_id", Text(), Role.AUDIT, nullable=False)
+    return Table(name, metadata, _business_key(business_key, primary_key=True), *columns, run_id)
+
+
+# --- what is declared of a table -----------------------------------------------------------
+
+
+def columns_of(table: Table, *roles: Role) -> list[Column[Any]]:
+    """The columns of `table` that have one of `roles`, in declared order."""
+    return [column for column in table.columns if column.info.get("role") in roles]
+
+
+def business_key(table: Table) -> Column[Any]:
+    """The one column by which a source names a row of `table`."""
+    return columns_of(table, Role.BUSINESS_KEY, Role.SMART_KEY)[0]
+
+
+def surrogate_key(dimension: Table) -> Column[Any]:
+    """The integer key that facts use to point at `dimension`."""
+    return columns_of(dimension, Role.SURROGATE_KEY, Role.SMART_KEY)[0]
+
+
+def attributes(dimension: Table) -> list[Column[Any]]:
+    """The columns that SCD1 overwrites."""
+    return columns_of(dimension, Role.ATTRIBUTE)
+
+
+def unknown_member(dimension: Table) -> dict[str, Any]:
+    """The row that every dimension holds under key -1."""
+    row: dict[str, Any] = {c.name: c.info["unknown"] for c in attributes(dimension)}
+    row[business_key(dimension).name] = UNKNOWN_ID
+    row[surrogate_key(dimension).name] = UNKNOWN_KEY
+    return row
+
+
+def growth_value(column: Column[Any]) -> Any:
+    """What rows that are there already have in a column that is added; None is no value."""
+    if column.info.get("role") is Role.DIMENSION_KEY:
+        return UNKNOWN_KEY
+    return column.info.get("default")
+
+
+def is_key(column: Column[Any]) -> bool:
+    """Whether rows are known by `column`, so that it cannot be added to rows that are there."""
+    keys = (Role.SURROGATE_KEY, Role.BUSINESS_KEY, Role.SMART_KEY)
+    return column.primary_key or column.info.get("role") in keys
+
+
+def is_fillable(column: Column[Any]) -> bool:
+    """Whether a row without a value may be given the declared one. A lost key to a dimension is
+    none: it was another than Unknown's.
+    """
+    return column.info.get("default") is not None
+
+
+def plain_type(column: Column[Any]) -> TypeEngine[Any]:
+    """The type of `column` without its collation: compared with a column of another collation,
+    that one's counts.
+    """
+    return Text() if isinstance(column.type, Text) else column.type
+
+
+def is_dimension(table: Table) -> bool:
+    """Whether facts may point at rows of `table`."""
+    return bool(columns_of(table, Role.SURROGATE_KEY, Role.SMART_KEY))
+
+
+def target_of(key: Column[Any]) -> Table:
+    """The dimension that a key of the fact points at."""
+    return next(iter(key.foreign_keys)).column.table
+
+
+def unknown_reason(key: Column[Any]) -> str:
+    """Why a row is refused that names a member by `key` whom nobody knows."""
+    return f"unknown_{target_of(key).info['member']}"
+
+
+def references(table: Table) -> list[Column[Any]]:
+    """The keys of `table` to dimensions whose members a source names by an id."""
+    keys = columns_of(table, Role.DIMENSION_KEY)
+    return [key for key in keys if columns_of(target_of(key), Role.BUSINESS_KEY)]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What one table is made of: the columns of its rows, under the names that the rules know.
+
+    What a column holds is told by the column of the same name in the table; `other_numbers` and
+    `other_dates` are those that the table does not have.
+    """
+
+    name: str
+    feeds: Table
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    other_numbers: tuple[str, ...] = ()
+    other_dates: tuple[str, ...] = ()
+    path: str | None = None
+    """Where it is, unless a setting says otherwise."""
+    is_required: bool = True
+    """Whether there is no run without it."""
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """All its columns, those first without which nothing can be said of a row."""
+        return self.required + self.optional
+
+    @cached_property
+    def key(self) -> str:
+        """The column by which it names its rows."""
+        return business_key(self.feeds).name
+
+    @cached_property
+    def references(self) -> tuple[str, ...]:
+        """The columns by which it names rows of other sources."""
+        return tuple(key.info["finds_by"] for key in references(self.feeds))
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Its own key and its references."""
+        return (self.key, *self.references)
+
+    @cached_property
+    def numbers(self) -> tuple[str, ...]:
+        """The columns that hold numbers, which may have a decimal comma."""
+        return self._of(lambda column: isinstance(column.type, Numeric)) + self.other_numbers
+
+    @cached_property
+    def amounts(self) -> tuple[str, ...]:
+        """The numbers that are amounts of a currency."""
+        return self._of(lambda column: column.info.get("is_amount", False))
+
+    @cached_property
+    def dates(self) -> tuple[str, ...]:
+        """The columns that hold dates."""
+        return self._of(lambda column: isinstance(column.type, Date)) + self.other_dates
+
+    @cached_property
+    def json(self) -> tuple[str, ...]:
+        """The columns that hold a JSON document."""
+        return self._of(lambda column: column.info.get("is_json", False))
+
+    @cached_property
+    def encoded(self) -> tuple[str, ...]:
+        """The columns worth dictionary-encoding while they are read: of facts, of which there are
+        many, those with far fewer values than rows.
+        """
+        few = {*self.references, *self.numbers, *self.dates} if self.describes_facts else ()
+        return tuple(name for name in self.columns if name in few)
+
+    @property
+    def describes_facts(self) -> bool:
+        """Whether its rows are facts, and no members of a dimension."""
+        return not is_dimension(self.feeds)
+
+    def _of(self, holds: Callable[[Column[Any]], bool]) -> tuple[str, ...]:
+        columns = self.feeds.columns
+        return tuple(name for name in self.columns if name in columns and holds(columns[name]))
+
+
+@dataclass(frozen=True, eq=False)
+class Star:
+    """A fact table with its dimensions, and the sources that feed them. All else is derived."""
+
+    fact: Table
+    sources: tuple[Source, ...]
+
+    @cached_property
+    def dimensions(self) -> tuple[Table, ...]:
+        """In load order, which is that of the fact's keys: all of them before the fact."""
+        keys = columns_of(self.fact, Role.DIMENSION_KEY)
+        return tuple(dict.fromkeys(target_of(key) for key in keys))
+
+    @cached_property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables of the warehouse in an order in which they can be made, `etl_run` too."""
+        return tuple(self.fact.metadata.sorted_tables)
+
+    @cached_property
+    def calendar(self) -> Table:
+        """The dimension of dates, which no source feeds."""
+        return next(t for t in self.dimensions if columns_of(t, Role.SMART_KEY))
+
+    def keys_to(self, dimension: Table) -> list[Column[Any]]:
+        """The fact's keys to a dimension."""
+        keys = columns_of(self.fact, Role.DIMENSION_KEY)
+        return [key for key in keys if target_of(key) is dimension]
+
+    @cached_property
+    def unit_cost(self) -> Column[Any]:
+        """The attribute of a member that the profit of a fact is computed with."""
+        columns = (column for dimension in self.dimensions for column in dimension.columns)
+        return next(column for column in columns if column.info.get("is_unit_cost"))
+
+    @cached_property
+    def sales(self) -> Source:
+        """The source of the facts."""
+        return self.source_of(self.fact)
+
+    @cached_property
+    def members(self) -> tuple[Source, ...]:
+        """The sources of the dimensions."""
+        return tuple(source for source in self.sources if source.feeds is not self.fact)
+
+    def source_of(self, table: Table) -> Source:
+        """The source that feeds `table`. Raises StopIteration where none does."""
+        return next(source for source in self.sources if source.feeds is table)
+
+    def source(self, name: str) -> Source:
+        """The source called `name`. Raises KeyError where there is none."""
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Source]:
+        return {source.name: source for source in self.sources}
+
+    def table_of(self, source: str) -> Table:
+        """The table that the source called `source` feeds."""
+        return self.source(source).feeds
