@@ -74,7 +74,7 @@ class StarSchemaTransformer:
     def prepare_customer_dimension(self, customers: Rows) -> pd.DataFrame:
         """Clean customers, one row per customer_id: `dim_customer` without its surrogate key.
 
-        `customers` has the canonical columns of that source (DESIGN section 4), of any dtype;
+        `customers` has the columns of that source (docs/sources.md), of any dtype;
         `customer_id` is required (KeyError). Rejected rows are left out; `prepare` tells them.
         """
         return to_frame(self.prepare("customers", customers).rows)
