@@ -1,4 +1,4 @@
-"""Arrow batches, as Parquet files and DuckDB give them, made into batches of text."""
+"""Arrow batches, as Parquet files and DuckDB give them, to batches of text."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from sources.batches import MAX_PIECE_BYTES, ReadOptions, TextBatch
 
 
 def gathered(few: Iterator[pa.RecordBatch], options: ReadOptions) -> Iterator[pa.RecordBatch]:
-    """Few rows at a time made into batches, which are short where the rows are long.
+    """Small batches joined into batches of `options.batch_rows` rows, or of fewer if they are long.
 
-    A file of kilobytes can hold gigabytes, and only decoding them tells.
+    A compressed file of kilobytes can hold gigabytes, which shows only when it is decoded: so a
+    batch also ends at `MAX_PIECE_BYTES`.
     """
     kept: list[pa.RecordBatch] = []
     rows = size = 0
@@ -32,7 +33,10 @@ def gathered(few: Iterator[pa.RecordBatch], options: ReadOptions) -> Iterator[pa
 def parse_arrow(
     batch: pa.RecordBatch, columns: list[str], first: int, options: ReadOptions, binary: set[str]
 ) -> TextBatch:
-    """A batch as text; its rows are numbered from `first`. Key columns of bytes go to `binary`."""
+    """A batch as text under the names `columns`; its rows are numbered from `first`.
+
+    The names of key columns that hold bytes are added to `binary`.
+    """
     texts = []
     for name, column in zip(columns, batch.columns, strict=True):
         is_key = name.lower() in options.keys
@@ -47,7 +51,7 @@ def parse_arrow(
 
 
 def text_column(column: pa.Array) -> pa.Array:
-    """Values of any Arrow type as text, exactly."""
+    """Values of any Arrow type as text, with all their digits: see `as_text`."""
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         return _extension_text(column)
@@ -62,7 +66,7 @@ def text_column(column: pa.Array) -> pa.Array:
         or pa.types.is_string_view(kind)
     ):
         return pc.cast(column, pa.string())
-    if pa.types.is_timestamp(kind):  # not by way of Python, which knows no year 10000
+    if pa.types.is_timestamp(kind):  # Python's datetime would end with the year 9999
         moments = column.cast(pa.timestamp(kind.unit, "UTC")) if kind.tz else column
         return pc.cast(moments, pa.string())
     encoded = column if pa.types.is_nested(kind) else column.dictionary_encode()
@@ -74,14 +78,14 @@ def text_column(column: pa.Array) -> pa.Array:
 
 
 def _extension_text(column: pa.Array) -> pa.Array:
-    """Values of a type that is made of another, such as UUID of bytes."""
+    """Values of an Arrow extension type: a UUID as such, any other as its storage type."""
     if isinstance(column.type, pa.UuidType):
         return pa.array([as_text(value) for value in column.to_pylist()], pa.string())
     return text_column(column.storage)
 
 
 def key_column(column: pa.Array) -> pa.Array:
-    """Values of any Arrow type as keys: see `key_text`."""
+    """Values of any Arrow type as the text of keys: see `key_text`."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return key_column(column.dictionary).take(column.indices)

@@ -1,9 +1,7 @@
-"""What every reader yields: batches of text, each row with its place.
+"""What every reader makes of a source: batches of text, each row with its place.
 
-A reader yields *pieces*: calls that parse one batch each and can run in any worker. A piece
-returns a `TextBatch`: the rows as text columns, the physical line (or record number) of each, the
-records that could not be read as rows, and how many records there are by a count that does not
-come from the parser.
+A reader opens a file or table as an `OpenSource`, whose `pieces` are calls that parse one batch
+each and can run in any thread. A piece returns a `TextBatch`.
 """
 
 from __future__ import annotations
@@ -25,16 +23,17 @@ from errors import SourceError
 Lines = npt.NDArray[np.int64]
 
 MAX_RECORD_BYTES = 4 << 20
-MAX_PIECE_BYTES = 32 << 20  # fewer rows than asked for, where they are long: they share memory
-"""A single record above this size is refused: no customer, product or sale is that long."""
+"""The longest record; a file with a longer one is refused."""
+MAX_PIECE_BYTES = 32 << 20
+"""About the largest batch: where rows are long, it has fewer than `ReadOptions.batch_rows`."""
 MAX_COLUMNS = 10_000
 MAX_RAW = 64 << 10
-"""Characters of a refused record that are kept as they stand in the source."""
+"""The most characters of a refused record that are kept, for `_raw` of the reject file."""
 
 
 @dataclass(frozen=True)
 class RefusedRecord:
-    """A record that is no row: its line or number, why, and its text as it stands in the source."""
+    """A record that cannot be read as a row: its line or number, why, and its text (`raw`)."""
 
     line: int
     detail: str
@@ -44,7 +43,12 @@ class RefusedRecord:
 
 @dataclass
 class TextBatch:
-    """One parsed batch. `rows` has a text column per column name; `lines` one number per row."""
+    """One parsed batch.
+
+    `rows`: a column of text (plain or dictionary-encoded) per column of the source. `lines`: the
+    line or record number of each row (int64). `refused`: records that are no rows. `records`: how
+    many records there are, by a count that does not come from the parser.
+    """
 
     rows: pa.Table
     lines: Lines
@@ -57,36 +61,40 @@ Piece = Callable[[], TextBatch]
 
 @dataclass
 class OpenSource:
-    """A source file or table that was opened and looked at: its columns, then its pieces."""
+    """A source file or table that is open: its columns are known, its rows come as pieces.
+
+    `label` is its name in messages and reject files, without credentials.
+    """
 
     label: str
     format: str
     columns: list[str]
     pieces: Iterator[Piece]
     digest: hashlib._Hash | None = None
-    """Of the bytes read so far; of the whole file once `pieces` is exhausted."""
+    """SHA-256 of the bytes read so far: of the whole file once `pieces` is exhausted."""
     delimiter: str = ""
     is_schemaless: bool = False
-    """Whether the columns are those that the records name: without records there are none."""
+    """Whether each record names its own columns, as in JSON: without records there are none."""
     note: str = ""
-    """What to be warned of: what is not read and why, or how it is connected to."""
+    """Warnings in one line, see `warn`; '' without any."""
     below: dict[int, list[str]] = field(default_factory=dict)
-    """The lines below the header, by number, in cells: where it is none, one of them may be one."""
-    binary_keys: set[str] = field(default_factory=set)
-    """Key columns in which bytes were met so far; the pieces add to it, whichever thread runs them.
+    """The first lines below the header, by number, as cells: if the header is wrong, a message
+    names the line that looks like one.
     """
+    binary_keys: set[str] = field(default_factory=set)
+    """Key columns found to hold bytes so far; the pieces add to it, from any thread."""
     opens_later: bool = False
-    """Whether it is to be opened again when its turn comes: what it gives is as of then."""
+    """Whether it must be opened again when its rows are read, because it is no snapshot."""
     close: Callable[[], None] = lambda: None
-    """For an opened file whose pieces are not all taken."""
+    """Closes it when not all pieces are taken; it closes itself after the last piece."""
 
     def warn(self, *notes: str) -> None:
-        """Add to what there is to be warned of."""
+        """Add warnings to `note`."""
         begins = f"{self.note}; " if self.note else f"{self.label}: "
         self.note = begins + "; ".join(notes) if notes else self.note
 
     def warn_of_bytes(self) -> None:
-        """Warn of the key columns that hold bytes, once the pieces have been read."""
+        """Warn of key columns that hold bytes. To be called when all pieces have been read."""
         if self.binary_keys:
             where = "query" if self.format.startswith("database") else "export"
             self.warn(
@@ -97,36 +105,36 @@ class OpenSource:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How a file is to be read: the settings that readers need."""
+    """How a source is to be read: the settings that readers need. `source` is its name."""
 
     source: str
     encoding: str
     delimiter: str | None
     batch_rows: int
     encoded: frozenset[str] = frozenset()
-    """Columns worth dictionary-encoding while they are read."""
+    """The source's columns with few distinct values, to be dictionary-encoded while read."""
     commas: frozenset[str] = frozenset()
-    """Columns, in lower case, whose text has decimal commas: so have the numbers put among it."""
+    """Columns, in lower case, whose texts have decimal commas: typed numbers get one as well."""
     keys: frozenset[str] = frozenset()
-    """Columns, in lower case, that hold keys or parts of them: see `key_text`."""
+    """Columns, in lower case, that hold keys or parts of keys: see `key_text`."""
     dates: frozenset[str] = frozenset()
-    """Columns, in lower case, that hold dates; a date may be part of a key as well."""
-
+    """Columns, in lower case, that hold dates; such a column may be part of a key as well."""
     used: frozenset[str] = frozenset()
-    """Names, without case, that the file's columns are found by: each may be there only once."""
+    """Names, case-folded, by which columns are looked up: none may occur twice in a header."""
 
     def text_of(self, column: str) -> Callable[[Any], str | None]:
-        """How a value of a column is written as text, where values have types."""
+        """The function that writes a typed value of this column as text."""
         if column.lower() in self.keys:
             return key_text
         return comma_text if column.lower() in self.commas else as_text
 
 
 def column_names(label: str, header: list[str], options: ReadOptions) -> list[str]:
-    """The header's names in one line each, trimmed and composed (NFC); a nameless column is
-    called by its number, and columns of one name are numbered: `Tax_1`, `Tax_2`.
+    """Column names out of a header: in one line, trimmed, in NFC.
 
-    Raises `SourceError` when a name that is used appears twice, or there are too many.
+    A column without a name is called by its number (`column_3`); columns with the same name are
+    numbered (`Tax_1`, `Tax_2`). Raises `SourceError` when a name in `options.used` occurs twice, or
+    when there are more than `MAX_COLUMNS`.
     """
     if len(header) > MAX_COLUMNS:
         raise SourceError(
@@ -147,7 +155,7 @@ def column_names(label: str, header: list[str], options: ReadOptions) -> list[st
 
 
 def _numbered(names: Sequence[str], times: Counter[str]) -> list[str]:
-    """The names, where those that appear twice are numbered as no other column is called."""
+    """The names; those that occur more than once get a number that makes them unique."""
     taken, numbers, new = set(times), Counter[str](), []
     for name in names:
         own = name
@@ -160,5 +168,5 @@ def _numbered(names: Sequence[str], times: Counter[str]) -> list[str]:
 
 
 def _in_one_line(name: str) -> Iterator[str]:
-    """The lines of a column's name, without the space and the unseen marks around them."""
+    """The lines of a column's name, each without space and invisible characters around it."""
     return (line.strip().strip("\ufeff\u200b").strip() for line in name.splitlines())

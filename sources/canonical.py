@@ -1,4 +1,4 @@
-"""Rows of a file under canonical names."""
+"""The rows of a source under our canonical column names, by its mapping."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ from sources.json_values import text_at
 def to_canonical(
     rows: pa.Table, mapping: dict[str, list[str]], source: Source, settings: SourceSettings
 ) -> pa.Table:
-    """`rows` under canonical names."""
+    """`rows` as text columns under canonical names.
+
+    `mapping` gives for each canonical column the columns of the file that make it; several are
+    joined with `-`. Canonical columns that are not mapped are left out.
+    """
     numbers = source.numbers if settings.decimal_separator == "," else ()
     columns = {}
     for canonical, own in mapping.items():
@@ -37,7 +41,7 @@ def to_canonical(
 
 
 def _joined_key(parts: Sequence[pa.ChunkedArray], none: Sequence[str]) -> pa.Array:
-    """Columns joined with `-`; blank where any part is one of `none`."""
+    """The parts of a key joined with `-`; '' where any part is one of `none`."""
     keys = [normal_keys(pc.coalesce(decoded(part), "")) for part in parts]
     is_whole = pc.invert(pc.is_in(keys[0], pa.array(none)))
     for key in keys[1:]:
@@ -46,7 +50,7 @@ def _joined_key(parts: Sequence[pa.ChunkedArray], none: Sequence[str]) -> pa.Arr
 
 
 def _joined_text(parts: Sequence[pa.ChunkedArray]) -> pa.Array:
-    """Columns joined with `-`; a blank part is left out."""
+    """Texts joined with `-`; blank ones are left out."""
     joined, *others = (pc.utf8_trim_whitespace(pc.coalesce(decoded(p), "")) for p in parts)
     for text in others:
         before, after = pc.equal(joined, ""), pc.equal(text, "")
@@ -56,13 +60,14 @@ def _joined_text(parts: Sequence[pa.ChunkedArray]) -> pa.Array:
 
 
 def _own_column(rows: pa.Table, name: str, written: Callable[[Any], str | None]) -> pa.ChunkedArray:
-    """A column of the file; `specifications.color` is a value inside a JSON column, `written` as
-    the text it would be in a column of its own.
+    """A column of the file, or the value at a path inside a JSON column (`specifications.color`).
+
+    `written` turns that value into text. A column that only later records have is null here.
     """
     if name in rows.column_names:
         return rows[name]
     head, *path = name.split(".")
-    if head not in rows.column_names:  # it came with a later record of the file
+    if head not in rows.column_names:  # only later records of the file have it
         return pa.chunked_array([pa.nulls(len(rows), pa.string())])
     encoded = rows[head].combine_chunks().cast(pa.string()).dictionary_encode()
     values = [text_at(text, path, written) for text in encoded.dictionary.to_pylist()]

@@ -1,13 +1,15 @@
-"""CSV by RFC 4180, careful: nothing is shifted, swallowed or guessed.
+"""CSV files by RFC 4180.
 
-Records are found and counted by a scan of the bytes; pyarrow parses them; the two must agree.
+A scan of the bytes finds and counts the records (`csv_lines`), pyarrow parses them, and the two
+must agree. So no value moves to another column, and no row is lost in a neighbour's quotes.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -30,13 +32,13 @@ from sources.batches import (
 )
 from sources.csv_lines import NEWLINE, QUOTE, Dialect, Taken, edited, take_records
 from sources.text import Text
-from sources.undecodable import MARK, Bytes, is_marked, marks, utf_16
+from sources.undecodable import MARK, Bytes, is_marked, mark_places, utf_16
 
 _DELIMITERS = ",;|\t"
 _HEADER_LINES = 20
 _BELOW_BYTES = 20_000
-_SEPARATOR_TOLD = re.compile(rb'"?sep=([ -~\t])"?', re.IGNORECASE)
-"""A first line that tells Excel the delimiter."""
+_SEPARATOR_LINE = re.compile(rb'"?sep=([ -~\t])"?', re.IGNORECASE)
+"""A first line such as `sep=;`, which gives Excel the delimiter."""
 
 
 def open_csv(
@@ -44,10 +46,45 @@ def open_csv(
 ) -> OpenSource:
     """Read the header of a CSV file, given as UTF-8 chunks; its rows come as pieces.
 
-    `read_ahead` fetches chunks in a thread of their own. No interruption ends what a thread waits
-    for, so that is for what is soon there.
+    `read_ahead` fetches chunks in another thread. A signal cannot end the wait of a thread, so it
+    is meant for local files only.
     """
     lines = _Lines(label, chunks)
+    header = _read_header(label, lines, options)
+    if MARK in header.text:
+        raise chunks.encoding_error()
+    fields = Dialect(label, header.delimiter, (), {}).fields(header.text)
+    if fields is None:
+        raise SourceError(
+            f"{label}, line {header.first}: the header is not a well-formed CSV line; "
+            "correct its quotes in the file"
+        )
+    columns = column_names(label, fields, options)
+    types = {
+        name: pa.dictionary(pa.int32(), pa.string()) if name in options.encoded else pa.string()
+        for name in columns
+    }
+    delimiter, below = header.delimiter, header.last + 1
+    is_padded = f"{delimiter} " in header.text
+    dialect = Dialect(label, delimiter, tuple(columns), types, is_padded, options.encoding)
+    rest = ahead(chunks) if read_ahead else chunks
+    pieces = _csv_pieces(dialect, lines.rest, rest, below, options.batch_rows)
+    cells = _cells_of(lines.rest[:_BELOW_BYTES], below)
+    return OpenSource(label, "csv", columns, pieces, delimiter=delimiter, below=cells)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file: its text, from line `first` to line `last`, and the delimiter."""
+
+    text: str
+    first: int
+    last: int
+    delimiter: str
+
+
+def _read_header(label: str, lines: _Lines, options: ReadOptions) -> _Header:
+    """The first line that is not blank, after a `sep=` line; or several, while a quote is open."""
     first, number = lines.take(), 1
     while not first.strip() and not lines.at_end():
         first, number = lines.take(), number + 1
@@ -59,38 +96,20 @@ def open_csv(
             f"{options.encoding} text; set {options.source.upper()}__ENCODING, "
             f"such as {utf_16(first)}"
         )
-    told = _SEPARATOR_TOLD.fullmatch(first)
-    if told and not lines.at_end():
+    separator = _SEPARATOR_LINE.fullmatch(first)
+    if separator and not lines.at_end():
         first, number = lines.take(), number + 1
-    header = first.decode()
-    delimiter = options.delimiter or (told[1].decode() if told else _likely_delimiter(header))
+    text, begin = first.decode(), number
+    declared = separator[1].decode() if separator else _likely_delimiter(text)
+    delimiter = options.delimiter or declared
     dialect = Dialect(label, delimiter, (), {})
-    begin = number
-    while dialect.fields(header) is None and _is_open(header, begin, number) and not lines.at_end():
-        header, number = f"{header}\n{lines.take().decode()}", number + 1
-    if MARK in header:
-        raise chunks.encoding_error()
-    fields = dialect.fields(header)
-    if fields is None:
-        raise SourceError(
-            f"{label}, line {begin}: the header is not a well-formed CSV line; "
-            "correct its quotes in the file"
-        )
-    columns = column_names(label, fields, options)
-    types = {
-        name: pa.dictionary(pa.int32(), pa.string()) if name in options.encoded else pa.string()
-        for name in columns
-    }
-    is_padded = f"{delimiter} " in header
-    dialect = Dialect(label, delimiter, tuple(columns), types, is_padded, options.encoding)
-    rest = ahead(chunks) if read_ahead else chunks
-    pieces = _csv_pieces(dialect, lines.rest, rest, number + 1, options.batch_rows)
-    below = _cells_of(lines.rest[:_BELOW_BYTES], number + 1)
-    return OpenSource(label, "csv", columns, pieces, delimiter=delimiter, below=below)
+    while dialect.fields(text) is None and _is_open(text, begin, number) and not lines.at_end():
+        text, number = f"{text}\n{lines.take().decode()}", number + 1
+    return _Header(text, begin, number, delimiter)
 
 
 class _Lines:
-    """The first lines of a file, one by one; `rest` is what was read beyond them."""
+    """The first lines of a file, one by one; `rest` has the bytes read after them."""
 
     def __init__(self, label: str, chunks: Iterator[bytes]) -> None:
         self._without_secrets, self._chunks = label, chunks
@@ -120,29 +139,32 @@ class _Lines:
 
 
 def _likely_delimiter(header: str) -> str:
-    """The one that makes most fields of the header; what is in quotes does not count."""
+    """The delimiter that occurs most often in the header, outside of quotes."""
     unquoted = re.sub(r'"[^"]*"', "", header)
     return max(_DELIMITERS, key=unquoted.count)
 
 
 def _cells_of(text: bytes, number: int) -> dict[int, list[str]]:
-    """The first lines, by number, each cut at the delimiter that is likely for it."""
+    """The first lines, by number, each split at the delimiter that occurs most in it."""
     found = {}
     for place, line in enumerate(text.split(b"\n")[:_HEADER_LINES], number):
-        told = line.decode(errors="replace")
-        found[place] = [cell.strip(' "') for cell in told.split(_likely_delimiter(told))]
+        decoded = line.decode(errors="replace")
+        found[place] = [cell.strip(' "') for cell in decoded.split(_likely_delimiter(decoded))]
     return found
 
 
 def _is_open(header: str, first: int, last: int) -> bool:
-    """Whether a name in quotes may go on in the next line."""
+    """Whether a quoted name may continue in the next line."""
     return header.count('"') % 2 == 1 and last - first < _HEADER_LINES
 
 
 def _csv_pieces(
     dialect: Dialect, rest: bytes, chunks: Iterator[bytes], line: int, batch_rows: int
 ) -> Iterator[Piece]:
-    """Cut the file at record boundaries, about `batch_rows` records at a time."""
+    """Cut the file at the ends of records, about `batch_rows` records at a time.
+
+    `rest` and then `chunks` are the bytes after the header, the first of them in line `line`.
+    """
     buffer, start, ended, target = rest, 0, False, 0
     while True:
         while not ended and (target == 0 or len(buffer) - start < target):
@@ -182,7 +204,7 @@ def _csv_pieces(
 
 
 def _cut_at(buffer: bytes, start: int, target: int, ended: bool) -> int:
-    """Where the line ends that brings a batch to `target` bytes."""
+    """The end of the last line within `target` bytes, or of the first line if that is longer."""
     if ended and len(buffer) - start <= target:
         return len(buffer)
     return (buffer.rfind(b"\n", start, start + target) + 1) or (
@@ -191,39 +213,25 @@ def _cut_at(buffer: bytes, start: int, target: int, ended: bool) -> int:
 
 
 def _parse_csv(dialect: Dialect, taken: Taken) -> TextBatch:
-    """Parse whole records. The parser must find just the records that were counted."""
-    data, lines, no_rows = _drop_damaged(dialect, taken)
-    aside: dict[int, pa_csv.InvalidRow] = {}  # by the place among the records
+    """Parse whole records. Raises `SourceError` if the parser finds other records than the scan."""
+    data, lines, refused = _drop_damaged(dialect, taken)
+    irregular: dict[int, pa_csv.InvalidRow] = {}  # with too few or many fields, by place
 
-    def keep_aside(row: pa_csv.InvalidRow) -> str:
-        aside[row.number - 1] = row
+    def keep(row: pa_csv.InvalidRow) -> str:
+        irregular[row.number - 1] = row
         return "skip"
 
-    if data[:3].tobytes() == codecs.BOM_UTF8:  # of the first value: the parser takes one away
-        data = memoryview(codecs.BOM_UTF8 + data)
-    table = pa_csv.read_csv(
-        pa.BufferReader(data or b"\n"),
-        read_options=pa_csv.ReadOptions(
-            use_threads=False, column_names=list(dialect.columns), block_size=len(data) + 2
-        ),
-        parse_options=pa_csv.ParseOptions(
-            delimiter=dialect.delimiter, newlines_in_values=True, invalid_row_handler=keep_aside
-        ),
-        convert_options=pa_csv.ConvertOptions(
-            column_types=dialect.types, strings_can_be_null=False, check_utf8=False
-        ),
-    )
-    if table.num_rows + len(aside) != len(lines):
+    table = _parsed(dialect, data, keep)
+    if table.num_rows + len(irregular) != len(lines):
         raise SourceError(
             f"{dialect.label}, lines {lines[0]} to {lines[-1]}: {len(lines)} records counted but "
-            f"{table.num_rows + len(aside)} parsed; the file's quoting is inconsistent"
+            f"{table.num_rows + len(irregular)} parsed; the file's quoting is inconsistent"
         )
-    texts = [row.text for row in aside.values()] + [record.raw for record in no_rows]
+    texts = [row.text for row in irregular.values()] + [record.raw for record in refused]
     _expect_all_lines(dialect, taken, table, texts)
-    records = len(lines) + len(no_rows)
-    wrong = {}
-    longer = {}
-    for place, row in aside.items():
+    records = len(lines) + len(refused)
+    wrong, longer = {}, {}
+    for place, row in irregular.items():
         fields = dialect.fields(row.text) or []
         if dialect.has_all(fields):
             longer[place] = fields
@@ -231,14 +239,37 @@ def _parse_csv(dialect: Dialect, taken: Taken) -> TextBatch:
             why = f"{row.actual_columns} fields, the header has {row.expected_columns}"
             wrong[place] = dialect.refused(int(lines[place]), why, row.text)
     if longer:
-        table = _with_rows(dialect, table, longer, np.delete(np.arange(len(lines)), list(aside)))
-    return TextBatch(table, np.delete(lines, list(wrong)), [*no_rows, *wrong.values()], records)
+        places = np.delete(np.arange(len(lines)), list(irregular))
+        table = _with_rows(dialect, table, longer, places)
+    return TextBatch(table, np.delete(lines, list(wrong)), [*refused, *wrong.values()], records)
+
+
+def _parsed(
+    dialect: Dialect, data: memoryview, irregular: Callable[[pa_csv.InvalidRow], str]
+) -> pa.Table:
+    """Records as a table of text; `irregular` is called for those with too few or many fields."""
+    if data[:3].tobytes() == codecs.BOM_UTF8:  # of the first value, as the parser removes one
+        data = memoryview(codecs.BOM_UTF8 + data)
+    return pa_csv.read_csv(
+        pa.BufferReader(data or b"\n"),
+        read_options=pa_csv.ReadOptions(
+            use_threads=False, column_names=list(dialect.columns), block_size=len(data) + 2
+        ),
+        parse_options=pa_csv.ParseOptions(
+            delimiter=dialect.delimiter, newlines_in_values=True, invalid_row_handler=irregular
+        ),
+        convert_options=pa_csv.ConvertOptions(
+            column_types=dialect.types, strings_can_be_null=False, check_utf8=False
+        ),
+    )
 
 
 def _expect_all_lines(
     dialect: Dialect, taken: Taken, table: pa.Table, others: Sequence[str]
 ) -> None:
-    """Close the physical lines against the records and the line breaks within their fields."""
+    """Raise `SourceError` unless records, line breaks inside fields and blank lines add up to the
+    physical lines.
+    """
     breaks = sum(text.count("\n") for text in others)
     if taken.has_quotes:
         breaks += sum(map(_line_breaks, table.columns))
@@ -251,7 +282,7 @@ def _expect_all_lines(
 
 
 def _line_breaks(column: pa.ChunkedArray) -> int:
-    """How many line breaks the values of a column hold."""
+    """How many line breaks the values of a column contain."""
     for chunk in column.chunks:
         texts = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
         data = texts.buffers()[2]
@@ -263,7 +294,10 @@ def _line_breaks(column: pa.ChunkedArray) -> int:
 def _with_rows(
     dialect: Dialect, table: pa.Table, longer: dict[int, list[str]], places: Lines
 ) -> pa.Table:
-    """`table`, whose rows are at `places`, with others between them, cut to the columns."""
+    """`table`, whose rows belong at `places`, with the rows `longer` inserted at their places.
+
+    Fields beyond the columns, which are blank, are cut off.
+    """
     values = list(zip(*longer.values(), strict=False))
     columns = [
         pa.array(texts, pa.string()).cast(dialect.types[name])
@@ -275,12 +309,14 @@ def _with_rows(
 
 
 def _drop_damaged(dialect: Dialect, taken: Taken) -> tuple[memoryview, Lines, list[RefusedRecord]]:
-    """Take out records with bytes that cannot be decoded, and those with text beside a quoted
-    field (`"abc"def`), which parsers glue together.
+    """Remove records with undecodable bytes, and those with text next to a quoted field
+    (`"abc"def`), which parsers would join to one value.
+
+    Returns the remaining bytes, the line of each remaining record, and all refused records.
     """
     bytes_ = np.frombuffer(taken.data, np.uint8)
     quotes = np.flatnonzero(bytes_ == QUOTE)
-    suspects = np.concatenate([marks(bytes_), _misplaced(dialect, bytes_, quotes)])
+    suspects = np.concatenate([mark_places(bytes_), _misplaced(dialect, bytes_, quotes)])
     if not len(suspects):
         return taken.data, taken.lines, taken.refused
     newlines = np.flatnonzero(bytes_ == NEWLINE)
@@ -299,10 +335,10 @@ def _drop_damaged(dialect: Dialect, taken: Taken) -> tuple[memoryview, Lines, li
 
 
 def _misplaced(dialect: Dialect, bytes_: Bytes, quotes: Lines) -> Lines:
-    """Quotes beside other text.
+    """The places of quotes next to other text.
 
-    All records have an even number of quotes, so quotes open and close in turn: an opening one
-    must follow, and a closing one must precede, a delimiter, a line end or another quote.
+    Each record has an even number of quotes, so they open and close in turn. Before an opening
+    quote, and after a closing one, must be a delimiter, a line end or another quote.
     """
     allowed = np.zeros(256, bool)
     allowed[[ord(dialect.delimiter), NEWLINE, QUOTE]] = True

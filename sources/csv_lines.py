@@ -1,9 +1,8 @@
-"""Which lines of a CSV file are records, told without a parser; two lines never become one by a
-stray quote.
+"""Which lines of a CSV file are records, decided before they are parsed.
 
-A line with an odd number of quotes either begins a field in quotes that holds line breaks, or has
-a quote too many. Its lines are joined only where that is the one way to read them: see
-`_Cut.close`.
+A line with an odd number of quotes either begins a quoted field that contains line breaks, or has
+one quote too many. A parser would join it with the following lines in both cases. Here lines are
+joined only where that is the only way to read them: see `_Cut.close`.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ QUOTE, NEWLINE = 0x22, 0x0A
 
 @dataclass(frozen=True)
 class Dialect:
-    """What a CSV file's header line told: its path for messages, delimiter and column names."""
+    """What is known of a CSV file after its header: label, delimiter, columns and their types."""
 
     label: str
     delimiter: str
     columns: tuple[str, ...]
     types: Mapping[str, pa.DataType]
     is_padded: bool = False
-    """Whether fields begin with a space, as in `id, name`."""
+    """Whether fields begin with a space, as in the header `id, name`."""
     encoding: str = "utf-8"
 
     def fields(self, text: str) -> list[str] | None:
-        """`text` as exactly one strictly parsed record, or None."""
+        """The fields of `text` if it is exactly one well-formed record; otherwise None."""
         try:
             lines = io.StringIO(text, newline="")
             records = list(csv.reader(lines, delimiter=self.delimiter, strict=True))
@@ -50,29 +49,31 @@ class Dialect:
         return self.has_all(self.fields(text))
 
     def has_all(self, fields: list[str] | None) -> bool:
-        """Whether there is a field for each column, and nothing in any beyond them."""
+        """Whether there is a field for each column, and any further fields are blank."""
         width = len(self.columns)
         return fields is not None and len(fields) >= width and not "".join(fields[width:]).strip()
 
     def is_whole(self, text: str) -> bool:
-        """Whether a line is a record by itself. Words after `, ` are a sentence, not a field."""
+        """Whether a line is a record by itself. A field that begins with a space is taken for part
+        of a sentence, unless the header has such spaces too.
+        """
         fields = self.fields(text) or [""]
         is_sentence = not self.is_padded and any(field.startswith(" ") for field in fields[1:])
         return bool(text.strip()) and not is_sentence and self.has_all(fields)
 
     def separators(self, text: str) -> int:
-        """How many delimiters of a line part fields when stray quotes are taken for text."""
+        """How many delimiters of a line separate fields, if stray quotes count as text."""
         delimiter = re.escape(self.delimiter)
         quoted = rf'(?:(?<=^)|(?<={delimiter}))"(?:[^"]++|"")*+"(?=$|{delimiter})'
         after = "" if self.is_padded else "(?! )"
         return len(re.findall(delimiter + after, re.sub(quoted, "", text)))
 
     def refused(self, line: int, why: str, text: str) -> RefusedRecord:
-        """The record `text` that begins in a line and is no row."""
+        """The record `text`, which begins in line `line`, refused for the reason `why`."""
         return refused(line, why, text, self.encoding)
 
     def rewrite(self, text: str) -> bytes:
-        """The record with its quotes as RFC 4180 wants them."""
+        """The record with quotes as in RFC 4180, section 2."""
         out = io.StringIO()
         writer = csv.writer(out, delimiter=self.delimiter, lineterminator="\n")
         writer.writerow(self.fields(text) or [])
@@ -81,7 +82,11 @@ class Dialect:
 
 @dataclass
 class Taken:
-    """Whole records cut from a file, every one with an even number of quotes."""
+    """Whole records cut from a file, each with an even number of quotes.
+
+    `data`: their bytes. `lines`: the line in which each begins. `used`: how many bytes of the file
+    they took, `physical_lines` how many lines, of which `blank_lines` are no records.
+    """
 
     data: memoryview
     lines: Lines
@@ -93,9 +98,9 @@ class Taken:
 
 
 def take_records(dialect: Dialect, data: memoryview, line: int, *, is_last: bool) -> Taken:
-    """Decide which physical lines of `data`, which begins with number `line`, are records.
+    """Cut `data`, whose first line has the number `line`, into records.
 
-    What may go on in the next batch is left for it, unless this one `is_last`.
+    A record that may continue after `data` is left for the next call, unless this one `is_last`.
     """
     cut = _Cut(dialect, data, line)
     used, done = len(cut.ends), -1
@@ -115,7 +120,7 @@ def take_records(dialect: Dialect, data: memoryview, line: int, *, is_last: bool
 
 
 class _Cut:
-    """The lines of a batch, and what was decided about them."""
+    """The lines of a batch, and what has been decided about each."""
 
     def __init__(self, dialect: Dialect, data: memoryview, line: int) -> None:
         self._dialect, self._data, self._line = dialect, data, line
@@ -126,7 +131,7 @@ class _Cut:
         self._is_record = self.ends - self._starts > 1
         self._is_blank = ~self._is_record
         self._refused: list[RefusedRecord] = []
-        self.edits: list[tuple[int, bytes]] = []  # a line, and what it becomes
+        self.edits: list[tuple[int, bytes]] = []  # a line, and the bytes that replace it
 
     @cached_property
     def odd(self) -> list[int]:
@@ -136,18 +141,21 @@ class _Cut:
         return odd
 
     def text(self, first: int, last: int | None = None) -> str:
-        """Line `first`, or all to `last`."""
+        """The text of line `first`, or of the lines from `first` to `last`."""
         end = self.ends[first if last is None else last]
         return str(self._data[self._starts[first] : end], "utf-8")
 
     def close(self, first: int, last: int | None, *, is_last: bool) -> int | None:
-        """Decide about the quote that line `first` opens and `last`, the next line with an odd
-        number of quotes, would close. Returns the line up to which all is decided, or None when
-        more of the file must be seen.
+        """Decide about the quote that line `first` opens and that `last`, the next line with an odd
+        number of quotes, would close.
 
-        A whole record is not taken for a part of a field: where one stands between, the quote was
-        merely never closed. Where the two lines could be records by themselves, or all in a file
-        so narrow that any sentence could be one, there are two ways to read them: all are refused.
+        Returns the last line that is decided, or None when more of the file must be seen.
+
+        - If a line between them is a whole record, the quote was never closed: `first` is refused.
+        - If both lines could be records by themselves, they can be read in two ways: both are
+          refused. In a file of one or two columns any sentence could be a record: then all lines
+          from `first` to `last` are.
+        - Otherwise the lines are one record with line breaks in a field.
         """
         between = range(first + 1, len(self.ends) if last is None else last)
         has_whole = any(self._dialect.is_whole(self.text(index)) for index in between)
@@ -173,10 +181,12 @@ class _Cut:
         return last
 
     def _are_two(self, first: int, last: int, fields: list[str]) -> bool:
-        """Whether two lines that make the record `fields` could be records by themselves.
+        """Whether the lines `first` and `last`, which together are the record `fields`, could be
+        two records.
 
-        Each has as many delimiters as a record; or one has, two of them within the field that goes
-        over both lines, where a sentence has none without a space after it.
+        That is so if each has as many delimiters as a record; or if one has, with at least two of
+        them inside the field that spans the lines. Delimiters of a sentence do not count: a space
+        follows them.
         """
         broken = [field.split("\n") for field in fields if "\n" in field]
         wanted, separators = len(self._dialect.columns) - 1, self._dialect.separators
@@ -187,7 +197,7 @@ class _Cut:
         return (begin == wanted and within_begin > 1) or (end == wanted and within_end > 1)
 
     def _refuse(self, lines: range | list[int], why: str) -> int:
-        """Refuse lines, each by itself. Returns the last of them."""
+        """Refuse each of `lines` for the reason `why`. Returns the last one."""
         for index in lines:
             if self._is_record[index]:
                 line = self._line + index
@@ -197,7 +207,7 @@ class _Cut:
         return lines[-1]
 
     def taken(self, used_lines: int) -> Taken:
-        """What was decided about the first `used_lines`."""
+        """The records among the first `used_lines` lines."""
         used = int(self.ends[used_lines - 1]) if used_lines else 0
         edits = [
             (int(self._starts[index]), int(self.ends[index]), new) for index, new in self.edits
@@ -215,7 +225,7 @@ class _Cut:
 
 
 def edited(data: memoryview, edits: list[tuple[int, int, bytes]]) -> memoryview:
-    """`data` with other bytes from a start to an end, in order."""
+    """`data` with replacements: (start, end, bytes in their place), in ascending order."""
     if not edits:
         return data
     parts: list[bytes | memoryview] = []

@@ -1,4 +1,4 @@
-"""JSON arrays and JSON Lines, record by record, with exact numbers."""
+"""JSON arrays (RFC 8259) and JSON Lines, decoded record by record; numbers keep all digits."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from sources.text import Text
 from sources.undecodable import MARK, refused
 
 _DEEPEST = 100
-"""Brackets within brackets; no product's specifications nest deeper."""
+"""The most levels of nesting; a deeper record is refused."""
 _LONG_LINE = 64 << 10
-_LOOKED_AT = 1000  # records that tell a file's columns before it is read
+_LOOKED_AT = 1000  # the records whose keys are the file's columns before it is read
 
 
 @dataclass(frozen=True)
 class _Malformed:
-    """What stands where a JSON object should, and why it is no row."""
+    """Text in place of a JSON object, and why it is no row."""
 
     problem: str
     text: str
@@ -36,17 +36,17 @@ class _Malformed:
 
 Record = dict[str, Any] | _Malformed
 Item = tuple[int, Record]
-"""A record's number or line, and the record."""
+"""A record's number (in an array) or line (in JSON Lines), and the record."""
 _BETWEEN = re.compile(r"[ \t\n\r]*,?[ \t\n\r]*")
 _BESIDE = re.compile(r"\}[ \t]*,?[ \t]*\{")
 
 
 class _TooDeepError(ValueError):
-    """Nested so deep that the parser gave up, and where the value ends is not known."""
+    """Nested so deep that the parser gave up: where the value ends is unknown."""
 
 
 class _Decoder:
-    """JSON values out of text, with exact numbers."""
+    """Decodes JSON objects that follow each other in a text."""
 
     def __init__(self) -> None:
         self._twice = False
@@ -59,7 +59,10 @@ class _Decoder:
         )
 
     def decode(self, text: str, at: int) -> tuple[dict[str, Any] | _Malformed, int]:
-        """The value that begins at `at`, and where it ends. Raises `ValueError` if none does."""
+        """The value that begins at `at`, and where it ends; `_Malformed` if it is no usable record.
+
+        Raises `ValueError` if no JSON value begins there.
+        """
         self._twice = False
         try:
             value, end = self._json.raw_decode(text, at)
@@ -69,19 +72,19 @@ class _Decoder:
             return _Malformed("not a JSON object", text[at:end]), end
         if not value:
             return _Malformed("an object without keys", text[at:end]), end
-        if self._twice:  # which value was meant is anybody's guess
+        if self._twice:
             return _Malformed("a key appears twice with different values", text[at:end]), end
         names = "".join(value)
-        if not names.isascii() and storable(names) != names:  # columns must have names
+        if not names.isascii() and storable(names) != names:  # keys become columns' names
             return _Malformed("a key with half of a Unicode pair", text[at:end]), end
         is_deep = text.count("[", at, end) + text.count("{", at, end) > _DEEPEST
         return (self._shallow(value, text[at:end]) if is_deep else value), end
 
     def line(self, text: str, *, is_whole: bool = True) -> tuple[list[Record], str]:
-        """The objects of a line, one after the other, with or without a comma between; and the
-        rest of a line that is not read to its end, which may go on.
+        """The objects of a line, with or without commas between them, and the rest of the text if
+        the line is not whole and may continue.
 
-        Where an object is damaged, the next one is read if it is certain where it begins.
+        After a damaged object the next one is read, if it is certain where that begins.
         """
         found: list[Record] = []
         at, text = 0, text.strip()
@@ -89,7 +92,7 @@ class _Decoder:
             try:
                 value, end = self.decode(text, at)
             except ValueError as error:
-                value = _Malformed(f"not a JSON object ({_told(error)})", text[at:])
+                value = _Malformed(f"not a JSON object ({_problem(error)})", text[at:])
                 following = self._following(text, max(at, getattr(error, "pos", at)))
                 if following is not None:
                     value = _Malformed(value.problem, text[at:following].rstrip(" \t,"))
@@ -104,10 +107,10 @@ class _Decoder:
         return found, ""
 
     def _following(self, text: str, damaged: int) -> int | None:
-        """Where the object after a damaged one begins, if that is certain.
+        """Where the object after a damaged one begins, if that is certain; else None.
 
-        Objects that stand beside each other without a comma are none of another's; those with a
-        comma may be elements of a list, unless all from there on can be read.
+        `}{` is always between two records. `},{` may also be inside a list of the damaged one, so
+        it counts only if everything from there on can be decoded.
         """
         beside = _BESIDE.search(text, damaged)
         if beside is None:
@@ -146,24 +149,27 @@ class _Decoder:
 
 
 def _after(text: str, end: int) -> int:
-    """Where the next value may begin: behind spaces, and a comma among them."""
+    """Where the next value may begin: after spaces, with at most one comma among them."""
     between = _BETWEEN.match(text, end)
     return end if between is None else between.end()
 
 
-def _told(error: ValueError) -> str:
-    """What is wrong, without the place in a text that nobody else has."""
-    told = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-    return told.removesuffix(" starting at")
+def _problem(error: ValueError) -> str:
+    """The decoder's message without its position, which counts from the buffer's beginning."""
+    message = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    return message.removesuffix(" starting at")
 
 
 def _integer(digits: str) -> int | str:
-    """An integer; one that no column could hold stays text, and is refused as a number later."""
+    """An integer; one of 100 digits or more stays text, and is rejected as a number later."""
     return int(digits) if len(digits) < 100 else digits
 
 
 def open_json(label: str, utf8: Text, options: ReadOptions) -> OpenSource:
-    """A JSON array of objects, or JSON Lines; told apart by the first character."""
+    """Open a JSON array of objects or JSON Lines, told apart by the first character.
+
+    `utf8` is the text of the file. Raises `SourceError` when it is neither.
+    """
     chunks = (chunk.decode() for chunk in utf8)
     head, line = "", 1
     for chunk in chunks:
@@ -176,7 +182,8 @@ def open_json(label: str, utf8: Text, options: ReadOptions) -> OpenSource:
     if head[0] == MARK:
         raise utf8.encoding_error()
     if head[0] == "[":
-        items, kind = _array_items(label, head[1:], chunks, line, utf8.encoding_error), "json array"
+        array = _Array(label, head[1:], chunks, line, utf8.encoding_error)
+        items, kind = array.items(), "json array"
     elif head[0] == "{":
         _refuse_spread(label, head)
         items, kind = _line_items(label, head, chunks), "json lines"
@@ -208,17 +215,18 @@ def _add_columns(label: str, columns: list[str], batch: list[Item]) -> None:
 
 
 def _refuse_wrapped(label: str, items: Sequence[Item], options: ReadOptions) -> None:
-    """Refuse objects that are no records and hold a list of them, as an interface answers."""
+    """Raise `SourceError` when the objects are no records but contain a list of them."""
     records = [record for _, record in items if isinstance(record, dict)]
     if any(name.casefold() in options.used for record in records for name in record):
         return
     for name, value in records[0].items() if records else ():
         inner = value[0] if isinstance(value, list) and value else None
         if isinstance(inner, dict) and any(key.casefold() in options.used for key in inner):
-            raise SourceError(f"{label}: its records are a list inside {name!r}{_taken_out(name)}")
+            raise SourceError(f"{label}: its records are a list inside {name!r}{_way_out(name)}")
 
 
-def _taken_out(name: str) -> str:
+def _way_out(name: str) -> str:
+    """How to get the records out of the list `name`, as the end of a message."""
     return (
         f"; take out the array {name!r}, as `jq .{name}` does, or by a query (duckdb:///:memory: "
         f"as the path, read_json and unnest({name}); docs/recipes.md shows how)"
@@ -226,7 +234,7 @@ def _taken_out(name: str) -> str:
 
 
 def _refuse_spread(label: str, head: str) -> None:
-    """Refuse objects that are spread over several lines, as a pretty-printer writes them."""
+    """Raise `SourceError` for an object over several lines, as a pretty-printer writes it."""
     line, _, rest = head.partition("\n")
     try:
         _Decoder().decode(line, 0)
@@ -236,67 +244,90 @@ def _refuse_spread(label: str, head: str) -> None:
             raise SourceError(
                 f"{label}: it begins with one JSON object over several lines; "
                 "expected an array of objects, or one object per line"
-                + (_taken_out(inside[1]) if inside else "")
+                + (_way_out(inside[1]) if inside else "")
             ) from None
 
 
-def _array_items(
-    label: str,
-    buffer: str,
-    chunks: Iterator[str],
-    line: int,
-    encoding_error: Callable[[], SourceError],
-) -> Iterator[Item]:
-    """The elements of a JSON array, decoded one by one from a growing and shrinking buffer.
+@dataclass
+class _Array:
+    """Decodes a JSON array, element by element, from a buffer that chunks are appended to.
 
     `line` is the line of the file in which the buffer begins. `encoding_error` makes the error for
-    bytes between values that cannot be decoded.
+    undecodable bytes between the elements.
     """
-    decoder = _Decoder()
-    number, at, after_comma, ended = 0, 0, False, False
-    while True:
-        while at < len(buffer) and buffer[at] in " \t\n":
-            at += 1
-        if buffer[at : at + 1] == "]" and not after_comma:
-            if buffer[at + 1 :].strip() or any(chunk.strip() for chunk in chunks):
-                raise SourceError(f"{label}: there is text after the JSON array's end; remove it")
-            return
-        if buffer[at : at + 1] == "," and number and not after_comma:
-            at, after_comma = at + 1, True
-            continue
-        try:
-            if number and not after_comma and at < len(buffer):
-                place = line + buffer.count("\n", 0, at)
-                told = f"{label}, line {place}, after record {number}: expected a comma or ]"
-                raise encoding_error() if buffer[at] == MARK else SourceError(told)
-            value, end = decoder.decode(buffer, at)
-            if end < len(buffer) or ended:  # else a number may go on in the next chunk
-                number, at, after_comma = number + 1, end, False
-                yield number, value
+
+    label: str
+    buffer: str
+    chunks: Iterator[str]
+    line: int
+    encoding_error: Callable[[], SourceError]
+    ended: bool = False
+    """Whether all chunks are in the buffer."""
+
+    def items(self) -> Iterator[Item]:
+        """The elements, numbered from 1. Raises `SourceError` where the array is no valid JSON."""
+        decoder = _Decoder()
+        number, at, after_comma = 0, 0, False
+        while True:
+            while at < len(self.buffer) and self.buffer[at] in " \t\n":
+                at += 1
+            begin = self.buffer[at : at + 1]
+            if begin == "]" and not after_comma:
+                self._expect_nothing_after(at + 1)
+                return
+            if begin == "," and number and not after_comma:
+                at, after_comma = at + 1, True
                 continue
-            problem, stop = "it never ends", len(buffer)
-        except _TooDeepError as error:
+            if begin and number and not after_comma:
+                raise self._no_comma(at, number)
+            try:
+                value, end = decoder.decode(self.buffer, at)
+                if end < len(self.buffer) or self.ended:  # else it may continue in the next chunk
+                    number, at, after_comma = number + 1, end, False
+                    yield number, value
+                    continue
+                problem, stop = "it never ends", len(self.buffer)
+            except _TooDeepError as error:
+                raise SourceError(
+                    f"{self.label}, record {number + 1}: {error}; take that record out of the file"
+                ) from None
+            except ValueError as error:
+                problem, stop = _problem(error), getattr(error, "pos", at)
+            self._expect_more(at, stop, number + 1, problem)
+            self.line += self.buffer.count("\n", 0, at)
+            more = next(self.chunks, "")
+            self.buffer, at, self.ended = self.buffer[at:] + more, 0, not more
+
+    def _expect_nothing_after(self, at: int) -> None:
+        if self.buffer[at:].strip() or any(chunk.strip() for chunk in self.chunks):
+            raise SourceError(f"{self.label}: there is text after the JSON array's end; remove it")
+
+    def _no_comma(self, at: int, number: int) -> SourceError:
+        if self.buffer[at] == MARK:
+            return self.encoding_error()
+        line = self.line + self.buffer.count("\n", 0, at)
+        return SourceError(
+            f"{self.label}, line {line}, after record {number}: expected a comma or ]"
+        )
+
+    def _expect_more(self, at: int, stop: int, number: int, problem: str) -> None:
+        """Raise `SourceError` if no further chunk can complete the value that begins at `at`. The
+        decoder found `problem` at `stop`.
+        """
+        if self.ended:
+            is_cut = problem.startswith("Unterminated") or not self.buffer[stop:].strip()
+            if not is_cut and MARK in self.buffer[at : stop + 2]:
+                raise self.encoding_error()
+            line = self.line + self.buffer.count("\n", 0, stop)
             raise SourceError(
-                f"{label}, record {number + 1}: {error}; take that record out of the file"
-            ) from None
-        except ValueError as error:
-            problem, stop = _told(error), getattr(error, "pos", at)
-        if ended:
-            place = line + buffer.count("\n", 0, stop)
-            is_cut = problem.startswith("Unterminated") or not buffer[stop:].strip()
-            told = f"{label}, line {place}, record {number + 1}: not valid JSON ({problem}); "
-            told += "the file seems to be cut off" if is_cut else "correct it in the file"
-            is_marked = not is_cut and MARK in buffer[at : stop + 2]
-            raise encoding_error() if is_marked else SourceError(told)
-        if len(buffer) - at > MAX_RECORD_BYTES:
+                f"{self.label}, line {line}, record {number}: not valid JSON ({problem}); "
+                + ("the file seems to be cut off" if is_cut else "correct it in the file")
+            )
+        if len(self.buffer) - at > MAX_RECORD_BYTES:
             raise SourceError(
-                f"{label}, record {number + 1}: not valid JSON ({problem}), or above the limit of "
+                f"{self.label}, record {number}: not valid JSON ({problem}), or above the limit of "
                 f"{MAX_RECORD_BYTES} bytes for one record"
             )
-        more = next(chunks, "")
-        ended = not more
-        line += buffer.count("\n", 0, at)
-        buffer, at = buffer[at:] + more, 0
 
 
 def _line_items(label: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item]:

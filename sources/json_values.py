@@ -1,4 +1,4 @@
-"""Values inside JSON text, in whatever column it stands."""
+"""Values inside JSON text, as a column of any source may hold it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from common.values import MAX_DETAIL, as_text, json_number, to_json, unreadable
 
 
 def parsed(text: str) -> Any:
-    """The value that a JSON text holds, with exact numbers; None for other texts."""
+    """The value of a JSON text, numbers with all their digits; None for any other text."""
     try:
         return json.loads(text, parse_float=json_number, object_pairs_hook=_object)
     except (ValueError, RecursionError):
@@ -25,12 +25,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same one, so that it does not matter which is taken."""
+    """Whether two values of one key are equal, so that either may be taken."""
     return one is other or to_json(one) == to_json(other)
 
 
 def at(value: Any, path: list[str]) -> Any:
-    """The value at a path inside another; None when there is none."""
+    """The value at a path of keys and list positions inside `value`; None when there is none."""
     for step in path:
         if isinstance(value, list) and step.isdecimal():
             value = value[int(step)] if int(step) < len(value) else None
@@ -40,9 +40,9 @@ def at(value: Any, path: list[str]) -> Any:
 
 
 def text_at(text: str, path: list[str], written: Callable[[Any], str | None]) -> str | None:
-    """The value at a path inside a JSON text, `written` as text; None when there is none.
+    """The value at a path inside a JSON text, turned into text by `written`; None if there is none.
 
-    It is unreadable when the text is no JSON, or another value stands where an object should.
+    It is unreadable when the text is no JSON, or when the path leads through a plain value.
     """
     if not text.strip():
         return None
@@ -62,8 +62,9 @@ def text_at(text: str, path: list[str], written: Callable[[Any], str | None]) ->
 
 
 def names_inside(name: str, value: Any) -> Iterator[str]:
-    """The names of all values inside one, as a mapping reaches them; the first element of a list
-    stands for all.
+    """The names of all plain values inside `value`, as a mapping writes them (`name.key.0`).
+
+    Of a list only the first element is named.
     """
     if isinstance(value, list):
         value = dict(enumerate(value[:1]))

@@ -1,4 +1,4 @@
-"""Bytes to verified UTF-8 text: encodings, byte-order marks and line ends."""
+"""Bytes of any encoding to verified UTF-8 text without a byte-order mark, with LF as line end."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sources.undecodable import KEEP, MARK_BYTES, Seen, as_utf8, is_marked
 
 _FIRST_BYTES, _READ_BYTES = 64 << 10, 4 << 20
 _SHIFTED = re.compile("[\u0a00-\u0aff]")
-"""What the line breaks of UTF-16 become behind a byte too many: all from there is one line."""
+"""What a line break of UTF-16 is decoded to, if there is one byte too many before it."""
 
 
 class Text(Iterator[bytes]):
     """A stream as UTF-8 chunks: encoding verified, BOM removed, line ends made LF.
 
-    Bytes that cannot be decoded are marked, see `undecodable`. To take a chunk raises `SourceError`
-    when so many lines hold such bytes that the file must have another encoding.
+    Bytes that cannot be decoded are marked, see `undecodable`. Taking a chunk raises `SourceError`
+    when so many lines have such bytes that the file must have another encoding.
     """
 
     def __init__(self, stream: BinaryIO, label: str, options: ReadOptions) -> None:
@@ -37,13 +37,15 @@ class Text(Iterator[bytes]):
         return next(self._chunks)
 
     def encoding_error(self) -> SourceError:
-        """What to raise where bytes that cannot be decoded are no record's alone."""
+        """The error for undecodable bytes that are not part of a single record."""
         return self._seen.encoding_error()
 
 
 def _counted(chunks: Iterator[bytes], seen: Seen) -> Iterator[bytes]:
-    """The same chunks, whose lines are counted and judged: after the first one, which is small,
-    so that little is read of a file in another encoding, and at the end.
+    """The same chunks, while their lines are counted.
+
+    Whether the encoding fits is judged at the end, and after the first chunk, which is small: so
+    little is read of a file in another encoding.
     """
     for chunk in chunks:
         is_first = not seen.lines
@@ -60,7 +62,7 @@ def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
         data = held + chunk if held else chunk
         if at_start:
             data, at_start = data.removeprefix(codecs.BOM_UTF8), False
-        # A carriage return at the end may be half of a line break: wait for the rest.
+        # A carriage return at the end may be half of a CRLF: wait for the next chunk.
         held = b"\r" if data.endswith(b"\r") else b""
         if b"\r" in data:
             data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -71,7 +73,7 @@ def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _parts(stream: BinaryIO) -> Iterator[bytes]:
-    """The stream's bytes, a small part first for the look at the header; b"" at its end."""
+    """The stream's bytes: first a small part, for the header; at the end b""."""
     size = _FIRST_BYTES
     while raw := stream.read(size):
         yield raw
@@ -80,7 +82,7 @@ def _parts(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _verified(stream: BinaryIO, seen: Seen) -> Iterator[bytes]:
-    """UTF-8 as it is, in whole characters."""
+    """UTF-8 in chunks that end with a whole character; undecodable bytes are marked."""
     offset, pending = 0, b""
     for raw in _parts(stream):
         data = pending + raw if pending else raw
@@ -88,7 +90,7 @@ def _verified(stream: BinaryIO, seen: Seen) -> Iterator[bytes]:
             offset, pending = offset + len(data), b""
             yield data
             continue
-        # Where is it not, and is that a character that goes on in the next part?
+        # Invalid, or cut in the middle of a character, which continues in the next part.
         text, used = codecs.utf_8_decode(data, KEEP, not raw)
         _note(data[:used], "utf-8", offset, seen)
         offset, pending = offset + used, data[used:]
@@ -97,7 +99,7 @@ def _verified(stream: BinaryIO, seen: Seen) -> Iterator[bytes]:
 
 
 def _note(data: bytes, encoding: str, offset: int, seen: Seen) -> None:
-    """Tell of bytes in `data`, which begins at `offset`, that cannot be decoded."""
+    """Note the first undecodable bytes of `data`, which begins at byte `offset` of the file."""
     try:
         data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -108,7 +110,7 @@ def _note(data: bytes, encoding: str, offset: int, seen: Seen) -> None:
 
 
 def _is_utf8(data: bytes) -> bool:
-    """Told by pyarrow, which need not decode it: six times quicker than Python."""
+    """Whether `data` is valid UTF-8. pyarrow only checks, six times as fast as Python decodes."""
     ends = pa.py_buffer(np.array([0, len(data)], np.int32))
     try:
         pa.StringArray.from_buffers(1, ends, pa.py_buffer(data)).validate(full=True)
@@ -118,7 +120,7 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _transcoded(stream: BinaryIO, seen: Seen) -> Iterator[bytes]:
-    """Any other encoding as UTF-8."""
+    """Text in any other encoding as UTF-8; undecodable bytes are marked."""
     encoding = seen.options.encoding
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     offset, text = 0, ""
@@ -142,7 +144,7 @@ def _transcoded(stream: BinaryIO, seen: Seen) -> Iterator[bytes]:
 
 
 def _kept(decoder: codecs.IncrementalDecoder, state: tuple[bytes, int], raw: bytes) -> str:
-    """Text whose bytes that cannot be decoded are kept; `state` is that before it."""
+    """Decode `raw` again, from the decoder's `state` before it, with undecodable bytes kept."""
     decoder.setstate(state)
     decoder.errors = KEEP
     try:

@@ -1,6 +1,8 @@
-"""Bytes that are no text in a file's encoding: marked, counted, and told with what would fit.
+"""Bytes that cannot be decoded in a file's declared encoding.
 
-One line of them is a reject. A file of which most lines are such has another encoding.
+They are marked in the text and counted by line. A record with such bytes is rejected. A file in
+which most lines beyond ASCII have some is refused: it has another encoding, which the message
+suggests.
 """
 
 from __future__ import annotations
@@ -22,28 +24,28 @@ Places = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 MARK = "\ufdd1"
-"""Stands, with two hexadecimal digits behind it, for a byte that cannot be decoded. It is one of
-the code points that no text may hold; where a source holds it, its bytes are marked as well.
+"""Stands, followed by two hexadecimal digits, for a byte that cannot be decoded. U+FDD1 is a
+Unicode noncharacter; where a source contains it all the same, its bytes are marked as well.
 """
 MARK_BYTES = MARK.encode()
 KEEP = "keep-undecodable"
-"""The codecs' error handler by which bytes that cannot be decoded are kept."""
+"""The codecs' error handler that keeps undecodable bytes, as lone surrogates."""
 
-_KEPT = 0xDC00  # half of a Unicode pair: decoders make none
+_KEPT = 0xDC00  # a lone surrogate, which no decoder returns
 _KEPT_BYTE = re.compile("[\udc00-\udcff]")
 _MARKED_BYTE = re.compile(f"{MARK}([0-9a-f]{{2}})")
-_BYTE_ORDER_MARKS = {  # the longer ones first: one begins like a shorter one
+_BYTE_ORDER_MARKS = {  # the longer ones first, as that of UTF-32-LE begins like UTF-16-LE's
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _LIKELY = ["cp1252", "cp1250", "cp1251", "cp1253", "cp932", "gb18030", "cp949", "big5"]
-"""Encodings of retailers' exports. latin-1 is none of them: it decodes everything."""
+"""Encodings to suggest. latin-1 is not among them: it decodes every byte, so it never fails."""
 _SAMPLE_BYTES, _AS_LIKELY = 32 << 10, 0.1
 _MANY, _MANY_OF_ALL = 20, 0.05
 _PROOF, _ASCII = 10_000, 0x7F
-_LINES_COUNTED = int(_MANY / _MANY_OF_ALL)  # of more lines, a share is not asked for
+_LINES_COUNTED = int(_MANY / _MANY_OF_ALL)  # with more lines, `_MANY` is the smaller limit
 _CUT_OFF = ("unexpected end of data", "truncated data", "incomplete multibyte sequence")
 
 
@@ -58,13 +60,13 @@ codecs.register_error(KEEP, _keep)
 
 
 def is_marked(data: bytes) -> bool:
-    """Whether UTF-8 text holds a mark; most has not even the byte it begins with."""
+    """Whether UTF-8 text contains a mark. Most texts do not even have its first byte."""
     first = data.find(MARK_BYTES[:1])
     return first >= 0 and data.find(MARK_BYTES, first) >= 0
 
 
-def marks(data: Bytes) -> Places:
-    """Where the marks of UTF-8 text begin."""
+def mark_places(data: Bytes) -> Places:
+    """The places at which marks begin in UTF-8 text."""
     if not len(data) or data.max() < MARK_BYTES[0]:  # as in most files
         return np.empty(0, np.int64)
     begin = np.flatnonzero(data == MARK_BYTES[0])
@@ -74,7 +76,7 @@ def marks(data: Bytes) -> Places:
 
 
 def as_utf8(text: str, encoding: str) -> bytes:
-    """Text that was decoded with `KEEP` as UTF-8, its bad bytes marked."""
+    """Text that was decoded with `KEEP`, as UTF-8 with its undecodable bytes marked."""
     if MARK in text:
         own = MARK.encode(encoding).removeprefix("".encode(encoding))
         text = text.replace(MARK, "".join(chr(_KEPT + byte) for byte in own))
@@ -86,8 +88,10 @@ def as_utf8(text: str, encoding: str) -> bytes:
 
 
 def refused(line: int, why: str, text: str, encoding: str) -> RefusedRecord:
-    """The record `text` that begins in a line and is no row. One with bytes that cannot be decoded
-    is refused for these, which are shown as `\\xff`, whatever else is wrong with it.
+    """The record `text`, which begins in line `line`, refused for the reason `why`.
+
+    A record with undecodable bytes is refused for these (`invalid_text`), whatever else is wrong
+    with it; the detail shows them as `\\xff`.
     """
     text = text.removesuffix("\n")
     if MARK not in text:
@@ -100,8 +104,10 @@ def refused(line: int, why: str, text: str, encoding: str) -> RefusedRecord:
 
 @dataclass
 class Seen:
-    """What was seen of a file: how many lines hold bytes that cannot be decoded, how many others
-    are not plain ASCII, and where the first such byte is.
+    """Counts of a file's lines, to judge whether the declared encoding fits.
+
+    `bad`: lines with undecodable bytes. `good`: other lines beyond ASCII. `lines`: all lines that
+    are counted. `_first`: place, reason and surroundings of the first undecodable byte.
     """
 
     label: str
@@ -110,20 +116,22 @@ class Seen:
     good: int = 0
     lines: int = 0
     _open: tuple[bool, bool] = (False, False)
-    """Whether the line that goes on in the next part has such bytes, and others beyond ASCII."""
+    """Of the line that continues in the next part: whether it has undecodable bytes, and whether it
+    has bytes beyond ASCII.
+    """
     _first: tuple[int, str, bytes] = (0, "", b"")
     _is_utf8: Counter[bool] = field(default_factory=Counter)
 
     def note(self, place: int, reason: str, raw: bytes) -> None:
-        """`raw` holds bytes that cannot be decoded, the first of them at `place` of the file."""
+        """Note undecodable bytes in `raw`, the first of them at byte `place` of the file."""
         if not self._first[1]:
             self._first = (place, reason, raw)
         if not _is_utf8(self.options.encoding):
             self._is_utf8.update(_decodes(line, "utf-8") for line in _beyond_ascii(raw))
 
     def count(self, data: bytes) -> None:
-        """Count the lines of a part of the text, unless so many could be decoded that no other
-        encoding is likely.
+        """Count the lines of the next part of the text. After `_PROOF` good lines nothing more is
+        counted: the encoding fits.
         """
         if self.good >= _PROOF:
             return
@@ -133,7 +141,7 @@ class Seen:
         if bytes_.max() <= _ASCII and not any(self._open):
             return
         ends = np.flatnonzero(bytes_ == ord("\n"))
-        bad = _lines_of(ends, marks(bytes_), goes_on=self._open[0])
+        bad = _lines_of(ends, mark_places(bytes_), goes_on=self._open[0])
         high = _lines_of(ends, np.flatnonzero(bytes_ > _ASCII), goes_on=self._open[1])
         whole = slice(0, len(ends))
         self.bad += int(np.count_nonzero(bad[whole]))
@@ -146,7 +154,7 @@ class Seen:
         self.judge()
 
     def judge(self) -> None:
-        """Raise `SourceError` when what was seen tells that the file has another encoding."""
+        """Raise `SourceError` when the counts show that the file has another encoding."""
         is_many = self.bad >= _MANY or (self.bad > 1 and self.bad > _MANY_OF_ALL * self.lines)
         is_utf8 = self._is_utf8[True] > self._is_utf8[False]
         is_most = self.bad > self.good and self.good < _PROOF
@@ -154,7 +162,7 @@ class Seen:
             raise self.encoding_error()
 
     def encoding_error(self) -> SourceError:
-        """What to raise for a file that cannot be read in the declared encoding."""
+        """The error for a file that is not in the declared encoding, with the setting to try."""
         place, reason, _ = self._first
         return SourceError(
             f"{self.label}: byte {place} is not valid {self.options.encoding} ({reason}); "
@@ -163,7 +171,7 @@ class Seen:
         )
 
     def _hint(self) -> str:
-        """Which encoding to set, told by the bytes seen; never one that decodes everything."""
+        """Which encoding to set, by the bytes seen; never one that decodes every byte."""
         place, _, raw = self._first
         known = _BYTE_ORDER_MARKS.items() if place < 2 else ()
         marked = next((name for mark, name in known if raw.startswith(mark)), None)
@@ -185,12 +193,14 @@ class Seen:
 
 
 def utf_16(raw: bytes) -> str:
-    """Which kind of UTF-16 begins with these bytes, one of which is NUL."""
+    """The byte order of UTF-16 text that begins with these bytes, one of which is NUL."""
     return "utf-16-be" if raw.startswith(b"\0") else "utf-16-le"
 
 
 def _lines_of(ends: Places, places: Places, *, goes_on: bool) -> Flags:
-    """Which lines hold any of `places`: those that end at `ends`, and the one behind them."""
+    """Booleans: whether each line contains one of `places`; the lines end at `ends`, the last one
+    is unfinished. `goes_on` says it of the beginning of the first line.
+    """
     found = np.zeros(len(ends) + 1, bool)
     found[np.searchsorted(ends, places)] = True
     found[0] |= goes_on
@@ -214,8 +224,9 @@ def _decodes(line: bytes, encoding: str) -> bool:
 
 
 def _fitting(raw: bytes, declared: str) -> list[str]:
-    """The encodings that make words of the lines that are not in the declared one, the likeliest
-    first; one of them if all give the same text.
+    """The encodings in which the undecodable lines of `raw` make sense, the likeliest first.
+
+    Encodings that give the same text count once.
     """
     from charset_normalizer import from_bytes  # noqa: PLC0415  # 30 ms that few files need
 
@@ -227,6 +238,6 @@ def _fitting(raw: bytes, declared: str) -> list[str]:
 
 
 def _likeliest(sample: bytes, text: str, encoding: str) -> str:
-    """The first of `_LIKELY` that makes `text` of the sample, as `encoding` does."""
+    """The first of `_LIKELY` that decodes the sample to `text`; else `encoding`, which does too."""
     same = (name for name in _LIKELY if _decodes(sample, name) and sample.decode(name) == text)
     return next(same, encoding)
