@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from support.fault_loop import Case, Figures, loop
 from support.processes import Run, Warm
 from support.proxy import Act, Proxy, via
-from support.retailer import Retailer, changes, tomorrow
+from support.retailer import Retailer, a_day_later, changes, tomorrow
 from support.sessions import TABLES, nobody_is_connected
 from support.star import Star
 from support.waiting import wait_until
@@ -186,9 +186,7 @@ def test_a_fault_at_any_message_leaves_yesterday_or_today(
 @pytest.fixture
 def bench(postgresql_shop: Retailer, proxy: Proxy, warm: Warm) -> Bench:
     """Yesterday is published, today's files are there."""
-    postgresql_shop.publish()
-    tomorrow(postgresql_shop)
-    made = Bench(postgresql_shop, proxy, warm)
+    made = Bench(a_day_later(postgresql_shop), proxy, warm)
     made.prepare()
     return made
 

@@ -13,7 +13,7 @@ from main import PHASES
 from support.cluster import Cluster
 from support.disturbances import disturbed, meanwhile, once
 from support.proxy import Proxy, via
-from support.retailer import Retailer, tomorrow
+from support.retailer import Retailer, a_day_later, tomorrow
 from support.sessions import session_of, somebody_waits, transaction, with_options
 from support.star import Star, dropping
 from support.tables import Row
@@ -51,9 +51,7 @@ def attempts(star: Star) -> int:
 @pytest.fixture
 def shop(postgresql_shop: Retailer) -> Retailer:
     """Yesterday is published, today's files are there."""
-    postgresql_shop.publish()
-    tomorrow(postgresql_shop)
-    return postgresql_shop
+    return a_day_later(postgresql_shop)
 
 
 @pytest.fixture(scope="module")
@@ -396,9 +394,7 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(duckdb_shop: Retaile
 @pytest.fixture
 def crashing(cluster_shop: Retailer) -> Retailer:
     """Yesterday is published in a server that may crash, today's files are there."""
-    cluster_shop.publish()
-    tomorrow(cluster_shop)
-    return cluster_shop
+    return a_day_later(cluster_shop)
 
 
 @pytest.mark.parametrize("phase", ["extraction", "fact_loading"])

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from support.absent import not_here
 from support.cluster import Cluster
 from support.commands import in_a_child
 from support.disturbances import INT, TERM, Gate, assert_rolled_back, disturbed, meanwhile, once
-from support.processes import Warm
+from support.processes import Run, Warm
 from support.proxy import Hushed, Proxy, via
-from support.retailer import Retailer, tomorrow
+from support.retailer import Retailer, a_day_later
 from support.sessions import session_of
 from support.star import Star
 from support.waiting import wait_until
@@ -33,24 +33,34 @@ from support.waiting import wait_until
 @pytest.fixture
 def shop(postgresql_shop: Retailer) -> Retailer:
     """Yesterday is published, today's files are there."""
-    postgresql_shop.publish()
-    tomorrow(postgresql_shop)
-    return postgresql_shop
+    return a_day_later(postgresql_shop)
 
 
 # --- a server that falls silent -------------------------------------------------------------
 
 
+@pytest.fixture
+def before_the_facts(shop: Retailer, hushed: Hushed, warm: Warm) -> Callable[..., Run]:
+    """Starts a run whose server falls silent before it is given the facts."""
+
+    def start(call: str, **settings: object) -> Run:
+        gate = Gate(shop.folder)
+        env = shop.env_file(WAREHOUSE_URL=via(shop.star, hushed), **settings)
+        run = warm.start(shop.folder, call, env, "dimension_loading", str(gate))
+        gate.wait()
+        hushed.quiet.set()
+        gate.tell()
+        return run
+
+    return start
+
+
 @pytest.mark.parametrize("number", [INT, TERM])
 def test_a_signal_ends_the_wait_for_a_server_that_has_fallen_silent(
-    number: int, shop: Retailer, hushed: Hushed, warm: Warm, tmp_path: Path
+    number: int, shop: Retailer, hushed: Hushed, before_the_facts: Callable[..., Run]
 ) -> None:
-    content, runs, gate = shop.star.content(), shop.star.runs(), Gate(tmp_path)
-    env = shop.env_file(WAREHOUSE_URL=via(shop.star, hushed))
-    run = warm.start(shop.folder, "load_pausing", env, "dimension_loading", str(gate))
-    gate.wait()
-    hushed.quiet.set()
-    gate.tell()
+    content, runs = shop.star.content(), shop.star.runs()
+    run = before_the_facts("load_pausing")
     assert hushed.swallowed.wait(60)
     run.send(number)
     assert run.wait() == 128 + number, run.stderr
@@ -61,14 +71,10 @@ def test_a_signal_ends_the_wait_for_a_server_that_has_fallen_silent(
 
 
 def test_a_server_that_has_fallen_silent_is_given_up_without_a_signal_too(
-    shop: Retailer, hushed: Hushed, warm: Warm, tmp_path: Path
+    shop: Retailer, hushed: Hushed, before_the_facts: Callable[..., Run]
 ) -> None:
-    content, gate = shop.star.content(), Gate(tmp_path)
-    env = shop.env_file(WAREHOUSE_URL=via(shop.star, hushed), RETRY_SECONDS=0)
-    run = warm.start(shop.folder, "load_attentive_pausing", env, "dimension_loading", str(gate))
-    gate.wait()
-    hushed.quiet.set()
-    gate.tell()
+    content = shop.star.content()
+    run = before_the_facts("load_attentive_pausing", RETRY_SECONDS=0)
     assert hushed.swallowed.wait(60)
     time.sleep(0.1)
     hushed.new_ones_too = False  # or the failed run could not be recorded, and would wait for that
@@ -79,16 +85,11 @@ def test_a_server_that_has_fallen_silent_is_given_up_without_a_signal_too(
 
 
 def test_a_connection_that_has_died_is_made_again_where_new_ones_are_served(
-    shop: Retailer, hushed: Hushed, warm: Warm, tmp_path: Path
+    shop: Retailer, hushed: Hushed, before_the_facts: Callable[..., Run]
 ) -> None:
     """As behind a proxy that has lost one: the server has answered, and waits for us."""
-    gate = Gate(tmp_path)
-    env = shop.env_file(WAREHOUSE_URL=via(shop.star, hushed))
-    run = warm.start(shop.folder, "load_attentive_pausing", env, "dimension_loading", str(gate))
-    gate.wait()
     hushed.new_ones_too = False
-    hushed.quiet.set()
-    gate.tell()
+    run = before_the_facts("load_attentive_pausing")
     assert run.wait() == 0, run.stderr
     assert "the connection was lost" in run.stderr
     assert [status for _, status in shop.star.runs()] == ["published"] * 2
@@ -131,55 +132,51 @@ def source(postgresql_star: Star, hushed: Hushed) -> Iterator[dict[str, object]]
     engine.dispose()
 
 
+@pytest.fixture
+def half_read(
+    duckdb_shop: Retailer, source: dict[str, object], hushed: Hushed, warm: Warm
+) -> Callable[..., Run]:
+    """Starts a run whose source falls silent in the middle."""
+
+    def start(call: str, **settings: object) -> Run:
+        hushed.when(MIDDLE, hushed.quiet.set)
+        env = duckdb_shop.env_file(**source, **settings)
+        return warm.start(duckdb_shop.folder, call, env)
+
+    return start
+
+
 @pytest.mark.parametrize("number", [INT, TERM])
 def test_a_signal_ends_the_wait_for_a_source_that_has_fallen_silent(
-    number: int,
-    duckdb_shop: Retailer,
-    source: dict[str, object],
-    hushed: Hushed,
-    warm: Warm,
+    number: int, duckdb_shop: Retailer, hushed: Hushed, half_read: Callable[..., Run]
 ) -> None:
-    shop = duckdb_shop
-    hushed.when(MIDDLE, hushed.quiet.set)
-    run = warm.start(shop.folder, "load", shop.env_file(**source))
+    run = half_read("load")
     assert hushed.swallowed.wait(60)
     run.send(number)
     assert run.wait() == 128 + number, run.stderr
     assert "nothing was published" in run.stderr
     assert "Traceback" not in run.stderr
-    assert shop.star.tables() == set()
-    shop.publish()
+    assert duckdb_shop.star.tables() == set()
+    duckdb_shop.publish()
 
 
 def test_a_source_that_has_fallen_silent_is_given_up_and_named(
-    duckdb_shop: Retailer,
-    source: dict[str, object],
-    hushed: Hushed,
-    warm: Warm,
+    duckdb_shop: Retailer, half_read: Callable[..., Run]
 ) -> None:
-    shop = duckdb_shop
-    env = shop.env_file(**source, RETRY_SECONDS=0)
-    hushed.when(MIDDLE, hushed.quiet.set)
-    run = warm.start(shop.folder, "load_attentive", env)
+    run = half_read("load_attentive", RETRY_SECONDS=0)
     assert run.wait() == 1, run.stderr
     assert re.search(r"\(transactions\), after record \d+: the connection was lost", run.stderr)
-    assert shop.star.tables() == {"etl_run"}
+    assert duckdb_shop.star.tables() == {"etl_run"}
 
 
 def test_a_source_whose_connection_has_died_is_read_again_on_a_new_one(
-    duckdb_shop: Retailer,
-    source: dict[str, object],
-    hushed: Hushed,
-    warm: Warm,
+    duckdb_shop: Retailer, hushed: Hushed, half_read: Callable[..., Run]
 ) -> None:
-    shop = duckdb_shop
-    env = shop.env_file(**source)
     hushed.new_ones_too = False
-    hushed.when(MIDDLE, hushed.quiet.set)
-    run = warm.start(shop.folder, "load_attentive", env)
+    run = half_read("load_attentive")
     assert run.wait() == 0, run.stderr
     assert "the connection was lost" in run.stderr
-    assert shop.star.scalar("SELECT count(*) FROM fact_sales") == 100_000
+    assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == 100_000
 
 
 # --- a server that is not there yet ---------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import schema
 from common.rejects import REASONS, REJECT_COLUMNS
 from config import load_config
 from main import EXIT_CODES, __version__
-from support.application import copy_application
+from support.application import copy_application, copy_samples
 from support.retailer import Retailer
 from tools.generate_docs import ROOT, documents, sql_type
 
@@ -64,10 +63,7 @@ def blocks(text: str, language: str) -> list[str]:
 def fresh(tmp_path: Path) -> Path:
     """A folder with the application, its samples, and a .venv, as after `make run`."""
     copy_application(tmp_path)
-    (tmp_path / "data").mkdir()
-    for path in (ROOT / "data").glob("*.*"):
-        if path.suffix in (".csv", ".json"):
-            shutil.copy(path, tmp_path / "data")
+    copy_samples(tmp_path)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     return tmp_path
 

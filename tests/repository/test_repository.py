@@ -141,6 +141,12 @@ def test_tests_share_what_is_in_support_alone() -> None:
         assert not imported(path) & names, f"{path.name}: move what is shared to tests/support"
 
 
+def test_every_folder_of_tests_says_what_goes_there() -> None:
+    told = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()}
+    assert set(re.findall(r"`(\w+)/`", told)) == folders - {"__pycache__"}
+
+
 def imported_modules(path: Path) -> set[str]:
     """The dotted names of all that a file imports; of `from a import b` also `a.b`."""
     names: set[str] = set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ import nbclient
 import nbformat
 import pytest
 
-from support.application import copy_application
+from support.application import copy_application, copy_samples
 from support.retailer import Retailer
 from support.waiting import wait_until
 from tools.generate_docs import ROOT
@@ -65,10 +64,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
     folder = tmp_path / "repository"
     folder.mkdir()
     copy_application(folder)
-    (folder / "data").mkdir()
-    for path in (ROOT / "data").glob("*.*"):
-        if path.suffix in (".csv", ".json"):
-            shutil.copy(path, folder / "data")
+    copy_samples(folder)
 
     @contextmanager
     def start(*, widgets: bool, settings: dict[str, str] | None = None) -> Iterator[Kernel]:

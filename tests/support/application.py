@@ -17,3 +17,11 @@ def copy_application(folder: Path) -> None:
         shutil.copy(path, folder)
     for room in ROOMS:
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def copy_samples(folder: Path) -> None:
+    """A copy of the samples in a folder `data` of `folder`."""
+    (folder / "data").mkdir()
+    for path in (ROOT / "data").glob("*.*"):
+        if path.suffix in (".csv", ".json"):
+            shutil.copy(path, folder / "data")

@@ -166,6 +166,13 @@ def tomorrow(shop: Retailer) -> None:
     shop.sales.append({**shop.sales[0], "transaction_id": "T4", "customer_id": "C3"})
 
 
+def a_day_later(shop: Retailer) -> Retailer:
+    """The shop, whose files of yesterday are published, with those of today."""
+    shop.publish()
+    tomorrow(shop)
+    return shop
+
+
 def counts(results: Row, table: str) -> tuple[int, int, int]:
     """Inserted, updated and unchanged rows of a table, as the summary tells them."""
     if table == "fact_sales":
