@@ -13,6 +13,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from common.arrow_types import arrow_schema
+from common.outcomes import MemberCounts
 from common.star_model import (
     INFERRED_FLAG,
     ONLY_NAMED,
@@ -45,7 +46,7 @@ class DimensionLoader:
     def __init__(self, config: StarSchemaConfig, warehouse: Warehouse | None = None) -> None:
         self.config = config
         self._given = warehouse
-        self.results: dict[str, dict[str, int]] = {}
+        self.results: dict[str, MemberCounts] = {}
         self.warnings: list[str] = []
         """What could not be declared of the tables once all was published."""
 
@@ -114,7 +115,7 @@ class DimensionLoader:
             self.warehouse.fetch(sa.select(key, surrogate.label("_surrogate"), *carried, inferred))
         )
 
-    def _merge(self, dimension: Table, tables: list[pa.Table]) -> dict[str, int]:
+    def _merge(self, dimension: Table, tables: list[pa.Table]) -> MemberCounts:
         warehouse = self.warehouse
         schema = arrow_schema(_source_columns(dimension))
         batches = (table.select(schema.names).cast(schema) for table in tables)
@@ -125,11 +126,11 @@ class DimensionLoader:
         placeholder = sa.true() if only_named else _is_inferred(staging)
         changes = warehouse.keep_changes(_different(dimension, staging, placeholder), dimension)
         counts = self._count(staging, changes)
-        if counts["updated"]:
+        if counts.updated:
             warehouse.execute(self._update(dimension, changes))
-        if counts["inserted"] or counts["inferred"]:
+        if counts.inserted or counts.inferred:
             warehouse.execute(self._insert(dimension, changes))
-        self._confirm(dimension, changes, sum(counts.values()) - counts["unchanged"])
+        self._confirm(dimension, changes, counts.rows - counts.unchanged)
         warehouse.drop(staging)
         warehouse.drop(changes)
         return counts
@@ -145,7 +146,7 @@ class DimensionLoader:
             if lost:
                 raise GateError(not_as_written(dimension.name, int(lost), written))
 
-    def _count(self, staging: Table, changes: Table) -> dict[str, int]:
+    def _count(self, staging: Table, changes: Table) -> MemberCounts:
         placeholder, is_new = _is_inferred(changes), changes.c["_known"].is_(None)
         counted = self.warehouse.row(
             sa.select(
@@ -159,12 +160,7 @@ class DimensionLoader:
             sa.select(sa.func.count()).select_from(staging).where(sa.not_(_is_inferred(staging)))
         )
         unchanged = int(staged) - inserted - updated
-        return {
-            "inserted": inserted,
-            "updated": updated,
-            "unchanged": unchanged,
-            "inferred": inferred,
-        }
+        return MemberCounts(inserted, updated, unchanged, inferred)
 
     def _update(self, dimension: Table, changes: Table) -> sa.Update:
         new_values = {c.name: changes.c[c.name] for c in attributes(dimension)}

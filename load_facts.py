@@ -21,6 +21,7 @@ from common.amounts import MONEY, fitting, multiplied
 from common.arrays import decoded, whole
 from common.arrow_types import arrow_type
 from common.key_sum import key_sum, key_weights
+from common.outcomes import FactCounts, plain
 from common.parallel import in_order
 from common.results import DETAIL, PLACE, REASON
 from common.star_model import (
@@ -111,22 +112,18 @@ class FactLoader:
         missing is not loaded: it is counted in `orphaned_records` and kept in `orphans`.
         """
         started = perf_counter()
-        tasks = _tasks(fact_sales)
-        counts = self._load(tasks, dimension_results, progress)
-        orphaned = sum(len(table) for table in self.orphans)
-        return {
-            **counts,
-            "records_failed": orphaned,
-            "orphaned_records": orphaned,
-            "processing_time": round(perf_counter() - started, 3),
-        }
+        counts = self._load(_tasks(fact_sales), dimension_results, progress)
+        counts.records_failed = counts.orphaned_records = sum(map(len, self.orphans))
+        counts.processing_time = round(perf_counter() - started, 3)
+        results: dict[str, Any] = plain(counts)
+        return results
 
     def _load(
         self,
         tasks: Iterable[Task],
         keys: Mapping[str, KeyMap],
         progress: Callable[[int], None],
-    ) -> dict[str, Any]:
+    ) -> FactCounts:
         """A table made by this run takes the rows as they come, and its keys and indexes after
         them; an existing one is merged from a staged copy, so only new and changed rows touch it.
         """
@@ -136,7 +133,7 @@ class FactLoader:
             if warehouse.is_created(table):
                 warehouse.append(table, batches)
                 warehouse.complete(table)
-                return _counts(self._handed_over, 0, self._handed_over)
+                return FactCounts(records_inserted=self._handed_over)
             staging = warehouse.stage(table, table.columns.keys(), batches)
         return self._merge(staging)
 
@@ -162,7 +159,7 @@ class FactLoader:
                 self.named[column] = self.named.get(column, Named()) + named
             yield keyed.rows
 
-    def _merge(self, staging: sa.Table) -> dict[str, Any]:
+    def _merge(self, staging: sa.Table) -> FactCounts:
         warehouse, table = self.warehouse, self.fact
         key = business_key(table)
         audit = columns_of(table, Role.AUDIT)
@@ -201,7 +198,7 @@ class FactLoader:
         warehouse.drop(staging)
         self.net_unchanged = Decimal(staged_net) - Decimal(changed_net)
         self.key_sum_unchanged = int(staged_keys) - int(changed_keys)
-        return _counts(int(inserted), int(updated), int(staged))
+        return FactCounts(int(inserted), int(updated), int(staged) - int(inserted) - int(updated))
 
     def _confirm(self, changes: sa.Table, written: int) -> None:
         """See that the fact table holds each of the `written` rows in all its columns.
@@ -220,14 +217,6 @@ class FactLoader:
         )
         if int(held) != written:
             raise GateError(not_as_written(table.name, abs(written - int(held)), written))
-
-
-def _counts(inserted: int, updated: int, staged: int) -> dict[str, Any]:
-    return {
-        "records_inserted": inserted,
-        "records_updated": updated,
-        "records_unchanged": staged - inserted - updated,
-    }
 
 
 def _tasks(rows: pd.DataFrame | pa.Table | Iterable[Task]) -> Iterable[Task]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
@@ -11,6 +10,17 @@ import sqlalchemy as sa
 from sqlalchemy import Table
 
 from common.key_sum import key_sum
+from common.outcomes import (
+    Account,
+    CheckResult,
+    Claims,
+    MemberCounts,
+    MoneyAccount,
+    Reconciliation,
+    References,
+    Validation,
+    plain,
+)
 from common.star_model import (
     TOO_LARGE,
     UNKNOWN_KEY,
@@ -24,26 +34,6 @@ from config import StarSchemaConfig
 from errors import WarehouseError
 from warehouse import Warehouse, growth, new_run_id, open_warehouse
 from warehouse.history import last_published
-
-
-@dataclass(frozen=True)
-class Check:
-    """One statement about the star: how many rows break it, of how many looked at."""
-
-    name: str
-    table: str
-    problems: int
-    looked_at: int
-
-    def as_dict(self) -> dict[str, Any]:
-        status = "not evaluated" if self.looked_at == 0 else "failed" if self.problems else "passed"
-        return {
-            "check": self.name,
-            "table": self.table,
-            "status": status,
-            "problems": self.problems,
-            "rows": self.looked_at,
-        }
 
 
 class StarSchemaValidator:
@@ -84,7 +74,8 @@ class StarSchemaValidator:
         Raises `WarehouseError` where there is no star.
         """
         if self._given is not None:
-            return self._run(self._given)
+            results: dict[str, Any] = plain(self._run(self._given))
+            return results
         with open_warehouse(self.config, new_run_id()) as warehouse:
             found = growth.drift(warehouse, self.star.tables)
             missing, self._late = found.missing_tables, found.late_in(self.fact)
@@ -93,34 +84,74 @@ class StarSchemaValidator:
                     f"{self.config.warehouse_url}, schema {warehouse.schema}: there is no star to "
                     f"check, without {missing[0].name}; run the pipeline first"
                 )
-            results = self._run(warehouse)
-            return {**results, **_last_published(warehouse)}
+            return {**plain(self._run(warehouse)), **_last_published(warehouse)}
 
-    def _run(self, warehouse: Warehouse) -> dict[str, Any]:
+    def check_star(self) -> Validation:
+        """The same for the run whose warehouse was given, without accounts and score."""
+        if self._given is None:
+            raise ValueError("there is no run to check the star of; use run_all_checks()")
+        return self._run(self._given)
+
+    def check_run(self, found: Validation, claims: Claims) -> None:
+        """Hold what the stages claim against the star, and close the accounts; once the star was
+        checked. Adds to `found`.
+        """
+        found.reconciliation = self._reconcile(claims)
+        facts = found.row_counts[self.fact.name]
+        if facts:  # an empty star is of no quality, not of the best
+            read = sum(source.read for source in claims.inputs.values())
+            rejected = sum(source.rejected for source in claims.inputs.values())
+            found.data_quality_score = quality_score(read, rejected)
+        checks = member_checks(claims.members_before, claims.dimensions, found.row_counts)
+        checks.append(key_check(self.fact, claims.keys_found, self.loaded_key_sum, facts))
+        checks.append(orphan_check(self.fact, claims.lost, facts))
+        found.checks += checks
+        found.validation_errors += failures(checks) + unclosed(found.reconciliation)
+
+    def _reconcile(self, claims: Claims) -> Reconciliation:
+        """Rows and money by what became of them; what was loaded is asked of the warehouse."""
+        sources = {}
+        for name, source in claims.inputs.items():
+            if source.table == self.fact.name:
+                facts = claims.facts
+                written = facts.records_inserted + facts.records_updated
+                counts = facts.records_inserted, facts.records_updated, facts.records_unchanged
+                confirmed = self.loaded_rows == written
+            else:
+                members = claims.dimensions[source.table]
+                counts = members.inserted, members.updated, members.unchanged
+                confirmed = True  # each dimension has confirmed its rows when it was merged
+            total = sum(counts) + source.duplicate + source.rejected
+            closed = confirmed and total == source.read
+            sources[name] = Account(source.read, *counts, source.duplicate, source.rejected, closed)
+        return Reconciliation(sources, self._money(claims))
+
+    def _money(self, claims: Claims) -> MoneyAccount:
+        [money] = [s.money for s in claims.inputs.values() if s.table == self.fact.name]
+        given = {part: money.get(part, Decimal(0)) for part in ("read", "duplicate", "rejected")}
+        parts = {"loaded": self.loaded_net, "unchanged": claims.net_unchanged, **given}
+        closed = parts["read"] == sum(parts.values()) - parts["read"]
+        return MoneyAccount(**parts, closed=closed)
+
+    def _run(self, warehouse: Warehouse) -> Validation:
         row_counts: dict[str, int] = {}
-        checks: list[Check] = []
+        checks: list[CheckResult] = []
         for dimension in self.star.dimensions:
             row_counts[dimension.name] = _count(warehouse, dimension)
             checks += self._dimension_checks(warehouse, dimension, row_counts[dimension.name])
         checks += self._date_checks(warehouse)
         facts, fact_checks = self._fact_checks(warehouse)
         row_counts[self.fact.name] = facts
-        orphans = {c.name: c for c in fact_checks if c.name.startswith("orphan ")}
         checks += fact_checks
-        return {
-            "row_counts": row_counts,
-            "referential_integrity": {
-                "orphans": {
-                    name.removeprefix("orphan "): c.problems for name, c in orphans.items()
-                },
-                "valid": not any(c.problems for c in orphans.values()),
-            },
-            "data_quality_score": None,
-            "checks": [check.as_dict() for check in checks],
-            "validation_errors": failures(checks),
+        orphans = {
+            check.check.removeprefix("orphan "): check.problems
+            for check in fact_checks
+            if check.check.startswith("orphan ")
         }
+        valid = not any(orphans.values())
+        return Validation(row_counts, References(orphans, valid), None, checks, failures(checks))
 
-    def _dimension_checks(self, warehouse: Warehouse, table: Table, rows: int) -> list[Check]:
+    def _dimension_checks(self, warehouse: Warehouse, table: Table, rows: int) -> list[CheckResult]:
         key, surrogate = business_key(table), surrogate_key(table)
         unknown, distinct_ids, distinct_keys, below, first, last = warehouse.row(
             sa.select(
@@ -135,13 +166,13 @@ class StarSchemaValidator:
         if first == 1 and rows == distinct_keys == int(last) + int(unknown):
             self._keys[table] = 1, int(last)
         return [
-            Check("one Unknown member", table.name, abs(int(unknown) - 1), max(rows, 1)),
-            Check("unique business keys", table.name, rows - int(distinct_ids), rows),
-            Check("unique surrogate keys", table.name, rows - int(distinct_keys), rows),
-            Check("no other negative keys", table.name, int(below), rows),
+            CheckResult.of("one Unknown member", table.name, abs(int(unknown) - 1), max(rows, 1)),
+            CheckResult.of("unique business keys", table.name, rows - int(distinct_ids), rows),
+            CheckResult.of("unique surrogate keys", table.name, rows - int(distinct_keys), rows),
+            CheckResult.of("no other negative keys", table.name, int(below), rows),
         ]
 
-    def _date_checks(self, warehouse: Warehouse) -> list[Check]:
+    def _date_checks(self, warehouse: Warehouse) -> list[CheckResult]:
         """Whole years without gaps: as many days as from the first 1 January to 31 December, none
         twice, and each under its own key.
         """
@@ -161,21 +192,24 @@ class StarSchemaValidator:
             )
         )
         if not count:
-            return [Check("dates without gaps", dates.name, 0, 0)]
+            return [CheckResult.of("dates without gaps", dates.name, 0, 0)]
         expected = (last.replace(month=12, day=31) - first.replace(month=1, day=1)).days + 1
         problems = abs(expected - int(distinct)) + int(count) - int(distinct) + int(misnamed)
         if not problems:
             self._keys[dates] = int(low), int(high)
-        return [Check("dates without gaps", dates.name, problems, int(count))]
+        return [CheckResult.of("dates without gaps", dates.name, problems, int(count))]
 
-    def _fact_checks(self, warehouse: Warehouse) -> tuple[int, list[Check]]:
+    def _fact_checks(self, warehouse: Warehouse) -> tuple[int, list[CheckResult]]:
         """Keys of all facts; measures of those that no earlier run has proven."""
         seen, wrong = self._count_wrong(warehouse)
         rows, orphans = self._count_orphans(warehouse, None if self._proven else seen)
         found = {name: max(number, wrong.pop(name, 0)) for name, number in orphans.items()} | wrong
-        checks = [Check(name, self.fact.name, number, rows) for name, number in found.items()]
+        fact = self.fact.name
+        checks = [CheckResult.of(name, fact, number, rows) for name, number in found.items()]
         twice = self._repeated_keys(warehouse)
-        checks.append(Check(f"unique {business_key(self.fact).name}", self.fact.name, twice, rows))
+        checks.append(
+            CheckResult.of(f"unique {business_key(self.fact).name}", self.fact.name, twice, rows)
+        )
         return rows, checks
 
     def _count_orphans(self, warehouse: Warehouse, rows: int | None) -> tuple[int, dict[str, int]]:
@@ -259,43 +293,55 @@ class StarSchemaValidator:
         return int(warehouse.scalar(query.select_from(self.fact)))
 
 
-def failures(checks: Iterable[Check]) -> list[str]:
+def failures(checks: Iterable[CheckResult]) -> list[str]:
     """What those of `checks` that failed found, in words."""
     return [
-        f"{c.table}: {c.problems} of {c.looked_at} rows fail the check '{c.name}'"
+        f"{c.table}: {c.problems} of {c.rows} rows fail the check '{c.check}'"
         for c in checks
         if c.problems
     ]
 
 
+def unclosed(accounts: Reconciliation) -> list[str]:
+    """The accounts that do not add up, in words."""
+    problems = [
+        f"the rows of {name} do not add up: {plain(account)}"
+        for name, account in accounts.sources.items()
+        if not account.closed
+    ]
+    if not accounts.money.closed:
+        problems.append(f"the net amounts do not add up: {plain(accounts.money)}")
+    return problems
+
+
 def member_checks(
-    before: dict[str, int], loaded: dict[str, dict[str, int]], now: dict[str, int]
-) -> list[Check]:
+    before: dict[str, int], loaded: dict[str, MemberCounts], now: dict[str, int]
+) -> list[CheckResult]:
     """Whether each dimension grew by just the members that its loader says are new.
 
     `before` counts the members without the Unknown one; `now` are the row counts of the validator.
     """
     return [
-        Check(
+        CheckResult.of(
             "members before + new = now",
             table,
-            abs(before[table] + new["inserted"] + new["inferred"] + 1 - now[table]),
+            abs(before[table] + new.inserted + new.inferred + 1 - now[table]),
             now[table],
         )
         for table, new in loaded.items()
     ]
 
 
-def key_check(fact: Table, found: int, in_star: int, rows: int) -> Check:
+def key_check(fact: Table, found: int, in_star: int, rows: int) -> CheckResult:
     """Whether facts have the keys that were found for them, by `key_sum`: a fact
     under another customer or day that there is breaks no other statement.
     """
-    return Check("keys are those that were found", fact.name, int(found != in_star), rows)
+    return CheckResult.of("keys are those that were found", fact.name, int(found != in_star), rows)
 
 
-def orphan_check(fact: Table, lost: int, rows: int) -> Check:
+def orphan_check(fact: Table, lost: int, rows: int) -> CheckResult:
     """Whether each fact found its members: orphans were refused, or members inferred, before."""
-    return Check("no fact without its members", fact.name, lost, rows + lost)
+    return CheckResult.of("no fact without its members", fact.name, lost, rows + lost)
 
 
 def quality_score(read: int, rejected: int) -> float | None:

@@ -10,7 +10,8 @@ import pyarrow as pa
 from common.star_model import Source
 from config import SourceSettings, StarSchemaConfig
 from run.check import EXAMPLES, Findings, Refusal, SourceFindings, Strangers
-from run.report import aligned, one_line
+from run.logs import one_line
+from run.text_tables import aligned
 from sources.batches import OpenSource
 from sources.raw_source import IGNORED
 

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from common.arrays import composed
+from common.outcomes import Shares
 from schema import etl_run
 from warehouse import Warehouse
 from warehouse.history import NEWEST_FIRST
@@ -60,9 +61,20 @@ class Reference:
         }
 
 
-def summary(references: Sequence[Reference]) -> dict[str, dict[str, float]]:
+def summary(references: Sequence[Reference]) -> dict[str, Shares]:
     """Per column how many sales were looked at, and the `shares` of them."""
-    return {r.column: {"sales": r.named.sales, **r.shares()} for r in references}
+    return {r.column: Shares(r.named.sales, **r.shares()) for r in references}
+
+
+def look(warehouse: Warehouse, references: Sequence[Reference]) -> list[str]:
+    """What to be warned of, given what former runs have left in the warehouse."""
+    is_high = any(max(r.shares().values()) > SHARE for r in references)
+    former = former_shares(warehouse) if is_high else []
+    return [
+        warning
+        for r in references
+        for warning in warnings(r, [run[r.column] for run in former if r.column in run])
+    ]
 
 
 def former_shares(warehouse: Warehouse) -> list[dict[str, dict[str, float]]]:
@@ -80,11 +92,6 @@ def former_shares(warehouse: Warehouse) -> list[dict[str, dict[str, float]]]:
         except (ValueError, KeyError, TypeError):
             continue  # of an earlier version, or damaged: it has nothing to tell
     return former
-
-
-def is_high(shares: Mapping[str, float]) -> bool:
-    """Whether a share is so high that the history has to be asked."""
-    return max(shares["inferred"], shares["unknown"]) > SHARE
 
 
 def warnings(reference: Reference, history: Sequence[Mapping[str, float]]) -> list[str]:

@@ -44,7 +44,7 @@ def is_due(warehouse: Warehouse) -> bool:
     return bool(warehouse.scalar(last) != KEY_RULES)
 
 
-def rekey(warehouse: Warehouse, tonight: Mapping[sa.Table, list[Spellings]]) -> list[str]:
+def rekey_star(warehouse: Warehouse, tonight: Mapping[sa.Table, list[Spellings]]) -> list[str]:
     """Rewrite the keys of each table of `tonight` that the rules have changed; says which.
 
     Unseen marks at the edges go. A `.0`, which whole numbers of typed sources had as keys, goes

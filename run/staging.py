@@ -28,6 +28,7 @@ from cleaning.own_keys import doubt
 from cleaning.strays import stray_rows
 from common import spool
 from common.arrays import decoded, whole
+from common.outcomes import Input
 from common.parallel import in_order
 from common.results import DETAIL, PLACE, REASON, Clean, CleanBatch
 from common.spool import Spool
@@ -65,6 +66,11 @@ class PreparedSource:
     def rows(self) -> int:
         """How many rows go on to be loaded."""
         return self.read - self.duplicates - sum(self.rejected.values())
+
+    def input(self, table: str) -> Input:
+        """Its account, for the validator."""
+        rejected = sum(self.rejected.values())
+        return Input(table, self.read, self.duplicates, rejected, dict(self.money))
 
     def add(self, batch: _Batch) -> None:
         """Take a cleaned batch into the account."""

@@ -10,18 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from sqlalchemy import URL, Table
 
 from common.files import private_folder
+from common.outcomes import TableCleaned
 from common.star_model import Star
 from config import StarSchemaConfig
 from errors import SourceError
+from run.summary import Outcomes
 from sources.partitions import folder_values
 from sources.places import find_places
 from warehouse.history import Past
@@ -30,10 +31,6 @@ _DO_NOT_MATTER = {
     "warehouse_url", "warehouse_schema", "batch_rows", "workers", "log_file", "log_level",
     "rejects_dir", "work_dir", "lock_timeout_seconds", "retry_seconds",
 }  # fmt: skip
-_KEPT = (
-    "phases", "extraction_results", "transformation_results", "dimension_loading_results",
-    "fact_loading_results", "validation_results",
-)  # fmt: skip
 
 
 def signature(config: StarSchemaConfig, code_version: str) -> str:
@@ -57,11 +54,6 @@ def tables(star: Star) -> list[Table]:
     return [*star.dimensions, star.fact]
 
 
-def record(results: dict[str, Any]) -> dict[str, Any]:
-    """What a run's row keeps of its results."""
-    return {name: results[name] for name in _KEPT}
-
-
 def same_input(config: StarSchemaConfig, signed: str, last: Past) -> bool:
     """Whether `last` was of the same settings and code and read the same sources, and its rejects
     are as it wrote them.
@@ -69,57 +61,40 @@ def same_input(config: StarSchemaConfig, signed: str, last: Past) -> bool:
     if last.counts.get("signature") != signed:
         return False
     try:
-        repeat(last)
-        return _same_files(config, last.sources) and _same_rejects(config, last)
-    except (LookupError, TypeError, AttributeError, ArithmeticError):
+        tables = repeat(last).tables
+        return _same_files(config, last.sources) and _same_rejects(config, last, tables)
+    except (LookupError, TypeError, AttributeError, ValueError):
         return False  # somebody has written into the row
 
 
-def repeat(previous: Past) -> dict[str, Any]:
-    """The results of a run that found all of the previous one's rows unchanged."""
-    parts: dict[str, Any] = json.loads(json.dumps({n: previous.counts[n] for n in _KEPT}))
-    for counts in parts["dimension_loading_results"].values():
-        _all_unchanged(counts, "")
-        counts["inferred"] = 0
-    _all_unchanged(parts["fact_loading_results"], "records_")
-    parts["fact_loading_results"]["processing_time"] = 0.0
-    for phase in parts["phases"].values():
-        phase["duration_seconds"] = 0.0
-    accounts = parts["validation_results"]["reconciliation"]
-    for account in accounts["sources"].values():
-        _all_unchanged(account, "")
-    money = accounts["money"]
-    money["unchanged"] = f"{Decimal(money['unchanged']) + Decimal(money['loaded']):.4f}"
-    money["loaded"] = f"{Decimal(0):.4f}"
-    return parts
+def repeat(previous: Past) -> Outcomes:
+    """The outcomes of a run that finds all of the previous one's rows unchanged.
+
+    Raises ValueError, LookupError or TypeError where the previous run's row was written into.
+    """
+    return Outcomes.from_dict(previous.counts).all_unchanged()
 
 
 def copy_rejects(config: StarSchemaConfig, previous: Past, folder: Path) -> None:
     """The previous run's rejects are this one's too."""
-    for path in _reject_files(config.rejects_dir / previous.run_id, previous.counts):
+    tables = Outcomes.from_dict(previous.counts).tables
+    for path in _reject_files(config.rejects_dir / previous.run_id, tables):
         private_folder(folder)
         shutil.copy(path, folder / path.name)
 
 
-def reject_hashes(folder: Path, counts: dict[str, Any]) -> dict[str, str]:
-    """SHA-256 of each reject file in `folder` that a run with these `counts` has written."""
-    return {path.name: _sha256(path.open("rb")) for path in _reject_files(folder, counts)}
+def reject_hashes(folder: Path, tables: Mapping[str, TableCleaned]) -> dict[str, str]:
+    """SHA-256 of each reject file in `folder` that a run has written, given what cleaning found."""
+    return {path.name: _sha256(path.open("rb")) for path in _reject_files(folder, tables)}
 
 
-def _all_unchanged(counts: dict[str, Any], prefix: str) -> None:
-    for name in ("inserted", "updated"):
-        counts[f"{prefix}unchanged"] += counts[f"{prefix}{name}"]
-        counts[f"{prefix}{name}"] = 0
+def _reject_files(folder: Path, tables: Mapping[str, TableCleaned]) -> list[Path]:
+    return [folder / f"{table.source}.csv" for table in tables.values() if table.rejected]
 
 
-def _reject_files(folder: Path, counts: dict[str, Any]) -> list[Path]:
-    results = counts["transformation_results"].values()
-    return [folder / f"{result['source']}.csv" for result in results if result["rejected"]]
-
-
-def _same_rejects(config: StarSchemaConfig, last: Past) -> bool:
+def _same_rejects(config: StarSchemaConfig, last: Past, tables: Mapping[str, TableCleaned]) -> bool:
     try:
-        found = reject_hashes(config.rejects_dir / last.run_id, last.counts)
+        found = reject_hashes(config.rejects_dir / last.run_id, tables)
     except OSError:  # cleared away: they are made again
         return False
     return last.counts.get("reject_files") == found

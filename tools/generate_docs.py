@@ -20,9 +20,9 @@ from click.testing import CliRunner
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
+from cli import cli
 from common.star_model import Role, columns_of, plain_type
 from config import env_example, setting_names
-from main import cli
 from schema import STAR, etl_run, fact_sales
 
 ROOT = Path(__file__).parents[1]

@@ -17,7 +17,8 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from main import PHASES, StarSchemaETLPipeline
+from main import StarSchemaETLPipeline
+from run.summary import PHASES
 from support.cluster import Cluster
 from support.disturbances import Gate, watched
 from support.processes import Run, Warm

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from errors import TransientError
-from main import PHASES
+from run.summary import PHASES
 from support.cluster import Cluster
 from support.disturbances import disturbed, meanwhile, once
 from support.proxy import Proxy, via

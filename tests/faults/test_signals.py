@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from main import PHASES
+from run.summary import PHASES
 from support.disturbances import INT, TERM, Gate, assert_rolled_back
 from support.processes import Warm
 from support.retailer import Retailer, tomorrow

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 import schema
+from cli import EXIT_CODES
 from common.rejects import REASONS, REJECT_COLUMNS
 from config import load_config
-from main import EXIT_CODES, __version__
+from main import __version__
 from support.application import copy_application, copy_samples
 from support.retailer import Retailer
 from tools.generate_docs import ROOT, documents, sql_type

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import pytest
 import sqlalchemy as sa
 
-from main import main
+from cli import main
 from support.retailer import Retailer
 from support.star import Star
 from support.tables import to_csv

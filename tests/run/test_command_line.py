@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from main import StarSchemaETLPipeline, main
+from cli import main
+from main import StarSchemaETLPipeline
 from support.retailer import Retailer
 
 

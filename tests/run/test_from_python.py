@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import main as main_module
+from cli import main
 from config import StarSchemaConfig, load_config
 from errors import WarehouseError
 from extract import DataExtractor
@@ -55,7 +55,7 @@ def test_used_from_python_it_reports_or_raises_its_own_errors_and_never_exits(
         assert shop.run()["status"] == "failed"
         with open_warehouse(shop.config(), "other"):
             assert shop.run()["status"] == "busy"
-        assert main_module.main(["--env-file", shop.env_file()]) == 1
+        assert main(["--env-file", shop.env_file()]) == 1
         now = os.umask(0o027)
     finally:
         os.umask(umask)
@@ -104,7 +104,7 @@ def test_reps_of_a_frame_of_sales_never_change_a_described_one(shop: Retailer) -
     reps = StarSchemaTransformer(config).prepare_sales_rep_dimension(sales)
     with DimensionLoader(config) as loader:
         loader.load_all_dimensions({"dim_sales_rep": reps})
-        assert loader.results["dim_sales_rep"]["inserted"] == 1
+        assert loader.results["dim_sales_rep"].inserted == 1
     assert shop.star.content()["dim_sales_rep"][:-1] == before
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from main import main
+from cli import main
 from support.retailer import Retailer
 
 

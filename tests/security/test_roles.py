@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from main import main
+from cli import main
 from support.commands import run_command
 from support.retailer import Retailer, changes
 from support.sessions import as_role

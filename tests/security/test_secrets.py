@@ -11,9 +11,10 @@ from urllib.parse import quote
 import pytest
 import sqlalchemy as sa
 
+from cli import main
 from errors import EtlError
 from load_dimensions import DimensionLoader
-from main import StarSchemaETLPipeline, main
+from main import StarSchemaETLPipeline
 from support.commands import run_command
 from support.retailer import Retailer
 from support.star import Star

@@ -15,11 +15,11 @@ from urllib.parse import quote
 import pytest
 import sqlalchemy as sa
 
+from cli import main
 from common.driver_words import explain
 from config import load_config
 from errors import ConfigError, ExtractionError
 from extract import DataExtractor
-from main import main
 from sources.databases import Databases
 from support.commands import in_a_child
 from support.proxy import Hushed, via

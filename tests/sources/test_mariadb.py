@@ -274,7 +274,7 @@ def test_a_source_that_falls_silent_is_given_up_and_named(
 def test_check_leaves_the_rest_of_a_large_table_unread(
     driver: str, shop_database: MariaDb, duckdb_shop: Retailer
 ) -> None:
-    from main import main
+    from cli import main
 
     shop_database.execute(SALE.format("01", "2026-01-05"))
     endless = MANY.replace("seq_1_to_20000", "seq_1_to_1000000000")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from main import main
+from cli import main
 from support.retailer import Retailer
 from support.tables import Row, to_csv
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from main import main
+from cli import main
 from support.application import ROOT
 from support.retailer import Retailer
 from support.tables import Row
@@ -26,8 +26,8 @@ if cpu_seconds != "0":
 if file_bytes != "0":
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_bytes), int(file_bytes)))
 os.umask(int(umask, 8))
-import main
-code = main.main(arguments)
+import cli
+code = cli.main(arguments)
 with open("/proc/self/status") as status:
     peak = re.search(r"VmHWM:\\s*([0-9]+) kB", status.read())[1]
 sys.stdout.flush()

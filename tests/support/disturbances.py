@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from main import PHASES, StarSchemaETLPipeline
+from main import StarSchemaETLPipeline
+from run.summary import PHASES
 from support.processes import Run
 from support.retailer import Retailer
 from support.sessions import TABLES, nobody_is_connected

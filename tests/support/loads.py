@@ -24,9 +24,9 @@ from support.waiting import wait_until
 def serve() -> None:
     """Fork for each request of stdin; tell who was started, and how each ended."""
     sys.path.insert(0, str(ROOT))
-    import main
+    import cli
 
-    sys.meta_path.insert(0, main._WithoutPandas())  # as a run of its own is
+    sys.meta_path.insert(0, cli._WithoutPandas())  # as a run of its own is
     for module in sorted([*ROOT.glob("*.py"), *(p for r in ROOMS for p in ROOT.glob(f"{r}/*.py"))]):
         __import__(".".join(module.relative_to(ROOT).with_suffix("").parts))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C of the tests is not for us
@@ -70,9 +70,9 @@ def _become(request: dict[str, Any]) -> None:
 
 def load(env_file: str, *options: str) -> int:
     """The command line."""
-    import main
+    import cli
 
-    return main.main(["--env-file", env_file, *options])
+    return cli.main(["--env-file", env_file, *options])
 
 
 def load_impatient(env_file: str, *options: str) -> int:

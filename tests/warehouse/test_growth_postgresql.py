@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from main import main
+from cli import main
 from support.disturbances import Gate, meanwhile
 from support.growth import declared, part_of_the_sales
 from support.processes import Warm

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from main import main
+from cli import main
 from support.application import ROOT
 from support.commands import run_json
 from support.retailer import Retailer

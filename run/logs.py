@@ -1,4 +1,4 @@
-"""What people see: log lines, live progress, and the summary at the end."""
+"""The log: lines to a file in detail, and to stderr for whoever watches."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ import logging
 import os
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from common.driver_words import explain
 from common.files import open_private, private_folder
 from errors import ConfigError, LogFileError
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
 
 LOGGER = "star_etl"
 logger = logging.getLogger(LOGGER)
@@ -173,15 +168,28 @@ def _chain(error: BaseException | None) -> list[BaseException]:
     return chain
 
 
+_displays: list[Callable[[str, bool], None]] = []
+"""What prints lines instead, above a live display, while there is one."""
+
+
+@contextmanager
+def printed_by(display: Callable[[str, bool], None]) -> Iterator[None]:
+    """Have lines for stderr printed by `display`, which is told whether each is an error."""
+    _displays.append(display)
+    try:
+        yield
+    finally:
+        _displays.remove(display)
+
+
 class _ConsoleHandler(logging.Handler):
     """Lines for people on stderr; above a live progress display when there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-            if _live is not None:
-                style = "red" if record.levelno >= logging.ERROR else ""
-                _live.console.print(line, style=style, markup=False, highlight=False)
+            if _displays:
+                _displays[-1](line, record.levelno >= logging.ERROR)
             else:
                 sys.stderr.write(line + "\n")
                 sys.stderr.flush()
@@ -201,168 +209,3 @@ def _console_handler() -> logging.Handler:
     stamp = "" if sys.stderr.isatty() else "%(asctime)s "
     handler.setFormatter(logging.Formatter(f"{stamp}%(levelname)s: %(message)s"))
     return handler
-
-
-_live: Progress | None = None
-_EVERY_SECONDS = 10  # between plain progress lines of one phase
-
-
-class PhaseProgress:
-    """Progress of one phase: a live line on a terminal, now and then a log line elsewhere."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._done = 0
-        self._told = time.monotonic()
-        self._task = None if _live is None else _live.add_task(title, total=None, what="")
-
-    def advance(self, what: str, rows: int) -> None:
-        """`rows` more of `what` are done."""
-        self._done += rows
-        if _live is not None and self._task is not None:
-            _live.update(self._task, completed=self._done, what=what)
-        elif time.monotonic() - self._told > _EVERY_SECONDS:
-            self._told = time.monotonic()
-            logger.info("%s: %s rows, at %s", self._title, f"{self._done:,}", what)
-
-    def finish(self, rows: int) -> None:
-        """The phase is over, with so many rows."""
-        if _live is not None and self._task is not None:
-            _live.update(self._task, total=max(rows, 1), completed=rows, what="")
-
-
-@contextmanager
-def live_progress(*, quiet: bool) -> Iterator[None]:
-    """A live display on stderr while the block runs, if stderr is a terminal."""
-    global _live  # noqa: PLW0603  # the one display of this process
-    if quiet or not sys.stderr.isatty() or _live is not None:
-        yield
-        return
-    # 70 ms that cron does not need.
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description:<20}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed:>12,.0f} rows"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[what]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        _live = progress
-        try:
-            yield
-        finally:
-            _live = None
-
-
-def render_summary(results: dict[str, Any]) -> list[str]:
-    """The run at a glance, as lines of plain text."""
-    lines = [
-        f"Run {results['run_id']}: {results['status'].upper().replace('_', ' ')} "
-        f"in {results['total_duration_seconds']:.2f} s"
-    ]
-    lines += [f"  error: {one_line(error)}" for error in results["errors"]]
-    if results["repeats_run"]:
-        lines.append(f"  the input is that of run {results['repeats_run']}: all rows are unchanged")
-    lines += [
-        "",
-        *aligned(
-            ("phase", "status", "seconds", "rows"),
-            [
-                (
-                    name.replace("_", " "),
-                    p["status"],
-                    f"{p['duration_seconds']:.2f}",
-                    f"{p['rows']:,}",
-                )
-                for name, p in results["phases"].items()
-            ],
-        ),
-    ]
-    accounts = results["validation_results"].get("reconciliation", {})
-    lines += _accounts(accounts) if accounts else []
-    lines += _tables(results)
-    lines += _rejects(results)
-    score = results["validation_results"].get("data_quality_score")
-    if score is not None:
-        lines += ["", f"data-quality score: {score:.4f} % of the rows read were accepted"]
-    return lines
-
-
-def _accounts(accounts: dict[str, Any]) -> list[str]:
-    classes = ("read", "inserted", "updated", "unchanged", "duplicate", "rejected")
-    rows = []
-    for name, account in accounts["sources"].items():
-        numbers = (f"{account[c]:,}" for c in classes)
-        rows.append((name, *numbers, "yes" if account["closed"] else "NO"))
-    lines = ["", *aligned(("source", *classes, "closes"), rows)]
-    money = accounts["money"]
-    parts = ("read", "loaded", "unchanged", "duplicate", "rejected")
-    net = [f"{money[part]}" for part in parts]
-    closed = "yes" if money["closed"] else "NO"
-    return [
-        *lines,
-        "",
-        *aligned(("net amount", *parts, "closes"), [("transactions", *net, closed)]),
-    ]
-
-
-def _tables(results: dict[str, Any]) -> list[str]:
-    counts = results["validation_results"].get("row_counts", {})
-    loaded = results["dimension_loading_results"]
-    rows = [
-        (
-            table,
-            *(f"{loaded.get(table, {}).get(c, 0):,}" for c in ("inserted", "updated", "unchanged")),
-            f"{loaded.get(table, {}).get('inferred', 0):,}",
-            f"{count:,}",
-        )
-        for table, count in counts.items()
-        if table in loaded
-    ]
-    facts = results["fact_loading_results"]
-    if facts and counts:
-        numbers = (facts[f"records_{c}"] for c in ("inserted", "updated", "unchanged"))
-        rows.append(("fact_sales", *(f"{n:,}" for n in numbers), "", f"{counts['fact_sales']:,}"))
-    header = ("table", "inserted", "updated", "unchanged", "inferred", "rows now")
-    return ["", *aligned(header, rows)] if rows else []
-
-
-def _rejects(results: dict[str, Any]) -> list[str]:
-    rows = [
-        (table, reason, f"{count:,}")
-        for table, result in results["transformation_results"].items()
-        for reason, count in result["rejected"].items()
-    ]
-    if not rows:
-        return []
-    where = f"rejected rows are in {results['rejects_dir']}"
-    return ["", *aligned(("rejected from", "reason", "rows"), rows), where]
-
-
-def aligned(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Columns under a header; numbers to the right, words to the left."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    numeric = [
-        all(
-            row[i].replace(",", "").replace(".", "").lstrip("-").isdigit() or not row[i]
-            for row in rows
-        )
-        for i in range(len(header))
-    ]
-
-    def line(row: tuple[str, ...]) -> str:
-        cells = (
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        )
-        return ("  " + "  ".join(cells)).rstrip()
-
-    return [line(header), *map(line, rows)]

@@ -1,0 +1,264 @@
+"""The command line: options, exit codes, and the process around a run.
+
+Only light modules are imported here, so that `--help` and a mistyped option answer at once; each
+command imports what it runs.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from common.version import VERSION
+from errors import EtlError
+from run.signals import SIGNALS, is_interruption
+
+if TYPE_CHECKING:
+    from config import StarSchemaConfig
+
+EXIT_CODES = {"published": 0, "dry_run": 0, "failed": 1, "gate_failed": 3, "busy": 4, "unknown": 5}
+"""By the status of a run."""
+_LEAST_ADDRESSES = 1536 << 20  # with 800 MiB a run aborts, with 1.2 GiB DuckDB gives up
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--env-file", type=click.Path(dir_okay=False), default=".env", show_default=True,
+    help="Settings file; the environment overrides it.",
+)  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Do everything but publish, then roll back.")
+@click.option("-q", "--quiet", is_flag=True, help="For cron: say nothing unless the run fails.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.version_option(VERSION, prog_name="star-schema-etl")
+@click.pass_context
+def cli(context: click.Context, env_file: str, dry_run: bool, quiet: bool, as_json: bool) -> int:
+    """Load customers, products and sales into a star schema.
+
+    \b
+    Without a command the whole load is run. Sources and warehouse are settings:
+    see .env.example. Without any, the samples in data/ are loaded into
+    data/warehouse.duckdb.
+
+    \b
+    Exit codes:
+      0    published (rejected rows within the limit are a warning)
+      1    the run failed; nothing was published
+      2    usage or configuration error; nothing was touched
+      3    a data-quality gate refused the load; nothing was published
+      4    another run holds the warehouse; nothing was touched
+      5    outcome unknown: the connection was lost while committing
+      130  interrupted, 143 terminated; rolled back
+    """
+    _refuse_little_memory()
+    from config import load_config
+
+    context.obj = config = load_config(env_file)
+    if context.invoked_subcommand:
+        return 0
+    from main import StarSchemaETLPipeline
+    from run.summary_text import render_summary
+
+    gc.enable()  # see `program`: all imports are done
+    pipeline = StarSchemaETLPipeline(
+        config, dry_run=dry_run, quiet=quiet, before_commit=SIGNALS.hold
+    )
+    results = pipeline.run_full_pipeline()
+    if as_json:
+        _say(json.dumps(results, indent=2))
+    elif pipeline.summary is not None and not quiet:
+        _say("\n".join(render_summary(pipeline.summary)))
+    return EXIT_CODES[results["status"]]
+
+
+@cli.command()
+@click.option(
+    "--rows", type=click.IntRange(min=1), metavar="N",
+    help="Look at about the first N rows of each source only.",
+)  # fmt: skip
+@click.pass_context
+def check(context: click.Context, rows: int | None) -> int:
+    """Say what a run would find, and how it would end; change nothing.
+
+    \b
+    All rows are read and cleaned as a run would. For each source it tells: its
+    files, their format and delimiter, how each column is mapped, what is missing,
+    three rows as they are read and as they would be stored, and what would be
+    refused, why, and where. For the warehouse: whether it is reachable, its
+    version, and whether the star there fits.
+
+    \b
+    Exit codes:
+      0  a run would publish
+      2  a run cannot start
+      3  a run would be refused: too many rejected rows
+    """
+    from extract import DataExtractor
+    from run import logs
+    from run.check import look_ahead
+    from run.check_text import render
+    from run.progress import PhaseProgress, live_progress
+    from transform import StarSchemaTransformer
+
+    config: StarSchemaConfig = context.obj
+    quiet = bool(context.find_root().params["quiet"])
+
+    def progress(phase: str) -> Callable[[str, int], None]:
+        return PhaseProgress(phase).advance
+
+    gc.enable()
+    with (
+        _reported(config),
+        logs.logging_to_stderr(config.log_level, quiet=quiet),
+        live_progress(quiet=quiet),
+    ):
+        findings = look_ahead(
+            config,
+            DataExtractor(config).look,
+            lambda settings: StarSchemaTransformer(settings).prepare_batch,
+            progress,
+            rows,
+        )
+    _say("\n".join(render(findings, config)))
+    return findings.exit_code
+
+
+@cli.command()
+@click.option("--role", default="loader", show_default=True, help="Whom the GRANTs are for.")
+@click.pass_obj
+def init(config: StarSchemaConfig, role: str) -> int:
+    """Make the tables, and print the GRANTs that a loading role needs.
+
+    \b
+    To be run by the owner of the schema. After it, a role that may neither
+    create nor drop anything can load. A star that is there gets what it lacks.
+    """
+    from load_dimensions import DimensionLoader
+
+    with _reported(config), DimensionLoader(config) as loader:
+        loader.load_all_dimensions({})
+        grants = loader.warehouse.grants(config.star.tables, role)
+    for warning in loader.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"the star is in {config.warehouse_url.render_as_string()}", err=True)
+    _say("\n".join(grants))
+    return 0
+
+
+def _refuse_little_memory() -> None:
+    """Where there is no room for their threads, Arrow and DuckDB end the process without a word.
+
+    Raises `EtlError` before they are loaded.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESSES:
+        raise EtlError(
+            f"the address space of this process is limited to {limit >> 20} MiB, and a run needs "
+            f"{_LEAST_ADDRESSES >> 20}; raise the limit, as `ulimit -v unlimited` does in the shell"
+        )
+
+
+@contextmanager
+def _reported(config: StarSchemaConfig) -> Iterator[None]:
+    """The boundary of a command that is no run: whatever fails becomes an `EtlError` of one line,
+    and the traceback of a surprise goes to the log file.
+    """
+    from run import logs
+    from run.failures import in_words
+
+    try:
+        yield
+    except EtlError:  # `main` prints these
+        raise
+    except Exception as error:
+        if is_interruption(error):
+            raise KeyboardInterrupt from error
+        with logs.logging_to(config.log_file, config.log_level, "no-run", quiet=True):
+            message = in_words(error, config)
+        raise EtlError(message) from error
+
+
+def _say(text: str) -> None:
+    """Print a result. That nobody reads it (`| head`), or that it finds no room, does not change
+    what has happened, nor the exit code that tells of it.
+    """
+    try:
+        click.echo(text)
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"the result could not be printed: {error.strerror}", err=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    umask = os.umask(0o077)  # all that a run writes may be personal data
+    try:
+        with SIGNALS.handled():
+            code: int = cli.main(argv, prog_name="main.py", standalone_mode=False)
+            return code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except EtlError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; nothing was published", err=True)
+        return 128 + (SIGNALS.received or signal.SIGINT)
+    finally:
+        os.umask(umask)
+
+
+class _WithoutPandas:
+    """Says of pandas, and of nothing else, that it is not installed."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:  # noqa: ARG002
+        """No spec; raises ModuleNotFoundError for pandas."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError("pandas is not used by the command line", name=fullname)
+
+
+def program() -> None:
+    """`main` as a process of its own, where start and end are worth a second.
+
+    Imports make no garbage worth looking for, a process that ends need not tidy its memory, and
+    pandas is for people's frames: a run has none, yet pyarrow imports it wherever it can.
+    """
+    _open_standard_streams()
+    if sys.platform == "linux":  # gives pages back sooner, and is asked for fewer: a sixth of a run
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
+    gc.disable()
+    sys.meta_path.insert(0, _WithoutPandas())
+    code = main()
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Where a caller has closed one (`>&-`), no file of ours may get its number: what somebody
+    prints would end up in the warehouse.
+    """
+    for number, mode in enumerate("rww"):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            name = ("stdin", "stdout", "stderr")[number]
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))

@@ -1,0 +1,206 @@
+"""What the phases of a run found, in the words of its summary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from decimal import Decimal
+from typing import Any
+
+
+@dataclass
+class PhaseResult:
+    """How a phase went. `rows` are those that it handled."""
+
+    status: str = "not_run"
+    """`not_run`, `failed` or `success`."""
+    duration_seconds: float = 0.0
+    rows: int = 0
+
+
+@dataclass
+class SourceRead:
+    """What was read of a source: how many records, and each of its files or tables."""
+
+    records: int
+    files: list[dict[str, Any]]
+    """`path`, `format`, `records`, and of files also `sha256`."""
+
+
+@dataclass
+class TableCleaned:
+    """What cleaning made of the rows of a source."""
+
+    source: str
+    rows: int
+    """How many go on to be loaded."""
+    duplicates: int
+    rejected: dict[str, int]
+    """By reason, in the order of `common.rejects.REASONS`."""
+    attribute_issues: dict[str, int]
+    """By attribute, how many values could not be used; they are empty in the star."""
+
+
+@dataclass
+class MemberCounts:
+    """What a night did to the members of a dimension."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    inferred: int = 0
+    """New ones that nothing describes: placeholders."""
+
+    @property
+    def rows(self) -> int:
+        return self.inserted + self.updated + self.unchanged + self.inferred
+
+
+@dataclass
+class Shares:
+    """Of the `sales` that were looked at, the shares on inferred members and on Unknown."""
+
+    sales: int
+    inferred: float
+    unknown: float
+
+
+@dataclass
+class FactCounts:
+    """What a night did to the facts."""
+
+    records_inserted: int = 0
+    records_updated: int = 0
+    records_unchanged: int = 0
+    records_failed: int = 0
+    orphaned_records: int = 0
+    """Rows that were refused because a member is unknown; no others fail."""
+    processing_time: float = 0.0
+    """Seconds."""
+    references: dict[str, Shares] | None = None
+    """By column of ids; None where they were not looked at."""
+
+    @property
+    def rows(self) -> int:
+        return self.records_inserted + self.records_updated + self.records_unchanged
+
+
+@dataclass
+class CheckResult:
+    """A statement about the star: in `problems` of the `rows` looked at it does not hold."""
+
+    check: str
+    table: str
+    status: str
+    """`passed`, `failed`, or `not evaluated` where there is no row."""
+    problems: int
+    rows: int
+
+    @classmethod
+    def of(cls, check: str, table: str, problems: int, rows: int) -> CheckResult:
+        """The outcome of a check, whose status follows from its numbers."""
+        status = "not evaluated" if rows == 0 else "failed" if problems else "passed"
+        return cls(check, table, status, problems, rows)
+
+
+@dataclass
+class Account:
+    """What became of the rows of a source; `closed` tells whether the numbers add up."""
+
+    read: int
+    inserted: int
+    updated: int
+    unchanged: int
+    duplicate: int
+    rejected: int
+    closed: bool
+
+
+@dataclass
+class MoneyAccount:
+    """What became of the net amount of all readable sales, to four decimal places."""
+
+    read: Decimal
+    loaded: Decimal
+    unchanged: Decimal
+    duplicate: Decimal
+    rejected: Decimal
+    closed: bool
+
+
+@dataclass
+class Reconciliation:
+    """The accounts of a run: rows by source, and money."""
+
+    sources: dict[str, Account]
+    money: MoneyAccount
+
+
+@dataclass
+class References:
+    """How many facts have no member, by column of keys; `valid` where none has."""
+
+    orphans: dict[str, int]
+    valid: bool
+
+
+@dataclass
+class Validation:
+    """What the checks of the whole star found."""
+
+    row_counts: dict[str, int]
+    """By table."""
+    referential_integrity: References
+    data_quality_score: float | None
+    """Accepted rows in percent of those read; None of an empty star."""
+    checks: list[CheckResult]
+    validation_errors: list[str]
+    reconciliation: Reconciliation | None = None
+
+
+@dataclass(frozen=True)
+class Input:
+    """What cleaning says of a source: its rows, and the net amounts (Decimal) of sales."""
+
+    table: str
+    read: int
+    duplicate: int
+    rejected: int
+    money: dict[str, Decimal]
+    """`read`, `duplicate` and `rejected`; what is absent is 0."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What the stages of a run say that they have done: the validator holds it against the star."""
+
+    inputs: dict[str, Input]
+    """By source."""
+    dimensions: dict[str, MemberCounts]
+    """By table."""
+    facts: FactCounts
+    members_before: dict[str, int]
+    """By dimension, without the Unknown member."""
+    net_unchanged: Decimal
+    """The net amount of facts that were there just so."""
+    keys_found: int
+    """`schema.key_sum` of the facts that were written."""
+    lost: int
+    """Facts whose members were not found, although they had been refused or inferred before."""
+
+
+def plain(value: Any) -> Any:
+    """A result as `json.dumps` takes it: dataclasses as dicts, amounts as text with four decimals.
+
+    What a run has not come to (a reconciliation, the look at references) is left out.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        named = {f.name: getattr(value, f.name) for f in fields(value)}
+        return {n: plain(v) for n, v in named.items() if v is not None or n not in _LEFT_OUT}
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    return f"{value:.4f}" if isinstance(value, Decimal) else value
+
+
+_LEFT_OUT = ("reconciliation", "references")

@@ -1,0 +1,279 @@
+"""The frame of a run: what it owns while it lasts, and how it begins, is tried again, and ends."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+from tenacity import RetryCallState
+
+from common.key_rules import KEY_RULES
+from common.outcomes import PhaseResult, TableCleaned
+from common.rejects import RejectFiles, ordered_reasons
+from common.spool import Spool
+from common.version import VERSION
+from config import StarSchemaConfig
+from errors import BusyError, EtlError, TransientError
+from run import logs, progress, unchanged
+from run.failures import in_words
+from run.refused import in_file_order
+from run.signals import PATIENCE_SECONDS, Watch, is_interruption
+from run.staging import PreparedSource
+from run.summary import PHASES, RunSummary
+from schema import etl_run
+from sources.raw_source import RawSource
+from warehouse import Warehouse, explain, history, new_run_id, open_warehouse, tries
+from warehouse.growth import begin_load
+
+_TRIES = 4
+T = TypeVar("T")
+
+
+class Run:
+    """One run: its id, its open warehouse, its working folder, its rejects and its summary."""
+
+    warehouse: Warehouse
+    """Open within `opened`."""
+    spool: Spool
+    rejects: RejectFiles
+
+    def __init__(self, config: StarSchemaConfig, *, quiet: bool) -> None:
+        self.id = new_run_id()
+        self.config = config
+        self.quiet = quiet
+        self.summary = RunSummary(self.id, str(config.rejects_dir / self.id))
+        self.signature = unchanged.signature(config, f"{VERSION}, {KEY_RULES}")
+        """Of the settings and the code: see `unchanged`."""
+        self.last_mark = ""
+        """What the last published run noted of the star."""
+        self.sources: dict[str, Any] = {}
+        """The files that were read, by source, as `etl_run` keeps them."""
+        self.progress = progress.PhaseProgress("")
+        self.watch = Watch()
+        self._clock = time.perf_counter()
+        self._phase: str | None = None  # before the first one the warehouse is opened
+        self._error_class: str | None = None
+        self._warehouse_warnings: list[str] = []
+
+    # --- how it begins and ends --------------------------------------------------------------
+
+    @contextmanager
+    def logged(self) -> Iterator[None]:
+        """Log to the file and to stderr, and hear of signals.
+
+        Raises `ConfigError` when the log file cannot be written.
+        """
+        config = self.config
+        with (
+            logs.logging_to(config.log_file, config.log_level, self.id, quiet=self.quiet),
+            progress.live_progress(quiet=self.quiet),
+            self.watch.kept(),
+        ):
+            logs.logger.info("run %s begins", self.id)
+            yield
+
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """The one boundary: a failure of the block ends up in the summary and in `etl_run`.
+
+        Only KeyboardInterrupt and SystemExit pass through.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._log_interruption()
+            raise
+        except Exception as error:  # whatever it is, it is reported
+            if is_interruption(error):
+                self._log_interruption()
+                raise KeyboardInterrupt from error
+            self._record_failure(error)
+        self.summary.total_duration_seconds = round(time.perf_counter() - self._clock, 3)
+        if self.summary.status in ("failed", "gate_failed") and self.watch.waiting is not None:
+            self._write_failed_run()
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Take the warehouse's lock before a million rows are read; make the working folder."""
+        with (
+            open_warehouse(self.config, self.id) as self.warehouse,
+            Spool(self.config.work_dir) as self.spool,
+        ):
+            self.watch.waiting = self.warehouse
+            self._warehouse_warnings = self.warehouse.warnings
+            self.warn(*self.warehouse.warnings)
+            self.warehouse.spill_into(self.spool.folder)
+            sources = self.config.sources.items()
+            formats = {name: (s.delimiter or ",", s.encoding) for name, s in sources}
+            folder = self.config.rejects_dir / self.id
+            self.rejects = RejectFiles(folder, formats, self.config.workers)
+            yield
+
+    # --- what happens within -----------------------------------------------------------------
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[PhaseResult]:
+        """One of `PHASES`; the block says how many rows it handled."""
+        self._phase = name
+        result, title = self.summary.outcomes.phases[name], PHASES[name]
+        self.progress = progress.PhaseProgress(title)
+        result.status = "failed"
+        logs.logger.info("%s begins", title)
+        started = time.perf_counter()
+        try:
+            yield result
+            result.status = "success"
+        finally:
+            result.duration_seconds = round(time.perf_counter() - started, 3)
+            self.progress.finish(result.rows)
+        logs.logger.info(
+            "%s done: %s rows in %.2f s", title, f"{result.rows:,}", result.duration_seconds
+        )
+
+    def retried(self, step: Callable[[], T]) -> T:
+        """A step with a transaction of its own: again as a whole, and on a new connection, where
+        a disturbance may have passed.
+
+        Raises `TransientError` where it did not pass.
+        """
+        was_disturbed = False
+
+        def attempt() -> T:
+            try:
+                if was_disturbed:
+                    self.warehouse.reconnect()
+                return step()
+            except Exception as error:
+                transient = self.warehouse.transient(error)
+                if transient is None:
+                    raise
+                raise transient from error
+
+        def take_back(state: RetryCallState) -> None:
+            nonlocal was_disturbed
+            was_disturbed, self.watch.is_committing = True, False
+            self.summary.retries += 1
+            error = state.outcome.exception() if state.outcome else None
+            self.warn(f"{self._doing} is tried again: {error}")
+            self.summary.outcomes.forget_loading()
+
+        retrying = tries(_TRIES, self.config.retry_seconds, before_sleep=take_back)
+        try:
+            result: T = retrying(attempt)
+        except TransientError as error:
+            done = retrying.statistics["attempt_number"]
+            raise TransientError(f"{error}; given up after {done} of {_TRIES} tries") from error
+        return result
+
+    def warn(self, *warnings: str) -> None:
+        """Put warnings into the summary and the log."""
+        for warning in warnings:
+            self.summary.warnings.append(warning)
+            logs.logger.warning("%s", warning)
+
+    def report_cleaned(self, source: PreparedSource, extracted: RawSource) -> None:
+        """Say what cleaning made of a source, and bring the rows it has lost to disk."""
+        table = self.config.star.table_of(source.name)
+        self.summary.outcomes.tables[table.name] = TableCleaned(
+            source.name,
+            source.rows,
+            source.duplicates,
+            {r: source.rejected[r] for r in ordered_reasons(+source.rejected)},
+            dict(source.issues),
+        )
+        rows = in_file_order(extracted, source.kept)
+        self.rejects.write(source.name, extracted.columns, rows)
+
+    @contextmanager
+    def repeating(self, previous: history.Past) -> Iterator[None]:
+        """Take the outcomes of the previous run for this one's while the block publishes them.
+
+        Where it fails, or is interrupted, nothing tells of a run that was not.
+        """
+        unchanged.copy_rejects(self.config, previous, self.config.rejects_dir / self.id)
+        before = self.summary.outcomes
+        self.summary.outcomes = unchanged.repeat(previous)
+        self.summary.repeats_run, self.sources = previous.run_id, previous.sources
+        try:
+            yield
+        except BaseException:
+            self.summary.outcomes, self.summary.repeats_run = before, None
+            self.summary.status = "failed"
+            raise
+
+    # --- its row -----------------------------------------------------------------------------
+
+    def insert_row(self, warehouse: Warehouse, status: str) -> None:
+        """Add the row of this run to `etl_run`."""
+        counts = self.summary.outcomes.as_dict()
+        counts["warehouse_warnings"] = self._warehouse_warnings
+        if status == "published":
+            counts |= self._proof(warehouse)
+            self.warn(*history.thin(warehouse))
+        history.add(
+            warehouse,
+            {
+                "run_id": self.id,
+                "started_at": self.summary.started_at,
+                "ended_at": datetime.now(UTC),
+                "status": status,
+                "counts": json.dumps(counts),
+                "sources": json.dumps(self.sources),
+                "error_class": self._error_class,
+                "code_version": VERSION,
+                "key_rules": KEY_RULES,
+            },
+        )
+
+    def _proof(self, warehouse: Warehouse) -> dict[str, Any]:
+        """By what the next run recognises that it is given the same input, and the same star."""
+        outcomes = self.summary.outcomes
+        rows = outcomes.validation.row_counts if outcomes.validation else {}
+        return {
+            "signature": self.signature,
+            "mark": warehouse.mark(unchanged.tables(self.config.star), rows, self.last_mark),
+            "reject_files": unchanged.reject_hashes(
+                self.config.rejects_dir / self.id, outcomes.tables
+            ),
+        }
+
+    def _write_failed_run(self) -> None:
+        """A failed run leaves one row behind, written on its own."""
+        try:
+            seconds = min(self.config.retry_seconds, PATIENCE_SECONDS)  # it has cost enough
+            patient = self.config.model_copy(update={"retry_seconds": seconds})
+            with open_warehouse(patient, self.id) as warehouse:
+                begin_load(warehouse, [etl_run])
+                self.insert_row(warehouse, self.summary.status)
+                warehouse.commit()
+        except (EtlError, SQLAlchemyError) as error:
+            logs.logger.warning("the failed run could not be recorded: %s", explain(error))
+
+    # --- what went wrong ---------------------------------------------------------------------
+
+    @property
+    def _doing(self) -> str:
+        """What the run is at, in words."""
+        return "Opening the warehouse" if self._phase is None else f"{PHASES[self._phase]} phase"
+
+    def _record_failure(self, error: Exception) -> None:
+        self.summary.status = getattr(error, "status", "failed")
+        message = in_words(error, self.config)
+        self._error_class = type(error).__name__
+        if self._phase is not None:
+            message = f"{self._doing} failed: {message}"
+        elif not isinstance(error, BusyError):
+            message = f"The warehouse cannot be opened: {message}"
+        self.summary.errors.append(message)
+        logs.logger.error("%s", message)
+
+    def _log_interruption(self) -> None:
+        outcome = "rolled back"
+        if self.watch.is_committing:
+            outcome = f"it was committing: a row of run {self.id} in etl_run tells whether it did"
+        logs.logger.error("%s interrupted; %s", self._doing, outcome)

@@ -1,0 +1,60 @@
+"""What a run knows of members before the dimensions are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from cleaning.dates import calendar
+from common.star_model import Star, surrogate_key
+from run.rekey import Spellings, is_due, rekey_star
+from run.staging import PreparedSource
+from sources.raw_source import RawSource
+from warehouse import Warehouse
+
+
+def counts(warehouse: Warehouse, star: Star) -> dict[str, int]:
+    """By dimension, how many members it has, the Unknown one left out."""
+    return {
+        table.name: int(
+            warehouse.scalar(sa.select(sa.func.count()).where(surrogate_key(table) >= 0))
+        )
+        for table in star.dimensions
+    }
+
+
+def whole_years(warehouse: Warehouse, dates: sa.Table, sales: PreparedSource) -> pa.Table:
+    """The days of whole years that cover the sales and the days already in `dates`."""
+    keys = [int(key) // 10_000 for key in sales.distinct_ids("date_key").to_pylist()]
+    day = dates.c.full_date
+    known = warehouse.row(sa.select(sa.func.min(day), sa.func.max(day)))
+    years = [*keys, *(bound.year for bound in known if bound is not None)]
+    return calendar(min(years), max(years)) if years else calendar(1, 0)
+
+
+def rekey(
+    warehouse: Warehouse,
+    star: Star,
+    extracted: Mapping[str, RawSource],
+    prepared: Mapping[str, PreparedSource],
+) -> list[str]:
+    """Have the star's keys as the rules of this version make them, if others made them.
+
+    Returns what to warn of. Raises `GateError` where two keys would become one.
+    """
+    if not is_due(warehouse):
+        return []
+    typed = {
+        name: any(file["format"] != "csv" for file in source.files)
+        for name, source in extracted.items()
+    }
+    tonight: dict[sa.Table, list[Spellings]] = {}
+    sales = prepared[star.sales.name]
+    for source in (*star.members, star.sales):
+        named = Spellings(typed[sales.name], sales.ids.get(source.key, []))
+        own = prepared.get(source.name)
+        given = [] if own is None else [Spellings(typed[source.name], own.column(source.key))]
+        tonight[source.feeds] = [named, *given]
+    return rekey_star(warehouse, tonight)

@@ -1,0 +1,149 @@
+"""SIGINT and SIGTERM: they end a run, whatever it is waiting for, and roll it back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Protocol
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+PATIENCE_SECONDS = 3
+"""How long a run that was told to end may take before it is insisted on."""
+
+
+class Signals:
+    """The first signal ends the run; later ones are ignored.
+
+    Once the run is about to commit it is too late for that, and it ends as it would have.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.held = False
+
+    def hold(self) -> None:
+        """From now on nothing is interrupted.
+
+        Raises KeyboardInterrupt for a signal that came before and whose exception was lost, as
+        one that is raised in a destructor is.
+        """
+        self.held = True
+        if self.received:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle them in this block, if it runs in the main thread: no other can."""
+        self.received, self.held = 0, False
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle) for number in ENDING}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Interrupt the run, once and as long as it can be."""
+        if not self.received and not self.held:
+            self.received = number
+            raise KeyboardInterrupt
+
+
+SIGNALS = Signals()
+"""Those of this process: a signal handler belongs to the process, not to a run."""
+
+
+class Waiting(Protocol):
+    """What a run may be waiting for: a warehouse."""
+
+    def cancel(self) -> None:
+        """Ask for the end of what is being waited for."""
+
+    def cut(self) -> None:
+        """Have the wait end, without asking."""
+
+
+class Watch:
+    """Ends the waiting of one run when a signal comes.
+
+    Python handles no signal while a driver waits for its server, which may take hours. So another
+    thread hears of signals as well, and has the server end the statement.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: Waiting | None = None
+        self.is_committing = False
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Watch during this block, if it runs in the main thread: no other hears of signals."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        heard, heralds = socket.socketpair()
+        heralds.setblocking(False)
+        before = signal.set_wakeup_fd(heralds.fileno(), warn_on_full_buffer=False)
+        watching = threading.Thread(target=self._end_when, args=(heard,), daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            heralds.close()
+            watching.join()
+            heard.close()
+
+    def _end_when(self, heard: socket.socket) -> None:
+        ours = (SIGNALS.handle, signal.default_int_handler)
+        while number := heard.recv(1):
+            handler = signal.getsignal(number[0])
+            if number[0] in ENDING and handler in ours and not self._is_too_late():
+                self._insist(heard, number[0], leave=handler == SIGNALS.handle)
+
+    def _is_too_late(self) -> bool:
+        return self.is_committing or SIGNALS.held
+
+    def _insist(self, heard: socket.socket, number: int, *, leave: bool) -> None:
+        """First the server is asked to end its statement, then the connection is cut, and last the
+        process of a command line ends where it is, which rolls back too.
+        """
+        waiting = self.waiting
+        if waiting is not None:
+            waiting.cancel()
+        if _closed_within(heard, PATIENCE_SECONDS) or self._is_too_late():
+            return
+        if waiting is not None:
+            waiting.cut()
+        if leave and not _closed_within(heard, 2 * PATIENCE_SECONDS) and not self._is_too_late():
+            os.write(2, b"interrupted; nothing was published, and what was waited for is left\n")
+            os._exit(128 + number)
+
+
+def _closed_within(heard: socket.socket, seconds: float) -> bool:
+    """Whether the other end is closed in this time; what else comes is passed over."""
+    until = time.monotonic() + seconds
+    try:
+        while (left := until - time.monotonic()) > 0:
+            heard.settimeout(left)
+            if not heard.recv(1):
+                return True
+    except TimeoutError:
+        pass
+    finally:
+        heard.settimeout(None)
+    return False
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether it is what DuckDB makes of a KeyboardInterrupt during its work."""
+    text = str(error)
+    return "Query interrupted" in text or "KeyboardInterrupt" in text

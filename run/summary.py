@@ -1,0 +1,160 @@
+"""What a run says of itself: `results`, the row in `etl_run`, and the text that is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from common.outcomes import (
+    FactCounts,
+    MemberCounts,
+    PhaseResult,
+    SourceRead,
+    TableCleaned,
+    Validation,
+    plain,
+)
+
+PHASES = {
+    "extraction": "Extraction",
+    "transformation": "Transformation",
+    "dimension_loading": "Dimension loading",
+    "fact_loading": "Fact loading",
+    "validation": "Validation",
+}
+"""The phases in their order, and what people read of each."""
+
+
+@dataclass
+class Extraction:
+    """What was read, by source."""
+
+    sources: dict[str, SourceRead] = field(default_factory=dict)
+    total_records: int = 0
+    success: bool = False
+    extraction_errors: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        whole = ("total_records", "success", "extraction_errors")
+        return {"_metadata": {n: getattr(self, n) for n in whole}, **plain(self.sources)}
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Extraction:
+        """What `as_dict` gave. Raises ValueError or LookupError for anything else."""
+        sources = {name: part for name, part in kept.items() if name != "_metadata"}
+        return TypeAdapter(cls).validate_python({"sources": sources, **kept["_metadata"]})
+
+
+@dataclass
+class Outcomes:
+    """What each phase found; a phase that was not reached has left nothing."""
+
+    phases: dict[str, PhaseResult] = field(
+        default_factory=lambda: {phase: PhaseResult() for phase in PHASES}
+    )
+    extraction: Extraction | None = None
+    tables: dict[str, TableCleaned] = field(default_factory=dict)
+    """By table, what cleaning made of its source."""
+    dimensions: dict[str, MemberCounts] = field(default_factory=dict)
+    facts: FactCounts | None = None
+    validation: Validation | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The part of `results` that a run's row keeps; `json.dumps` takes it."""
+        return {
+            "phases": plain(self.phases),
+            "extraction_results": self.extraction.as_dict() if self.extraction else {},
+            "transformation_results": plain(self.tables),
+            "dimension_loading_results": plain(self.dimensions),
+            "fact_loading_results": plain(self.facts) if self.facts else {},
+            "validation_results": plain(self.validation) if self.validation else {},
+        }
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Outcomes:
+        """What `as_dict` gave of a published run. Raises ValueError or LookupError for anything
+        else.
+        """
+        return cls(
+            TypeAdapter(dict[str, PhaseResult]).validate_python(kept["phases"]),
+            Extraction.from_dict(kept["extraction_results"]),
+            TypeAdapter(dict[str, TableCleaned]).validate_python(kept["transformation_results"]),
+            TypeAdapter(dict[str, MemberCounts]).validate_python(kept["dimension_loading_results"]),
+            TypeAdapter(FactCounts).validate_python(kept["fact_loading_results"]),
+            TypeAdapter(Validation).validate_python(kept["validation_results"]),
+        )
+
+    def forget_loading(self) -> None:
+        """Take back what a try to load has left, before it is tried again."""
+        for phase in ("dimension_loading", "fact_loading", "validation"):
+            self.phases[phase].status, self.phases[phase].rows = "not_run", 0
+        self.dimensions, self.facts, self.validation = {}, None, None
+
+    def all_unchanged(self) -> Outcomes:
+        """The outcomes of a run that finds all rows of this one as it left them."""
+        for phase in self.phases.values():
+            phase.duration_seconds = 0.0
+        for members in self.dimensions.values():
+            _make_unchanged(members, "")
+            members.inferred = 0
+        if self.facts is not None:
+            _make_unchanged(self.facts, "records_")
+            self.facts.processing_time = 0.0
+        accounts = self.validation.reconciliation if self.validation else None
+        if accounts is not None:
+            for account in accounts.sources.values():
+                _make_unchanged(account, "")
+            accounts.money.unchanged += accounts.money.loaded
+            accounts.money.loaded = Decimal(0)
+        return self
+
+
+def _make_unchanged(counts: Any, prefix: str) -> None:
+    """Count rows as unchanged that were inserted or updated."""
+    names = [f"{prefix}{name}" for name in ("inserted", "updated", "unchanged")]
+    setattr(counts, names[-1], sum(getattr(counts, name) for name in names))
+    for name in names[:-1]:
+        setattr(counts, name, 0)
+
+
+@dataclass
+class RunSummary:
+    """A run from its first second on; complete whenever it is asked for."""
+
+    run_id: str
+    rejects_dir: str
+    status: str = "failed"
+    """`published`, `dry_run`, `gate_failed`, `failed`, `busy` or `unknown`."""
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+    total_duration_seconds: float = 0.0
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    retries: int = 0
+    repeats_run: str | None = None
+    """The run whose input and star this one found again."""
+    outcomes: Outcomes = field(default_factory=Outcomes)
+
+    @property
+    def success(self) -> bool:
+        return self.status in ("published", "dry_run")
+
+    def as_dict(self) -> dict[str, Any]:
+        """`results`, as `run_full_pipeline` returns them; `json.dumps` takes them."""
+        return {
+            "run_id": self.run_id,
+            "status": self.status,
+            "success": self.success,
+            "started_at": self.started_at.isoformat(),
+            "total_duration_seconds": self.total_duration_seconds,
+            "errors": list(self.errors),
+            "warnings": list(self.warnings),
+            "retries": self.retries,
+            "repeats_run": self.repeats_run,
+            "rejects_dir": self.rejects_dir,
+            **self.outcomes.as_dict(),
+        }

@@ -1,0 +1,81 @@
+"""The summary of a run as lines of plain text."""
+
+from __future__ import annotations
+
+from common.outcomes import Reconciliation
+from run.logs import one_line
+from run.summary import RunSummary
+from run.text_tables import aligned
+
+_ROWS = ("read", "inserted", "updated", "unchanged", "duplicate", "rejected")
+_MONEY = ("read", "loaded", "unchanged", "duplicate", "rejected")
+_LOADED = ("inserted", "updated", "unchanged")
+
+
+def render_summary(summary: RunSummary) -> list[str]:
+    """The run at a glance: phases, accounts, tables and rejects."""
+    outcomes = summary.outcomes
+    status = summary.status.upper().replace("_", " ")
+    lines = [f"Run {summary.run_id}: {status} in {summary.total_duration_seconds:.2f} s"]
+    lines += [f"  error: {one_line(error)}" for error in summary.errors]
+    if summary.repeats_run:
+        lines.append(f"  the input is that of run {summary.repeats_run}: all rows are unchanged")
+    phases = [
+        (name.replace("_", " "), p.status, f"{p.duration_seconds:.2f}", f"{p.rows:,}")
+        for name, p in outcomes.phases.items()
+    ]
+    lines += ["", *aligned(("phase", "status", "seconds", "rows"), phases)]
+    validation = outcomes.validation
+    if validation is not None and validation.reconciliation is not None:
+        lines += _accounts(validation.reconciliation)
+    lines += _tables(summary)
+    lines += _rejects(summary)
+    if validation is not None and validation.data_quality_score is not None:
+        score = validation.data_quality_score
+        lines += ["", f"data-quality score: {score:.4f} % of the rows read were accepted"]
+    return lines
+
+
+def _accounts(accounts: Reconciliation) -> list[str]:
+    rows = [
+        (name, *(f"{getattr(a, c):,}" for c in _ROWS), "yes" if a.closed else "NO")
+        for name, a in accounts.sources.items()
+    ]
+    money = accounts.money
+    net = [f"{getattr(money, part):.4f}" for part in _MONEY]
+    closed = "yes" if money.closed else "NO"
+    return [
+        "",
+        *aligned(("source", *_ROWS, "closes"), rows),
+        "",
+        *aligned(("net amount", *_MONEY, "closes"), [("transactions", *net, closed)]),
+    ]
+
+
+def _tables(summary: RunSummary) -> list[str]:
+    """What was loaded into each table, and how many rows it has now."""
+    outcomes = summary.outcomes
+    counts = outcomes.validation.row_counts if outcomes.validation else {}
+    rows = []
+    for table, count in counts.items():
+        if table in outcomes.dimensions:
+            members = outcomes.dimensions[table]
+            numbers = [f"{getattr(members, name):,}" for name in _LOADED]
+            rows.append((table, *numbers, f"{members.inferred:,}", f"{count:,}"))
+        elif outcomes.facts is not None:
+            numbers = [f"{getattr(outcomes.facts, f'records_{name}'):,}" for name in _LOADED]
+            rows.append((table, *numbers, "", f"{count:,}"))
+    header = ("table", *_LOADED, "inferred", "rows now")
+    return ["", *aligned(header, rows)] if rows else []
+
+
+def _rejects(summary: RunSummary) -> list[str]:
+    rows = [
+        (table, reason, f"{count:,}")
+        for table, cleaned in summary.outcomes.tables.items()
+        for reason, count in cleaned.rejected.items()
+    ]
+    if not rows:
+        return []
+    where = f"rejected rows are in {summary.rejects_dir}"
+    return ["", *aligned(("rejected from", "reason", "rows"), rows), where]
