@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import threading
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from functools import partial
@@ -17,12 +15,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import openpyxl
 import pandas as pd
 import pytest
 
 from config import StarSchemaConfig, load_config
-from errors import ConfigError
 from extract import DataExtractor
 from main import StarSchemaETLPipeline
 from support.absent import shared_data
@@ -31,14 +27,12 @@ from support.formats import (
     FORMS,
     Rows,
     csv_text,
-    excel,
     gzipped,
     records_of,
     write_duckdb,
     write_files,
     write_postgresql,
     write_sqlite,
-    zipped,
 )
 from support.retailer import Retailer
 from support.star import Star
@@ -51,9 +45,6 @@ ORIGINAL = {
     "transactions": "sales.csv",
     "sales_reps": "sales_reps.csv",
 }
-
-
-# --- how rows are written ------------------------------------------------------------------
 
 
 # --- Chinook -------------------------------------------------------------------------------
@@ -328,7 +319,7 @@ def test_the_size_of_a_batch_decides_nothing(
         assert records_of(duckdb_shop.config(**{**settings, "BATCH_ROWS": size})) == whole
 
 
-# --- what else is in a file ----------------------------------------------------------------
+# --- numbers beside texts ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", OTHER_FORMS)
@@ -349,195 +340,3 @@ def test_numbers_of_a_frame_have_a_point_as_well(duckdb_shop: Retailer) -> None:
     sales = pd.DataFrame([{**sale, "unit_price": 1.234} for sale in duckdb_shop.sales[:1]])
     (fact,) = StarSchemaTransformer(config).prepare_sales_facts(sales).to_dict("records")
     assert fact["unit_price"] == Decimal("1.2340")
-
-
-def test_of_several_sheets_the_first_is_read_and_the_others_are_told(
-    duckdb_shop: Retailer, tmp_path: Path
-) -> None:
-    book = openpyxl.load_workbook(io.BytesIO(excel(duckdb_shop.sales)))
-    book.create_sheet("hidden", 0).sheet_state = "hidden"
-    book.create_sheet("March").append(["transaction_id"])
-    book.save(tmp_path / "sales.xlsx")
-    results = duckdb_shop.publish(TRANSACTIONS__PATH=tmp_path / "sales.xlsx")
-    (warning,) = results["warnings"]
-    assert "only its first sheet, 'Sheet', is read; not read: 'March'" in warning
-    assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == len(duckdb_shop.sales)
-
-
-def test_numbers_of_a_workbook_keep_the_leading_zeros_that_they_are_shown_with(
-    duckdb_shop: Retailer, tmp_path: Path
-) -> None:
-    book = openpyxl.Workbook()
-    sheet = book.worksheets[0]
-    sheet.append(["customer_id", "postal_code", "company"])
-    for number, form in ((7, "00000"), (8, "General"), (123456, "00000"), (9, "[$-407]000"),
-                         (1.5, "00"), (-3, "00"), (10, "0"), (11, "0000-00")):  # fmt: skip
-        sheet.append([number, 1067, True])
-        sheet.cell(sheet.max_row, 1).number_format = form
-        sheet.cell(sheet.max_row, 2).number_format = "00000"
-    book.save(tmp_path / "customers.xlsx")
-    duckdb_shop.publish(CUSTOMERS__PATH=tmp_path / "customers.xlsx", ORPHAN_POLICY="reject")
-    kept = duckdb_shop.star.rows(
-        "SELECT customer_id, postal_code FROM dim_customer WHERE customer_key > 0"
-    )
-    ids = {"00007", "8", "123456", "009", "1.5", "-3", "10", "11"}
-    assert set(kept) == {(customer, "01067") for customer in ids}
-
-
-def test_a_header_in_another_sheet_or_row_is_told(duckdb_shop: Retailer, tmp_path: Path) -> None:
-    book = openpyxl.Workbook()
-    book.worksheets[0].append(["Sales of the year"])
-    book.create_sheet("March").append(list(duckdb_shop.sales[0]))
-    book.save(tmp_path / "sales.xlsx")
-    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "sales.xlsx")["errors"]
-    assert "if the header comes further down, remove the rows above it" in error
-    assert "not read: 'March'" in error
-
-
-@pytest.mark.parametrize(
-    ("members", "words"),
-    [
-        ({"[Content_Types].xml": b"<x/>", "xl/workbook.bin": b"x"}, "save it as .xlsx"),
-        ({"mimetype": b"application/x", "content.xml": b"<x/>"}, "save it as .xlsx"),
-        ({"inner.zip": zipped([{"a": 1}])}, "an archive inside another one"),
-    ],
-)
-def test_other_archives_are_told_for_what_they_are(
-    members: dict[str, bytes], words: str, duckdb_shop: Retailer, tmp_path: Path
-) -> None:
-    path = tmp_path / "sales.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path)["errors"]
-    assert words in error
-
-
-def _link_to(target: str) -> Callable[[Path], None]:
-    return lambda path: path.symlink_to(target)
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (_link_to("nowhere"), "there is no such file"),
-        (_link_to("sales.csv"), "there is no such file"),  # to itself
-        (_link_to("/dev/null"), "the file is empty"),
-        (_link_to("/dev/zero"), "the line exceeds the limit"),
-        (Path.mkdir, "the directory holds no files"),
-        (os.mkfifo, "it is a pipe"),
-    ],
-)
-def test_a_place_without_a_file_is_told_for_what_it_is(
-    make: Callable[[Path], None], words: str, duckdb_shop: Retailer, tmp_path: Path
-) -> None:
-    """Nobody waits for what never comes, or never ends."""
-    make(path := tmp_path / "sales.csv")
-    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path)["errors"]
-    assert error.startswith(f"Extraction phase failed: transactions: {path}")
-    assert words in error
-
-
-@pytest.mark.parametrize(
-    ("head", "words"),
-    [
-        (b"ARROW1\0\0", "an Arrow file; write it as Parquet"),
-        (b"Obj\x01\x04", "an Avro file"),
-        (b"\x89PNG\r\n\x1a\n", "a picture"),
-        (b"%PDF-1.7", "a PDF document"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook; save it as .xlsx"),
-    ],
-)
-def test_files_that_are_no_source_are_told_for_what_they_are(
-    head: bytes, words: str, duckdb_shop: Retailer
-) -> None:
-    duckdb_shop.files["transactions"] = head + bytes(100)
-    (error,) = duckdb_shop.run()["errors"]
-    assert words in error
-
-
-def test_an_address_that_is_no_path_is_told(duckdb_shop: Retailer) -> None:
-    with pytest.raises(ConfigError) as raised:
-        duckdb_shop.run(TRANSACTIONS__PATH="ftp://etl:s3cret@host/sales.csv")
-    (problem,) = raised.value.problems
-    assert "ftp:// in TRANSACTIONS__PATH is taken for a database" in problem
-    assert "s3," in problem
-    assert "s3cret" not in problem
-
-
-def test_a_directory_of_directories_is_told_with_the_pattern_for_it(
-    duckdb_shop: Retailer, tmp_path: Path
-) -> None:
-    (tmp_path / "in" / "2024").mkdir(parents=True)
-    (tmp_path / "in" / "2024" / "sales.csv").write_text(to_csv(duckdb_shop.sales), encoding="utf-8")
-    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "in")["errors"]
-    pattern = f"{tmp_path}/in/**/*"
-    assert f"TRANSACTIONS__PATH={pattern}" in error
-    duckdb_shop.publish(TRANSACTIONS__PATH=pattern)
-
-
-# --- faults and oddities of many files -----------------------------------------------------
-
-
-def test_a_fault_of_many_files_is_told_once(duckdb_shop: Retailer, tmp_path: Path) -> None:
-    for number in range(12):
-        (tmp_path / f"day{number:02}.csv").write_text("id\n1\n", encoding="utf-8")
-    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "day*.csv")["errors"]
-    assert error.count("the required columns transaction_id") == 1
-    assert error.count("day0") == 5
-    assert "day04.csv and 7 more files: the required columns" in error
-
-
-def test_faults_at_the_end_of_files_are_told_with_those_at_their_beginning(
-    duckdb_shop: Retailer, tmp_path: Path
-) -> None:
-    many = to_csv(duckdb_shop.sales * 10_000).encode()
-    for name, content in {
-        "1.csv": many + b"\xff\n" * 20,
-        "2.csv": b"\n",
-        "3.csv": b"\n" + many + b"\xff\n" * 20,
-    }.items():
-        (tmp_path / name).write_bytes(content)
-    duckdb_shop.files["customers"] = "name\nAda\n"
-    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "?.csv")["errors"]
-    for words in (
-        "customers.csv: the required column customer_id is missing",
-        f"1.csv: byte {len(many)} is not valid utf-8",
-        "2.csv: the file is empty",
-        f"3.csv: byte {len(many) + 1} is not valid utf-8",
-    ):
-        assert words in error
-
-
-def test_a_column_that_some_files_lack_is_told(duckdb_shop: Retailer, tmp_path: Path) -> None:
-    """Under another name there, it would be taken as absent without a word."""
-    first, second, third = duckdb_shop.sales
-    renamed = [{"discount" if k == "discount_amount" else k: v for k, v in second.items()}]
-    for name, rows in {"a.csv": [first], "b.csv": renamed, "c.csv": [third]}.items():
-        (tmp_path / name).write_text(to_csv(rows), encoding="utf-8")
-    warnings = duckdb_shop.publish(TRANSACTIONS__PATH=tmp_path / "?.csv")["warnings"]
-    ignored, partly = warnings
-    assert ignored.endswith("ignored: discount")
-    assert partly == f"transactions: discount_amount is in other files, not in {tmp_path / 'b.csv'}"
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        "transaction_id transaction_date customer_id product_id quantity unit_price",
-        "Order        Sold on     Customer",
-    ],
-)
-def test_columns_that_spaces_align_are_told_not_to_be_read(
-    duckdb_shop: Retailer, header: str
-) -> None:
-    duckdb_shop.files["transactions"] = f"{header}\nT1             2024-03-15  C1\n"
-    (error,) = duckdb_shop.run()["errors"]
-    assert "sales.csv" in error
-    assert "fixed width, which is not read yet: export it with a delimiter" in error
-
-
-def test_words_of_a_title_are_not_taken_for_columns_of_fixed_width(duckdb_shop: Retailer) -> None:
-    duckdb_shop.files["transactions"] = "Sales of March\nid;when\n"
-    (error,) = duckdb_shop.run()["errors"]
-    assert "fixed width" not in error
