@@ -108,7 +108,8 @@ class StarSchemaTransformer:
         good = days.filter(pc.and_(pc.greater_equal(days, low), pc.less_equal(days, high)))
         bounds = pc.min_max(good)
         first, last = bounds["min"].as_py(), bounds["max"].as_py()
-        return to_frame(calendar(first.year, last.year) if first else calendar(1, 0))
+        years = (first.year, last.year) if first else (1, 0)
+        return to_frame(calendar(self.star.calendar, *years))
 
     def prepare_sales_facts(self, transactions: Rows) -> pd.DataFrame:
         """Clean sales, one row per transaction_id, still with business keys.

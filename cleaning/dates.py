@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from sqlalchemy import Table
 
 from common.arrays import on_values
 from common.arrow_types import arrow_schema
 from common.date_formats import ISO_8601, moment
 from config import StarSchemaConfig
-from schema import dim_date
 
 _LONGEST = 100
 _ISO_BASIC = re.compile(r"[0-9]{8}")
@@ -142,12 +142,12 @@ _MONTHS = (
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-def calendar(first_year: int, last_year: int) -> pa.Table:
-    """Rows of `dim_date` from the first day of `first_year` to the last of `last_year`.
+def calendar(dates: Table, first_year: int, last_year: int) -> pa.Table:
+    """Rows of the dimension `dates` from the first day of `first_year` to the last of `last_year`.
 
     There are none when the last year is before the first.
     """
-    schema = arrow_schema(dim_date.columns)
+    schema = arrow_schema(dates.columns)
     if last_year < first_year:
         return schema.empty_table()
     start = date(first_year, 1, 1)

@@ -63,26 +63,33 @@ class Role(StrEnum):
 
 
 def _column(
-    name: str, kind: TypeEngine[Any], role: Role, *args: Any, **options: Any
+    name: str, description: str, kind: TypeEngine[Any], role: Role, *args: Any, **options: Any
 ) -> Column[Any]:
-    info = {"role": role, **options.pop("info", {})}
+    info = {"role": role, "description": description, **options.pop("info", {})}
     return Column(name, kind, *args, info=info, **options)
 
 
-def integer_key(name: str, role: Role) -> Column[Any]:
-    """The key that facts point at: of a surrogate, or smart, key."""
-    return _column(name, Integer(), role, primary_key=True, autoincrement=False, nullable=False)
+def integer_key(name: str, role: Role, description: str) -> Column[Any]:
+    """The key that facts point at; its `role` is that of a surrogate, or of a smart key."""
+    options = {"primary_key": True, "autoincrement": False, "nullable": False}
+    return _column(name, description, Integer(), role, **options)
 
 
-def _business_key(name: str, **options: Any) -> Column[Any]:
+def _business_key(name: str, description: str, **options: Any) -> Column[Any]:
     """Ordered by code points: no other order is alike everywhere, sorted so quickly, or safe from
     the next version of the operating system.
     """
-    return _column(name, Text(collation="C"), Role.BUSINESS_KEY, nullable=False, **options)
+    kind = Text(collation="C")
+    return _column(name, description, kind, Role.BUSINESS_KEY, nullable=False, **options)
 
 
 def attribute(
-    name: str, kind: TypeEngine[Any] | None = None, *, unknown: Any = None, **meaning: bool
+    name: str,
+    description: str,
+    kind: TypeEngine[Any] | None = None,
+    *,
+    unknown: Any = None,
+    **meaning: bool,
 ) -> Column[Any]:
     """An attribute of a member, or of a fact: text, unless `kind` is another type.
 
@@ -90,7 +97,8 @@ def attribute(
     (names, contacts, addresses), `is_amount` (of a currency), `is_json` (a document), or
     `is_unit_cost` (the profit of facts is computed with it).
     """
-    return _column(name, kind or Text(), Role.ATTRIBUTE, info={"unknown": unknown, **meaning})
+    info = {"unknown": unknown, **meaning}
+    return _column(name, description, kind or Text(), Role.ATTRIBUTE, info=info)
 
 
 def dimension_key(dimension: Table, *, finds_by: str = "") -> Column[Any]:
@@ -100,6 +108,7 @@ def dimension_key(dimension: Table, *, finds_by: str = "") -> Column[Any]:
     target = surrogate_key(dimension)
     return _column(
         target.name,
+        f"→ `{dimension.name}`",
         Integer(),
         Role.DIMENSION_KEY,
         ForeignKey(target),
@@ -110,28 +119,34 @@ def dimension_key(dimension: Table, *, finds_by: str = "") -> Column[Any]:
 
 
 def measure(
-    name: str, *, nullable: bool = False, default: int | None = None, is_amount: bool = True
+    name: str,
+    description: str,
+    *,
+    nullable: bool = False,
+    default: int | None = None,
+    is_amount: bool = True,
 ) -> Column[Any]:
     """A number of each sale, an amount of a currency unless told otherwise. Where a star in use
     gets it, sales loaded before have `default`, or no value.
     """
     info = {"default": default, "is_amount": is_amount}
-    return _column(name, MONEY, Role.MEASURE, nullable=nullable, info=info)
+    return _column(name, description, MONEY, Role.MEASURE, nullable=nullable, info=info)
 
 
 def dimension(metadata: MetaData, name: str, *attributes: Column[Any]) -> Table:
     """A dimension: of `store` it is the table `dim_store`, with the integer key `store_key` and the
     source's `store_id`. Members that only a sale names are flagged `is_inferred`.
     """
+    described = f"only a sale names this {name.replace('_', ' ')}; the record has not come yet"
     is_inferred = _column(
-        INFERRED_FLAG, Boolean(), Role.ATTRIBUTE, nullable=False,
+        INFERRED_FLAG, described, Boolean(), Role.ATTRIBUTE, nullable=False,
         info={"unknown": False, "default": False},
     )  # fmt: skip
     return Table(
         f"dim_{name}",
         metadata,
-        integer_key(f"{name}_key", Role.SURROGATE_KEY),
-        _business_key(f"{name}_id", unique=True),
+        integer_key(f"{name}_key", Role.SURROGATE_KEY, "surrogate key"),
+        _business_key(f"{name}_id", "business key: the source's id", unique=True),
         *attributes,
         is_inferred,
         info={"member": name},
@@ -140,8 +155,10 @@ def dimension(metadata: MetaData, name: str, *attributes: Column[Any]) -> Table:
 
 def fact(metadata: MetaData, name: str, business_key: str, *columns: Column[Any]) -> Table:
     """A fact table, one row per `business_key`; each row tells which run wrote it."""
-    run_id = _column("run_id", Text(), Role.AUDIT, nullable=False)
-    return Table(name, metadata, _business_key(business_key, primary_key=True), *columns, run_id)
+    described = "the run that inserted or last updated the row"
+    run_id = _column("run_id", described, Text(), Role.AUDIT, nullable=False)
+    key = _business_key(business_key, "business key and primary key", primary_key=True)
+    return Table(name, metadata, key, *columns, run_id)
 
 
 # --- what is declared of a table -----------------------------------------------------------

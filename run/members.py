@@ -31,7 +31,7 @@ def whole_years(warehouse: Warehouse, dates: sa.Table, sales: PreparedSource) ->
     day = dates.c.full_date
     known = warehouse.row(sa.select(sa.func.min(day), sa.func.max(day)))
     years = [*keys, *(bound.year for bound in known if bound is not None)]
-    return calendar(min(years), max(years)) if years else calendar(1, 0)
+    return calendar(dates, *((min(years), max(years)) if years else (1, 0)))
 
 
 def rekey(

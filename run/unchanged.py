@@ -45,7 +45,11 @@ def signature(config: StarSchemaConfig, code_version: str) -> str:
 
 def _declared(star: Star) -> list[Any]:
     """What a star makes of which columns of its sources."""
-    columns = [(str(c), c.type, c.info) for table in star.tables for c in table.columns]
+    columns = [
+        (str(column), column.type, {k: v for k, v in column.info.items() if k != "description"})
+        for table in star.tables
+        for column in table.columns
+    ]
     return [columns, [(source.name, source.required, source.optional) for source in star.sources]]
 
 

@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from itertools import chain
 from pathlib import Path
@@ -43,6 +44,7 @@ def filled_in(text: str) -> str:
     """`text` with its generated parts made anew."""
     parts: dict[str, Callable[[], str]] = {
         "costs": costs, "help": command_help, "settings": settings_table,
+        **{t.name: partial(table_of_columns, t) for t in (*STAR.dimensions, fact_sales)},
     }  # fmt: skip
     return _GENERATED.sub(lambda found: f"{found[1]}{parts[found[2]]()}\n{found[3]}", text)
 
@@ -129,6 +131,16 @@ _STYLE = """
       .name { fill: #ffffff; }
       .type { fill: #9ea7b3; }
     }"""
+
+
+def table_of_columns(table: Table) -> str:
+    """Each column of a table with its type and meaning; personal ones say so."""
+    rows = ["| Column | Type | Meaning |", "|---|---|---|"]
+    for column in table.columns:
+        personal = "; personal" if column.info.get("is_personal") else ""
+        meaning = f"{column.info['description']}{personal}"
+        rows.append(_row(column.name, sql_type(table, column.name), meaning))
+    return "\n".join(rows)
 
 
 def star() -> str:

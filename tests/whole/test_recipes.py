@@ -15,7 +15,7 @@ from support.commands import in_a_child
 from support.retailer import Retailer, changes
 from support.tables import to_csv
 
-STORE = """dim_store = dimension(metadata, "store", attribute("city", unknown="Unknown"))
+STORE = """dim_store = dimension(metadata, "store", attribute("city", "town", unknown="Unknown"))
 
 """
 SOURCE = """        Source(
@@ -30,8 +30,8 @@ RECIPES: list[tuple[str, str, str]] = [
     # an attribute
     (
         "schema.py",
-        '    attribute("company", is_personal=True),\n',
-        '    attribute("loyalty_level"),\n',
+        '    attribute("company", "as given", is_personal=True),\n',
+        '    attribute("loyalty_level", "in title case"),\n',
     ),
     ("schema.py", '"first_name", "last_name", "company", ', '"loyalty_level", '),
     (
@@ -40,10 +40,14 @@ RECIPES: list[tuple[str, str, str]] = [
         '            "loyalty_level": read.attribute("loyalty_level", each(title_case)).plain,\n',
     ),
     # a degenerate dimension
-    ("schema.py", "    dimension_key(dim_date),\n", '    attribute("order_number"),\n'),
+    ("schema.py", "    dimension_key(dim_date),\n", '    attribute("order_number", "as given"),\n'),
     ("schema.py", 'optional=("sales_rep_id", ', '"order_number", '),
     # a measure
-    ("schema.py", '    measure("unit_price"),\n', '    measure("tax_amount", default=0),\n'),
+    (
+        "schema.py",
+        '    measure("unit_price", "in money, of one piece"),\n',
+        '    measure("tax_amount", "in money", default=0),\n',
+    ),
     ("schema.py", 'optional=("sales_rep_id", ', '"tax_amount", '),
     # a dimension
     ("schema.py", "metadata = MetaData(naming_convention=NAMES)\n\n", STORE),

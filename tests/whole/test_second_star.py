@@ -40,12 +40,12 @@ def star_with_stores() -> Star:
     metadata = MetaData(naming_convention=NAMES)
     for table in STAR.tables:
         table.to_metadata(metadata)
-    stores = dimension(metadata, "store", attribute("city"), attribute("opened_on", Date()))
+    stores = dimension(metadata, "store", attribute("city", ""), attribute("opened_on", "", Date()))
     fact = metadata.tables[STAR.fact.name]
     for column in (
         dimension_key(stores),
-        measure("tax_amount", default=0),
-        attribute("order_number"),
+        measure("tax_amount", "", default=0),
+        attribute("order_number", ""),
     ):
         fact.append_column(column)
     sources = [replace(s, feeds=metadata.tables[s.feeds.name]) for s in STAR.sources]
