@@ -32,10 +32,10 @@ from load_facts import FactLoader
 from run import logs, looks, members, unchanged
 from run.frame import Run
 from run.staging import (
-    Job,
-    PreparedSource,
+    CleanSource,
+    StagingJob,
+    clean_sources,
     over_the_limit,
-    prepare_sources,
     without_orphans,
 )
 from run.summary import Extraction, RunSummary
@@ -58,7 +58,7 @@ class Members:
     """By dimension, business key to surrogate key."""
     before: dict[str, int]
     """By dimension, how many members it had."""
-    prepared: dict[str, PreparedSource]
+    cleaned: dict[str, CleanSource]
     """The sources, without the sales that were refused for an unknown member."""
     refused_orphans: int
     grown: growth.Drift
@@ -114,8 +114,8 @@ class StarSchemaETLPipeline:
             with run.reported(), run.opened():
                 if not run.retried(partial(self._repeat_previous, run)):
                     extracted = self._run_extraction_phase(run)
-                    prepared = self._run_transformation_phase(run, extracted)
-                    run.retried(partial(self._load_and_publish, run, extracted, prepared))
+                    cleaned = self._run_transformation_phase(run, extracted)
+                    run.retried(partial(self._load_and_publish, run, extracted, cleaned))
             self._log_pipeline_summary(run.summary)
         return run.summary.as_dict()
 
@@ -125,10 +125,10 @@ class StarSchemaETLPipeline:
         return self.summary.run_id if self.summary else ""
 
     def _load_and_publish(
-        self, run: Run, extracted: dict[str, RawSource], prepared: dict[str, PreparedSource]
+        self, run: Run, extracted: dict[str, RawSource], cleaned: dict[str, CleanSource]
     ) -> None:
         """One transaction from the first member to the commit."""
-        loaded = self._run_dimension_loading_phase(run, extracted, prepared)
+        loaded = self._run_dimension_loading_phase(run, extracted, cleaned)
         facts = self._run_fact_loading_phase(run, extracted, loaded)
         self._run_validation_phase(run, loaded, facts)
         growth.complete(run.warehouse, loaded.grown)
@@ -188,26 +188,26 @@ class StarSchemaETLPipeline:
 
     def _run_transformation_phase(
         self, run: Run, extracted: dict[str, RawSource]
-    ) -> dict[str, PreparedSource]:
+    ) -> dict[str, CleanSource]:
         """Clean every batch, resolve duplicates, write the rejects."""
         with run.phase("transformation") as phase:
-            prepared = prepare_sources(
+            cleaned = clean_sources(
                 [self._job(source) for source in extracted.values()],
                 self._transformer.prepare_batch,
                 self.config,
                 run.spool,
                 progress=run.progress.advance,
             )
-            for name, source in prepared.items():
+            for name, source in cleaned.items():
                 run.report_cleaned(source, extracted[name])
                 run.warn(*source.marked.warnings(name, source.read))
                 run.warn(*filter(None, [source.doubt]))
-            self._check_reject_rates(run, prepared)
-            phase.rows = sum(source.rows for source in prepared.values())
-        return prepared
+            self._check_reject_rates(run, cleaned)
+            phase.rows = sum(source.rows for source in cleaned.values())
+        return cleaned
 
     def _run_dimension_loading_phase(
-        self, run: Run, extracted: dict[str, RawSource], prepared: dict[str, PreparedSource]
+        self, run: Run, extracted: dict[str, RawSource], cleaned: dict[str, CleanSource]
     ) -> Members:
         """Begin the transaction; merge the dimensions."""
         with run.phase("dimension_loading") as phase:
@@ -215,11 +215,11 @@ class StarSchemaETLPipeline:
             run.warn(*grown.warnings)
             before = members.counts(run.warehouse, self.star)
             with DimensionLoader(self.config, run.warehouse) as loader:
-                described = self._described(prepared)
-                run.warn(*members.rekey(run.warehouse, self.star, extracted, prepared))
-                known = prepared
+                described = self._described(cleaned)
+                run.warn(*members.rekey(run.warehouse, self.star, extracted, cleaned))
+                known = cleaned
                 if self.config.orphan_policy == "reject":
-                    known = self._refuse_orphans(run, loader, extracted, prepared, described)
+                    known = self._refuse_orphans(run, loader, extracted, cleaned, described)
                 keys = loader.load_all_dimensions(
                     self._dimension_rows(run, known, described),
                     lambda table: run.progress.advance(table, 0),
@@ -227,7 +227,7 @@ class StarSchemaETLPipeline:
             run.summary.outcomes.dimensions = loader.results
             phase.rows = sum(counts.rows for counts in loader.results.values())
         sales = self.star.sales.name
-        refused = prepared[sales].rows - known[sales].rows
+        refused = cleaned[sales].rows - known[sales].rows
         return Members(keys, before, known, refused, grown)
 
     def _run_fact_loading_phase(
@@ -235,7 +235,7 @@ class StarSchemaETLPipeline:
     ) -> Facts:
         """Merge the facts."""
         with run.phase("fact_loading") as phase:
-            sales = loaded.prepared[self.star.sales.name]
+            sales = loaded.cleaned[self.star.sales.name]
             with FactLoader(self.config, run.warehouse, run.id) as loader:
                 progress = partial(run.progress.advance, self.star.fact.name)
                 counts = FactCounts(**loader.load_sales_facts(sales.tasks(), loaded.keys, progress))
@@ -260,7 +260,7 @@ class StarSchemaETLPipeline:
             outcomes = run.summary.outcomes
             inputs = {
                 name: source.input(self.star.table_of(name).name)
-                for name, source in loaded.prepared.items()
+                for name, source in loaded.cleaned.items()
             }
             validator.check_run(
                 found,
@@ -269,7 +269,7 @@ class StarSchemaETLPipeline:
                     facts.net_unchanged, facts.keys_found, facts.lost,
                 ),
             )  # fmt: skip
-            self._check_reject_rates(run, loaded.prepared)
+            self._check_reject_rates(run, loaded.cleaned)
             if found.validation_errors:
                 raise GateError(f"{'; '.join(found.validation_errors)}; nothing was published")
             phase.rows = sum(found.row_counts.values())
@@ -292,11 +292,11 @@ class StarSchemaETLPipeline:
         )
         run.summary.status = "published"
 
-    def _job(self, raw: RawSource) -> Job:
+    def _job(self, raw: RawSource) -> StagingJob:
         """How a source is to be cleaned."""
         source = raw.source
         parts = self.config.source(source.name).columns.get(source.key, source.key)
-        return Job(
+        return StagingJob(
             raw,
             source.key,
             (*source.references, "date_key") if source.describes_facts else (),
@@ -304,27 +304,27 @@ class StarSchemaETLPipeline:
             parts=[parts] if isinstance(parts, str) else parts,
         )
 
-    def _described(self, prepared: dict[str, PreparedSource]) -> dict[str, list[pa.Table]]:
+    def _described(self, cleaned: dict[str, CleanSource]) -> dict[str, list[pa.Table]]:
         """By source of members, the rows that describe them; none where there is no source."""
         return {
-            s.name: [task() for task in prepared[s.name].tasks()] if s.name in prepared else []
+            s.name: [task() for task in cleaned[s.name].tasks()] if s.name in cleaned else []
             for s in self.star.members
         }
 
     def _dimension_rows(
         self,
         run: Run,
-        prepared: dict[str, PreparedSource],
+        cleaned: dict[str, CleanSource],
         described: dict[str, list[pa.Table]],
     ) -> dict[str, list[pa.Table]]:
         """What each dimension is loaded from: its source, then placeholders for ids without one."""
-        sales = prepared[self.star.sales.name]
+        sales = cleaned[self.star.sales.name]
         calendar = self.star.calendar
         rows = {calendar.name: [members.whole_years(run.warehouse, calendar, sales)]}
         for name, batches in described.items():
             ids = sales.distinct_ids(self.star.source(name).key)
             rows[self.star.table_of(name).name] = list(batches)
-            if name not in prepared or self.config.orphan_policy == "infer":
+            if name not in cleaned or self.config.orphan_policy == "infer":
                 placeholders = self._transformer.members_without_source(name, ids, batches)
                 rows[self.star.table_of(name).name].append(placeholders)
         return rows
@@ -334,21 +334,21 @@ class StarSchemaETLPipeline:
         run: Run,
         loader: DimensionLoader,
         extracted: dict[str, RawSource],
-        prepared: dict[str, PreparedSource],
+        cleaned: dict[str, CleanSource],
         described: dict[str, list[pa.Table]],
-    ) -> dict[str, PreparedSource]:
+    ) -> dict[str, CleanSource]:
         """The sources without the sales of members that neither their source describes nor the
         star knows. What is refused here leaves no trace in any table.
         """
         known = {
             key: loader.known_keys(target_of(key), described[source.name])
             for key in references(self.star.fact)
-            if (source := self.star.source_of(target_of(key))).name in prepared
+            if (source := self.star.source_of(target_of(key))).name in cleaned
         }
         name = self.star.sales.name
-        sales = without_orphans(prepared[name], known, run.spool)
+        sales = without_orphans(cleaned[name], known, run.spool)
         run.report_cleaned(sales, extracted[name])
-        return {**prepared, name: sales}
+        return {**cleaned, name: sales}
 
     def _references(
         self, extracted: dict[str, RawSource], loaded: Members, loader: FactLoader
@@ -360,10 +360,10 @@ class StarSchemaETLPipeline:
         mapped = {c for batch in extracted[sales.name].batches for c in batch.mapping}
         found = []
         for source in self.star.members:
-            key, has_source = source.key, source.name in loaded.prepared
+            key, has_source = source.key, source.name in loaded.cleaned
             is_expected = has_source or key in sales.required
             if key in mapped and key in loader.named and is_expected:
-                ids = loaded.prepared[sales.name].distinct_ids(key)
+                ids = loaded.cleaned[sales.name].distinct_ids(key)
                 described_by, keys = source.name if has_source else "", loaded.keys
                 found.append(
                     looks.Reference(
@@ -372,8 +372,8 @@ class StarSchemaETLPipeline:
                 )
         return found
 
-    def _check_reject_rates(self, run: Run, prepared: dict[str, PreparedSource]) -> None:
-        refused = over_the_limit(prepared.values(), self.config.max_reject_rate)
+    def _check_reject_rates(self, run: Run, cleaned: dict[str, CleanSource]) -> None:
+        refused = over_the_limit(cleaned.values(), self.config.max_reject_rate)
         if refused:
             raise GateError(
                 f"{'; '.join(refused)}; nothing was published, "

@@ -25,7 +25,7 @@ from common.star_model import Star
 from config import StarSchemaConfig
 from run.check_advice import Adviser
 from run.refused import in_file_order
-from run.staging import Job, PreparedSource, over_the_limit, prepare_sources
+from run.staging import CleanSource, StagingJob, clean_sources, over_the_limit
 from sources.raw_source import RawSource, ReadSource
 from warehouse.growth import inspect_warehouse
 
@@ -56,10 +56,10 @@ class Refusal:
     first: list[Place] = field(default_factory=list)
 
 
-def _refusals(source: RawSource, prepared: PreparedSource) -> dict[str, Refusal]:
+def _refusals(source: RawSource, cleaned: CleanSource) -> dict[str, Refusal]:
     """The rows that a run would write to its reject file, by reason."""
     found: dict[str, Refusal] = {}
-    for call in in_file_order(source, prepared.kept):
+    for call in in_file_order(source, cleaned.kept):
         rows = call().select([REASON, LINE, FILE, DETAIL])
         for reason in pc.unique(rows[REASON]).to_pylist():
             refusal = found.setdefault(reason, Refusal())
@@ -99,7 +99,7 @@ class SourceFindings:
     """What a run would find of one source."""
 
     looked: ReadSource
-    prepared: PreparedSource | None = None
+    cleaned: CleanSource | None = None
     refusals: dict[str, Refusal] = field(default_factory=dict)
     sample: Sample | None = None
     inside: list[str] = field(default_factory=list)
@@ -152,25 +152,25 @@ def look_ahead(
             for name, source in looked.items()
             if source.extracted is not None
         }
-        prepared = prepare_sources(
-            [Job(source, source.source.key) for source in good.values()],
+        cleaned = clean_sources(
+            [StagingJob(source, source.source.key) for source in good.values()],
             cleaning(config), config, folder, progress=progress("Cleaning"),
         )  # fmt: skip
         sources = {}
         for name, source in looked.items():
-            found = SourceFindings(source, prepared.get(name), inside=source.inside())
-            if source.extracted is not None and found.prepared is not None:
-                found.refusals = _refusals(source.extracted, found.prepared)
-                found.sample = _sample(source.extracted, found.prepared)
+            found = SourceFindings(source, cleaned.get(name), inside=source.inside())
+            if source.extracted is not None and found.cleaned is not None:
+                found.refusals = _refusals(source.extracted, found.cleaned)
+                found.sample = _sample(source.extracted, found.cleaned)
                 found.advice = _advice(config, found, source.extracted, cleaning)
             sources[name] = found
-        strangers = [] if rows else list(_strangers(config.star, prepared))
+        strangers = [] if rows else list(_strangers(config.star, cleaned))
     warehouse, fits = inspect_warehouse(config, config.star.tables)
     places = _unwritable(config)
     can_start = fits and not places and not any(source.problems for source in looked.values())
-    limit = over_the_limit(prepared.values(), config.max_reject_rate)
+    limit = over_the_limit(cleaned.values(), config.max_reject_rate)
     asks = config.orphan_policy == "reject" and _may_be_too_many(
-        prepared.get(config.star.sales.name), strangers, config.max_reject_rate
+        cleaned.get(config.star.sales.name), strangers, config.max_reject_rate
     )
     return Findings(sources, warehouse, can_start, rows, limit, strangers, places, asks)
 
@@ -201,11 +201,11 @@ def _unwritable(config: StarSchemaConfig) -> list[str]:
     return told
 
 
-def _sample(source: RawSource, prepared: PreparedSource) -> Sample:
+def _sample(source: RawSource, cleaned: CleanSource) -> Sample:
     """The first rows that the star would hold, before and after the rules."""
     if not source.batches:
         return Sample(pa.table({}), pa.table({}))
-    stored = prepared.tasks()[0]().slice(0, _SAMPLE)
+    stored = cleaned.tasks()[0]().slice(0, _SAMPLE)
     read = source.canonical(0)
     read = read.take(stored[PLACE]) if len(stored) else read.slice(0, _SAMPLE)
     return Sample(read, stored.drop_columns([PLACE]))
@@ -218,14 +218,14 @@ def _advice(
     cleaning: Callable[[StarSchemaConfig], Clean],
 ) -> dict[str, str]:
     """What would help against each reason and unusable attribute that was found."""
-    issues: Counter[str] = Counter() if found.prepared is None else found.prepared.issues
+    issues: Counter[str] = Counter() if found.cleaned is None else found.cleaned.issues
     if not found.refusals and not issues:
         return {}
     adviser = Adviser(
         config, source.name, {file.format for file in found.looked.opened},
         found.looked.mapping or {}, source.canonical(0) if source.batches else None, cleaning,
     )  # fmt: skip
-    accepted = found.prepared is not None and found.prepared.rows > 0
+    accepted = found.cleaned is not None and found.cleaned.rows > 0
     told = {
         reason: adviser.for_reason(reason, [p.detail for p in refusal.first], accepted=accepted)
         for reason, refusal in found.refusals.items()
@@ -233,9 +233,7 @@ def _advice(
     return told | {name: adviser.for_attribute(name) for name in issues}
 
 
-def _may_be_too_many(
-    sales: PreparedSource | None, strangers: list[Strangers], limit: Decimal
-) -> bool:
+def _may_be_too_many(sales: CleanSource | None, strangers: list[Strangers], limit: Decimal) -> bool:
     """Whether more sales than `limit` allows are rejected, if nobody knows the strangers."""
     if sales is None:
         return False
@@ -243,10 +241,10 @@ def _may_be_too_many(
     return at_most > limit * sales.read
 
 
-def _strangers(star: Star, prepared: dict[str, PreparedSource]) -> Iterator[Strangers]:
+def _strangers(star: Star, cleaned: dict[str, CleanSource]) -> Iterator[Strangers]:
     """How many sales name members that their source does not have."""
-    sales = prepared.get(star.sales.name)
-    for name, source in prepared.items():
+    sales = cleaned.get(star.sales.name)
+    for name, source in cleaned.items():
         key = star.source(name).key
         if sales is None or key not in star.sales.references:
             continue

@@ -130,9 +130,9 @@ class Adviser:
         if what in _COLUMN and what not in _DATES and table is not self._sample:
             changed |= {"date_formats": [ISO_8601]}  # of the probe
         config = self._config.with_source(self._source, **changed)
-        prepared = self._cleaning(config)(self._source, 0, table)
-        reasons = Counter(prepared.rejects[REASON].to_pylist())
-        return reasons[what] + prepared.issues.get(what, 0)
+        cleaned = self._cleaning(config)(self._source, 0, table)
+        reasons = Counter(cleaned.rejects[REASON].to_pylist())
+        return reasons[what] + cleaned.issues.get(what, 0)
 
     def _separator(self, table: pa.Table, what: str) -> str:
         """The other decimal separator, if with it such values are numbers and no others cease to

@@ -48,8 +48,8 @@ def _verdict(findings: Findings) -> str:
         return "A run cannot start: see above."
     if findings.over_limit:
         return f"A run would be refused{seen}: {'; '.join(findings.over_limit)}."
-    prepared = [f.prepared for f in findings.sources.values() if f.prepared is not None]
-    told = ", ".join(f"{s.name} {s.rows:,} of {s.read:,} rows" for s in prepared)
+    cleaned = [f.cleaned for f in findings.sources.values() if f.cleaned is not None]
+    told = ", ".join(f"{s.name} {s.rows:,} of {s.read:,} rows" for s in cleaned)
     asks = ", if the warehouse knows the members that the sources lack" * findings.asks_warehouse
     return f"A run would publish{seen}{asks}: {told}."
 
@@ -133,7 +133,7 @@ def _warnings(found: SourceFindings) -> list[str]:
 
 def _refusals(found: SourceFindings, config: StarSchemaConfig) -> list[str]:
     """Per reason how many rows, what would help, and the first of them."""
-    source = found.prepared
+    source = found.cleaned
     if source is None:
         return []
     files = found.looked.opened

@@ -23,7 +23,7 @@ from run import logs, progress, unchanged
 from run.failures import in_words
 from run.refused import in_file_order
 from run.signals import PATIENCE_SECONDS, Watch, is_interruption
-from run.staging import PreparedSource
+from run.staging import CleanSource
 from run.summary import PHASES, RunSummary
 from schema import etl_run
 from sources.raw_source import RawSource
@@ -176,7 +176,7 @@ class Run:
             self.summary.warnings.append(warning)
             logs.logger.warning("%s", warning)
 
-    def report_cleaned(self, source: PreparedSource, extracted: RawSource) -> None:
+    def report_cleaned(self, source: CleanSource, extracted: RawSource) -> None:
         """Say what cleaning made of a source, and bring the rows it has lost to disk."""
         table = self.config.star.table_of(source.name)
         self.summary.outcomes.tables[table.name] = TableCleaned(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from cleaning.dates import calendar
 from common.star_model import Star, surrogate_key
 from run.rekey import Spellings, is_due, rekey_star
-from run.staging import PreparedSource
+from run.staging import CleanSource
 from sources.raw_source import RawSource
 from warehouse import Warehouse
 
@@ -25,7 +25,7 @@ def counts(warehouse: Warehouse, star: Star) -> dict[str, int]:
     }
 
 
-def whole_years(warehouse: Warehouse, dates: sa.Table, sales: PreparedSource) -> pa.Table:
+def whole_years(warehouse: Warehouse, dates: sa.Table, sales: CleanSource) -> pa.Table:
     """The days of whole years that cover the sales and the days already in `dates`."""
     keys = [int(key) // 10_000 for key in sales.distinct_ids("date_key").to_pylist()]
     day = dates.c.full_date
@@ -38,7 +38,7 @@ def rekey(
     warehouse: Warehouse,
     star: Star,
     extracted: Mapping[str, RawSource],
-    prepared: Mapping[str, PreparedSource],
+    cleaned: Mapping[str, CleanSource],
 ) -> list[str]:
     """Have the star's keys as the rules of this version make them, if others made them.
 
@@ -51,10 +51,10 @@ def rekey(
         for name, source in extracted.items()
     }
     tonight: dict[sa.Table, list[Spellings]] = {}
-    sales = prepared[star.sales.name]
+    sales = cleaned[star.sales.name]
     for source in (*star.members, star.sales):
         named = Spellings(typed[sales.name], sales.ids.get(source.key, []))
-        own = prepared.get(source.name)
+        own = cleaned.get(source.name)
         given = [] if own is None else [Spellings(typed[source.name], own.column(source.key))]
         tonight[source.feeds] = [named, *given]
     return rekey_star(warehouse, tonight)

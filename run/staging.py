@@ -43,14 +43,14 @@ _ROW = (1 << BATCH_BITS) - 1
 
 
 @dataclass
-class PreparedSource:
+class CleanSource:
     """What became of a source: rows to load, and the account of those that will not be."""
 
     name: str
     read: int
     paths: list[Path] = field(default_factory=list)
     left_out: dict[int, Rows] = field(default_factory=dict)
-    """Of each batch, the numbers of the prepared rows that do not go on, ascending."""
+    """Of each batch, the numbers of the cleaned rows that do not go on, ascending."""
     rejected: Counter[str] = field(default_factory=Counter)
     kept: dict[int, tuple[Path, ...]] = field(default_factory=dict)
     """Of each batch that has any, where its rejected rows are told; see `refused`."""
@@ -122,9 +122,9 @@ class PreparedSource:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a prepared source: an array per batch, read anew each time."""
+    """A column of a cleaned source: an array per batch, read anew each time."""
 
-    source: PreparedSource
+    source: CleanSource
     name: str
 
     def __iter__(self) -> Iterator[pa.Array]:
@@ -132,7 +132,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Job:
+class StagingJob:
     """A source to prepare: its business key, and the columns whose distinct values are kept, to
     find members that no source describes.
     """
@@ -148,7 +148,7 @@ class Job:
 
 @dataclass(frozen=True)
 class _Batch:
-    job: Job
+    job: StagingJob
     number: int
     path: Path
     cleaned: CleanBatch
@@ -169,14 +169,14 @@ class _Lost:
     money: dict[str, Decimal]
 
 
-def prepare_sources(
-    jobs: Iterable[Job],
+def clean_sources(
+    jobs: Iterable[StagingJob],
     clean: Clean,
     config: StarSchemaConfig,
     folder: Spool,
     *,
     progress: Callable[[str, int], None] = lambda name, rows: None,
-) -> dict[str, PreparedSource]:
+) -> dict[str, CleanSource]:
     """Clean every batch of all sources, spill the good rows, and resolve duplicate keys.
 
     `clean` is the rule for one batch (source name, batch number, canonical rows). The largest
@@ -184,7 +184,7 @@ def prepare_sources(
     what is after them leaves the interpreter alone.
     """
     jobs = list(jobs)
-    results = {j.source.name: PreparedSource(j.source.name, j.source.records) for j in jobs}
+    results = {j.source.name: CleanSource(j.source.name, j.source.records) for j in jobs}
     calls = (
         partial(_prepare_batch, job, number, clean, folder)
         for job in sorted(jobs, key=lambda job: job.source.records)
@@ -201,7 +201,7 @@ def prepare_sources(
 
 
 def _prepare_batch(
-    job: Job,
+    job: StagingJob,
     number: int,
     clean: Clean,
     folder: Spool,
@@ -209,7 +209,7 @@ def _prepare_batch(
     source = job.source
     rows = source.canonical(number)
     cleaned = _clean(job, number, rows, clean)
-    path = folder.write(f"{source.name}-prepared-{number:06}", cleaned.rows)
+    path = folder.write(f"{source.name}-cleaned-{number:06}", cleaned.rows)
     np.save(path.with_suffix(".npy"), key_hashes(cleaned.rows[job.key]))
     no_rows = source.refused(number)
     reasons = Counter[str]() if no_rows is None else Counter(no_rows[REASON].to_pylist())
@@ -220,7 +220,7 @@ def _prepare_batch(
     return _Batch(job, number, path, cleaned, ids, reasons, refused, marked(rows, looked_at, keys))
 
 
-def _clean(job: Job, number: int, rows: pa.Table, clean: Clean) -> CleanBatch:
+def _clean(job: StagingJob, number: int, rows: pa.Table, clean: Clean) -> CleanBatch:
     """A batch by its rules; rows that are no records are refused, whatever else they are."""
     source = job.source
     has_key = job.key in rows.column_names  # else no record of the batch is a row
@@ -259,8 +259,8 @@ def _retold(rejects: pa.Table, strays: dict[int, str]) -> pa.Table:
 
 
 def _resolve_duplicates(
-    job: Job,
-    result: PreparedSource,
+    job: StagingJob,
+    result: CleanSource,
     connection: duckdb.DuckDBPyConnection,
     folder: Spool,
     workers: int,
@@ -280,8 +280,8 @@ def _resolve_duplicates(
 
 
 def without_orphans(
-    sales: PreparedSource, known: Mapping[sa.Column[Any], pa.Array], folder: Spool
-) -> PreparedSource:
+    sales: CleanSource, known: Mapping[sa.Column[Any], pa.Array], folder: Spool
+) -> CleanSource:
     """`sales` without the rows that name a member nobody knows, which become rejects.
 
     `known` has the business keys of the members that each of these keys of the fact may be of. What
@@ -306,7 +306,7 @@ def without_orphans(
 
 
 def _leave_out_orphans(
-    sales: PreparedSource, number: int, known: Mapping[sa.Column[Any], pa.Array], folder: Spool
+    sales: CleanSource, number: int, known: Mapping[sa.Column[Any], pa.Array], folder: Spool
 ) -> None:
     rows = sales.tasks()[number]()
     reason = np.full(len(rows), "", object)
@@ -331,10 +331,10 @@ def _leave_out_orphans(
         sales.ids[name][number] = _distinct(rows[name], np.flatnonzero(is_orphan))
 
 
-def over_the_limit(prepared: Iterable[PreparedSource], limit: Decimal) -> list[str]:
+def over_the_limit(cleaned: Iterable[CleanSource], limit: Decimal) -> list[str]:
     """Which sources have a larger share of rejected rows than `limit`, MAX_REJECT_RATE."""
     told = []
-    for source in prepared:
+    for source in cleaned:
         rejected = sum(source.rejected.values())
         if rejected > limit * source.read:
             told.append(
@@ -345,7 +345,7 @@ def over_the_limit(prepared: Iterable[PreparedSource], limit: Decimal) -> list[s
 
 
 def _account_superseded(
-    result: PreparedSource, key: str, folder: Spool, number: int, superseded: Superseded
+    result: CleanSource, key: str, folder: Spool, number: int, superseded: Superseded
 ) -> _Lost:
     """What a batch has lost: rows with the same content as duplicates, the others as rejected."""
     conflicts = superseded.rows[~superseded.identical]
