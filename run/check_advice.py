@@ -17,15 +17,8 @@ from common.date_formats import ISO_8601
 from common.results import REASON, Clean
 from config import StarSchemaConfig
 
-_COLUMN = {
-    "invalid_date": "transaction_date",
-    "invalid_quantity": "quantity",
-    "invalid_unit_price": "unit_price",
-    "invalid_discount": "discount_amount",
-}
-"""The column whose values are the details of a reason."""
-_NUMBERS = ("invalid_quantity", "invalid_unit_price", "invalid_discount", "price", "cost")
-_DATES = ("invalid_date", "hire_date")
+_COLUMN = {"invalid_date": "transaction_date", "invalid_discount": "discount_amount"}
+"""The column whose values are the details of a reason that is not called by it."""
 _DAYS = (
     "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%y",
     "%d/%m/%y", "%m/%d/%y", "%Y%m%d", "%d%m%Y", "%m%d%Y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y",
@@ -72,6 +65,7 @@ class Adviser:
         self._config = config
         self._cleaning = cleaning
         self._source = source
+        self._declared = config.star.source(source)
         self._formats = formats
         self._mapping = mapping
         self._sample = None if sample is None else sample.slice(0, _SAMPLE_ROWS)
@@ -85,49 +79,61 @@ class Adviser:
             is_cut = is_cut and any(_FIELDS.match(detail) for detail in details)
             more = f", or set {self._setting('DELIMITER')}" if is_cut else ""
             return f"see these records in the source{more}"
-        if reason in _DATES:
+        if self._is_date(reason):
             return self._formats_for(self._probe(reason, details), reason, accepted=accepted)
         found = ""
         if reason == "invalid_discount" and all(detail.endswith("%") for detail in details):
             found = self._as_rate()
-        if not found and reason in _NUMBERS:
+        if not found and self._is_number(reason):
             found = self._separator(self._probe(reason, details), reason)
         if found:
             return found
-        words = _ADVICE.get(reason, _NO_NUMBER if reason in _NUMBERS else "")
+        words = _ADVICE.get(reason, _NO_NUMBER if self._is_number(reason) else "")
         return words.format(source=self._source.upper())
 
     def for_attribute(self, name: str) -> str:
         """What would help values of an attribute that are not usable."""
         if self._sample is None:
             return ""
-        if name in _DATES:
+        if self._is_date(name):
             given = len(self._sample) - self._sample[name].null_count
             accepted = self._unusable(self._sample, name) < given
             return self._formats_for(self._sample, name, accepted=accepted)
-        if name in _NUMBERS:
+        if self._is_number(name):
             return self._separator(self._sample, name) or _NO_NUMBER
         return ""
+
+    def _is_number(self, what: str) -> bool:
+        """Whether a reason or an attribute is about a number."""
+        return _column(what) in self._declared.numbers
+
+    def _is_date(self, what: str) -> bool:
+        return _column(what) in self._declared.dates
+
+    def _faults_of_numbers(self) -> list[str]:
+        """The reasons or attributes that tell of numbers which cannot be read."""
+        numbers = [n for n in self._declared.numbers if n in self._declared.feeds.columns]
+        if not self._declared.describes_facts:
+            return numbers
+        reasons = {column: reason for reason, column in _COLUMN.items()}
+        return [reasons.get(name, f"invalid_{name}") for name in numbers]
 
     def _setting(self, part: str) -> str:
         return f"{self._source.upper()}__{part}"
 
     def _probe(self, reason: str, details: Sequence[str]) -> pa.Table:
         """Sales without a fault, but for the column that is refused."""
-        size = len(details)
-        columns = {
-            "transaction_id": [str(number) for number in range(size)],
-            "transaction_date": ["2020-01-01"] * size,
-            "customer_id": ["C"] * size,
-            "product_id": ["P"] * size,
-            "quantity": ["1"] * size,
-            "unit_price": ["1"] * size,
-        }
-        return pa.table(columns | {_COLUMN[reason]: list(details)})
+        size, declared = len(details), self._declared
+        columns = dict.fromkeys(declared.required, ["M"] * size)
+        columns |= dict.fromkeys(declared.numbers, ["1"] * size)
+        columns |= dict.fromkeys(declared.dates, ["2020-01-01"] * size)
+        columns[declared.key] = [str(number) for number in range(size)]
+        own = {name: column for name, column in columns.items() if name in declared.required}
+        return pa.table(own | {_column(reason): list(details)})
 
     def _unusable(self, table: pa.Table, what: str, **changed: Any) -> int:
         """How many rows of `table` have the fault `what` when settings of the source are others."""
-        if what in _COLUMN and what not in _DATES and table is not self._sample:
+        if not self._is_date(what) and table is not self._sample:
             changed |= {"date_formats": [ISO_8601]}  # of the probe
         config = self._config.with_source(self._source, **changed)
         cleaned = self._cleaning(config)(self._source, 0, table)
@@ -147,7 +153,7 @@ class Adviser:
         if self._formats <= _TEXT_FORMATS and self._sample is not None:
             worse = [
                 fault
-                for fault in _NUMBERS
+                for fault in self._faults_of_numbers()
                 if self._unusable(self._sample, fault, decimal_separator=other)
                 > self._unusable(self._sample, fault)
             ]
@@ -160,7 +166,7 @@ class Adviser:
         now = list(self._config.source(self._source).date_formats) if accepted else []
         before = self._unusable(table, what)
         found: dict[str, int] = {}
-        for candidate in _candidates(table[_COLUMN.get(what, what)].to_pylist()):
+        for candidate in _candidates(table[_column(what)].to_pylist()):
             after = self._unusable(table, what, date_formats=[*now, candidate])
             if after <= (1 - _MOST) * before:
                 found[candidate] = after
@@ -182,6 +188,11 @@ class Adviser:
         columns["discount_rate"] = own[0] if len(own) == 1 else own
         pasted = json.dumps(columns, ensure_ascii=False)
         return f"percentages are a rate: set {self._setting('COLUMNS')}='{pasted}'"
+
+
+def _column(what: str) -> str:
+    """The column that a reason, or an attribute, is about."""
+    return _COLUMN.get(what, what.removeprefix("invalid_"))
 
 
 def _most(before: int, after: int) -> str:
