@@ -145,12 +145,11 @@ def init(config: StarSchemaConfig, role: str) -> int:
     To be run by the owner of the schema. After it, a role that may neither
     create nor drop anything can load. A star that is there gets what it lacks.
     """
-    from load_dimensions import DimensionLoader
+    from warehouse import transaction
 
-    with _reported(config), DimensionLoader(config) as loader:
-        loader.load_all_dimensions({})
-        grants = loader.warehouse.grants(config.star.tables, role)
-    for warning in loader.warnings:
+    with _reported(config), transaction(config, tables=config.star.tables) as warehouse:
+        grants = warehouse.grants(config.star.tables, role)
+    for warning in warehouse.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"the star is in {config.warehouse_url.render_as_string()}", err=True)
     _say("\n".join(grants))

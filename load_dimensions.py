@@ -6,7 +6,6 @@ Generic over any dimension that `schema` declares.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
@@ -26,7 +25,7 @@ from common.star_model import (
 )
 from config import StarSchemaConfig
 from errors import GateError, not_as_written
-from warehouse import Warehouse, growth, new_run_id, open_warehouse
+from warehouse import Loader, Warehouse
 from warehouse.keymap import IS_INFERRED, KeyMap
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     Rows: TypeAlias = pd.DataFrame | pa.Table | Iterable[pa.Table]
 
 
-class DimensionLoader:
+class DimensionLoader(Loader):
     """Loads dimensions in the run's transaction, or in its own when used alone.
 
     Alone: `with DimensionLoader(config) as loader: keys = loader.load_all_dimensions(rows)`
@@ -44,31 +43,8 @@ class DimensionLoader:
     """
 
     def __init__(self, config: StarSchemaConfig, warehouse: Warehouse | None = None) -> None:
-        self.config = config
-        self._given = warehouse
+        super().__init__(config, warehouse)
         self.results: dict[str, MemberCounts] = {}
-        self.warnings: list[str] = []
-        """What could not be declared of the tables once all was published."""
-
-    def __enter__(self) -> DimensionLoader:
-        self.warehouse = self._given or open_warehouse(self.config, new_run_id())
-        if self._given is None:
-            self._found = growth.begin_load(self.warehouse, self.config.star.tables)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._given is None:
-            with self.warehouse:
-                if kind is None:
-                    self._complete_facts()
-                    growth.complete(self.warehouse, self._found)
-                    self.warehouse.commit()
-                    self.warnings = growth.complete_apart(self.warehouse, self._found)
 
     def load_all_dimensions(
         self,
@@ -92,7 +68,6 @@ class DimensionLoader:
         for dimension in dimensions:
             rows = transformed.get(dimension.name)
             progress(dimension.name)
-            self.warehouse.add_unknown_member(dimension)
             self.results[dimension.name] = self._merge(dimension, _tables(rows))
             keys[dimension.name] = self.key_map(dimension)
         return keys
@@ -182,11 +157,6 @@ class DimensionLoader:
             selected, names = [number, *selected], [surrogate.name, *names]
         new = sa.select(*selected).where(changes.c["_known"].is_(None))
         return sa.insert(dimension).from_select(names, new)
-
-    def _complete_facts(self) -> None:
-        for table in self.config.star.tables:
-            if table.foreign_keys and self.warehouse.is_created(table):
-                self.warehouse.complete(table)
 
 
 def _source_columns(dimension: Table) -> list[sa.Column[Any]]:

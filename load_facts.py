@@ -9,7 +9,6 @@ from decimal import Decimal
 from functools import partial
 from itertools import pairwise
 from time import perf_counter
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +34,7 @@ from common.star_model import (
 )
 from config import StarSchemaConfig
 from errors import GateError, not_as_written
-from warehouse import Encoded, Warehouse, growth, new_run_id, open_warehouse
+from warehouse import Encoded, Loader, Warehouse
 from warehouse.keymap import KeyMap, Named
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class Keyed:
     orphans: pa.Table  # _place, _reason, _detail, net_amount
 
 
-class FactLoader:
+class FactLoader(Loader):
     """Loads facts in the run's transaction, or in its own when used alone."""
 
     def __init__(
@@ -66,10 +65,8 @@ class FactLoader:
         warehouse: Warehouse | None = None,
         run_id: str | None = None,
     ) -> None:
-        self.config = config
+        super().__init__(config, warehouse, run_id)
         self.fact = config.star.fact
-        self._given = warehouse
-        self.run_id = run_id or new_run_id()
         self.orphans: list[pa.Table] = []
         """Rows that no member was found for, as they are to be rejected."""
         self._handed_over = 0
@@ -79,25 +76,6 @@ class FactLoader:
         """`key_sum` of all rows handed over, and over those."""
         self.named: dict[str, Named] = {}
         """By column of ids: on what kinds of members the rows are."""
-
-    def __enter__(self) -> FactLoader:
-        self.warehouse = self._given or open_warehouse(self.config, self.run_id)
-        if self._given is None:
-            self._found = growth.begin_load(self.warehouse, self.config.star.tables)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._given is None:
-            with self.warehouse:
-                if kind is None:
-                    growth.complete(self.warehouse, self._found)
-                    self.warehouse.commit()
-                    growth.complete_apart(self.warehouse, self._found)
 
     def load_sales_facts(
         self,

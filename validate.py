@@ -32,7 +32,7 @@ from common.star_model import (
 )
 from config import StarSchemaConfig
 from errors import WarehouseError
-from warehouse import Warehouse, growth, new_run_id, open_warehouse
+from warehouse import Warehouse, growth, transaction
 from warehouse.history import last_published
 
 
@@ -73,10 +73,10 @@ class StarSchemaValidator:
         `data_quality_score` and `reconciliation`, those of the last published run. Changes nothing.
         Raises `WarehouseError` where there is no star.
         """
-        if self._given is not None:
-            results: dict[str, Any] = plain(self._run(self._given))
-            return results
-        with open_warehouse(self.config, new_run_id()) as warehouse:
+        with transaction(self.config, self._given) as warehouse:
+            if self._given is not None:
+                results: dict[str, Any] = plain(self._run(warehouse))
+                return results
             found = growth.drift(warehouse, self.star.tables)
             missing, self._late = found.missing_tables, found.late_in(self.fact)
             if missing:

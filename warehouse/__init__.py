@@ -4,7 +4,9 @@ from warehouse.base import Encoded, Warehouse
 from warehouse.engines import new_run_id, open_warehouse
 from warehouse.failures import explain, in_words
 from warehouse.retry import tries
+from warehouse.transactions import Loader, transaction
 
 __all__ = [
-    "Encoded", "Warehouse", "explain", "in_words", "new_run_id", "open_warehouse", "tries",
+    "Encoded", "Loader", "Warehouse", "explain", "in_words", "new_run_id", "open_warehouse",
+    "transaction", "tries",
 ]  # fmt: skip

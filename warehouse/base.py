@@ -204,6 +204,12 @@ class Warehouse(ABC):
     def complete(self, table: Table) -> None:
         """Give a table made by this run the keys and indexes that were held back for the load."""
 
+    def complete_created(self) -> None:
+        """Do the same for every table made by this run that was not completed yet."""
+        for table in self._created:
+            if table.foreign_keys and not self.has_proven(table):
+                self.complete(table)
+
     def is_created(self, table: Table) -> bool:
         """Whether this transaction made `table`, so that nobody else can see it."""
         return table in self._created

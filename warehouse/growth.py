@@ -243,8 +243,8 @@ def refuse(warehouse: Warehouse, found: Drift) -> None:
 
 
 def begin_load(warehouse: Warehouse, tables: Iterable[Table], *, apart: bool = True) -> Drift:
-    """Begin the transaction of a load, with all `tables` and their columns there. Returns what
-    `complete` has still to do.
+    """Begin the transaction of a load, with all `tables`, their columns and their Unknown members
+    there. Returns what `complete` has still to do.
 
     With `apart`, columns are added and committed before, where readers would wait for them.
     Raises `SchemaDriftError` on a difference that cannot be mended, `LockedError` when somebody
@@ -267,6 +267,9 @@ def begin_load(warehouse: Warehouse, tables: Iterable[Table], *, apart: bool = T
         if warehouse.grows_apart:
             found.warnings.append("readers wait for this run: it adds columns, and takes them back")
     _fill(warehouse, found)
+    for table in declared:
+        if is_dimension(table) and not warehouse.is_created(table):
+            warehouse.add_unknown_member(table)
     return found
 
 
@@ -300,7 +303,10 @@ def _fill(warehouse: Warehouse, found: Drift) -> None:
 
 
 def complete(warehouse: Warehouse, found: Drift) -> None:
-    """In the load's transaction and after its audit: declare what the audit has proven."""
+    """In the load's transaction and after its audit: declare what the audit has proven, and what
+    was held back of tables that were made and got no rows.
+    """
+    warehouse.complete_created()
     for part in found.incomplete:
         if part.may_alter and not part.is_alone:
             warehouse.connection.exec_driver_sql(part.statement)
