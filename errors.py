@@ -69,7 +69,7 @@ class LockedError(TransientError):
 
 
 class SchemaDriftError(WarehouseError):
-    """The star in the warehouse does not fit `schema`. Raised by `growth`."""
+    """The star in the warehouse does not fit `schema`. Raised by `drift`."""
 
 
 class GateError(EtlError):

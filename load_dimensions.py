@@ -152,7 +152,7 @@ class DimensionLoader(Loader):
         selected: list[sa.ColumnElement[Any]] = [changes.c[name] for name in names]
         if surrogate is not key:
             last = self.warehouse.scalar(sa.select(sa.func.max(surrogate)))
-            order = self.warehouse.binary(changes.c[key.name])
+            order = self.warehouse.by_code_point(changes.c[key.name])
             number = sa.func.row_number().over(order_by=order) + max(0, int(last))
             selected, names = [number, *selected], [surrogate.name, *names]
         new = sa.select(*selected).where(changes.c["_known"].is_(None))

@@ -44,7 +44,7 @@ from schema import etl_run
 from sources.raw_source import RawSource
 from transform import StarSchemaTransformer
 from validate import StarSchemaValidator
-from warehouse import growth, history
+from warehouse import drift, growth, history
 from warehouse.keymap import KeyMap
 
 __version__ = VERSION
@@ -61,7 +61,7 @@ class Members:
     cleaned: dict[str, CleanSource]
     """The sources, without the sales that were refused for an unknown member."""
     refused_orphans: int
-    grown: growth.Drift
+    grown: drift.Drift
     """What the star has got, and what is left to be completed."""
 
 
@@ -142,11 +142,11 @@ class StarSchemaETLPipeline:
         """
         warehouse = run.warehouse
         warehouse.begin()
-        found = growth.drift(warehouse, self.star.tables)
-        growth.refuse(warehouse, found)
+        found = drift.compare(warehouse, self.star.tables)
+        drift.refuse(warehouse, found)
         previous = history.last_published(warehouse) if found.is_grown else None
         warehouse.rollback()  # no transaction stays open while sources are read
-        run.last_mark = "" if previous is None else previous.mark
+        run.last_mark = "" if previous is None else previous.snapshot
         if previous is not None and previous.damage:
             run.warn(previous.damage)
         if previous is None or not unchanged.same_input(self.config, run.signature, previous):

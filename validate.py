@@ -32,7 +32,7 @@ from common.star_model import (
 )
 from config import StarSchemaConfig
 from errors import WarehouseError
-from warehouse import Warehouse, growth, transaction
+from warehouse import Warehouse, drift, transaction
 from warehouse.history import last_published
 
 
@@ -77,7 +77,7 @@ class StarSchemaValidator:
             if self._given is not None:
                 results: dict[str, Any] = plain(self._run(warehouse))
                 return results
-            found = growth.drift(warehouse, self.star.tables)
+            found = drift.compare(warehouse, self.star.tables)
             missing, self._late = found.missing_tables, found.late_in(self.fact)
             if missing:
                 raise WarehouseError(
@@ -220,7 +220,7 @@ class StarSchemaValidator:
         the other dimensions are joined, all in one pass.
         """
         columns = columns_of(self.fact, Role.DIMENSION_KEY)
-        all_proven = warehouse.has_proven(self.fact)
+        all_proven = warehouse.is_proven(self.fact)
         proven = {c for c in columns if all_proven or self._is_within(warehouse, c)}
         joined: Any = self.fact
         counted: dict[str, Any] = {}
@@ -250,7 +250,7 @@ class StarSchemaValidator:
         """How many facts were looked at, and how many of them have measures that do not follow
         from each other, or a date that is none, by check.
         """
-        unproven = warehouse.unproven(self._proven)
+        unproven = warehouse.rows_changed_since(self._proven)
         fact = sa.select(self.fact).where(unproven).subquery("fact")
         (product,) = self.star.keys_to(self.star.unit_cost.table)
         joined, members = _with_members(fact, fact, product)
@@ -265,7 +265,7 @@ class StarSchemaValidator:
             # A later change of a product's cost does not restate older profits.
             wrong_profit = sa.and_(of_this_run, wrong_profit)
         wrong["profit = net - quantity x cost"] = wrong_profit
-        if warehouse.has_proven(self.fact):
+        if warehouse.is_proven(self.fact):
             wrong[_NO_NULLS] = sa.false()
         else:  # between two days that are there, 20240230 would be none
             for key in self.star.keys_to(self.star.calendar):

@@ -27,7 +27,7 @@ from run.check_advice import Adviser
 from run.refused import in_file_order
 from run.staging import CleanSource, StagingJob, clean_sources, over_the_limit
 from sources.raw_source import RawSource, ReadSource
-from warehouse.growth import inspect_warehouse
+from warehouse.outlook import inspect_warehouse
 
 EXAMPLES = 5
 """Of each reason so many rows are shown."""

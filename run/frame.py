@@ -236,7 +236,7 @@ class Run:
         rows = outcomes.validation.row_counts if outcomes.validation else {}
         return {
             "signature": self.signature,
-            "mark": warehouse.mark(unchanged.tables(self.config.star), rows, self.last_mark),
+            "mark": warehouse.snapshot(unchanged.tables(self.config.star), rows, self.last_mark),
             "reject_files": unchanged.reject_hashes(
                 self.config.rejects_dir / self.id, outcomes.tables
             ),

@@ -34,7 +34,9 @@ class Warehouse(ABC):
 
     staging_schema: str
     grows_apart = False
-    """Whether readers wait while a column is added, so that the load should not begin with it."""
+    """Whether adding a column locks readers out. It is then added in a short transaction of its
+    own, before the load.
+    """
 
     def __init__(self, config: StarSchemaConfig, run_id: str) -> None:
         self.config = config
@@ -45,8 +47,17 @@ class Warehouse(ABC):
         self._engine = self._create_engine()
         self._await()
 
+    @classmethod
+    def absent(cls, url: sa.URL) -> tuple[str, bool] | None:  # noqa: ARG003
+        """What to say of a warehouse that is not there until the first run makes it, and whether it
+        can be made; None of all others.
+        """
+        return None
+
     def _await(self, *, lock: bool = True, at_least: float = 0) -> None:
-        """Connect. A server that is starting, or full, is waited for within RETRY_SECONDS."""
+        """Connect. Where a server is starting, or full, it is tried again for RETRY_SECONDS, or for
+        `at_least` seconds if that is longer.
+        """
         seconds = max(self.config.retry_seconds, at_least)
 
         def tell(state: RetryCallState) -> None:
@@ -93,28 +104,32 @@ class Warehouse(ABC):
         """Begin the transaction. Nothing is published before `commit`."""
         self.connection.begin()
         self._created, self._proven = [], []
-        self._tune()
+        self._set_transaction_options()
 
     def commit(self, proof: sa.Select[Any] | None = None) -> None:  # noqa: ARG002
-        """Publish. Where the answer can get lost, `proof` is asked again: it selects a row when
-        the transaction was committed, and none otherwise.
+        """Publish. If the connection is lost before the server has answered, `proof` is run on a
+        new one: it selects a row if the transaction was committed, and none otherwise.
 
-        Raises `OutcomeUnknownError` when there is no answer to that either.
+        Raises `OutcomeUnknownError` if that gets no answer either.
         """
         self.connection.commit()
 
     def transient(self, error: Exception) -> TransientError | None:  # noqa: ARG002
-        """What to raise for `error` if trying the whole transaction again can help."""
+        """What to raise instead of `error` if it may help to try the whole transaction again, such
+        as after a deadlock or a lost connection; None if it cannot help.
+        """
         return None
 
     def cancel(self) -> None:
-        """Have the statement ended that is running, if there is one. Any thread may call this."""
+        """Ask the server to end the statement that is running. Any thread may call this."""
 
     def cut(self) -> None:
-        """End the connection, whatever is waited for there. Any thread may call this."""
+        """Break the connection, so that a statement that waits fails. Any thread may call this."""
 
     def spill_into(self, folder: Path) -> None:
-        """Keep in `folder` what does not fit into memory here, so that it goes with the folder."""
+        """Use `folder` for temporary files of an engine that works in this process: they are
+        removed with it, also after a crash.
+        """
 
     def rollback(self) -> None:
         """Leave the warehouse as it was."""
@@ -122,7 +137,7 @@ class Warehouse(ABC):
 
     def close(self) -> None:
         """Roll back what is open, release the lock, disconnect."""
-        with suppress(sa.exc.DBAPIError):  # the connection was lost: the server does the same
+        with suppress(sa.exc.DBAPIError):  # of a lost connection the server rolls back by itself
             self.connection.close()
         self._engine.dispose()
 
@@ -149,7 +164,7 @@ class Warehouse(ABC):
 
     def scalar(self, statement: sa.Executable) -> Any:
         """The first value of the first row."""
-        rows = self.connection.execute(statement).all()  # DuckDB wants its last row taken, too
+        rows = self.connection.execute(statement).all()  # all: else DuckDB's query stays open
         return rows[0][0] if rows else None
 
     # --- tables ----------------------------------------------------------------------------
@@ -160,13 +175,14 @@ class Warehouse(ABC):
             self.execute(CreateSchema(self.schema, if_not_exists=True))
 
     def create(self, table: Table) -> None:
-        """Create a table; keys and indexes that would slow the load are held back."""
+        """Create a table. Keys and indexes that would slow the load come later, by `complete`."""
         self._create(table)
         self._created.append(table)
 
     def add_columns(self, table: Table, columns: Sequence[sa.Column[Any]]) -> None:
-        """Add declared columns to a table that is there. Its rows have `schema.growth_value` in
-        them; where that is none, they need no value, and a comment says so.
+        """Add declared columns to a table that is there. Its rows get `schema.growth_value`. Where
+        that is None they have no value, though the column is declared NOT NULL: a comment on the
+        column, `schema.ADDED_LATE`, tells later runs that these need none.
         """
         for column in columns:
             value = growth_value(column)
@@ -183,7 +199,9 @@ class Warehouse(ABC):
                 )
 
     def hurry(self) -> None:
-        """In this transaction, wait for others' locks no longer than others may wait for ours."""
+        """Wait only a moment for locks in this transaction: while we wait for a lock on a table,
+        everybody else who wants the table waits behind us.
+        """
 
     def may_create(self) -> bool:
         """Whether our role may make tables here."""
@@ -198,16 +216,16 @@ class Warehouse(ABC):
         """Those of `tables` that are in the warehouse, by name."""
 
     def version(self) -> str:
-        """The engine's own words for what it is."""
+        """Name and version of the engine, in its own words."""
         return str(self.scalar(sa.select(sa.func.version()))).partition(" on ")[0]
 
     def complete(self, table: Table) -> None:
-        """Give a table made by this run the keys and indexes that were held back for the load."""
+        """Add the keys and indexes that `create` has left out, once the rows are in."""
 
     def complete_created(self) -> None:
-        """Do the same for every table made by this run that was not completed yet."""
+        """`complete` every table made in this transaction that was not completed yet."""
         for table in self._created:
-            if table.foreign_keys and not self.has_proven(table):
+            if table.foreign_keys and not self.is_proven(table):
                 self.complete(table)
 
     def is_created(self, table: Table) -> bool:
@@ -232,12 +250,12 @@ class Warehouse(ABC):
         self.execute(CreateTable(staging))
         self.append(staging, batches)
         if not self.is_created(table):
-            self._survey(staging, business_key(table).name)
+            self._analyze(staging, business_key(table).name)
         return staging
 
     def keep_changes(self, statement: sa.Select[Any], table: Table) -> Table:
-        """Keep the rows of `statement`, which are to change `table`, in a temporary table; its
-        columns are the statement's, and by the last one it will be joined.
+        """The rows of `statement`, which are to change `table`, as a new temporary table. It is
+        joined to `table` by its last column.
         """
         columns = [sa.Column(c.name, c.type) for c in statement.selected_columns]
         kept = Table(
@@ -248,17 +266,17 @@ class Warehouse(ABC):
         self.execute(CreateTable(kept))
         self.execute(sa.insert(kept).from_select([c.name for c in columns], statement))
         if not self.is_created(table):
-            self._survey(kept, columns[-1].name)
+            self._analyze(kept, columns[-1].name)
         return kept
 
-    def _survey(self, table: Table, key: str) -> None:
-        """Let the engine know how many rows `table` has, and of how many keys, before it looks for
-        them in one that has many.
+    def _analyze(self, table: Table, key: str) -> None:
+        """Tell the engine's planner how many rows and how many keys a staged table has. Without
+        that it may read the whole fact table to find a few rows of it.
         """
 
-    def has_proven(self, table: Table) -> bool:
-        """Whether this transaction made `table` and the engine has proven all that is declared of
-        it: that no value is missing, and every key.
+    def is_proven(self, table: Table) -> bool:
+        """Whether this transaction has made `table`, and the engine has checked on all its rows
+        what is declared: NOT NULL, the primary key, the foreign keys.
         """
         return table in self._proven
 
@@ -266,19 +284,22 @@ class Warehouse(ABC):
         """Whether the engine itself guarantees that the key of `table` is unique."""
         return False
 
-    def unproven(self, mark: str) -> sa.ColumnElement[bool]:  # noqa: ARG002
-        """Which rows of a table may be other than the transaction of `mark` left them."""
+    def rows_changed_since(self, snapshot: str) -> sa.ColumnElement[bool]:  # noqa: ARG002
+        """A condition on rows that somebody may have changed since `snapshot`; true where the
+        engine cannot tell.
+        """
         return sa.true()
 
     @abstractmethod
-    def mark(self, tables: Sequence[Table], counts: Mapping[str, int], last: str) -> str:
-        """A note of the state of `tables`, which have `counts` rows; taken just before a commit.
-        `last` is the note of the run before, or nothing.
+    def snapshot(self, tables: Sequence[Table], counts: Mapping[str, int], last: str) -> str:
+        """The state of `tables` as a text by which a later run can tell whether anybody has changed
+        them. It is taken just before the commit; `counts` has the rows of each table by name,
+        `last` is the snapshot of the run before, or "".
         """
 
     @abstractmethod
-    def untouched_since(self, mark: str, tables: Sequence[Table]) -> bool:
-        """Whether `tables` are as at `mark`, the note of the run that was published last."""
+    def untouched_since(self, snapshot: str, tables: Sequence[Table]) -> bool:
+        """Whether `tables` are as in `snapshot`, that of the run that was published last."""
 
     def drop(self, table: Table) -> None:
         """Drop a temporary table."""
@@ -292,8 +313,8 @@ class Warehouse(ABC):
         """A name as it stands in SQL."""
         return str(self._engine.dialect.identifier_preparer.quote(name))
 
-    def binary(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        """`column` ordered by code points, alike on every engine and in every locale."""
+    def by_code_point(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """Text to sort by: in the order of code points, which is the same in every locale."""
         return column
 
     # --- engine's part ---------------------------------------------------------------------
@@ -318,12 +339,12 @@ class Warehouse(ABC):
     def _unreachable(self, error: sa.exc.DBAPIError) -> WarehouseError: ...
 
     def encoders(self) -> int:
-        """How many workers had best `encode` while `append` takes what they have done."""
+        """How many workers should `encode` batches while `append` loads them."""
         return self.config.workers
 
     @abstractmethod
     def encode(self, batch: pa.Table, table: Table) -> Encoded:
-        """A batch as `append` takes it for `table`. Any worker may call this."""
+        """A batch in the form that `append` loads into `table`. Any thread may call this."""
 
     @abstractmethod
     def append(self, table: Table, batches: Iterable[Encoded]) -> None:
@@ -336,7 +357,7 @@ class Warehouse(ABC):
     @abstractmethod
     def _create(self, table: Table) -> None: ...
 
-    def _tune(self) -> None:
+    def _set_transaction_options(self) -> None:
         """Settings for this transaction only."""
 
     def text_of(self, statement: sa.Select[Any] | sa.schema.ExecutableDDLElement) -> str:

@@ -30,7 +30,7 @@ _UMASK = threading.Lock()
 _open_files: dict[tuple[int, int] | None, str] = {}
 """DuckDB files that runs of this process hold, by device and inode, and who that is."""
 _SUFFIXES = ("", ".db", ".ddb", ".duckdb")
-"""Names under which DuckDB takes an empty file for a new database, and not for a table of data."""
+"""DuckDB takes an empty file with such a suffix for a new database, with others for data."""
 
 
 class DuckDb(Warehouse):
@@ -41,18 +41,28 @@ class DuckDb(Warehouse):
     _held: LockFile | None = None
     _identity: tuple[int, int] | None = None
 
+    @classmethod
+    def absent(cls, url: sa.URL) -> tuple[str, bool] | None:
+        file = Path(str(url.database))
+        if file.exists():
+            return None
+        folder = next(parent for parent in file.absolute().parents if parent.exists())
+        if folder.is_dir() and os.access(folder, os.W_OK):
+            return "the file does not exist yet; the first run creates it", True
+        return f"problem: WAREHOUSE_URL {url}: nothing can be made in {folder}", False
+
     def _create_engine(self) -> sa.Engine:
         url = self.config.warehouse_url
-        # By another name, that of a link, there would be another lock and another journal.
+        # Under the name of a link there would be a second lock and a second journal.
         self._file = Path(str(url.database)).resolve()
         url = url.set(database=str(self._file))
         engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
-        engine.dialect.supports_native_decimal = True  # else sums come by way of a float
+        engine.dialect.supports_native_decimal = True  # otherwise sums pass through a float
         return engine
 
     def _dial(self) -> Connection:
-        """Lock, then open the file. DuckDB's own lock keeps out other processes, but not a second
-        run in this one, and does not say who holds it.
+        """Lock the file, then open it. DuckDB has a lock of its own, which keeps out other
+        processes, but no second run in this one, and does not say who holds it.
         """
         me = f"run {self.run_id} on {socket.gethostname()}, process {os.getpid()}, since {_now()}"
         try:
@@ -75,8 +85,8 @@ class DuckDb(Warehouse):
             raise
 
     def _refuse_other_files(self, path: Path) -> None:
-        """DuckDB opens a table of data, such as a CSV file, as a database in memory: what was
-        published there would be gone with the run.
+        """DuckDB opens a data file, such as a CSV file, as a database in memory: what a run
+        published would be gone when it ends.
         """
         if path.exists() and not path.is_file():
             kind = "a folder" if path.is_dir() else "no file, but a device or a named pipe"
@@ -104,8 +114,8 @@ class DuckDb(Warehouse):
         self._release()
 
     def _take_file(self, me: str) -> None:
-        """A file may have a second name in another folder, where no link tells of the first: to
-        this process DuckDB's own lock says nothing of that.
+        """Refuse a file that a run of this process has open under another name, such as a hard
+        link: neither our lock nor DuckDB's notices that.
         """
         try:
             found = self._file.stat()
@@ -188,33 +198,26 @@ class DuckDb(Warehouse):
         driver: Any = self.connection.connection.driver_connection
         return driver.sql(self.text_of(statement)).to_arrow_table()
 
-    def mark(
+    def snapshot(
         self,
         tables: Sequence[Table],
         counts: Mapping[str, int],  # noqa: ARG002
         last: str,  # noqa: ARG002
     ) -> str:
-        return self._fingerprint(tables)
-
-    def _fingerprint(self, tables: Sequence[Table]) -> str:
         """Row count and sum of row hashes of each table."""
-        return json.dumps(
-            [
-                [
-                    str(value)
-                    for value in self.connection.exec_driver_sql(
-                        f"SELECT count(*), sum(hash(t)) FROM {self.qualified(table)} AS t"
-                    ).one()
-                ]
-                for table in tables
-            ]
+        sums = (
+            self.connection.exec_driver_sql(
+                f"SELECT count(*), sum(hash(t)) FROM {self.qualified(table)} AS t"
+            ).one()
+            for table in tables
         )
+        return json.dumps([[str(value) for value in row] for row in sums])
 
-    def untouched_since(self, mark: str, tables: Sequence[Table]) -> bool:
-        return mark == self._fingerprint(tables)
+    def untouched_since(self, snapshot: str, tables: Sequence[Table]) -> bool:
+        return snapshot == self.snapshot(tables, {}, "")
 
     def _create(self, table: Table) -> None:
-        if table.foreign_keys:  # declared keys on a fact cost 8 x, and are proven by validation
+        if table.foreign_keys:  # keys on the fact make a load 8 x slower; validation checks them
             self.execute(CreateTable(without_keys(table)))
         else:
             self.execute(CreateTable(table))
@@ -225,8 +228,8 @@ def _tables(
 ) -> dict[str, PresentTable]:
     """Those of `named`, quoted name -> table, that are in a DuckDB `schema`.
 
-    One after the other: to list the columns of all, DuckDB first makes every view of its own,
-    which takes longer than the rest of a small run's questions together.
+    Each is described by itself: a query of all columns makes DuckDB build all its system views
+    first, which takes longer than all other queries of a small run together.
     """
     catalog = sa.func.duckdb_tables().table_valued("schema_name", "table_name")
     query = sa.select(catalog.c.table_name).where(catalog.c.schema_name == schema)
@@ -267,7 +270,9 @@ def _add_notes(connection: Connection, schema: str, present: dict[str, PresentTa
 
 @contextmanager
 def _private_umask() -> Iterator[None]:
-    """What is created in this block is for us alone. All threads of a process share one umask."""
+    """Files created in this block can be read by this user only. The umask is one for all threads
+    of a process, so there is a lock.
+    """
     with _UMASK:
         before = os.umask(0o077)
         try:

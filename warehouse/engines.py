@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from datetime import UTC, datetime
 
+from sqlalchemy import URL
+
 from config import StarSchemaConfig
 from warehouse.base import Warehouse
 from warehouse.duckdb import DuckDb
@@ -18,7 +20,12 @@ def open_warehouse(config: StarSchemaConfig, run_id: str) -> Warehouse:
 
     Raises `BusyError` when another run holds it, `WarehouseError` when it cannot be reached.
     """
-    return _ENGINES[config.warehouse_url.get_backend_name()](config, run_id)
+    return engine_of(config.warehouse_url)(config, run_id)
+
+
+def engine_of(url: URL) -> type[Warehouse]:
+    """The engine that `url` names."""
+    return _ENGINES[url.get_backend_name()]
 
 
 def new_run_id() -> str:

@@ -41,8 +41,8 @@ class Past:
     """What is wrong with the row; it then holds nothing that can be used."""
 
     @property
-    def mark(self) -> str:
-        """Its note of the star, for `Warehouse.untouched_since`."""
+    def snapshot(self) -> str:
+        """Its `Warehouse.snapshot` of the star."""
         return str(self.counts.get("mark", ""))
 
 

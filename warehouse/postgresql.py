@@ -41,22 +41,22 @@ _TRANSIENT_REASONS = (
     "starting up", "shutting down", "in recovery mode", "too many clients", "too many connections",
     "remaining connection slots", "server closed the connection", "connection reset",
 )  # fmt: skip
-"""Why a connection was not made, where it may be made a moment later: there is no SQLSTATE."""
+"""Words of failed connections that may succeed a moment later; these have no SQLSTATE."""
 _LASTING_REASONS = (
     "certificate", "does not support ssl", "authentication failed", "pg_hba.conf", "does not exist",
 )  # fmt: skip
-"""Why it will not be made later either, though another of the hosts may have been away."""
+"""Words of those that will fail again, even if another of several hosts was only away."""
 _SESSION = (
     "SET search_path = pg_catalog, pg_temp",
     "SET timezone = 'UTC'",
     "SET quote_all_identifiers = off",  # in the types that the catalog tells
     "SET row_security = off",  # rows that a policy hides are an error, not rows that are missing
 )
-"""What our statements rely on; a role or a database may have other defaults."""
+"""What our statements rely on, whatever defaults a role or a database has."""
 _SOCKET_BYTES = 4 << 20
-_DIAL_SECONDS = 60  # for a server that lets us in and then says nothing
-_CANCEL_SECONDS = 3  # for a server that hears that a statement is to be ended
-_SETTLE_SECONDS = 10  # for a server that is starting again, and for the end of a lost session
+_DIAL_SECONDS = 60  # to connect
+_CANCEL_SECONDS = 3  # to tell a server that a statement is to be ended
+_SETTLE_SECONDS = 10  # for a server that restarts, and for a lost session to end
 
 
 class PostgreSql(Warehouse):
@@ -69,7 +69,7 @@ class PostgreSql(Warehouse):
     _session: tuple[Any, ...] | None = None
     _watchdog: watchdog.Watchdog | None = None
     _seen_whole = 0
-    """All transactions below this number are over, and what they wrote is seen."""
+    """Transactions below this number had ended when ours began: we see all that they wrote."""
     _home: str | None = None
 
     def _create_engine(self) -> sa.Engine:
@@ -77,7 +77,7 @@ class PostgreSql(Warehouse):
         url = self.config.warehouse_url
         options: dict[str, Any] = {
             "application_name": name,
-            "target_session_attrs": "read-write",  # no standby, though it answers first
+            "target_session_attrs": "read-write",  # of several hosts, not the standby
             **libpq.connection_options(url),
             **url.query,
             "client_encoding": "utf8",  # what we send, whatever the server or the user prefers
@@ -96,10 +96,12 @@ class PostgreSql(Warehouse):
             ) from None
 
     def _prepare(self) -> None:
-        """A killed run's session ends within a second, a lost machine's within one or two minutes;
-        a waiting one is not ended for idling.
+        """Set what a session needs.
 
-        Nobody's search_path decides which function or table a name means.
+        The server notices within a second that our process was killed, and within one or two
+        minutes that our machine is gone: only then is the lock free for the next run. It does not
+        end our session while a run reads its sources and sends no statement. A search_path of our
+        own makes sure that names mean the functions and tables of pg_catalog.
         """
         self._home = self.scalar(sa.text("SELECT pg_catalog.current_schema()"))
         for statement in _SESSION:
@@ -120,7 +122,7 @@ class PostgreSql(Warehouse):
             )
         )
         pid = self._session[0]
-        self.connection.commit()  # a session in a transaction is lent to nobody
+        self.connection.commit()  # a pooler lends no session that is in a transaction
         if self._driver.info.backend_pid != pid and not pools.keep_sessions(self._engine):
             raise WarehouseError(self._mixed_sessions())
         self._watchdog = watchdog.Watchdog(self._driver, pid, self._engine.raw_connection)
@@ -133,8 +135,8 @@ class PostgreSql(Warehouse):
         )
 
     def _widen_socket(self) -> None:
-        """A server on this machine has read what its socket holds within a millisecond, and then
-        waits: with more on the way, our pauses are not its own. The system gives what it allows.
+        """Over a local socket the server reads faster than we encode, and waits for us. A larger
+        buffer keeps it busy while we pause. The system gives as much of it as it allows.
         """
         with socket.socket(fileno=os.dup(self._driver.fileno())) as ours:
             if ours.family == socket.AF_UNIX:
@@ -149,7 +151,9 @@ class PostgreSql(Warehouse):
         return str(self._home)
 
     def _end_lost_session(self) -> None:
-        """Make sure that our former connection's transaction and lock are over, either way."""
+        """End the session of our connection before this one, if it is still there: its transaction
+        is then committed or rolled back, and its lock is free.
+        """
         if self._session is None:
             return
         pid, since = self._session
@@ -161,7 +165,7 @@ class PostgreSql(Warehouse):
             ),
             {"pid": pid, "since": since},
         ).first():
-            self.connection.commit()  # the view shows one moment per transaction
+            self.connection.commit()  # in one transaction the view always shows the same
             if time.monotonic() > until:
                 raise TransientError(f"the lost session, server process {pid}, does not end")
             time.sleep(0.02)
@@ -180,7 +184,9 @@ class PostgreSql(Warehouse):
                 ) from error
 
     def _was_committed(self, proof: sa.Select[Any] | None, lost: sa.exc.DBAPIError) -> bool:
-        """Ask on a new connection what became of a COMMIT, once its session has ended."""
+        """Whether a COMMIT that got no answer succeeded. It is asked on a new connection, when the
+        lost session has ended.
+        """
         reason: Exception = lost
         if proof is not None:
             try:
@@ -189,7 +195,7 @@ class PostgreSql(Warehouse):
                 return self.connection.execute(proof).first() is not None
             except (WarehouseError, sa.exc.DBAPIError) as error:
                 if getattr(getattr(error, "orig", None), "pgcode", None) == _NO_SUCH_TABLE:
-                    return False  # the transaction would have made it: this was the first night
+                    return False  # the lost transaction was the first load, which makes the table
                 reason = error
         asked = "look into the tables" if proof is None else f"ask it: {self.text_of(proof)}"
         raise OutcomeUnknownError(
@@ -199,7 +205,7 @@ class PostgreSql(Warehouse):
         ) from lost
 
     def cancel(self) -> None:
-        with suppress(psycopg2.Error, TimeoutError):  # no connection: nothing is running
+        with suppress(psycopg2.Error, TimeoutError):  # without a connection nothing is running
             watchdog.in_a_thread(self._driver.cancel, lambda _: None, _CANCEL_SECONDS)
 
     def cut(self) -> None:
@@ -207,20 +213,20 @@ class PostgreSql(Warehouse):
             self._watchdog.cut()
 
     def close(self) -> None:
-        """The lock is given up first: the server ends the session only a moment after we have left,
-        and whoever comes in that moment, such as our own next run, would be told that we hold it.
+        """The lock is released first: the server ends a session a moment after we disconnect, and a
+        run that starts in that moment would find the warehouse busy.
         """
         try:
             self._driver.rollback()
             self._driver.autocommit = True
             with self._driver.cursor() as cursor:
                 cursor.execute("SELECT pg_catalog.pg_advisory_unlock_all()")
-        except psycopg2.Error:  # the connection was lost: the server does the same
+        except psycopg2.Error:  # the connection was lost: the server releases the lock by itself
             if not self.connection.closed:
                 self.connection.invalidate()
-        looking, self._watchdog = self._watchdog, None
-        if looking is not None:
-            looking.close()
+        watching, self._watchdog = self._watchdog, None
+        if watching is not None:
+            watching.close()
         super().close()
 
     def transient(self, error: Exception) -> TransientError | None:
@@ -246,16 +252,16 @@ class PostgreSql(Warehouse):
         hint = libpq.hint(reason) or "check host, port, database, user and password"
         if "read-only" in reason:
             hint = "name a server and a role that may write: a standby cannot be loaded"
-        told, kind = reason.lower(), WarehouseError
-        if any(passing in told for passing in _TRANSIENT_REASONS):
+        words, kind = reason.lower(), WarehouseError
+        if any(passing in words for passing in _TRANSIENT_REASONS):
             kind = TransientError
-        if any(lasting in told for lasting in _LASTING_REASONS):
+        if any(lasting in words for lasting in _LASTING_REASONS):
             kind = WarehouseError
         return kind(f"WAREHOUSE_URL {self.config.warehouse_url}: cannot connect ({reason}); {hint}")
 
-    def _tune(self) -> None:
+    def _set_transaction_options(self) -> None:
         self._is_hurried = False
-        told = self.execute(
+        begun = self.execute(
             sa.text(
                 "SELECT pg_backend_pid() AS pid, "
                 "pg_snapshot_xmin(pg_current_snapshot())::text AS oldest, "
@@ -263,19 +269,19 @@ class PostgreSql(Warehouse):
             ),
             {"limit": f"{self.config.lock_timeout_seconds}s"},
         ).one()
-        self._seen_whole = int(told.oldest)
-        if self._session is not None and told.pid != self._session[0]:
+        self._seen_whole = int(begun.oldest)
+        if self._session is not None and begun.pid != self._session[0]:
             raise WarehouseError(self._mixed_sessions())
         self.connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
-        # What a deferred trigger does is done before the star is validated, not by the commit.
+        # Deferred triggers then run before the star is validated, and not by the commit.
         self.connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
-        self.connection.exec_driver_sql(  # an acknowledged commit must survive a crash
+        self.connection.exec_driver_sql(  # a commit must survive a crash of the server
             "SELECT set_config(name, 'on', true) FROM pg_settings"
             " WHERE name = 'synchronous_commit' AND setting = 'off'"
         )
 
     def _has_schema(self) -> bool:
-        """Asked of pg_catalog, as all else: information_schema hides what we do not own."""
+        """From pg_catalog: information_schema hides schemas that our role does not own."""
         query = sa.text("SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = :schema")
         return bool(self.execute(query, {"schema": self.schema}).scalar())
 
@@ -294,7 +300,7 @@ class PostgreSql(Warehouse):
         self.connection.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")
 
     def add_columns(self, table: Table, columns: Sequence[sa.Column[Any]]) -> None:
-        """References are declared with them, and proven of older rows by the load."""
+        """With their foreign keys, checked for new rows only until the load is audited."""
         super().add_columns(table, columns)
         for key in sorted(table.foreign_key_constraints, key=lambda key: str(key.name)):
             if set(key.columns) <= set(columns):
@@ -311,7 +317,7 @@ class PostgreSql(Warehouse):
         ]
 
     def encoders(self) -> int:
-        """One core is left to the server: it needs longer than they do, and may be on this one."""
+        """One core is left to the server: it may run on this machine, and is the slower part."""
         return max(1, self.config.workers - 1)
 
     def encode(self, batch: pa.Table, table: Table) -> Encoded:  # noqa: ARG002
@@ -331,25 +337,27 @@ class PostgreSql(Warehouse):
         columns = [cast("sa.Column[Any]", column) for column in statement.selected_columns]
         return copies.copy_out(driver, query, columns)
 
-    def mark(self, tables: Sequence[Table], counts: Mapping[str, int], last: str) -> str:
+    def snapshot(self, tables: Sequence[Table], counts: Mapping[str, int], last: str) -> str:
         number = int(self.scalar(sa.text("SELECT pg_current_xact_id()::text")))
         rows = [counts[table.name] for table in tables]
         known = row_versions.parsed(last)
         return row_versions.note(self._system(), self._seen_whole, number, rows, known)
 
-    def untouched_since(self, mark: str, tables: Sequence[Table]) -> bool:
-        """Every row version was there at `mark` or is of its transaction, and none is gone."""
-        known = row_versions.parsed(mark)
+    def untouched_since(self, snapshot: str, tables: Sequence[Table]) -> bool:
+        """No row was written by another transaction since, and there are as many rows as then."""
+        known = row_versions.parsed(snapshot)
         if known is None or len(known.rows) != len(tables):
             return False
         for table, rows in zip(tables, known.rows, strict=True):
-            foreign = sa.func.count().filter(self.unproven(mark))
+            foreign = sa.func.count().filter(self.rows_changed_since(snapshot))
             if self.row(sa.select(sa.func.count(), foreign).select_from(table)) != (rows, 0):
                 return False
         return True
 
     def _create(self, table: Table) -> None:
-        if table.foreign_keys:  # keys and indexes are built after the rows, five times faster
+        if (
+            table.foreign_keys
+        ):  # building keys and indexes after the rows are in is five times faster
             self.execute(CreateTable(without_keys(table)))
         else:
             self.execute(CreateTable(table))
@@ -358,15 +366,16 @@ class PostgreSql(Warehouse):
         self.execute(AddConstraint(table.primary_key))
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             self.execute(CreateIndex(index))
-        # A hash join reads the whole table for each of them; merged, the indexes are enough.
+        # Foreign keys are checked by a join. A hash join reads the whole table for each of them, a
+        # merge join reads the indexes only.
         self.connection.exec_driver_sql("SET LOCAL enable_hashjoin = off")
         for constraint in sorted(table.foreign_key_constraints, key=lambda c: str(c.name)):
             self.execute(AddConstraint(constraint))
         self.connection.exec_driver_sql("RESET enable_hashjoin")
         self._proven.append(table)
 
-    def _survey(self, table: Table, key: str) -> None:
-        """Else the whole fact is hashed, for a few rows to be found in it."""
+    def _analyze(self, table: Table, key: str) -> None:
+        """Without it PostgreSQL hashes the whole fact table to find a few rows of it."""
         quote = self._engine.dialect.identifier_preparer.quote
         self.connection.exec_driver_sql(f"ANALYZE {self.qualified(table)} ({quote(key)})")
 
@@ -382,20 +391,20 @@ class PostgreSql(Warehouse):
         )
         return bool(found.scalar())
 
-    def unproven(self, mark: str) -> sa.ColumnElement[bool]:
-        known = row_versions.parsed(mark)
+    def rows_changed_since(self, snapshot: str) -> sa.ColumnElement[bool]:
+        known = row_versions.parsed(snapshot)
         if known is None or known.system != self._system():
             return sa.true()
         now = int(self.scalar(sa.text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")))
         return row_versions.foreign(known, now)
 
     def _system(self) -> str:
-        """Which server's transactions are counted; nothing, where this role is not told."""
-        told = sa.func.has_function_privilege("pg_catalog.pg_control_system()", "execute")
-        if not self.scalar(sa.select(told)):
+        """The identifier of the server, or "" where this role may not ask for it."""
+        may_ask = sa.func.has_function_privilege("pg_catalog.pg_control_system()", "execute")
+        if not self.scalar(sa.select(may_ask)):
             return ""
         query = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
         return str(self.scalar(sa.text(query)))
 
-    def binary(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    def by_code_point(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         return sa.collate(column, "C")

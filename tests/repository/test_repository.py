@@ -271,14 +271,14 @@ SQL_PIECES = {
         "definition",  # a column's DDL, compiled by SQLAlchemy
         "ADDED_LATE",  # a literal in the code
     },
-    "warehouse.duckdb: DuckDb._fingerprint": {"self.qualified(table)"},
+    "warehouse.duckdb: DuckDb.snapshot": {"self.qualified(table)"},
     "warehouse.duckdb: DuckDb._set": {
         "name",  # of an option
         "value",  # a literal in the code, or a path that is quoted
     },
     "warehouse.duckdb: DuckDb.append": {"columns", "self.qualified(table)"},
     "warehouse.duckdb: _tables": {"qualified"},
-    "warehouse.growth: _lacking_keys": {
+    "warehouse.drift: _lacking_keys": {
         "kind",  # of a key, a literal in the code
         "quoted(name)",
         "quoted(reference.name)",
@@ -286,8 +286,8 @@ SQL_PIECES = {
         "key",
         "proof",
     },
-    "warehouse.growth: _not_null": {"place", "name"},
-    "warehouse.postgresql: PostgreSql._survey": {"quote(key)", "self.qualified(table)"},
+    "warehouse.drift: _not_null": {"place", "name"},
+    "warehouse.postgresql: PostgreSql._analyze": {"quote(key)", "self.qualified(table)"},
     "warehouse.postgresql: PostgreSql.add_columns": {"self.text_of(AddConstraint(key))"},
     "warehouse.postgresql: PostgreSql.append": {
         "columns",  # quoted names, joined
