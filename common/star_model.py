@@ -75,12 +75,14 @@ def integer_key(name: str, role: Role, description: str) -> Column[Any]:
     return _column(name, description, Integer(), role, **options)
 
 
-def _business_key(name: str, description: str, **options: Any) -> Column[Any]:
-    """Ordered by code points: no other order is alike everywhere, sorted so quickly, or safe from
-    the next version of the operating system.
+class KeyText(Text):
+    """Text of a business key. An engine keeps it in the order of code points: that is the same
+    everywhere, sorts fastest, and no update of the operating system changes it.
     """
-    kind = Text(collation="C")
-    return _column(name, description, kind, Role.BUSINESS_KEY, nullable=False, **options)
+
+
+def _business_key(name: str, description: str, **options: Any) -> Column[Any]:
+    return _column(name, description, KeyText(), Role.BUSINESS_KEY, nullable=False, **options)
 
 
 def attribute(
@@ -213,8 +215,8 @@ def is_fillable(column: Column[Any]) -> bool:
 
 
 def plain_type(column: Column[Any]) -> TypeEngine[Any]:
-    """The type of `column` without its collation: compared with a column of another collation,
-    that one's counts.
+    """The type of `column`, where it is a key as plain text: compared with a key, which has a
+    collation, the key's counts.
     """
     return Text() if isinstance(column.type, Text) else column.type
 

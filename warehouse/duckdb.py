@@ -16,12 +16,14 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy import Connection, Table
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
 from common import duck
 from common.arrow_types import arrow_schema
 from common.files import LockFile, private_folder
+from common.star_model import KeyText
 from errors import BusyError, WarehouseError
 from warehouse.base import Encoded, Warehouse, without_keys
 from warehouse.catalog import PresentColumn, PresentTable
@@ -31,6 +33,11 @@ _open_files: dict[tuple[int, int] | None, str] = {}
 """DuckDB files that runs of this process hold, by device and inode, and who that is."""
 _SUFFIXES = ("", ".db", ".ddb", ".duckdb")
 """DuckDB takes an empty file with such a suffix for a new database, with others for data."""
+
+
+@compiles(KeyText, "duckdb")
+def _by_code_points(kind: KeyText, compiler: Any, **options: Any) -> str:  # noqa: ARG001
+    return 'TEXT COLLATE "C"'
 
 
 class DuckDb(Warehouse):

@@ -13,10 +13,12 @@ import psycopg2
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy import Connection, Table
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
 from common import libpq, watchdog
+from common.star_model import KeyText
 from errors import (
     LockedError,
     OutcomeUnknownError,
@@ -57,6 +59,11 @@ _SOCKET_BYTES = 4 << 20
 _DIAL_SECONDS = 60  # to connect
 _CANCEL_SECONDS = 3  # to tell a server that a statement is to be ended
 _SETTLE_SECONDS = 10  # for a server that restarts, and for a lost session to end
+
+
+@compiles(KeyText, "postgresql")
+def _by_code_points(kind: KeyText, compiler: Any, **options: Any) -> str:  # noqa: ARG001
+    return 'TEXT COLLATE "C"'
 
 
 class PostgreSql(Warehouse):
