@@ -272,6 +272,26 @@ def test_a_percentage_is_the_fraction_that_it_is(duckdb_shop: Retailer) -> None:
     assert [str(kept) for (kept,) in loaded(duckdb_shop, "net_amount")] == ["9.0000"]
 
 
+def test_numbers_of_a_workbook_keep_the_leading_zeros_that_they_are_shown_with(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    sheet.append(["customer_id", "postal_code", "company"])
+    for number, form in ((7, "00000"), (8, "General"), (123456, "00000"), (9, "[$-407]000"),
+                         (1.5, "00"), (-3, "00"), (10, "0"), (11, "0000-00")):  # fmt: skip
+        sheet.append([number, 1067, True])
+        sheet.cell(sheet.max_row, 1).number_format = form
+        sheet.cell(sheet.max_row, 2).number_format = "00000"
+    book.save(tmp_path / "customers.xlsx")
+    duckdb_shop.publish(CUSTOMERS__PATH=tmp_path / "customers.xlsx", ORPHAN_POLICY="reject")
+    kept = duckdb_shop.star.rows(
+        "SELECT customer_id, postal_code FROM dim_customer WHERE customer_key > 0"
+    )
+    ids = {"00007", "8", "123456", "009", "1.5", "-3", "10", "11"}
+    assert set(kept) == {(customer, "01067") for customer in ids}
+
+
 # --- dates -----------------------------------------------------------------------------------
 
 
@@ -482,6 +502,29 @@ def test_a_sheet_that_ends_in_the_middle_is_told(duckdb_shop: Retailer, tmp_path
     assert "damaged" in refusal(duckdb_shop, cut.getvalue())
 
 
+def test_of_several_sheets_the_first_is_read_and_the_others_are_told(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    book = openpyxl.load_workbook(io.BytesIO(excel(duckdb_shop.sales)))
+    book.create_sheet("hidden", 0).sheet_state = "hidden"
+    book.create_sheet("March").append(["transaction_id"])
+    book.save(tmp_path / "sales.xlsx")
+    results = duckdb_shop.publish(TRANSACTIONS__PATH=tmp_path / "sales.xlsx")
+    (warning,) = results["warnings"]
+    assert "only its first sheet, 'Sheet', is read; not read: 'March'" in warning
+    assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == len(duckdb_shop.sales)
+
+
+def test_a_header_in_another_sheet_or_row_is_told(duckdb_shop: Retailer, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.worksheets[0].append(["Sales of the year"])
+    book.create_sheet("March").append(list(duckdb_shop.sales[0]))
+    book.save(tmp_path / "sales.xlsx")
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "sales.xlsx")["errors"]
+    assert "if the header comes further down, remove the rows above it" in error
+    assert "not read: 'March'" in error
+
+
 # --- what is no value, in keys ---------------------------------------------------------------
 
 
@@ -546,46 +589,3 @@ def test_the_date_of_a_composite_key_is_a_date(duckdb_shop: Retailer) -> None:
     key = '{"transaction_id": ["transaction_date", "transaction_id"]}'
     load(duckdb_shop, workbook(COLUMNS, sale(1)), TRANSACTIONS__COLUMNS=key)
     assert loaded(duckdb_shop) == [("2024-03-15T00:00:00-T1",)]
-
-
-def test_of_several_sheets_the_first_is_read_and_the_others_are_told(
-    duckdb_shop: Retailer, tmp_path: Path
-) -> None:
-    book = openpyxl.load_workbook(io.BytesIO(excel(duckdb_shop.sales)))
-    book.create_sheet("hidden", 0).sheet_state = "hidden"
-    book.create_sheet("March").append(["transaction_id"])
-    book.save(tmp_path / "sales.xlsx")
-    results = duckdb_shop.publish(TRANSACTIONS__PATH=tmp_path / "sales.xlsx")
-    (warning,) = results["warnings"]
-    assert "only its first sheet, 'Sheet', is read; not read: 'March'" in warning
-    assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == len(duckdb_shop.sales)
-
-
-def test_numbers_of_a_workbook_keep_the_leading_zeros_that_they_are_shown_with(
-    duckdb_shop: Retailer, tmp_path: Path
-) -> None:
-    book = openpyxl.Workbook()
-    sheet = book.worksheets[0]
-    sheet.append(["customer_id", "postal_code", "company"])
-    for number, form in ((7, "00000"), (8, "General"), (123456, "00000"), (9, "[$-407]000"),
-                         (1.5, "00"), (-3, "00"), (10, "0"), (11, "0000-00")):  # fmt: skip
-        sheet.append([number, 1067, True])
-        sheet.cell(sheet.max_row, 1).number_format = form
-        sheet.cell(sheet.max_row, 2).number_format = "00000"
-    book.save(tmp_path / "customers.xlsx")
-    duckdb_shop.publish(CUSTOMERS__PATH=tmp_path / "customers.xlsx", ORPHAN_POLICY="reject")
-    kept = duckdb_shop.star.rows(
-        "SELECT customer_id, postal_code FROM dim_customer WHERE customer_key > 0"
-    )
-    ids = {"00007", "8", "123456", "009", "1.5", "-3", "10", "11"}
-    assert set(kept) == {(customer, "01067") for customer in ids}
-
-
-def test_a_header_in_another_sheet_or_row_is_told(duckdb_shop: Retailer, tmp_path: Path) -> None:
-    book = openpyxl.Workbook()
-    book.worksheets[0].append(["Sales of the year"])
-    book.create_sheet("March").append(list(duckdb_shop.sales[0]))
-    book.save(tmp_path / "sales.xlsx")
-    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "sales.xlsx")["errors"]
-    assert "if the header comes further down, remove the rows above it" in error
-    assert "not read: 'March'" in error

@@ -202,6 +202,62 @@ def test_a_file_that_is_no_source_is_told_for_what_it_is(
     assert "ENCODING" not in error
 
 
+# --- faults of many files -------------------------------------------------------------------
+
+
+def test_a_directory_of_directories_is_told_with_the_pattern_for_it(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    (tmp_path / "in" / "2024").mkdir(parents=True)
+    (tmp_path / "in" / "2024" / "sales.csv").write_text(to_csv(duckdb_shop.sales), encoding="utf-8")
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "in")["errors"]
+    pattern = f"{tmp_path}/in/**/*"
+    assert f"TRANSACTIONS__PATH={pattern}" in error
+    duckdb_shop.publish(TRANSACTIONS__PATH=pattern)
+
+
+def test_a_fault_of_many_files_is_told_once(duckdb_shop: Retailer, tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / f"day{number:02}.csv").write_text("id\n1\n", encoding="utf-8")
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "day*.csv")["errors"]
+    assert error.count("the required columns transaction_id") == 1
+    assert error.count("day0") == 5
+    assert "day04.csv and 7 more files: the required columns" in error
+
+
+def test_faults_at_the_end_of_files_are_told_with_those_at_their_beginning(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    many = to_csv(duckdb_shop.sales * 10_000).encode()
+    for name, content in {
+        "1.csv": many + b"\xff\n" * 20,
+        "2.csv": b"\n",
+        "3.csv": b"\n" + many + b"\xff\n" * 20,
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    duckdb_shop.files["customers"] = "name\nAda\n"
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "?.csv")["errors"]
+    for words in (
+        "customers.csv: the required column customer_id is missing",
+        f"1.csv: byte {len(many)} is not valid utf-8",
+        "2.csv: the file is empty",
+        f"3.csv: byte {len(many) + 1} is not valid utf-8",
+    ):
+        assert words in error
+
+
+def test_a_column_that_some_files_lack_is_told(duckdb_shop: Retailer, tmp_path: Path) -> None:
+    """Under another name there, it would be taken as absent without a word."""
+    first, second, third = duckdb_shop.sales
+    renamed = [{"discount" if k == "discount_amount" else k: v for k, v in second.items()}]
+    for name, rows in {"a.csv": [first], "b.csv": renamed, "c.csv": [third]}.items():
+        (tmp_path / name).write_text(to_csv(rows), encoding="utf-8")
+    warnings = duckdb_shop.publish(TRANSACTIONS__PATH=tmp_path / "?.csv")["warnings"]
+    ignored, partly = warnings
+    assert ignored.endswith("ignored: discount")
+    assert partly == f"transactions: discount_amount is in other files, not in {tmp_path / 'b.csv'}"
+
+
 # --- columns in the names of folders ---------------------------------------------------------
 
 
@@ -276,56 +332,3 @@ def test_the_same_bytes_in_a_folder_of_another_name_are_other_sales(
     results = duckdb_shop.publish(TRANSACTIONS__PATH=folder)
     assert counts(results, "fact_sales") == (0, 3, 0)
     assert set(duckdb_shop.star.column("SELECT date_key FROM fact_sales")) == {20240316}
-
-
-def test_a_directory_of_directories_is_told_with_the_pattern_for_it(
-    duckdb_shop: Retailer, tmp_path: Path
-) -> None:
-    (tmp_path / "in" / "2024").mkdir(parents=True)
-    (tmp_path / "in" / "2024" / "sales.csv").write_text(to_csv(duckdb_shop.sales), encoding="utf-8")
-    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "in")["errors"]
-    pattern = f"{tmp_path}/in/**/*"
-    assert f"TRANSACTIONS__PATH={pattern}" in error
-    duckdb_shop.publish(TRANSACTIONS__PATH=pattern)
-
-
-def test_a_fault_of_many_files_is_told_once(duckdb_shop: Retailer, tmp_path: Path) -> None:
-    for number in range(12):
-        (tmp_path / f"day{number:02}.csv").write_text("id\n1\n", encoding="utf-8")
-    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "day*.csv")["errors"]
-    assert error.count("the required columns transaction_id") == 1
-    assert error.count("day0") == 5
-    assert "day04.csv and 7 more files: the required columns" in error
-
-
-def test_faults_at_the_end_of_files_are_told_with_those_at_their_beginning(
-    duckdb_shop: Retailer, tmp_path: Path
-) -> None:
-    many = to_csv(duckdb_shop.sales * 10_000).encode()
-    for name, content in {
-        "1.csv": many + b"\xff\n" * 20,
-        "2.csv": b"\n",
-        "3.csv": b"\n" + many + b"\xff\n" * 20,
-    }.items():
-        (tmp_path / name).write_bytes(content)
-    duckdb_shop.files["customers"] = "name\nAda\n"
-    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "?.csv")["errors"]
-    for words in (
-        "customers.csv: the required column customer_id is missing",
-        f"1.csv: byte {len(many)} is not valid utf-8",
-        "2.csv: the file is empty",
-        f"3.csv: byte {len(many) + 1} is not valid utf-8",
-    ):
-        assert words in error
-
-
-def test_a_column_that_some_files_lack_is_told(duckdb_shop: Retailer, tmp_path: Path) -> None:
-    """Under another name there, it would be taken as absent without a word."""
-    first, second, third = duckdb_shop.sales
-    renamed = [{"discount" if k == "discount_amount" else k: v for k, v in second.items()}]
-    for name, rows in {"a.csv": [first], "b.csv": renamed, "c.csv": [third]}.items():
-        (tmp_path / name).write_text(to_csv(rows), encoding="utf-8")
-    warnings = duckdb_shop.publish(TRANSACTIONS__PATH=tmp_path / "?.csv")["warnings"]
-    ignored, partly = warnings
-    assert ignored.endswith("ignored: discount")
-    assert partly == f"transactions: discount_amount is in other files, not in {tmp_path / 'b.csv'}"
