@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-if (
-    __name__ == "__main__"
-):  # a shell: --help answers before the imports below bring Arrow and DuckDB
+if __name__ == "__main__":  # before the imports below, so that --help answers at once
     import cli
 
     cli.program()
@@ -163,8 +161,7 @@ class StarSchemaETLPipeline:
         )
         return True
 
-    # --- the phases: each takes what it needs, fills its part of the summary, and returns what
-    # --- it made
+    # --- the phases: each takes what it needs, adds to the summary, and returns what it made ---
 
     def _run_extraction_phase(self, run: Run) -> dict[str, RawSource]:
         """Read every source into the working folder."""
