@@ -44,6 +44,7 @@ def filled_in(text: str) -> str:
     """`text` with its generated parts made anew."""
     parts: dict[str, Callable[[], str]] = {
         "costs": costs, "help": command_help, "settings": settings_table,
+        "sources": source_columns,
         **{t.name: partial(table_of_columns, t) for t in (*STAR.dimensions, fact_sales)},
     }  # fmt: skip
     return _GENERATED.sub(lambda found: f"{found[1]}{parts[found[2]]()}\n{found[3]}", text)
@@ -110,6 +111,15 @@ def _shown(default: object) -> str:
 
 def _row(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def source_columns() -> str:
+    """The columns of every source, the required ones in bold."""
+    rows = ["| Source | Columns |", "|---|---|"]
+    for source in STAR.sources:
+        columns = [*(f"**{column}**" for column in source.required), *source.optional]
+        rows.append(_row(source.name, ", ".join(columns)))
+    return "\n".join(rows)
 
 
 # --- the star -------------------------------------------------------------------------------
