@@ -1,4 +1,7 @@
-"""Databases as sources: one snapshot, streamed, and only read."""
+"""Databases as sources: tables and queries, streamed in a transaction that only reads.
+
+All sources on one server are read as of the same moment, where the engine can do that.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,11 @@ from sources.file_databases import MEMORY
 _TABLE_NAME = re.compile(r"""(?:(\w+|"(?:[^"]|"")+")\.)?(\w+|"(?:[^"]|"")+")""")
 
 _IS_QUERY = re.compile(r"[\s(]*(select|with|from)\b", re.IGNORECASE)
-_MOST_ROWS = 50_000  # of a database in one piece: as Python's objects they are large
-_BROKEN_OFF = "SQLITE_READONLY_ROLLBACK"  # what is in the file is half of a transaction
+_MOST_ROWS = 50_000  # in one piece, since Python's objects are large
+_BROKEN_OFF = "SQLITE_READONLY_ROLLBACK"  # the file contains half of a transaction
 _ABORTED = "25P02"  # an earlier statement of the transaction has failed
 _PASSING = ("40001", "40P01", "53300", "57P01", "57P03")
-"""SQLSTATEs of what passes: a standby that had to go on, a server that is starting or full."""
+"""SQLSTATEs of conditions that pass: a standby's conflict, a server that is starting or full."""
 _HINTS = {
     "42P11": "give one query that only reads",
     "53100": "the disk of the database server is full: make room there, trying again cannot help",
@@ -43,28 +46,28 @@ _HINTS = {
 }
 """What to do about an SQLSTATE."""
 _FULL = ("starting up", "too many clients", "remaining connection slots", "Too many connections")
-"""The same in words, from drivers that give no SQLSTATE while they connect."""
+"""Their messages, for drivers that give no SQLSTATE while they connect."""
 
 
 class Databases:
-    """Source databases of one extraction: for each URL one snapshot, where the engine can."""
+    """The source databases of one extraction, each open once: one snapshot, where possible."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[object, ...], Connected] = {}
-        # SQLAlchemy tells on stderr of a cursor that it could not close; a run says why it failed.
+        # SQLAlchemy logs to stderr when it cannot close a cursor; the run itself says why it failed
         self._hushed = logging.NullHandler()
         logging.getLogger("sqlalchemy").addHandler(self._hushed)
 
     @staticmethod
     def label(name: str, url: sa.URL) -> str:
-        """The database's name for messages and reject files."""
+        """The name of a table in messages and reject files, without the password."""
         text = url.render_as_string(hide_password=True).replace("%3Amemory%3A", MEMORY)
         return f"{text} ({name})"
 
     def open(self, name: str, url: sa.URL, query: str, options: ReadOptions) -> OpenSource:
-        """A table or query, streamed through a server-side cursor.
+        """Open a table or query, to be streamed through a server-side cursor.
 
-        Raises `SourceError`, of which `SourceLostError` says that trying again can help.
+        Raises `SourceError`; as `SourceLostError` where reading again can help.
         """
         source = _Source(self.label(name, url), url, query, f"{name.upper()}__QUERY", options)
         connected = self._connected(source, name)
@@ -89,13 +92,13 @@ class Databases:
         )
 
     def close(self) -> None:
-        """End the snapshots."""
+        """Close all connections, and with them the snapshots."""
         for key in list(self._open):
             self._drop(key)
         logging.getLogger("sqlalchemy").removeHandler(self._hushed)
 
     def _connected(self, source: _Source, name: str) -> Connected:
-        """The connection for a source; its transaction sees the database as of one moment."""
+        """The connection for a source, shared with others on the same server if the engine can."""
         key = _key(source.url, name)
         if key not in self._open:
             try:
@@ -117,8 +120,8 @@ class Databases:
 
 
 def _key(url: sa.URL, name: str) -> tuple[object, ...]:
-    """What sources have in common that can share a connection: the same database, however its URL
-    is spelled, and an engine that streams several results at once.
+    """Equal for sources that share a connection: those of one database, however its URL is spelled,
+    on an engine that streams several results at once.
     """
     backend = url.get_backend_name()
     port = url.port or (5432 if backend == "postgresql" else None)
@@ -129,7 +132,7 @@ def _key(url: sa.URL, name: str) -> tuple[object, ...]:
 
 @dataclass(frozen=True)
 class _Source:
-    """A table or query of a database, and how its faults are told."""
+    """A table or query of a database, and the errors to raise for it. `setting` names its query."""
 
     label: str
     url: sa.URL
@@ -140,7 +143,7 @@ class _Source:
     def fault(
         self, connected: Connected | None, error: Exception, what: str, remedy: str, at: str = ""
     ) -> SourceError:
-        """What to raise when a driver raised `error`. It never holds the password."""
+        """The error to raise when a driver raised `error`. It never contains the password."""
         reason = explain(error, _HINTS)
         if self.url.password:
             reason = reason.replace(str(self.url.password), "***")
@@ -149,7 +152,7 @@ class _Source:
         return SourceError(f"{self.label}{at}: {what} ({reason}); {remedy}")
 
     def unreadable(self, connected: Connected, error: Exception) -> SourceError:
-        """What to raise when the database refuses the table or query."""
+        """The error to raise when the database refuses the table or query."""
         fault = self.fault(connected, error, "cannot be read", self._remedy(error))
         near = None
         if not isinstance(fault, SourceLostError):
@@ -157,7 +160,7 @@ class _Source:
         return type(fault)(f"{fault} (nearest table: {near})") if near else fault
 
     def broken_off(self, connected: Connected, error: Exception, count: int) -> SourceError:
-        """What to raise when the read fails after `count` records."""
+        """The error to raise when the read fails after `count` records."""
         if getattr(getattr(error, "orig", None), "pgcode", "") == _ABORTED:
             return SourceError(
                 f"{self.label}: not read to its end, because another source in this database "
@@ -167,7 +170,7 @@ class _Source:
         return self.fault(connected, error, "the read failed", remedy, f", after record {count}")
 
     def _remedy(self, error: Exception) -> str:
-        """What is to be done when a database refuses a table or query."""
+        """What to do when a database refuses a table or query, as the end of a message."""
         if getattr(getattr(error, "orig", None), "sqlite_errorname", "") == _BROKEN_OFF:
             return "let the application that broke off while it wrote open the file once"
         if _IS_QUERY.match(self.query):
@@ -179,7 +182,7 @@ class _Source:
 
 
 def _is_lost(connected: Connected | None, error: Exception, reason: str) -> bool:
-    """Whether it was the connection's fault, and not the query's or the data's."""
+    """Whether the connection was the cause of `error`, and not the query or the data."""
     state = getattr(getattr(error, "orig", None), "pgcode", None) or ""
     is_cut = connected is not None and connected.is_cut(error)
     return is_cut or state in _PASSING or any(words in reason for words in _FULL)
@@ -187,14 +190,14 @@ def _is_lost(connected: Connected | None, error: Exception, reason: str) -> bool
 
 @dataclass
 class _Result:
-    """The columns of a result, and its rows in batches, fetched as they are asked for."""
+    """The columns of a query's result, and its rows in batches that are fetched on demand."""
 
     columns: list[str]
     batches: Iterator[Any]
     cells: dict[int, mysql.Cells] = field(default_factory=dict)
-    """By place of a column, what its values mean to this driver."""
+    """By a column's position, how its values are converted before they become text."""
     note: str = ""
-    """What the driver does not tell."""
+    """A warning about what the driver loses; or ''."""
 
 
 def _pieces(
@@ -213,10 +216,10 @@ def _pieces(
 
 
 def _driver_rows(connection: sa.Connection, query: str, options: ReadOptions) -> _Result:
-    """The rows as Python's objects, as all drivers but DuckDB's give them."""
+    """Execute a table or query; its rows come as Python objects, as all drivers but DuckDB's do."""
     streaming = {"stream_results": True, "max_row_buffer": min(options.batch_rows, 10_000)}
     statement = _statement(query)
-    # A statement that fails must not end the snapshot that other sources are read from.
+    # A savepoint: if the statement fails, the snapshot that other sources are read from stays.
     is_shared = connection.dialect.name == "postgresql"
     with connection.begin_nested() if is_shared else nullcontext():
         if is_shared and isinstance(statement, sa.TextClause):
@@ -236,7 +239,7 @@ def _driver_rows(connection: sa.Connection, query: str, options: ReadOptions) ->
 
 
 def _without_offset(description: Sequence[Sequence[Any]]) -> str:
-    """What to be warned of when Oracle's driver drops the offset of moments."""
+    """A warning when there are columns whose offset Oracle's driver drops; or ''."""
     moments = [str(name) for name, kind, *_ in description if str(kind).endswith(("_TZ>", "_LTZ>"))]
     if not moments:
         return ""
@@ -247,10 +250,10 @@ def _without_offset(description: Sequence[Sequence[Any]]) -> str:
 
 
 def _refuse_several(connection: sa.Connection, query: str) -> None:
-    """Have PostgreSQL itself say whether it is one query, which several statements are not.
+    """Raise an error where `query` is not a single query, by PostgreSQL's own parser.
 
-    It would take them all at once, and a COMMIT among them would end the transaction that reads
-    only.
+    psycopg2 executes several statements at once, and a COMMIT among them would end the read-only
+    transaction. OPEN ... FOR EXECUTE accepts exactly one query.
     """
     connection.execute(
         sa.text("SELECT pg_catalog.set_config('star_etl.query', :query, true)"), {"query": query}
@@ -262,7 +265,9 @@ def _refuse_several(connection: sa.Connection, query: str) -> None:
 
 
 def _arrow_rows(connection: sa.Connection, query: str, options: ReadOptions) -> _Result:
-    """The same from DuckDB, whose values are exact in Arrow; some have no like in Python."""
+    """Execute a table or query in DuckDB; its rows come as Arrow batches, which keep every value
+    exactly. Some of DuckDB's values have no Python type.
+    """
     driver: Any = connection.connection.driver_connection
     named = _statement(query)
     text = str(named.compile(connection)) if isinstance(named, sa.Select) else query
@@ -277,7 +282,7 @@ def _arrow_rows(connection: sa.Connection, query: str, options: ReadOptions) -> 
 
 
 def _table_like(connection: sa.Connection, query: str) -> str | None:
-    """The table or view with the name that is most like the one asked for."""
+    """The existing table or view whose name is most like the table asked for; or None."""
     if not _TABLE_NAME.fullmatch(query.strip()):
         return None
     wanted, schema = query.strip(), None
@@ -300,7 +305,7 @@ def _most_like(name: str, names: Iterable[str]) -> str | None:
 
 
 def _statement(query: str) -> sa.Select[Any] | sa.TextClause:
-    """The setting as a statement: a name is a table, anything else is SQL."""
+    """The setting `<SOURCE>__QUERY` as a statement: a name is a table, anything else is SQL."""
     name = _TABLE_NAME.fullmatch(query.strip())
     if name is None:
         return sa.text(query.replace(":", "\\:"))
@@ -309,7 +314,7 @@ def _statement(query: str) -> sa.Select[Any] | sa.TextClause:
 
 
 def _unquoted(name: str | None) -> str | None:
-    """A name as it is; in double quotes it may hold whatever it likes."""
+    """A table's or schema's name, without its double quotes if it has any."""
     if name is None or not name.startswith('"'):
         return name
     return sa.quoted_name(name[1:-1].replace('""', '"'), quote=True)
@@ -323,7 +328,11 @@ def _parse(
     cells: dict[int, mysql.Cells],
     binary: set[str],
 ) -> TextBatch:
-    """A batch as text; its rows are numbered from `first`. Key columns of bytes go to `binary`."""
+    """A batch as text under the names `columns`; its rows are numbered from `first`.
+
+    `cells` converts the values of some columns, by position. The names of key columns that hold
+    bytes are added to `binary`.
+    """
     if isinstance(rows, pa.RecordBatch):
         return parse_arrow(rows, columns, first, options, binary)
     texts = []
@@ -340,7 +349,7 @@ def _as_they_are(values: Sequence[Any]) -> Sequence[Any]:
 
 
 def _text(values: Sequence[Any], name: str, options: ReadOptions, binary: set[str]) -> pa.Array:
-    """The values of a column as text."""
+    """The values of a column as text; see `_parse` for `binary`."""
     if name.lower() in options.commas:
         return text_array(values, comma_text)
     kinds = set(map(type, values)) if name.lower() in options.keys else set()

@@ -1,5 +1,6 @@
-"""How a source database is connected to: to read only, and as of one moment, by what its engine
-offers. Nothing is asked for that would keep the shop from writing.
+"""Connections to source databases: read-only, and as of one moment, as far as the engine can.
+
+No lock is taken that would keep the shop from writing.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from common import libpq, watchdog
 from sources import file_databases, mysql
 
 SHARED = ("postgresql", "sqlite")
-"""Engines on which one connection, so one snapshot, can stream several results at once."""
+"""Engines on which one connection, and so one snapshot, streams several results at a time."""
 _MYSQL_DRIVERS = {"mysqldb": "MySQLdb", "pymysql": "pymysql", "mysqlconnector": "mysql"}
-"""Drivers for a URL that names none, and the module of each; the first installed is taken."""
+"""The drivers for a URL without one, and their modules; the first that is installed is used."""
 _BETTER = {
     "postgresql": "postgresql+psycopg2://",
     "mysql": "mysql+pymysql://, after pip install PyMySQL",
@@ -30,8 +31,8 @@ _BETTER = {
     "oracle": "oracle+oracledb://, after pip install oracledb",
     "mssql": "mssql+pymssql://, after pip install pymssql",
 }
-"""What to write in a URL whose driver is not there."""
-_DIAL_SECONDS = 60  # for a server that lets us in and then says nothing
+"""What to write in a URL whose driver is not installed."""
+_DIAL_SECONDS = 60  # for a server that accepts the connection and then sends nothing
 FAILURES = (
     sa.exc.SQLAlchemyError,
     duckdb.Error,
@@ -40,8 +41,8 @@ FAILURES = (
     EOFError,
     ValueError,  # a value that Python cannot hold
 )
-"""What drivers raise: SQLAlchemy's errors around their own, DuckDB's on the way to Arrow, and what
-is raised inside a driver.
+"""The errors that drivers raise: SQLAlchemy's, which wrap the driver's own, DuckDB's while it makes
+Arrow batches, and Python's inside of a driver.
 """
 
 
@@ -52,25 +53,25 @@ class Connected:
     engine: sa.Engine
     connection: sa.Connection
     is_snapshot: bool = True
-    """Whether all that is read is as of the moment at which it was connected to."""
+    """Whether everything is read as of the moment of the connection."""
     watchdog: watchdog.Watchdog | None = None
     """Ends the driver's wait for a silent server, where the driver has no time limit of its own."""
     driver: Any = field(init=False)
-    """The driver's own connection, which SQLAlchemy forgets when it is lost."""
+    """The driver's own connection; SQLAlchemy drops its reference when it is lost."""
 
     def __post_init__(self) -> None:
         self.driver = self.connection.connection.driver_connection
 
     @property
     def driver_error(self) -> type[Exception]:
-        """What the driver raises, where SQLAlchemy does not make an error of its own of it."""
+        """The class of the driver's errors, for those that SQLAlchemy does not wrap."""
         driver: Any = self.engine.dialect.loaded_dbapi
         error: type[Exception] = driver.Error
         return error
 
     def close(self) -> None:
-        """Throw the connection away. To end it in good order, some drivers would first read to its
-        end a result that nobody wants, and others refuse.
+        """Discard the connection. For an orderly end some drivers would first read the rest of the
+        result, and others raise an error.
         """
         if self.watchdog is not None:
             self.watchdog.close()
@@ -81,7 +82,7 @@ class Connected:
         self.engine.dispose()
 
     def is_cut(self, error: Exception) -> bool:
-        """Whether the connection is gone, for which `error` was raised."""
+        """Whether `error` was raised because the connection is lost."""
         if self.connection.invalidated or getattr(error, "connection_invalidated", False):
             return True
         if mysql.is_timeout(error):
@@ -91,17 +92,17 @@ class Connected:
 
 
 def connect(url: sa.URL) -> Connected:
-    """Connect, and begin a transaction that only reads.
+    """Connect, and begin a read-only transaction.
 
-    Raises ImportError when the driver is not installed, `SQLAlchemyError` when the database is
-    not reached.
+    Raises ImportError when the driver is not installed, and one of `FAILURES` when the database
+    cannot be reached.
     """
     url = _with_driver(url)
     return _KINDS.get(url.get_backend_name(), _other)(url)
 
 
 def without_driver(url: sa.URL, error: ImportError | sa.exc.NoSuchModuleError) -> str:
-    """What to do when the driver that `url` asks for is not installed, or there is none."""
+    """What to do when the driver in `url` is not installed, or does not exist."""
     better = _BETTER.get(url.get_backend_name())
     other = f", or write {better}" if better else ""
     if isinstance(error, ImportError):
@@ -110,7 +111,7 @@ def without_driver(url: sa.URL, error: ImportError | sa.exc.NoSuchModuleError) -
 
 
 def _with_driver(url: sa.URL) -> sa.URL:
-    """A URL of MySQL that names no driver gets one that is installed."""
+    """`url`, with an installed driver if it is of MySQL and names none."""
     if url.drivername not in mysql.BACKENDS:
         return url
     for driver, module in _MYSQL_DRIVERS.items():
@@ -141,7 +142,7 @@ def _postgresql(url: sa.URL) -> Connected:
 
 
 def _dial(engine: sa.Engine) -> sa.Connection:
-    """Connect, where libpq limits only the time of a part of that."""
+    """Connect within `_DIAL_SECONDS`; libpq's own limit does not cover all of it."""
     try:
         return watchdog.in_a_thread(engine.connect, sa.Connection.close, _DIAL_SECONDS)
     except TimeoutError:
@@ -149,9 +150,9 @@ def _dial(engine: sa.Engine) -> sa.Connection:
 
 
 def _keep_text(connection: sa.Connection) -> None:
-    """Have dates and JSON as PostgreSQL writes them.
+    """Have psycopg2 return dates and JSON as the text that PostgreSQL sends.
 
-    Python knows no date before Christ and no infinity, and reads JSON numbers as floats.
+    Python has no dates BC and no infinite ones, and would read numbers in JSON as floats.
     """
     json, jsonb, date, timestamp, timestamptz = 114, 3802, 1082, 1114, 1184
     oids = (json, jsonb, date, timestamp, timestamptz)
@@ -162,7 +163,7 @@ def _keep_text(connection: sa.Connection) -> None:
 def _mysql(url: sa.URL) -> Connected:
     options = mysql.connect_options(url)
     engine = _engine(url, isolation_level="REPEATABLE READ", connect_args=options)
-    if engine.driver == "mysqlconnector":  # it can, but SQLAlchemy does not ask it to
+    if engine.driver == "mysqlconnector":  # it supports them; SQLAlchemy's dialect says no
         engine.dialect.supports_server_side_cursors = True
     connection = engine.connect()
     mysql.prepare(connection)
@@ -170,7 +171,7 @@ def _mysql(url: sa.URL) -> Connected:
 
 
 def _oracle(url: sa.URL) -> Connected:
-    """It has no REPEATABLE READ; a transaction that only reads sees one moment at any level."""
+    """Oracle has no REPEATABLE READ, but a READ ONLY transaction sees one moment."""
     engine = _engine(url)
     connection = engine.connect()
     connection.exec_driver_sql("SET TRANSACTION READ ONLY")
@@ -178,8 +179,9 @@ def _oracle(url: sa.URL) -> Connected:
 
 
 def _mssql(url: sa.URL) -> Connected:
-    """A snapshot where the database allows it. Otherwise each row as it is when it is read: what
-    REPEATABLE READ has read, nobody could change until the end.
+    """SQL Server: SNAPSHOT isolation where the database allows it, otherwise its default level.
+
+    REPEATABLE READ is no choice: its locks would keep the shop from changing what was read.
     """
     engine = _engine(url)
     connection = engine.connect()
@@ -192,7 +194,7 @@ def _mssql(url: sa.URL) -> Connected:
 
 
 def _other(url: sa.URL) -> Connected:
-    """An engine of which nothing is known, at the level that its makers chose."""
+    """Any other engine, at its default isolation level."""
     engine = _engine(url)
     return Connected(engine, engine.connect(), is_snapshot=False)
 

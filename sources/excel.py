@@ -24,11 +24,14 @@ from sources.streams import refuse_expansion
 
 _HEADER_ROWS = 20
 Row = tuple[int, Sequence[Any]]
-"""A row's number, and its values."""
+"""A row's number (1 for the first) and its values."""
 
 
 def open_excel(label: str, file: BinaryIO, options: ReadOptions) -> OpenSource:
-    """The first visible sheet of an .xlsx workbook; its first row is the header."""
+    """Open the first visible sheet of an .xlsx workbook, whose first row is the header.
+
+    Raises `SourceError` for a damaged file or a sheet without a header.
+    """
     try:
         _refuse_bomb(label, file)
         book = Book(file)
@@ -53,11 +56,11 @@ def open_excel(label: str, file: BinaryIO, options: ReadOptions) -> OpenSource:
             try:
                 while batch := list(islice(rows, options.batch_rows)):
                     for column in dates:
-                        column.look(batch)
+                        column.count(batch)
                     yield partial(_parse_rows, batch, columns, options)
             except Exception as error:  # as above: damage further down
                 raise SourceError(f"{label}: damaged ({first_line(error)})") from error
-        opened.warn(*(note for column in dates for note in column.told()), *_merged(sheet))
+        opened.warn(*(note for column in dates for note in column.warnings()), *_merged(sheet))
 
     opened.pieces = pieces()
     return opened
@@ -97,7 +100,7 @@ def _unread(sheet: Sheet, others: Iterable[Sheet]) -> str:
 
 
 def _merged(sheet: Sheet) -> list[str]:
-    """What to be told of cells that are merged below the header."""
+    """A warning about merged cells below the header; or []."""
     last_rows = (re.fullmatch(r"[A-Z]+\d+:[A-Z]+(\d+)", cells) for cells in sheet.merged)
     count = sum(1 for last in last_rows if last and int(last[1]) > 1)
     if not count:
@@ -113,7 +116,7 @@ def _is_blank(value: Any) -> bool:
 
 
 def _parse_rows(batch: Sequence[Row], columns: list[str], options: ReadOptions) -> TextBatch:
-    """Rows of values; blank rows are passed over, cells beyond the header make a malformed row."""
+    """Rows as text. Blank rows are left out; a filled cell beyond the header refuses its row."""
     width, records = len(columns), 0
     good, lines, refused = [], [], []
     for number, values in batch:
@@ -150,18 +153,19 @@ _SERIAL = re.compile(r"\s*[1-9]\d{4}(\.\d+)?\s*")
 
 
 class _Dates:
-    """Looks at a column of dates: does it hold what Excel has read as something else?
+    """Counts in a column of dates what Excel may have read wrongly when it opened a CSV file.
 
-    Excel reads 04/03/2024 by the habit of the country that it is set to, and leaves 25/03/2024 as
-    text where the month comes first. So where both are, the dates have day and month swapped.
+    Where Excel is set to a country that writes the month first, it reads 04/03/2024 as 3 April and
+    leaves 25/03/2024 as text. So if a column has both dates and such texts, its dates probably have
+    day and month swapped.
     """
 
     def __init__(self, name: str, place: int) -> None:
         self._name, self._place = name, place
         self._dates = self._texts = self._unlike = self._serials = 0
 
-    def look(self, rows: Iterable[Row]) -> None:
-        """Count dates, texts, numbers, and what does not look as if it were swapped."""
+    def count(self, rows: Iterable[Row]) -> None:
+        """Count the dates, texts and numbers in a batch, and the values that disprove a swap."""
         values = [row[self._place] for _, row in rows if len(row) > self._place]
         days = [value.day for value in values if isinstance(value, datetime)]
         others = [str(v) for v in values if isinstance(v, str | Decimal)]
@@ -172,8 +176,8 @@ class _Dates:
         self._unlike += sum(day > 12 for day in days) + over.count(False)
         self._serials += sum(1 for other in others if _SERIAL.fullmatch(other))
 
-    def told(self) -> Iterator[str]:
-        """What to be warned of."""
+    def warnings(self) -> Iterator[str]:
+        """What to warn of, after all rows have been counted."""
         if self._dates and self._texts:
             swapped = (
                 "are text: Excel may have read the dates with day and month swapped"

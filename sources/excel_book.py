@@ -1,8 +1,8 @@
-"""The parts of an Excel workbook: its sheets, their texts and formats, and their rows.
+"""The parts of an Excel workbook (ECMA-376): its sheets, shared texts, number formats and rows.
 
-openpyxl does not tell a formula without a stored value from a blank cell, reads no Strict Open XML
-and takes eight times as long, so the sheets' XML is read here. What is read is little: which
-sheets there are, and of each cell its type, value and number format.
+The sheets' XML is read here, because openpyxl does not distinguish a formula without a stored value
+from a blank cell, does not read Strict Open XML, and takes eight times as long. What is read is the
+list of sheets, and the type, value and number format of each cell.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TRUE = ("1", "true")
 
 @dataclass
 class Sheet:
-    """One sheet with cells. `merged` is known when its rows have been read."""
+    """One worksheet. `merged` has the ranges of merged cells, once all rows have been read."""
 
     title: str
     state: str
@@ -33,7 +33,7 @@ class Sheet:
 class Book:
     """An open workbook.
 
-    Raises whatever damage makes `zipfile`, the XML parser or a look-up raise.
+    A damaged one raises any exception of `zipfile`, the XML parser or a dict.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -63,7 +63,7 @@ class Book:
         )
 
     def rows(self, sheet: Sheet) -> Iterator[tuple[int, list[object]]]:
-        """The rows of a sheet that the file has, each with its number and values."""
+        """The rows of a sheet that are in the file, each with its number and values."""
         cells = Cells(
             Stored(
                 self._namespace,
@@ -88,7 +88,7 @@ class Book:
                     sheet.merged.append(element.get("ref", ""))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the archive."""
         self._archive.close()
 
     def _path(self, *tags: str) -> str:
@@ -98,7 +98,7 @@ class Book:
         return fromstring(self._archive.read(self._names[part.lower()]))
 
     def _texts(self) -> list[str]:
-        """The texts that cells share, which most programs keep apart from the sheets."""
+        """The shared strings, to which cells refer by position."""
         part = self._names.get(self._parts.get("sharedStrings", "").lower())
         if part is None:
             return []
@@ -111,7 +111,7 @@ class Book:
         return texts
 
     def _formats(self) -> dict[str, Format]:
-        """The number format of each style, by the style's number as cells name it."""
+        """The number format of each style, by the style's number (text), as cells refer to it."""
         if self._parts.get("styles", "").lower() not in self._names:
             return {}
         root = self._xml(self._parts["styles"])
@@ -125,5 +125,5 @@ class Book:
 
 
 def _relation_of(sheet: Element) -> str:
-    """The id of a sheet's part; its name has another namespace in Strict Open XML."""
+    """The id of a sheet's part. The attribute has another namespace in Strict Open XML."""
     return next(value for name, value in sheet.items() if name.endswith("}id"))

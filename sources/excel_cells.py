@@ -1,4 +1,4 @@
-"""What the cells of an Excel sheet hold: each has a type of its own, and a number a format."""
+"""The values of an Excel sheet's cells: each cell has a type, and a number has a format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOT_CALCULATED = unreadable("formula without a stored value: open the file in Ex
 
 @dataclass(frozen=True)
 class Format:
-    """What a number's format makes of it: a date, a duration, or digits with leading zeros."""
+    """What a number format makes of a number: a date, a duration, or digits with leading zeros."""
 
     is_date: bool = False
     is_duration: bool = False
@@ -29,13 +29,13 @@ class Format:
 
 PLAIN = Format()
 _ZEROS = re.compile(r"(?:\[\$-[0-9A-Fa-f]+\])?(0{2,})")
-"""A number's format, of whichever language, that shows leading zeros."""
+"""A number format of zeros only, with or without a language: it shows leading zeros."""
 _EAST_ASIAN_DATES = {*range(27, 37), *range(50, 59)}
-"""Formats that Excel knows by number alone, and that are dates and times where they are used."""
+"""Numbers of built-in formats that are dates and times in East Asian versions of Excel."""
 
 
 def number_format(number: int, code: str | None) -> Format:
-    """The format of this number, or of this code where the workbook declares one."""
+    """The built-in format `number`, or the format `code` where the workbook declares one."""
     from openpyxl.styles.numbers import (  # noqa: PLC0415  # 0.2 s, only for Excel
         BUILTIN_FORMATS,
         is_date_format,
@@ -51,22 +51,23 @@ def number_format(number: int, code: str | None) -> Format:
 
 @dataclass(frozen=True)
 class Stored:
-    """What the cells of a workbook refer to."""
+    """What the cells of a workbook refer to. `begins_1904`: whether dates count from 1904."""
 
     namespace: str
     texts: Sequence[str]
     formats: Mapping[str, Format]
     begins_1904: bool
     is_recalculated: bool
-    """Whether what made the file leaves it to Excel to calculate when it opens it. Its formulas
-    have no stored value then, or 0."""
+    """Whether Excel is to calculate all formulas when it opens the file: then the stored value of a
+    formula is missing, or 0.
+    """
 
 
 class Cells:
-    """Makes values of the cells of a sheet's XML.
+    """Converts the cells of a sheet's XML to values.
 
-    A value is text, `Decimal`, a date or time, a bool, or None for a blank cell; a cell that holds
-    something that is no value, such as an error, is `unreadable` text.
+    A value is text, `Decimal`, a date or time, a bool, or None for a blank cell. A cell without a
+    readable value, such as an error, is `unreadable` text.
     """
 
     def __init__(self, stored: Stored) -> None:
@@ -76,7 +77,7 @@ class Cells:
         self._date = lru_cache(1 << 14)(self._date_of)
 
     def row(self, row: Element) -> list[Any]:
-        """The values of a row, each at its column's place."""
+        """The values of a row, by column position; None for cells that the file leaves out."""
         values: list[Any] = []
         for cell in row.findall(self._cell):
             name = cell.get("r")
@@ -106,7 +107,7 @@ class Cells:
         return unreadable(text) if kind == "e" else decoded(text)
 
     def _is_not_calculated(self, cell: Element, kind: str, text: str | None) -> bool:
-        """Whether the cell is a formula whose result nobody has stored."""
+        """Whether the cell is a formula without a stored result."""
         if text and not (text == "0" and self._stored.is_recalculated):
             return False
         is_empty_text = kind == "str" and text == ""
@@ -141,7 +142,7 @@ class Cells:
 
 
 def _iso_date(text: str) -> Any:
-    """A date or moment; what is neither, such as a time alone, stays text."""
+    """A datetime, if the text is one; anything else, such as a time of day, stays text."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -155,9 +156,9 @@ _AMOUNTS_AS_SHOWN = 10**11
 
 @lru_cache(1 << 14)
 def exact(text: str) -> Decimal | str:
-    """A number with the 15 digits that Excel shows; a whole one is text without a decimal point.
+    """A number with the 15 digits that Excel shows, so 0.1 + 0.2 is 0.3; a whole one is text.
 
-    From 10^11 on, 15 digits have no room for the four decimals of an amount: there all are kept.
+    From 10^11 on, 15 digits leave no room for the four decimals of an amount: all digits are kept.
     """
     if text.isdecimal() and len(text) <= 15 and (text[0] != "0" or text == "0"):
         return text
@@ -172,8 +173,8 @@ def exact(text: str) -> Decimal | str:
 
 
 def excel_key(value: Any) -> str | None:
-    """The text of a key. A date was an id such as 3-1 before Excel read it, and of a number's
-    digits Excel keeps 15: both are unreadable.
+    """The text of a key. Two kinds of values are unreadable: dates, which may be ids such as 3-1
+    that Excel converted, and numbers of more than 15 digits, of which Excel loses the last ones.
     """
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
@@ -191,7 +192,7 @@ def excel_key(value: Any) -> str | None:
 
 @lru_cache(1 << 10)
 def column_place(letters: str) -> int:
-    """The place of a column, A being 0. Raises `ValueError` when it is no column of Excel's."""
+    """The position of a column, 0 for A. Raises `ValueError` when it is no column of Excel's."""
     if not re.fullmatch("[A-Z]{1,3}", letters):
         raise ValueError(f"there is no column {letters[:10]!r}")
     place = 0
@@ -201,7 +202,7 @@ def column_place(letters: str) -> int:
 
 
 def cell_text(element: Element, namespace: str) -> str:
-    """The text of a cell, which may be in pieces of several fonts; how it is spoken is left out."""
+    """The text of a cell, which may consist of runs in several fonts; phonetic text is left out."""
     plain, run = f"{namespace}t", f"{namespace}r"
     pieces = [
         piece.text if piece.tag == plain else piece.findtext(plain)
@@ -215,7 +216,7 @@ _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 
 
 def decoded(text: str) -> str:
-    """Text with its escaped characters (`_x0041_` for A) as they are, and its line ends made LF."""
+    """Text with its escapes (`_x0041_` for A) decoded, and LF as line end."""
     if "_x" in text:
         text = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
         if not text.isascii():  # two escapes may make one character

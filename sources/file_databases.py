@@ -1,5 +1,7 @@
-"""SQLite and DuckDB as sources. A file may come from somebody else: it is read, and nothing else of
-the machine is, whatever its views or a query say.
+"""SQLite and DuckDB as sources.
+
+A database file may come from somebody else, so its views and triggers are not trusted: reading it
+must not read, write or load anything else on this machine.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from common.duck import without_progress_bar
 
 MEMORY = ":memory:"
 _ALONE = {
-    "python_enable_replacements": False,  # a table's name is none of a variable of ours
+    "python_enable_replacements": False,  # a name in a query must not find a Python variable
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
@@ -29,11 +31,15 @@ _ALLOWED = (
     sqlite3.SQLITE_TRANSACTION,
 )
 _PRAGMAS = ("database_list", "table_info", "table_xinfo", "table_list")
-"""Those that tell what there is."""
+"""PRAGMAs that only list tables and columns."""
 
 
 def connect_sqlite(url: sa.URL) -> tuple[sa.Engine, sa.Connection]:
-    """A file of SQLite, as of one moment. Text that is no UTF-8 is the fault of its row alone."""
+    """Open a SQLite file read-only, as of one moment.
+
+    Text comes as `bytearray`, so that invalid UTF-8 in a row makes that row a reject instead of
+    failing the read. Raises `ArgumentError` where there is no such file.
+    """
     engine = _engine(_read_only(url))
     connection = engine.connect()
     driver: Any = connection.connection.driver_connection
@@ -46,13 +52,13 @@ def connect_sqlite(url: sa.URL) -> tuple[sa.Engine, sa.Connection]:
 
 
 def _may_only_read(action: int, argument: str | None, *_: str | None) -> int:
-    """What SQLite asks before it prepares a statement, for each thing that this would do."""
+    """SQLite's authorizer: it is called for each action of a statement before that is prepared."""
     is_allowed = action in _ALLOWED or (action == sqlite3.SQLITE_PRAGMA and argument in _PRAGMAS)
     return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY
 
 
 def _read_only(url: sa.URL) -> sa.URL:
-    """A SQLite file as one that is not even tidied up after others."""
+    """The URL with `mode=ro`: SQLite then does not even roll back another program's transaction."""
     path = Path(url.database or "")
     if not path.is_file():
         raise sa.exc.ArgumentError("there is no such file")
@@ -64,8 +70,8 @@ def _read_only(url: sa.URL) -> sa.URL:
 
 
 def connect_duckdb(url: sa.URL) -> tuple[sa.Engine, sa.Connection]:
-    """A file of DuckDB that reaches no other file; or DuckDB as a tool, which reads the files that
-    its query names.
+    """Open a DuckDB file, which can reach no other file; or DuckDB as a tool (`is_tool`), which
+    reads the files that its query names. Raises `ArgumentError` where there is no such file.
     """
     if is_tool(url):
         folder = Path(tempfile.gettempdir()) / f"star-etl-duckdb-{os.getpid()}"
@@ -89,16 +95,15 @@ def _connected(engine: sa.Engine) -> tuple[sa.Engine, sa.Connection]:
 
 
 def is_tool(url: sa.URL) -> bool:
-    """Whether it is DuckDB without a file of its own: what its query says is the user's own word,
-    and may name files.
-    """
+    """Whether `url` is DuckDB without a file: its query is the user's own, and may name files."""
     return url.get_backend_name() == "duckdb" and url.database in (None, "", MEMORY)
 
 
 def _beside_the_warehouse(engine: sa.Engine) -> sa.Connection:
-    """A reader in a DuckDB file that the run has open already, as its warehouse.
+    """A read-only transaction in a DuckDB file that this process has open as its warehouse.
 
-    The two are one to DuckDB: the warehouse, too, reads no other files from now on, nor need it.
+    The settings apply to all connections to the file: the warehouse, too, reads no other files from
+    now on, which it does not need.
     """
     connection = engine.connect()
     driver: Any = without_progress_bar(connection.connection.driver_connection)

@@ -1,4 +1,4 @@
-"""Opens a source file by its name and first bytes, and hands it to the reader of its format."""
+"""Finds out a file's format by its name and first bytes, and opens it with the right reader."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _FOREIGN = {
     b"ORC": "an ORC file; write it as Parquet",
     b"{\\rtf": "a text document (RTF), not a table",
 }
-"""Files by their first bytes that people take for a source, and what to do instead."""
+"""Files that are not read, by their first bytes: what they are, and what to do."""
 
 
 def open_file(place: Place, options: ReadOptions) -> OpenSource:
-    """Open a file and look at its header; the rows come as pieces.
+    """Open a file and read its header; the rows come as pieces.
 
-    Raises `SourceError` naming the file, the place and the next step.
+    Raises `SourceError` naming the file, the place in it and the next step.
     """
     digest = hashlib.sha256()
     try:
@@ -90,7 +90,7 @@ _TAR = b"ustar"
 
 
 def _foreign(content: Content) -> str:
-    """What a file is that is no source, and what to do; blank for all others."""
+    """What a file is that cannot be read, and what to do; '' for any other."""
     if content.head.startswith(_OLE):
         return _ole(content)
     if content.head[257:262] == _TAR:
@@ -99,7 +99,7 @@ def _foreign(content: Content) -> str:
 
 
 def _ole(content: Content) -> str:
-    """What of Microsoft's older programs it is; what they protect by a password is one as well."""
+    """What an OLE file of Microsoft's is: a workbook with a password, or an old one."""
     last = b""
     while part := content.stream.read(1 << 20):
         if _PROTECTED in last + part:
@@ -112,12 +112,12 @@ _PROTECTED = "EncryptedPackage".encode("utf-16-le")
 
 
 def _is_json(head: bytes) -> bool:
-    """Whether it is JSON whatever its name: a column may be called [id], but hardly {"id"."""
+    """Whether a file is JSON whatever its name: a CSV column may be called [id], hardly {"id"."""
     return bool(re.match(rb"\s*(\[\s*\{|\{\s*\")", head.removeprefix(BOM_UTF8)))
 
 
 def _closing(label: str, pieces: Iterator[Piece], stack: ExitStack) -> Iterator[Piece]:
-    """The pieces; the file is closed after the last, and damage found on the way is named."""
+    """The pieces. The file is closed after the last one, and an `OSError` becomes `SourceError`."""
     with stack:
         try:
             yield from pieces

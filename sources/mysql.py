@@ -1,8 +1,7 @@
-"""MySQL and MariaDB as sources, by any of their drivers: what one must be told, and what
-some of its values mean.
+"""MySQL and MariaDB as sources: the options of each driver, and what some of its values mean.
 
-Dates are taken as the server writes them. The drivers make None of 0000-00-00 and of 2026-02-00,
-and what cannot be read is not missing.
+Dates are taken as the text that the server sends. The drivers would return None for 0000-00-00 and
+2026-02-00, which are unreadable, not missing.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ READ_ONLY_SNAPSHOT = (
     "SET time_zone = '+00:00'",  # a TIMESTAMP is a moment, and is sent in the session's zone
     "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
 )
-"""What begins the one transaction of a connection."""
+"""The statements that begin the one transaction of a connection."""
 _TIMESTAMP, _DATE, _TIME, _DATETIME, _BIT = 7, 10, 11, 12, 16
 _AS_WRITTEN = (_TIMESTAMP, _DATE, _TIME, _DATETIME)
-"""Types, by the numbers that the protocol gives them, whose text the server's is better than any
-object of Python.
-"""
+"""Types, by their numbers in the protocol, whose values are kept as the server's text."""
 
 Cells = Callable[[Sequence[Any]], Sequence[Any]]
+"""Converts the values of a column before they become text."""
 
 
 def connect_options(url: sa.URL) -> dict[str, Any]:
-    """What the driver is asked for beside what `url` says: dates as text, one statement at a time.
+    """The driver's options: dates as text, one statement at a time, a time limit.
 
-    Raises ImportError when the driver is not installed, `ArgumentError` for one that loses rows.
+    What `url` itself sets wins. Raises ImportError when the driver is not installed, and
+    `ArgumentError` for MariaDB's own driver, which loses rows.
     """
     driver = url.get_dialect().driver
     if driver == "mariadbconnector":
@@ -43,7 +42,10 @@ def connect_options(url: sa.URL) -> dict[str, Any]:
             "takes a date of zeros for none; write mysql+pymysql://, after pip install PyMySQL"
         )
     options = _OPTIONS[driver]() if driver in _OPTIONS else {}
-    return {name: value for name, value in options.items() if name not in url.query}
+    own = {name: value for name, value in options.items() if name not in url.query}
+    if "read_timeout" in url.query:  # SQLAlchemy passes it to one of the drivers as text
+        own["read_timeout"] = int(str(url.query["read_timeout"]))
+    return own
 
 
 def _pymysql() -> dict[str, Any]:
@@ -100,7 +102,7 @@ _OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def prepare(connection: sa.Connection) -> None:
-    """Begin the transaction in which everything is read: read only, and as of this moment."""
+    """Begin the transaction in which everything is read: read-only, and as of this moment."""
     for statement in READ_ONLY_SNAPSHOT:
         connection.exec_driver_sql(statement)
 
@@ -115,8 +117,8 @@ def is_timeout(error: Exception) -> bool:
 
 
 def abandon(driver: Any) -> None:
-    """Have PyMySQL leave what is left of a result: to tidy up, it would read all of it, or complain
-    on stderr that it cannot.
+    """Have PyMySQL drop the rest of a result. On closing, it would read all of it, or print an
+    error where it cannot.
     """
     result = getattr(driver, "_result", None)
     if result is not None and hasattr(result, "unbuffered_active"):
@@ -124,8 +126,8 @@ def abandon(driver: Any) -> None:
 
 
 def cells(description: Sequence[Sequence[Any]]) -> dict[int, Cells]:
-    """How the values of some columns are read, by the place of the column, where the type that the
-    cursor tells says more than the value.
+    """By position, how to convert the columns whose type in the cursor's description says more than
+    the value: TIMESTAMP and BIT.
     """
     readers: dict[int, Cells] = {_TIMESTAMP: _moments, _BIT: _numbers}
     return {
@@ -136,7 +138,7 @@ def cells(description: Sequence[Sequence[Any]]) -> dict[int, Cells]:
 
 
 def _moments(values: Sequence[Any]) -> Sequence[Any]:
-    """Timestamps with their offset: they are in UTC, see `READ_ONLY_SNAPSHOT`."""
+    """TIMESTAMPs with the offset of the session's zone, which is UTC: see `READ_ONLY_SNAPSHOT`."""
     return [
         value if value is None or str(value).startswith("0000") else f"{value}+00:00"
         for value in values
@@ -144,5 +146,5 @@ def _moments(values: Sequence[Any]) -> Sequence[Any]:
 
 
 def _numbers(values: Sequence[Any]) -> Sequence[Any]:
-    """Bits as the number that they are."""
+    """BIT values, which drivers return as bytes, as integers."""
     return [int.from_bytes(v) if isinstance(v, bytes | bytearray) else v for v in values]

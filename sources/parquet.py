@@ -1,4 +1,4 @@
-"""Parquet files: columns that already have types, in batches whatever the size of a row group."""
+"""Parquet files, whose columns have types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from sources.batches import OpenSource, Piece, ReadOptions, column_names
 
 
 def open_parquet(label: str, file: BinaryIO, options: ReadOptions) -> OpenSource:
-    """A Parquet file, read in batches whatever the size of its row groups."""
+    """Open a Parquet file, to be read in batches whatever the size of its row groups.
+
+    Raises `SourceError` when it is damaged; the pieces raise it as well.
+    """
     import pyarrow.parquet as pq  # noqa: PLC0415  # imports pandas, 0.5 s that CSV does not need
 
     try:

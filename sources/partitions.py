@@ -1,4 +1,4 @@
-"""Columns that stand in the names of folders, as in `region=EMEA/part-0.parquet`."""
+"""Columns in the names of folders, as Hive and Spark write them: `region=EMEA/part-0.parquet`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_VALUE = ("", "__HIVE_DEFAULT_PARTITION__")
 
 
 def folder_values(label: str) -> dict[str, str | None]:
-    """The columns in the names of the folders above a file, and their values."""
+    """The columns in the names of the folders above a file, with their values."""
     folders = PurePosixPath(label).parts[:-1]
     pairs = (folder.partition("=") for folder in folders)
     return {
@@ -30,14 +30,14 @@ def folder_values(label: str) -> dict[str, str | None]:
 def with_folder_values(
     opened: OpenSource, values: Mapping[str, str | None], options: ReadOptions
 ) -> OpenSource:
-    """`opened` with these columns beside those of the file.
+    """`opened` with these columns in addition to its own.
 
-    Where the file has such a column as well, its own values are read, and that is told.
+    Where the file has such a column itself, its own values are used, and a warning says so.
     """
     own = {column.casefold() for column in opened.columns}
     twice = [name for name in values if name.casefold() in own]
     new = {name: value for name, value in values.items() if name not in twice}
-    if opened.is_schemaless:  # its reader adds what later records bring
+    if opened.is_schemaless:  # its reader adds keys of later records to this list
         opened.columns += new
     else:
         opened.columns = [*opened.columns, *new]
@@ -49,7 +49,7 @@ def with_folder_values(
 
 
 def _filled(piece: Piece, values: Mapping[str, str | None], options: ReadOptions) -> TextBatch:
-    """A batch with a column for each value, which a record's own value takes the place of."""
+    """A batch with a column for each value; a record's own value takes precedence."""
     batch = piece()
     rows = batch.rows
     for name, value in values.items():
