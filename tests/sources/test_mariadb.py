@@ -207,8 +207,8 @@ MANY = (
 )
 
 
-MIDDLE = 20_000_000
-"""Bytes after which they are half read."""
+MIDDLE = 4_000_000
+"""Bytes after which a read is cut off. Buffers hold some ten million more, of forty in all."""
 
 
 @pytest.fixture
