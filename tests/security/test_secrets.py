@@ -170,7 +170,7 @@ def _bug(shop: Retailer, patch: pytest.MonkeyPatch) -> None:
 
 def _gone(shop: Retailer, patch: pytest.MonkeyPatch) -> None:
     """Its sessions are ended in the middle of each try."""
-    real: Any = StarSchemaETLPipeline._run_fact_loading_phase
+    real: Any = StarSchemaETLPipeline._run_fact_loading_phase  # noqa: SLF001 - it is public by name
 
     def ended(pipeline: StarSchemaETLPipeline, *given: Any) -> Any:
         shop.star.execute(

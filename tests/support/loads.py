@@ -26,7 +26,7 @@ def serve() -> None:
     sys.path.insert(0, str(ROOT))
     import cli
 
-    sys.meta_path.insert(0, cli._WithoutPandas())  # as a run of its own is
+    sys.meta_path.insert(0, cli._WithoutPandas())  # noqa: SLF001 - as a run of its own is
     for module in sorted([*ROOT.glob("*.py"), *(p for r in ROOMS for p in ROOT.glob(f"{r}/*.py"))]):
         __import__(".".join(module.relative_to(ROOT).with_suffix("").parts))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C of the tests is not for us
@@ -79,7 +79,7 @@ def load_impatient(env_file: str, *options: str) -> int:
     """The command line, which asks a server that has gone for two seconds instead of ten."""
     from warehouse import postgresql
 
-    postgresql._SETTLE_SECONDS = 2
+    postgresql._SETTLE_SECONDS = 2  # noqa: SLF001 - no setting, as nobody needs one
     return load(env_file, *options)
 
 
