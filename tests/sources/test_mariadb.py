@@ -202,13 +202,15 @@ def test_a_sale_never_lacks_the_customer_that_came_with_it(
 
 MANY = (
     'SELECT HEX(seq) AS transaction_id, "2026-01-05" AS transaction_date, 1 AS customer_id, '
-    '7 AS product_id, 1 AS quantity, 1 AS unit_price, REPEAT("x", 2000) AS unused '
+    '7 AS product_id, 1 AS quantity, 1 AS unit_price, REPEAT("x", 4000) AS unused '
     "FROM seq_1_to_20000"
 )
 
 
-MIDDLE = 4_000_000
-"""Bytes after which a read is cut off. Buffers hold some ten million more, of forty in all."""
+MIDDLE = 20_000_000
+"""Bytes, of eighty million, after which a read is cut off. Buffers hold some ten million: at the
+beginning, while other sources are opened, and again behind the cut.
+"""
 
 
 @pytest.fixture
