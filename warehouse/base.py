@@ -60,12 +60,12 @@ class Warehouse(ABC):
         """
         seconds = max(self.config.retry_seconds, at_least)
 
-        def tell(state: RetryCallState) -> None:
+        def warn(state: RetryCallState) -> None:
             if state.attempt_number == 1 and state.outcome is not None:
                 reason = explain(state.outcome.exception() or TransientError())
                 _log.warning("%s; it is waited for, %s seconds at most", reason, seconds)
 
-        waiting(seconds, tell)(self._connect, lock=lock)
+        waiting(seconds, warn)(self._connect, lock=lock)
 
     def _connect(self, *, lock: bool = True) -> None:
         try:

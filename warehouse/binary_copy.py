@@ -1,8 +1,9 @@
 """Rows in PostgreSQL's binary COPY format, a column at a time.
 
-The format is that of the manual's page on COPY, "Binary Format". A server reads it a quarter faster
-than CSV, and to write it takes an eighth of the time. Written here because the library for it,
-pgpq, holds the interpreter's lock meanwhile: the thread that feeds the server would wait for it.
+The format is described in PostgreSQL's manual, on the page of COPY, as "Binary Format". The server
+reads it a quarter faster than CSV, and writing it takes an eighth of the time. The library for it,
+pgpq, is not used: it holds the interpreter's lock, so that the thread that sends the rows waits for
+it.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ import pyarrow.compute as pc
 from common.arrays import decoded, unscaled, whole
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-"""What comes before the first row: the signature, no flags, no extension."""
+"""Stands before the first row: the signature, no flags, no extension."""
 TRAILER = b"\xff\xff"
-"""What comes after the last one."""
+"""Stands after the last row."""
 
 Fixed: TypeAlias = npt.NDArray[Any]
 
-_ROWS = 1 << 12  # of a piece: it stays in the cache while it is put together
+_ROWS = 1 << 12  # rows in a piece: few enough to stay in the processor's cache
 _EPOCH = 10_957  # days: PostgreSQL counts from 2000, Arrow from 1970
-_BASE, _PLACES = 10_000, 4  # of a digit of NUMERIC
+_BASE, _PLACES = 10_000, 4  # NUMERIC has digits to the base of 10,000
 _NEGATIVE = 0x4000
 
 
@@ -47,10 +48,10 @@ def encoded(rows: pa.Table) -> list[bytes]:
 
 @dataclass(frozen=True)
 class _Field:
-    """A column as COPY has it: of each row the length of its value, -1 for none, and the value.
+    """A column as COPY has it: for each row the length of its value, -1 for NULL, and the value.
 
-    Values that all have one length are numbers; others, and those that some rows lack, are an
-    Arrow array of bytes. With `indices`, `values` are the distinct ones.
+    `values` are a NumPy array if all have the same length and none is NULL, else an Arrow array of
+    bytes. With `indices` they are the distinct values, and `indices` says which one a row has.
     """
 
     lengths: Any
@@ -77,14 +78,14 @@ def _field(column: pa.Array) -> _Field:
 def _texts(texts: pa.Array) -> _Field:
     lengths = pc.fill_null(pc.binary_length(texts), -1).to_numpy()
     longest, values = int(lengths.max(initial=0)), texts.cast(pa.binary())
-    if longest and longest == lengths.min():  # as those of ids often are
+    if longest and longest == lengths.min():  # as ids often have
         equal = values.cast(pa.binary(longest))
         return _Field(longest, np.frombuffer(equal.buffers()[1], f"V{longest}")[equal.offset :])
     return _Field(lengths, pc.fill_null(values, b""))
 
 
 def _fixed(values: pa.Array) -> Fixed:
-    """Values, none of them null, in the server's form."""
+    """Values, none of them null, as the server reads them."""
     kind = values.type
     if pa.types.is_decimal(kind):
         return _numerics(values)
@@ -102,19 +103,22 @@ def _big_endian(numbers: Fixed) -> Fixed:
 
 
 def _numerics(amounts: pa.Array) -> Fixed:
-    """NUMERIC: how many digits to the base of 10,000, the power of the first one, the sign, decimal
-    places, the digits. All have equally many: the server takes leading and trailing zeros off.
+    """NUMERIC: the number of digits to the base of 10,000, the power of the first one, the sign,
+    the decimal places, the digits. All get the same number of digits, so that they have one length:
+    the server removes leading and trailing zeros.
     """
     fraction, scale = -(-amounts.type.scale // _PLACES), amounts.type.scale
     if scale % _PLACES:
         amounts = amounts.cast(pa.decimal128(38, fraction * _PLACES))
     units: Any = unscaled(amounts)
-    if units is None:  # some are beyond an int64, so Python's own integers do it, slowly
+    if units is None:  # some do not fit into an int64: Python's integers are exact, and slow
         exact = (amount.scaleb(fraction * _PLACES) for amount in amounts.to_pylist())
         units = np.array([int(amount) for amount in exact], object)
         rest = np.abs(units)
     else:
-        rest = np.abs(units).view(np.uint64)  # the least int64 has no positive one
+        rest = np.abs(units).view(
+            np.uint64
+        )  # unsigned: the smallest int64 has no positive counterpart
     digits: list[Any] = []
     while len(digits) < fraction or rest.any():
         more = rest // _BASE
@@ -126,11 +130,13 @@ def _numerics(amounts: pa.Array) -> Fixed:
     result["sign"], result["scale"] = np.where(units < 0, _NEGATIVE, 0), scale
     for place, digit in enumerate(reversed(digits)):
         result["digits"][:, place] = digit
-    return result.view(f"V{result.itemsize}")  # copied as one, not number by number
+    return result.view(f"V{result.itemsize}")  # one opaque value, so that NumPy copies it at once
 
 
 def _piece(fields: Sequence[_Field], rows: slice) -> bytes:
-    """Some rows: what has one length stands side by side, and is joined with the rest."""
+    """The bytes of some rows. Columns of one length are put together by NumPy, and joined with the
+    others by Arrow.
+    """
     count = rows.stop - rows.start
     parts: list[pa.Array] = []
     block: list[tuple[Any, Any]] = [(">i2", len(fields))]
@@ -152,7 +158,7 @@ def _piece(fields: Sequence[_Field], rows: slice) -> bytes:
 
 
 def _side_by_side(block: Sequence[tuple[Any, Any]], count: int) -> Fixed:
-    """Columns of one length each, given with their types, row by row."""
+    """Columns, each given as its type and its values of one length, put together row by row."""
     table = np.empty(count, [(str(place), kind) for place, (kind, _) in enumerate(block)])
     for place, (_, values) in enumerate(block):
         table[str(place)] = values

@@ -1,4 +1,4 @@
-"""What tables look like in a warehouse, as the catalog of each engine tells."""
+"""A table as it is in the warehouse. Each engine reads its own catalog for it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class Reference:
     target: str
     """Table and column, with the schema in front if it is another one."""
     is_valid: bool
-    """Whether the engine has proven it of all rows."""
+    """Whether the engine has checked it for all rows, not for new ones only."""
 
 
 @dataclass
 class PresentTable:
-    """A table that is there; its keys and indexes only where the engine declares them."""
+    """A table that is there. Keys and indexes are filled in if `keys_are_known`."""
 
     columns: dict[str, PresentColumn]
     may_alter: bool = True
     may_load: bool = True
-    keys_are_told: bool = False
+    keys_are_known: bool = False
     primary_key: str = ""
     unique: set[str] = field(default_factory=set)
     unique_indexes: dict[str, str] = field(default_factory=dict)

@@ -87,7 +87,7 @@ def _compare_table(found: Drift, warehouse: Warehouse, table: Table, present: Pr
             found.problems.append(f"{table.name} has lost its key {column.name}")
         else:
             found.missing_columns.append(column)
-    if present.keys_are_told and not warehouse.is_created(table):
+    if present.keys_are_known and not warehouse.is_created(table):
         found.incomplete += _lacking_keys(warehouse, table, present)
         found.problems += _other_keys(table, present)
 

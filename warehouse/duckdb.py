@@ -244,10 +244,10 @@ def _tables(
     present = {}
     for qualified, table in named.items():
         if table.name in there:
-            told = connection.exec_driver_sql(f"DESCRIBE {qualified}")
+            described = connection.exec_driver_sql(f"DESCRIBE {qualified}")
             columns = {
                 row.column_name: PresentColumn(str(row.column_type).lower(), row.null == "YES")
-                for row in told
+                for row in described
             }
             present[table.name] = PresentTable(columns)
     if any(_lacks_not_null(present.get(table.name), table) for table in named.values()):
@@ -263,12 +263,12 @@ def _lacks_not_null(present: PresentTable | None, table: Table) -> bool:
 
 
 def _add_notes(connection: Connection, schema: str, present: dict[str, PresentTable]) -> None:
-    told = sa.func.duckdb_columns().table_valued(
+    catalog = sa.func.duckdb_columns().table_valued(
         "schema_name", "table_name", "column_name", "comment"
     )
-    query = sa.select(told.c.table_name, told.c.column_name, told.c.comment)
+    query = sa.select(catalog.c.table_name, catalog.c.column_name, catalog.c.comment)
     for table, name, note in connection.execute(
-        query.where(told.c.schema_name == schema, told.c.comment.is_not(None))
+        query.where(catalog.c.schema_name == schema, catalog.c.comment.is_not(None))
     ):
         if table in present:
             columns = present[table].columns

@@ -1,4 +1,4 @@
-"""What an error that a warehouse's driver has raised means, in words for people."""
+"""Errors of the warehouses' drivers in words for people."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _HINTS = {
 
 
 def in_words(error: Exception) -> str | None:
-    """What to say of an error that the warehouse's driver has raised, or of a lack of memory, which
-    engines that work in our process share with us; None of any other error.
+    """What to say of an error that a warehouse's driver has raised, or of a lack of memory; None of
+    any other error.
     """
     if isinstance(getattr(error, "orig", None) or error, _OUT_OF_MEMORY):
         reason = explain(error)
-        told = f" ({reason})" if reason else ""
-        return f"not enough memory{told}; give the process more, or lower WORKERS and BATCH_ROWS"
+        details = f" ({reason})" if reason else ""
+        return f"not enough memory{details}; give the process more, or lower WORKERS and BATCH_ROWS"
     if isinstance(error, _REFUSALS):
         return f"the warehouse refused: {explain(error)}"
     return None

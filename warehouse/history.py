@@ -1,7 +1,8 @@
-"""The runs before this one, as `etl_run` tells of them, and the row that this one adds.
+"""The table `etl_run`: earlier runs are read from it, and this run adds its row.
 
-What came last is told by `sequence`, a number given under the warehouse's lock, never by a clock.
-No run reads more of the earlier ones than the last published one and the few that it thins.
+The last run is the one with the highest `sequence`, a number that is given under the warehouse's
+lock: clocks may be wrong. A run reads only the last published run and the few rows that it thins,
+so that a night costs the same after years of nights.
 """
 
 from __future__ import annotations
@@ -18,27 +19,29 @@ from schema import etl_run
 from warehouse.base import Warehouse
 
 NEWEST_FIRST = (
-    etl_run.c.sequence.desc().nulls_last(),  # those of version 0.1.0 have no number
+    etl_run.c.sequence.desc().nulls_last(),  # version 0.1.0 wrote none
     etl_run.c.ended_at.desc(),
     etl_run.c.run_id.desc(),
 )
 _WHOLE = 40
-"""So many of the last runs keep all that is known of them."""
+"""The last so many runs keep all their counts and sources."""
 _THINNED_AT_ONCE = 10
 _NOTHING = "{}"
 _KEPT = ("dimension_loading_results", "fact_loading_results")
-"""What an older run keeps: how many rows it loaded."""
+"""The counts that an older run keeps."""
 
 
 @dataclass(frozen=True)
 class Past:
-    """A published run: what its row holds."""
+    """A published run, from its row in `etl_run`."""
 
     run_id: str
     counts: dict[str, Any]
     sources: dict[str, Any]
     damage: str = ""
-    """What is wrong with the row; it then holds nothing that can be used."""
+    """What is wrong with the row, if its JSON cannot be read; `counts` and `sources` are then
+    empty.
+    """
 
     @property
     def snapshot(self) -> str:
@@ -65,9 +68,9 @@ def last_published(warehouse: Warehouse) -> Past | None:
 
 
 def add(warehouse: Warehouse, row: Mapping[str, Any]) -> None:
-    """Add the row of this run, under the next number, and see that it is there as it was given.
+    """Add the row of this run with the next `sequence`, and read it back.
 
-    Raises `WarehouseError` when it is not: a trigger or a rule of somebody's is in the way.
+    Raises `WarehouseError` if it is not as it was written: a trigger or a rule has changed it.
     """
     number = sa.select(sa.func.coalesce(sa.func.max(etl_run.c.sequence), 0) + 1)
     given = {**row, "sequence": warehouse.scalar(number)}
@@ -81,9 +84,9 @@ def add(warehouse: Warehouse, row: Mapping[str, Any]) -> None:
 
 
 def thin(warehouse: Warehouse) -> list[str]:
-    """Take from runs before the last forty all but their numbers of rows, a few in each night.
+    """Remove all but the numbers of loaded rows from runs before the last forty, a few each night.
 
-    Returns what is to be said of rows that could not be read.
+    Returns a warning for each row whose JSON could not be read.
     """
     newest = sa.select(sa.func.max(etl_run.c.sequence)).scalar_subquery()
     is_old = sa.func.coalesce(etl_run.c.sequence, 0) <= newest - _WHOLE
@@ -93,17 +96,17 @@ def thin(warehouse: Warehouse) -> list[str]:
         .order_by(etl_run.c.sequence.nulls_first(), etl_run.c.run_id)
         .limit(_THINNED_AT_ONCE)
     ).all()
-    told = []
+    warnings = []
     for run in old:
         counts = _object(run.counts)
-        told += [_damage(run.run_id, "counts")] if counts is None else []
+        warnings += [_damage(run.run_id, "counts")] if counts is None else []
         kept = {name: counts[name] for name in _KEPT if name in counts} if counts else {}
         warehouse.execute(
             sa.update(etl_run)
             .where(etl_run.c.run_id == run.run_id)
             .values(counts=json.dumps(kept), sources=_NOTHING)
         )
-    return told
+    return warnings
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -16,14 +16,14 @@ from common.arrays import whole
 from common.star_model import UNKNOWN_KEY
 
 DESCRIBED, INFERRED, UNKNOWN = range(3)
-"""Kinds of members: with a record, without one, and the Unknown member."""
+"""Kinds of members: described by a record of its source, only named by sales, the Unknown one."""
 IS_INFERRED = "_inferred"
-"""The column of `KeyMap.members` that tells inferred ones: 1, the others 0."""
+"""Column of `KeyMap.members`: 1 for inferred members, 0 for others."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """How many sales were looked at, and how many of them are on which kind of members."""
+    """How many sales were counted, and how many of them have an inferred or the Unknown member."""
 
     sales: int = 0
     inferred: int = 0
@@ -62,7 +62,7 @@ class KeyMap(Mapping[Any, int]):
         return self._ids.filter(pa.array(self.kinds == DESCRIBED))
 
     def named(self, positions: pa.Array) -> Named:
-        """Of which kinds the members at `positions` are; null counts as none."""
+        """How many of `positions` are members of each kind; nulls are not counted."""
         kinds = self.kinds[positions.drop_null().to_numpy()]
         count = np.bincount(kinds, minlength=3)
         return Named(len(kinds), int(count[INFERRED]), int(count[UNKNOWN]))
@@ -75,7 +75,9 @@ class KeyMap(Mapping[Any, int]):
         return pc.index_in(ids, value_set=self._ids)
 
     def column(self, index: int, positions: pa.Array) -> pa.DictionaryArray:
-        """Column `index` of the members at `positions`, encoded: the members are its dictionary."""
+        """Column `index` of the members at `positions`, as a dictionary array whose dictionary has
+        all members.
+        """
         return pa.DictionaryArray.from_arrays(positions, whole(self.members[index]), safe=False)
 
     def __getitem__(self, key: Any) -> int:

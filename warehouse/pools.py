@@ -1,8 +1,9 @@
-"""Whether a pooler keeps sessions: the lock of a run, and its settings, are a session's.
+"""Whether a pooler in front of PostgreSQL gives each client a session of its own.
 
-A pool of transactions lends one session to many clients in turn, so that two runs would be in the
-star at once. It cannot be told by which session a transaction gets: that is often the same one by
-chance. But what a session holds ends with its client only where it is the client's own.
+A run's lock and settings belong to its session. A pooler in transaction mode lends one session to
+many clients in turn, so that two runs would hold the same lock. Asking for the session's number
+twice does not tell: it is often the same by chance. So a second client takes a lock and leaves:
+only if the session was its own does the lock end then.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ import sqlalchemy as sa
 from common import watchdog
 
 _CLASS = 0x57A3
-"""Of the advisory locks that are taken here: nobody waits for them."""
+"""Class of the advisory locks that are taken here; nobody ever waits for one."""
 _WAIT_SECONDS = 5
-"""For a session of a pool that has none left; and for the end of one."""
+"""For a pool to give a session, and for a session to end."""
 _TRIES = 20
 
 
 def keep_sessions(engine: sa.Engine) -> bool:
-    """Whether what a client's session holds stays while the client does, and then ends with it."""
+    """Whether a lock stays while its client is connected, and ends when the client leaves."""
     number = secrets.randbelow(1 << 31)
     try:
         client = watchdog.in_a_thread(lambda: _holding(engine, number), _close, _WAIT_SECONDS)
-    except TimeoutError:  # none is left: ours is not lent to others while we pause
+    except TimeoutError:  # the pool has no other session, so it cannot lend ours to others
         return True
     stays = _asked(engine, _HELD, number)
     client.close()
@@ -64,7 +65,7 @@ def _holding(engine: sa.Engine, number: int) -> Any:
 
 
 def _asked(engine: sa.Engine, question: str, number: int) -> bool:
-    """What another client is told."""
+    """The answer that another client gets."""
     other: Any = engine.raw_connection()
     try:
         with other.cursor() as cursor:

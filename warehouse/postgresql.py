@@ -51,7 +51,7 @@ _LASTING_REASONS = (
 _SESSION = (
     "SET search_path = pg_catalog, pg_temp",
     "SET timezone = 'UTC'",
-    "SET quote_all_identifiers = off",  # in the types that the catalog tells
+    "SET quote_all_identifiers = off",  # in names of types that the catalog gives
     "SET row_security = off",  # rows that a policy hides are an error, not rows that are missing
 )
 """What our statements rely on, whatever defaults a role or a database has."""

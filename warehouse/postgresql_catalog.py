@@ -1,4 +1,4 @@
-"""What tables look like in PostgreSQL, as its catalog tells."""
+"""Tables, columns and keys as PostgreSQL's catalog has them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def present_tables(
     present: dict[str, PresentTable] = {}
     for row in connection.execute(_COLUMNS, asked):
         table = present.setdefault(
-            row.relname, PresentTable({}, row.may_alter, row.may_load, keys_are_told=True)
+            row.relname, PresentTable({}, row.may_alter, row.may_load, keys_are_known=True)
         )
         table.columns[row.attname] = PresentColumn(row.type, not row.attnotnull, row.note or "")
     for row in connection.execute(_KEYS, asked) if present else ():

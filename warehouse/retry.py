@@ -17,11 +17,11 @@ from tenacity.stop import stop_base
 
 from errors import TransientError
 
-_PAUSE_SECONDS = 2  # at most, between two looks whether a server is there again
+_PAUSE_SECONDS = 2  # at most, between two tries to connect
 
 
 class _AfterTrouble(stop_base):
-    """Stops so many seconds after the first failure, however long it took to come."""
+    """Stops so many seconds after the first failure. The time before it does not count."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -36,8 +36,8 @@ class _AfterTrouble(stop_base):
 def tries(
     count: int, seconds: float, on: type[Exception] = TransientError, **options: Any
 ) -> Retrying:
-    """Calls a function again after an error of the kind `on`, within `seconds` of the first:
-    exponential back-off with full jitter.
+    """Calls a function again after an error of the class `on`: `count` times in all, within
+    `seconds` of the first error, with exponential back-off and full jitter.
     """
     return Retrying(
         retry=retry_if_exception_type(on),
@@ -48,15 +48,15 @@ def tries(
     )
 
 
-def waiting(seconds: float, tell: Callable[[RetryCallState], None]) -> Retrying:
-    """Calls a function again after a `TransientError`, as often as there is time for it within
-    `seconds` of the first: for a server that may be there a moment later. `tell` is called before
-    each pause.
+def waiting(seconds: float, before_pause: Callable[[RetryCallState], None]) -> Retrying:
+    """Calls a function again after a `TransientError`, for `seconds` after the first one: a server
+    that is starting may be there a moment later. `before_pause` is
+    called each time.
     """
     return Retrying(
         retry=retry_if_exception_type(TransientError),
         stop=_AfterTrouble(seconds),
         wait=wait_random_exponential(multiplier=0.25, max=_PAUSE_SECONDS),
-        before_sleep=tell,
+        before_sleep=before_pause,
         reraise=True,
     )

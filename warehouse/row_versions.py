@@ -1,9 +1,9 @@
-"""What PostgreSQL's row versions prove: that a table is as a transaction left it.
+"""Which rows of a PostgreSQL table were written after a certain transaction.
 
-Each row version keeps the number of the transaction that wrote it (`xmin`, 32 bits of it), also
-after it was frozen. So a transaction that has seen a whole table needs to note two things: below
-which number all others were over when it began, and its own number. A row that bears neither was
-written later, by somebody else. Clocks have no part in this.
+Each row version keeps the number of the transaction that wrote it, or 32 bits of it (`xmin`), also
+after it was frozen. A run therefore notes two things: its own number, and the number below which
+all other transactions had ended when it began. A row whose `xmin` is neither its own nor below that
+was written later, by somebody else. No clock is read for this.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import Any
 import sqlalchemy as sa
 
 _NUMBERS = 1 << 32
-"""Transaction numbers in a row are counted modulo this."""
+"""Transaction numbers in rows are modulo this."""
 _FURTHEST = 1 << 31
-"""How far apart two of them can be told which is the later one."""
+"""Of two such numbers that are further apart nobody can tell which is the later one."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """What a published run noted of the tables when it committed."""
+    """What a published run has noted about the tables when it committed."""
 
     system: str
-    """The server whose transactions are counted: a restored dump is in another one."""
+    """Identifier of the server that gives the numbers: a dump is restored into another one."""
     seen_whole: int
-    """Every transaction below this was over when the run began, so it has seen all they wrote."""
+    """Transactions below this had ended when the run began: it has seen all that they wrote."""
     writers: list[int]
-    """The run's own transaction, and those of earlier runs that are not below `seen_whole`."""
+    """The run's own transaction, and those of earlier runs at or above `seen_whole`."""
     rows: list[int]
     """How many rows each table had."""
 
@@ -46,10 +46,10 @@ class _Xid(sa.types.UserDefinedType[int]):
 
 
 def note(system: str, seen_whole: int, number: int, rows: list[int], last: Note | None) -> str:
-    """The note of transaction `number` as text; nothing, where the server is not known.
+    """The note of transaction `number` as text; "" where the server is not known.
 
-    `last` is the note of the run before: in a busy server its transaction may be above
-    `seen_whole`, though its rows were seen.
+    `last` is the note of the run before. On a busy server its number may be above `seen_whole`,
+    because an older transaction of somebody else is still open.
     """
     if not system:
         return ""
@@ -59,7 +59,7 @@ def note(system: str, seen_whole: int, number: int, rows: list[int], last: Note 
 
 
 def parsed(text: str) -> Note | None:
-    """The note in `text`; None of any other text, such as an older version's note."""
+    """The note in `text`; None if it is none, such as one of an older version."""
     try:
         note = Note(**json.loads(text))
     except (ValueError, TypeError):
@@ -69,8 +69,8 @@ def parsed(text: str) -> Note | None:
 
 
 def foreign(note: Note, now: int) -> sa.ColumnElement[bool]:
-    """Which rows were written by others since `note`; `now` is the number of today's next
-    transaction. All of them, when that is too long ago to tell.
+    """A condition on rows that others have written since `note`; `now` is the number that the next
+    transaction gets. It is true of all rows if `note` is too old to tell.
     """
     if not 0 <= now - note.seen_whole < _FURTHEST:
         return sa.true()
