@@ -1,7 +1,6 @@
-"""Reading the sources: find the files, map their columns to ours, spill them batch by batch.
+"""Extraction: find the files of each source, map their columns, write their rows to the spool.
 
-Nothing is cleaned here. All faults of all sources are reported together, before anything else
-of the run happens.
+Nothing is cleaned here. The problems of all sources are reported together, before any other phase.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from config import StarSchemaConfig
 from errors import ExtractionError, SourceError, SourceLostError
 from sources.batches import OpenSource, ReadOptions
 from sources.databases import Databases
-from sources.inspection import look
+from sources.inspection import inspect_rows
 from sources.mapping import (
     differing,
     names_used,
@@ -61,7 +60,7 @@ class DataExtractor:
         self.config = config
 
     def extract_all_sources(self) -> dict[str, Any]:
-        """Every source whole, for a notebook; a pipeline run streams instead.
+        """Every source as a whole, for a notebook; a pipeline run works batch by batch.
 
         Returns a dict with a DataFrame of canonical text columns for each of `customers`,
         `products`, `transactions` and `sales_reps` (empty when not configured), and `_metadata`.
@@ -78,7 +77,8 @@ class DataExtractor:
     def extract(
         self, folder: Spool, progress: Callable[[str, int], None] = lambda name, records: None
     ) -> dict[str, RawSource]:
-        """Read every configured source into `folder`. `progress` hears of each batch.
+        """Read every configured source into `folder`. `progress` is called with the source's name
+        and the number of records of each batch.
 
         Raises `ExtractionError` with the problems of all sources.
         """
@@ -94,9 +94,9 @@ class DataExtractor:
         progress: Callable[[str, int], None] = lambda name, records: None,
         rows: int | None = None,
     ) -> dict[str, ReadSource]:
-        """Read every configured source into `folder`, and tell what is wrong with each.
+        """Read every configured source into `folder`, and return its rows or its problems.
 
-        With `rows`, no more of a source is read than the batches that hold its first so many.
+        With `rows`, only the batches with the first `rows` records of each source are read.
         """
         problems, numbers = Problems(list(self.config.sources)), count()
         names = [name for name, source in self.config.sources.items() if source.path is not None]
@@ -106,22 +106,22 @@ class DataExtractor:
             waiting = [name for name in names if name not in found]
             found.update(self._read_sources(problems, waiting, folder, numbers, progress, rows))
             if problems.lost and not problems.others:
-                raise SourceLostError("; ".join(problems.told()))
+                raise SourceLostError("; ".join(problems.messages()))
 
         def begin_again(_: RetryCallState) -> None:
             for name in self._to_read_again(problems):
                 progress(name, -sum(read.discarded() for read in found.pop(name)))
             problems.begin_again()
 
-        with suppress(SourceLostError):  # the problems tell of it
+        with suppress(SourceLostError):  # it is among the problems
             _again(self.config.retry_seconds, begin_again)(read_all)
         return {name: self._looked(name, found.get(name, []), problems) for name in names}
 
     def _looked(self, name: str, reads: list[ReadFile], problems: Problems) -> ReadSource:
-        told = problems.told(name)
+        messages = problems.messages(name)
         settings, notes = self.config.source(name), problems.notes(name)
-        extracted = None if told else join_files(self._source(name), settings, reads, notes)
-        return ReadSource(name, [read.file for read in reads], told, extracted)
+        extracted = None if messages else join_files(self._source(name), settings, reads, notes)
+        return ReadSource(name, [read.file for read in reads], messages, extracted)
 
     def _read_sources(
         self,
@@ -254,11 +254,11 @@ class DataExtractor:
         mapping = self._mapping(read.name, read.opened)  # later records may bring columns
         late = {name: own for name, own in mapping.items() if own != read.mapping.get(name)}
         for batch in read.batches:
-            read.looks.add(batch.looks)
+            read.inspection.add(batch.inspection)
             read.meanings.add(batch.meanings)
             if late:
                 rows = spool.read(batch.rows)
-                read.looks.add(look(rows, rows[LINE].to_numpy(), late, read.source))
+                read.inspection.add(inspect_rows(rows, rows[LINE].to_numpy(), late, read.source))
         read.mapping = mapping
         read.opened.warn_of_bytes()
         if read.source.describes_facts:

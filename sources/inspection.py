@@ -1,7 +1,7 @@
-"""Looks over all records: what of a mapping finds nothing, and what no row would be made of.
+"""Inspects all records for values that the mapping would lose, and for mappings that find nothing.
 
-One record is one row, so a list that holds more than is mapped would lose values without a word.
-A look keeps counts and one example, so that it costs the same for any number of records.
+One record becomes one row, so values of a list that are not mapped would be lost silently. Only
+counts and one example are kept, so memory does not depend on the number of records.
 """
 
 from __future__ import annotations
@@ -27,39 +27,42 @@ Mapping = dict[str, list[str]]
 
 
 @dataclass
-class Left:
-    """Values that no row is made of: in how many records, the first of these, and what is there."""
+class Unmapped:
+    """Values that are not mapped: what they are, in how many records, and the line of the first.
+
+    `size` is the largest number of values found in one list.
+    """
 
     what: str
     records: int
     line: int
     size: int = 0
 
-    def add(self, other: Left) -> None:
-        """Take another count in."""
+    def add(self, other: Unmapped) -> None:
+        """Add the counts of another batch."""
         self.records += other.records
         self.line = min(self.line, other.line)
         self.size = max(self.size, other.size)
 
 
 @dataclass
-class Looks:
-    """What was seen of a file's records, batch by batch."""
+class Inspection:
+    """What was found in a file's records, added up batch by batch."""
 
     records: int = 0
     names: set[str] = field(default_factory=set)
-    """The mapped names that a record has a value at."""
+    """Mapped names for which at least one record has a value."""
     keys: dict[str, dict[str, None]] = field(default_factory=dict)
-    """What objects hold in which a mapped name has no value."""
-    lists: dict[str, Left] = field(default_factory=dict)
-    """By mapped name: lists that hold more than is mapped."""
-    whole: dict[str, Left] = field(default_factory=dict)
-    """By mapped name: lists that a mapping ends at; they are kept as JSON text."""
-    objects: dict[str, Left] = field(default_factory=dict)
+    """By column: the keys of JSON objects in which a mapped name has no value."""
+    lists: dict[str, Unmapped] = field(default_factory=dict)
+    """By mapped name: lists with more values than are mapped."""
+    whole: dict[str, Unmapped] = field(default_factory=dict)
+    """By mapped name: lists that are mapped as a whole; they are kept as JSON text."""
+    objects: dict[str, Unmapped] = field(default_factory=dict)
     """By canonical column: keys that are mapped to an object."""
 
-    def add(self, other: Looks) -> None:
-        """Take what was seen of another batch in."""
+    def add(self, other: Inspection) -> None:
+        """Add what was found in another batch."""
         self.records += other.records
         self.names |= other.names
         for head, keys in other.keys.items():
@@ -72,9 +75,9 @@ class Looks:
                 _count(own, name, left)
 
     def lost(self, *, in_sales: bool) -> list[str]:
-        """What is told of each list that holds more than is mapped; the first record's is first.
+        """A message for each list with more values than are mapped, in the order of the records.
 
-        In a sale that is also a list that a mapping ends at: no measure and no key is one.
+        In sales these include lists mapped as a whole, since no key and no measure is a list.
         """
         lists = {**self.whole, **self.lists} if in_sales else self.lists
         return [
@@ -83,25 +86,25 @@ class Looks:
         ]
 
     def warnings(self, mapping: Mapping, columns: Sequence[str]) -> list[str]:
-        """What of a mapping finds nothing, or no single value, in any record."""
-        told = []
+        """Warnings about mapped names that have no value in any record, or an object for a key."""
+        notes = []
         for canonical, name in ((c, name) for c, own in mapping.items() for name in own):
             head = name.partition(".")[0]
             if name in columns or head not in columns or not self.records or name in self.names:
                 continue
             keys = ", ".join(islice(self.keys.get(head, {}), _MOST_NAMES))
-            told.append(
+            notes.append(
                 f"none of the {self.records:,} records has a value at {name!r}, which "
                 f"{canonical} is mapped to; {head!r} holds {keys or 'no JSON object'}"
             )
-        told += [
+        notes += [
             f"{canonical} is mapped to {left.what}{_in_all(left)}"
             for canonical, left in self.objects.items()
         ]
-        return told
+        return notes
 
 
-def _in_all(left: Left) -> str:
+def _in_all(left: Unmapped) -> str:
     many = "1 record" if left.records == 1 else f"{left.records:,} records, the first"
     return f" ({many} at line or number {left.line})"
 
@@ -114,9 +117,9 @@ class _Mapped:
     is_key: bool
 
 
-def look(rows: pa.Table, lines: Lines, mapping: Mapping, source: Source) -> Looks:
-    """What is seen of a batch of `source`, whose rows have the numbers `lines`."""
-    looks = Looks(len(rows))
+def inspect_rows(rows: pa.Table, lines: Lines, mapping: Mapping, source: Source) -> Inspection:
+    """Inspect a batch of `source` by its file's `mapping`; `lines` has the number of each row."""
+    inspection = Inspection(len(rows))
     by_head: dict[str, list[_Mapped]] = {}
     for canonical, name in ((c, name) for c, own in mapping.items() for name in own):
         is_plain = name in rows.column_names
@@ -126,14 +129,14 @@ def look(rows: pa.Table, lines: Lines, mapping: Mapping, source: Source) -> Look
             own = _Mapped(canonical, name, path, canonical in source.keys)
             by_head.setdefault(head, []).append(own)
     for head, mapped in by_head.items():
-        _look_at(looks, head, rows[head], lines, mapped)
-    return looks
+        _inspect_column(inspection, head, rows[head], lines, mapped)
+    return inspection
 
 
-def _look_at(
-    looks: Looks, head: str, column: pa.ChunkedArray, lines: Lines, mapped: list[_Mapped]
+def _inspect_column(
+    inspection: Inspection, head: str, column: pa.ChunkedArray, lines: Lines, mapped: list[_Mapped]
 ) -> None:
-    """Look at the distinct values of a column that hold a list, or an object in place of a key."""
+    """Inspect the distinct values of a column that are lists, or objects in place of keys."""
     inside = [own for own in mapped if own.path]
     plain = [own for own in mapped if not own.path]
     if inside:
@@ -146,7 +149,7 @@ def _look_at(
         return
     texts, indices = _distinct(column)
     if inside:
-        _find_values(looks, head, texts, inside)
+        _find_values(inspection, head, texts, inside)
     is_odd = pc.fill_null(pc.match_substring_regex(texts, r"\[" if inside else chosen), False)
     if not pc.any(is_odd).as_py():
         return
@@ -160,18 +163,18 @@ def _look_at(
         for name, what, size in _unmapped_list_values(head, value, inside) + _unnumbered(
             head, value, inside
         ):
-            _count(looks.lists, name, Left(what, records, line, size))
+            _count(inspection.lists, name, Unmapped(what, records, line, size))
         for name, what, size in _whole(value, [*plain, *inside]):
-            _count(looks.whole, name, Left(what, records, line, size))
+            _count(inspection.whole, name, Unmapped(what, records, line, size))
         for own in (own for own in plain if own.is_key):
             names = ", ".join(islice(names_inside(own.name, value), _MOST_NAMES))
             what = f"{own.name!r}, which is no single value; inside it there are {names}"
-            _count(looks.objects, own.canonical, Left(what, records, line))
+            _count(inspection.objects, own.canonical, Unmapped(what, records, line))
 
 
 def _distinct(column: pa.ChunkedArray) -> tuple[pa.Array, Lines]:
-    """The distinct values of a column, and which of them each row has; rows without one are out of
-    range.
+    """The distinct values of a column, and the position of each row's value among them; for a null
+    that is their number.
     """
     encoded = column.combine_chunks()
     if not pa.types.is_dictionary(encoded.type):
@@ -181,81 +184,79 @@ def _distinct(column: pa.ChunkedArray) -> tuple[pa.Array, Lines]:
     return texts, indices
 
 
-def _count(found: dict[str, Left], name: str, left: Left) -> None:
+def _count(found: dict[str, Unmapped], name: str, left: Unmapped) -> None:
     if name in found:
         found[name].add(left)
     else:
         found[name] = left
 
 
-def _find_values(looks: Looks, head: str, texts: pa.Array, inside: list[_Mapped]) -> None:
-    """Note which mapped names a value is at; as soon as there is one for each, no more is read."""
+def _find_values(inspection: Inspection, head: str, texts: pa.Array, inside: list[_Mapped]) -> None:
+    """Note which mapped names have a value in any of `texts`; stop when all have one."""
     wanted = {own.name: own.path for own in inside}
     for text in texts:
         if not wanted:
             return
         value = parsed(text.as_py() or "")
         for name in [name for name, path in wanted.items() if at(value, path) is not None]:
-            looks.names.add(name)
+            inspection.names.add(name)
             del wanted[name]
         if wanted and isinstance(value, dict):
-            looks.keys.setdefault(head, {}).update(islice(dict.fromkeys(value).items(), 20))
+            inspection.keys.setdefault(head, {}).update(islice(dict.fromkeys(value).items(), 20))
 
 
 def _unmapped_list_values(
     head: str, value: Any, inside: Iterable[_Mapped]
 ) -> list[tuple[str, str, int]]:
-    """Lists that hold values at other places than those that are mapped: name, what is wrong, and
-    how many values there are.
-    """
+    """Lists with values at positions that are not mapped: name, what is wrong, number of values."""
     mapped: dict[tuple[str, ...], set[int]] = {}
     for own in inside:
         for depth, step in enumerate(own.path):
             if step.isdecimal():
                 mapped.setdefault(tuple(own.path[:depth]), set()).add(int(step))
-    told = []
+    found_lists = []
     for path, places in mapped.items():
         found = at(value, list(path))
         values = found if isinstance(found, list) else []
         held = {number for number, one in enumerate(values) if one is not None}
         if held - places:
             name = ".".join([head, *path])
-            told.append((name, f"of which {len(places)} are mapped", len(held)))
-    return told
+            found_lists.append((name, f"of which {len(places)} are mapped", len(held)))
+    return found_lists
 
 
 def _unnumbered(head: str, value: Any, inside: Iterable[_Mapped]) -> list[tuple[str, str, int]]:
-    """Lists that a mapping goes through without saying which element is meant."""
-    told = []
+    """Lists on the path of a mapping that does not say which element is meant; as above."""
+    found_lists = []
     for own in inside:
         for depth, step in enumerate(own.path):
             found = at(value, own.path[:depth])
             if isinstance(found, list) and found and not step.isdecimal():
                 name = ".".join([head, *own.path[:depth]])
                 why = f"of which none is mapped: {own.name!r} names no place among them"
-                told.append((name, why, len(found)))
+                found_lists.append((name, why, len(found)))
                 break
-    return told
+    return found_lists
 
 
 def _whole(value: Any, mapped: Iterable[_Mapped]) -> list[tuple[str, str, int]]:
-    """Lists of several values that a mapping ends at."""
-    told = []
+    """Lists of several values that are mapped as a whole; as above."""
+    found_lists = []
     for own in mapped:
         found = at(value, own.path)
         if isinstance(found, list) and _is_many(found):
             why = f"of which none is mapped: {own.canonical} is one value"
-            told.append((own.name, why, len(found)))
-    return told
+            found_lists.append((own.name, why, len(found)))
+    return found_lists
 
 
 def _is_many(values: list[Any]) -> bool:
-    """Whether a list is more than one plain value in brackets."""
+    """Whether a list has several values, or a nested one; `[1]` may be kept as one value."""
     return len(values) > 1 or (bool(values) and isinstance(values[0], list | dict))
 
 
 def names_in(rows: pa.Table) -> list[str]:
-    """The names of all values inside JSON columns, as a mapping reaches them."""
+    """The names of all values inside JSON columns, as a mapping writes them (`name.key.0`)."""
     found: dict[str, None] = {}
     for name in rows.column_names:
         texts = pc.unique(rows[name].cast(pa.string()).slice(0, 1000)).drop_null().to_pylist()

@@ -1,4 +1,4 @@
-"""Which columns of a file the columns of a source are found in."""
+"""Mapping: which columns of a file hold our canonical columns."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from sources.batches import OpenSource
 def resolve_mapping(
     file: OpenSource, source: Source, settings: SourceSettings
 ) -> dict[str, list[str]]:
-    """Canonical column -> the file's columns that make it.
+    """The file's columns that make each canonical column, by its name.
 
     A column is found by `<SOURCE>__COLUMNS`, else by its own name, else by its name in another
-    case. Raises `SourceError` naming what is missing, what there is, and the nearest match.
+    case. Raises `SourceError` that names what is missing, the nearest names, and the setting to
+    paste.
     """
     columns = file.columns
     by_case: dict[str, list[str]] = {}
@@ -54,7 +55,7 @@ def resolve_mapping(
 
 
 def _own_name(wanted: str, by_case: dict[str, list[str]]) -> str | None:
-    """The file's column, or place inside one, that a name means: in just this case, or in any."""
+    """The file's column, or the path inside one, that a name means: in this case, or in another."""
     wanted = unicodedata.normalize("NFC", wanted.strip())
     for head, rest in ((wanted, ""), (wanted.partition(".")[0], wanted[wanted.find(".") :])):
         same = by_case.get(head.casefold(), [])
@@ -68,7 +69,7 @@ def _own_name(wanted: str, by_case: dict[str, list[str]]) -> str | None:
 def _in_two_cases(
     file: OpenSource, source: Source, settings: SourceSettings, canonical: str, alike: Sequence[str]
 ) -> str:
-    """What to do about columns of a file whose names differ in case alone."""
+    """The message for columns of a file whose names differ only in case."""
     mapped = {**settings.columns, canonical: alike[0]}
     return (
         f"{file.label}: {canonical} may be any of {', '.join(alike)}; "
@@ -84,12 +85,14 @@ def _mapping_error(
     absent: dict[str, list[str]],
     missing: list[str],
 ) -> str:
-    """What is wrong with the columns of a file, and the setting that would be right."""
-    setting = f"{source.name.upper()}__COLUMNS"
-    free = [
-        c for c in file.columns if c not in {own for found in mapping.values() for own in found}
-    ]
-    if len(free) == len(file.columns) and any(map(_is_value, free)):  # data is not for the log
+    """What is wrong with the columns of a file, and the setting that would be right.
+
+    `mapping`: what was found. `absent`: by canonical column, the mapped names that the file does
+    not have. `missing`: required columns that are neither mapped nor found.
+    """
+    used = {own for found in mapping.values() for own in found}
+    free = [column for column in file.columns if column not in used]
+    if len(free) == len(file.columns) and any(map(_is_value, free)):  # no data in a message
         return (
             "the first line looks like a row, but must name the columns, among them "
             f"{', '.join(source.required)}; add a header"
@@ -99,8 +102,25 @@ def _mapping_error(
             "it looks like fixed width, which is not read yet: export it with a delimiter, or cut "
             "its lines by a query (duckdb:///:memory: as the path, read_csv and substr)"
         )
+    problems, right = _wrongly_mapped(file, source, settings, absent)
+    if missing:
+        near_by = _nearest_of(missing, free)
+        problems.append(_are_missing(near_by))
+        right |= {canonical: near or _THEIRS for canonical, near in near_by.items()}
+    return (
+        f"{'; '.join(problems)}; set {_pasted(source.name, right)} "
+        f"(it has: {', '.join(file.columns[:50])}){_doubt(file, source)}"
+        + (f"; {file.note}" if file.note else "")
+    )
+
+
+def _wrongly_mapped(
+    file: OpenSource, source: Source, settings: SourceSettings, absent: dict[str, list[str]]
+) -> tuple[list[str], dict[str, str | list[str]]]:
+    """What is wrong with `<SOURCE>__COLUMNS`, and the mapping that would be right."""
+    setting = f"{source.name.upper()}__COLUMNS"
+    problems: list[str] = []
     right: dict[str, str | list[str]] = {}
-    problems = []
     for canonical, wanted in settings.columns.items():
         if canonical not in source.columns:
             near = near_name(canonical, source.columns)
@@ -116,28 +136,28 @@ def _mapping_error(
         ]
         names = [better.get(w) or (_THEIRS if w in better else w) for w in as_list(wanted)]
         right[canonical] = names[0] if isinstance(wanted, str) else names
-    if missing:
-        near_by: dict[str, str | None] = {}
-        for canonical in missing:
-            near_by[canonical] = near_name(
-                canonical, [c for c in free if c not in near_by.values()]
-            )
-        told = ", ".join(f"{canonical}{nearest(near)}" for canonical, near in near_by.items())
-        problems.append(
-            f"the required column {missing[0]} is missing{nearest(near_by[missing[0]])}"
-            if len(missing) == 1
-            else f"the required columns {told} are missing"
-        )
-        right |= {canonical: near or _THEIRS for canonical, near in near_by.items()}
-    return (
-        f"{'; '.join(problems)}; set {_pasted(source.name, right)} "
-        f"(it has: {', '.join(file.columns[:50])}){_doubt(file, source)}"
-        + (f"; {file.note}" if file.note else "")
-    )
+    return problems, right
+
+
+def _nearest_of(missing: Sequence[str], free: Sequence[str]) -> dict[str, str | None]:
+    """For each missing column the name in `free` that is most like it; each is taken once."""
+    near_by: dict[str, str | None] = {}
+    for canonical in missing:
+        near_by[canonical] = near_name(canonical, [c for c in free if c not in near_by.values()])
+    return near_by
+
+
+def _are_missing(near_by: Mapping[str, str | None]) -> str:
+    """The message for missing columns, with the nearest name of each."""
+    if len(near_by) == 1:
+        ((canonical, near),) = near_by.items()
+        return f"the required column {canonical} is missing{nearest(near)}"
+    names = ", ".join(f"{canonical}{nearest(near)}" for canonical, near in near_by.items())
+    return f"the required columns {names} are missing"
 
 
 def _pasted(name: str, columns: Mapping[str, str | list[str]]) -> str:
-    """The setting of a mapping, as it is written in `.env`."""
+    """A mapping as the setting to paste into `.env`."""
     text = json.dumps(columns, ensure_ascii=False).replace("\\", "\\\\").replace("'", "\\'")
     return f"{name.upper()}__COLUMNS='{text}'"
 
@@ -146,7 +166,7 @@ _THEIRS = "<their column>"
 
 
 def _doubt(file: OpenSource, source: Source) -> str:
-    """What else may be wrong when the columns do not look like a header."""
+    """Other causes when the columns do not look like a header, as the end of a message; or ''."""
     columns, doubts = file.columns, []
     place, what = _header_below(file, source), "row" if file.format == "excel" else "line"
     if place is not None:
@@ -165,7 +185,7 @@ def _doubt(file: OpenSource, source: Source) -> str:
 
 
 def _header_below(file: OpenSource, source: Source) -> int | None:
-    """The number of the line that has the required names, where the first one has not."""
+    """The number of a line below the header that has the required names; or None."""
     for number, cells in file.below.items():
         names = {cell.strip().casefold() for cell in cells}
         if names.issuperset(source.required):
@@ -174,7 +194,7 @@ def _header_below(file: OpenSource, source: Source) -> int | None:
 
 
 def _is_fixed_width(columns: Sequence[str], source: Source) -> bool:
-    """Whether the names are columns of one line with nothing but spaces between them."""
+    """Whether the header is one column of names with only spaces between them."""
     words = columns[0].casefold().split() if len(columns) == 1 else []
     return len(set(words) & set(source.columns)) > 1 or (
         len(words) > 2 and len(re.findall(r"\S {2,}(?=\S)", columns[0])) > 1
@@ -185,14 +205,14 @@ _NAMELESS = re.compile(r"column_\d+")
 
 
 def _is_value(name: str) -> bool:
-    """Whether it is an e-mail address, a number or a date rather than the name of a column."""
+    """Whether a column's name looks like an e-mail address, a number or a date."""
     return bool(re.search(r"@|^[+$(-]?\d[\d\s().,:/+-]*$", name))
 
 
 def source_columns_of(
     names: Iterable[str], settings: SourceSettings, *, in_lower_case: bool = False
 ) -> frozenset[str]:
-    """The file's columns behind some canonical ones."""
+    """The file's columns that the settings map to the canonical columns `names`."""
     return frozenset(
         column.lower() if in_lower_case else column
         for canonical in names
@@ -201,57 +221,58 @@ def source_columns_of(
 
 
 def names_used(source: Source, settings: SourceSettings) -> frozenset[str]:
-    """The names, without case, by which the columns of a source are found, and those of columns
-    that they are inside of.
+    """The case-folded names by which the columns of a source are looked up. Of a path such as
+    `specifications.color` that is also the column it begins with.
     """
     found = source_columns_of(source.columns, settings)
     return frozenset(part.casefold() for n in found for part in (n, n.partition(".")[0]))
 
 
 def unused(columns: Iterable[str], used: set[str]) -> list[str]:
-    """The columns of a file that are neither `used`, in whole or in part, nor ours."""
+    """The columns of a file that are not `used`, not even in part, and are not a reject file's."""
     known = used | {column.partition(".")[0] for column in used} | set(REJECT_COLUMNS)
     return [column for column in columns if column not in known]
 
 
-FILES_TOLD = 5
+_MOST_NAMED = 5
 
 
 def partly_absent(
     files: Sequence[OpenSource], mappings: Sequence[dict[str, list[str]] | None]
 ) -> list[str]:
-    """Which columns some files of a source have and others lack: is it another name there?
-
-    A record of a JSON file need not name what it has no value for.
+    """Warnings about columns that some files of a source have and others lack, perhaps under
+    another name. JSON files do not count: a record need not name what it has no value for.
     """
     pairs = [(f, m) for f, m in zip(files, mappings, strict=True) if m is not None]
-    told = []
+    notes = []
     for canonical in dict.fromkeys(column for _, mapping in pairs for column in mapping):
         lacking = [f.label for f, m in pairs if canonical not in m and not f.is_schemaless]
         if lacking:
-            more = f" and {len(lacking) - FILES_TOLD} more files" if lacking[FILES_TOLD:] else ""
-            told.append(
-                f"{canonical} is in other files, not in {', '.join(lacking[:FILES_TOLD])}{more}"
-            )
-    return told
+            notes.append(f"{canonical} is in other files, not in {listed(lacking, ' files')}")
+    return notes
 
 
 def differing(name: str, mapped: Sequence[OpenSource], others: Sequence[OpenSource]) -> str:
-    """What to do where some files of a source have the columns that others lack."""
-    told = (
+    """What to do where some files of a source have columns that others lack."""
+    advice = (
         f"{_some(mapped)} has the columns that {_some(others)} lacks: call them the same in all "
         "files, or make them the same by a query (duckdb:///:memory: as the path; read_csv with "
         "union_by_name = true, and coalesce)"
     )
     archive, is_member, member = mapped[0].label.rpartition("!")
     if is_member and any(file.label.startswith(f"{archive}!") for file in others):
-        told += f"; or read one member alone: {name.upper()}__PATH={archive}!{member}"
-    return told
+        advice += f"; or read one member alone: {name.upper()}__PATH={archive}!{member}"
+    return advice
 
 
 def _some(files: Sequence[OpenSource]) -> str:
-    more = f" and {len(files) - FILES_TOLD} more files" if files[FILES_TOLD:] else ""
-    return ", ".join(file.label for file in files[:FILES_TOLD]) + more
+    return listed([file.label for file in files], " files")
+
+
+def listed(names: Sequence[str], what: str = "") -> str:
+    """The first five names, and how many more (`what`) there are."""
+    more = f" and {len(names) - _MOST_NAMED} more{what}" if names[_MOST_NAMED:] else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def as_list(value: str | list[str]) -> list[str]:
@@ -260,12 +281,12 @@ def as_list(value: str | list[str]) -> list[str]:
 
 
 def near_name(name: str, names: Iterable[str]) -> str | None:
-    """The name most like another one, whatever its case and punctuation."""
+    """Of `names`, the one most like `name`, without regard to case and punctuation; or None."""
     plain = {re.sub(r"[\W_]+", "", other).casefold() or other: other for other in names}
     close = difflib.get_close_matches(re.sub(r"[\W_]+", "", name).casefold(), plain, 1, 0.6)
     return plain[close[0]] if close else None
 
 
 def nearest(near: str | None) -> str:
-    """The end of a message that tells the nearest name, if there is one."""
+    """` (nearest: 'name')` for the end of a message; '' without a name."""
     return "" if near is None else f" (nearest: {near!r})"

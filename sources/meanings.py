@@ -1,7 +1,7 @@
-"""What nothing is mapped to, and yet changes what a row means: its currency, that it was cancelled.
+"""Ignored columns that change what a row means: its currency, or that a sale was cancelled.
 
-Only columns with such a name are looked at, and signs of currencies beside amounts. A look counts
-over all records, so that what is added up as it stands is told.
+Columns with a name of that kind, and currency symbols next to amounts, are counted over all
+records, so that a warning can say what is being added up.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ _GONE = re.compile(
 _YES = {"true", "t", "yes", "y", "1", "x"}
 _NO = {"", "false", "f", "no", "n", "0", "null", "none", "\\n"}
 _LONGEST, _MOST = 20, 60
-"""Of the values that are counted: a text that is longer, or one of more, is no such word."""
-_TOLD = 6
+"""The longest text, and the most distinct ones, that can be names of currencies or states."""
+_MOST_LISTED = 6
 
 
 @dataclass
 class Meanings:
-    """What was seen of a file's records, batch by batch."""
+    """Counts over a file's records, added up batch by batch."""
 
     symbols: Counter[str] = field(default_factory=Counter)
-    """How many amounts each sign of a currency stands beside."""
+    """How many amounts have each currency symbol next to them."""
     currencies: dict[str, Counter[str]] = field(default_factory=dict)
     """By column: how many records have which currency."""
     gone: dict[str, Counter[str]] = field(default_factory=dict)
     """By column: how many records say by which word that they were cancelled."""
 
     def add(self, other: Meanings) -> None:
-        """Take what was seen of another batch in."""
+        """Add the counts of another batch."""
         self.symbols += other.symbols
         for own, theirs in ((self.currencies, other.currencies), (self.gone, other.gone)):
             for name, found in theirs.items():
                 own.setdefault(name, Counter()).update(found)
 
     def warnings(self, ignored: Iterable[str]) -> Iterator[str]:
-        """What to be warned of; `ignored` are the columns that nothing is mapped to."""
+        """Warnings; `ignored` are the columns that nothing is mapped to."""
         columns = list(ignored)
         if len(self.symbols) > 1:
             yield f"amounts are in {_listed(self.symbols)}; {_ADDED_UP}"
@@ -84,7 +84,7 @@ _ADDED_UP = (
 def look_for_meanings(
     source: Source, rows: pa.Table, mapping: Mapping[str, list[str]], ignored: Iterable[str]
 ) -> Meanings:
-    """Look at the signs of currencies in a batch, and at what its ignored columns say."""
+    """Count the currency symbols in a batch, and the words of its ignored columns."""
     seen = Meanings()
     for canonical in source.amounts:
         for name in mapping.get(canonical, ()):
@@ -102,7 +102,7 @@ def look_for_meanings(
 
 
 def _plain(name: str) -> str:
-    """A column's name in lower case, its words with `_` between them."""
+    """A column's name as lower-case words with `_` between them."""
     words = re.sub(r"([a-z])([A-Z])", r"\1_\2", name)
     return re.sub(r"\W+", "_", words).strip("_").casefold()
 
@@ -120,13 +120,13 @@ def _symbols(column: pa.ChunkedArray) -> Counter[str]:
 
 
 def _values(column: pa.Array | pa.ChunkedArray) -> Iterator[tuple[str, int]]:
-    """The distinct texts of a column, and how often each is there."""
+    """The distinct texts of a column, and how often each occurs."""
     for pair in pc.value_counts(decoded(column).drop_null()).to_pylist():
         yield pair["values"], pair["counts"]
 
 
 def _counted(column: pa.ChunkedArray, *, upper: bool = False) -> Counter[str]:
-    """The words of a column; what is no word is counted as one that is too long to be told."""
+    """How often each word occurs in a column; longer texts count as `_NO_WORD`."""
     found = Counter[str]()
     for text, count in _values(column):
         word = text.strip().upper() if upper else text.strip()
@@ -143,7 +143,7 @@ def _is_currency(text: str) -> bool:
 
 
 def _gone(name: str, column: pa.ChunkedArray) -> Counter[str]:
-    """The words by which a column of this name says that sales were cancelled."""
+    """How often each word for a cancelled sale occurs in a column of this name."""
     if _MOMENT.search(name):
         there = sum(count for text, count in _values(column) if text.strip().casefold() not in _NO)
         return Counter({"a date": there}) if there else Counter()
@@ -157,6 +157,6 @@ def _gone(name: str, column: pa.ChunkedArray) -> Counter[str]:
 
 
 def _listed(found: Counter[str]) -> str:
-    told = [f"{word} ({count:,})" for word, count in found.most_common(_TOLD)]
-    more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
-    return ", ".join(told) + more
+    words = [f"{word} ({count:,})" for word, count in found.most_common(_MOST_LISTED)]
+    more = f" and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
+    return ", ".join(words) + more

@@ -1,4 +1,4 @@
-"""Where source files are: local or cloud, alone, in folders or in archives."""
+"""Finding the files of a source: local or in a cloud, single, in folders or in archives."""
 
 from __future__ import annotations
 
@@ -53,24 +53,25 @@ _NO_TABLES = {
     ".sha256",
 }
 _BESIDE = re.compile(r"~\$.*|_.*|.*\.crc|thumbs\.db|desktop\.ini", re.IGNORECASE)
-"""What programs leave in a folder beside its files: Excel while it has one open, Spark, Windows."""
+"""Names of files that programs leave in a folder: Excel's locks, Spark's markers, Windows' own."""
 _READMES = re.compile("readme|licen[cs]e|changelog", re.IGNORECASE)
-_NEARLY_NOTHING = 200  # bytes; a compressed file of nothing has fewer
+_NEARLY_NOTHING = 200  # bytes; an empty file has fewer when it is compressed
 
 
 @dataclass(frozen=True)
 class Found:
-    """The files of a source, and the names of those that were passed over, each with why."""
+    """The files of a source, and the names of files that were passed over, each with the reason."""
 
     places: list[Place]
     passed_over: list[str]
 
 
 def find_places(path: str, setting: str) -> Found:
-    """The files behind a path, directory, glob or cloud URL, in name order.
+    """The files of a path, folder, glob or cloud URL, in the order of their names.
 
-    Every member of a zip archive is a file of its own; `export.zip!*.csv` names some of them. What
-    is no table is passed over where others are. Raises `SourceError` when there is none.
+    Each member of a zip archive is a file of its own; `export.zip!*.csv` selects some of them.
+    Files that are no tables are passed over if there are others. Raises `SourceError`, which names
+    `setting`, when there is no file.
     """
     path, pattern = _archive_and_members(path)
     scheme = urlsplit(path).scheme.lower()
@@ -89,7 +90,7 @@ def find_places(path: str, setting: str) -> Found:
 
 
 def _archive_and_members(path: str) -> tuple[str, str]:
-    """The path of an archive and the pattern of members behind `!`; without one all are meant."""
+    """The path of an archive, and the pattern for its members after `!`; `*` without one."""
     named = re.fullmatch(r"(.+\.zip)!(.+)", path, re.IGNORECASE)
     return (named[1], named[2]) if named and not Path(path).exists() else (path, "*")
 
@@ -97,7 +98,10 @@ def _archive_and_members(path: str) -> tuple[str, str]:
 def _kept(
     places: list[Place], is_none: Callable[[Place], bool], why: str
 ) -> tuple[list[Place], list[str]]:
-    """Those that are some, and the names of the others; of one alone it is told what is wrong."""
+    """The places without those that are `is_none`, and the names of these with the reason `why`.
+
+    All are kept if none would remain: opening them then says what is wrong.
+    """
     if len(places) == 1:
         return places, []
     kept = [place for place in places if not is_none(place)]
@@ -108,20 +112,22 @@ def _kept(
 
 
 def _is_beside(place: Place, path: str) -> bool:
-    """Whether its name is one that programs give to what is no data; unless it was asked for."""
+    """Whether a file's name is one that programs give to files without data, unless `path` itself
+    names such a file.
+    """
     is_asked_for = PurePosixPath(path).name.startswith("_")
     return not is_asked_for and bool(_BESIDE.fullmatch(PurePosixPath(place.name).name))
 
 
 def _is_empty(place: Place) -> bool:
-    """Whether nothing is in it; of what is compressed, once it is decompressed."""
+    """Whether a file is empty, after decompression."""
     try:
         if place.size() > _NEARLY_NOTHING:
             return False
         with open_content(place, hashlib.sha256()) as content:
             return not content.head
     except (OSError, SourceError):
-        return False  # told when it is opened
+        return False  # opening it says what is wrong
 
 
 def _find_local(path: str, setting: str) -> list[Place]:
@@ -156,11 +162,11 @@ def _find_local(path: str, setting: str) -> list[Place]:
 
 
 Entries = Callable[[str], list[tuple[str, bool]]]
-"""What is in a folder: the path of each file and folder, and whether it is a folder."""
+"""Lists a folder: the path of each entry, and whether it is a folder."""
 
 
 def _files_in(folder: str, entries: Entries) -> Iterator[str]:
-    """The files of a folder, and of those in it whose names tell a column: `region=EMEA`."""
+    """The files of a folder, and of folders in it whose names are columns (`region=EMEA`)."""
     for path, is_folder in entries(folder):
         name = PurePosixPath(path).name
         if is_folder and "=" in name:
@@ -175,7 +181,7 @@ def _local_entries(folder: str) -> list[tuple[str, bool]]:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether it is to be read: also a link to nothing, so that it is told and not passed over."""
+    """Whether `path` is a file, or a broken link, which must be reported and not passed over."""
     return path.is_file() or (path.is_symlink() and not path.exists())
 
 
@@ -201,12 +207,12 @@ def _find_cloud(url: str, scheme: str, setting: str) -> list[Place]:
         if not web and system.isdir(root):
             found = list(_files_in(root, partial(_cloud_entries, system)))
         else:
-            # The ? of a web address begins its query, which may sign the request.
+            # In a web address, ? begins the query, which may contain a signature.
             wild = "*" in root if web else glob.has_magic(root)
             found = system.glob(root) if wild else [root]
         places = [_cloud(system, scheme, file) for file in sorted(found)]
         for place in places:
-            place.identity()  # it exists, and may be read
+            place.identity()  # raises an error where it does not exist or may not be read
     except ImportError as error:
         raise SourceError(
             f"{_without_secrets(url)}: {error.name or 'a package'} is missing; "
@@ -228,7 +234,7 @@ def _cloud_entries(system: Any, folder: str) -> list[tuple[str, bool]]:
 
 
 def _web_options() -> dict[str, Any]:
-    """One request per file, read from start to end: not every server knows ranges."""
+    """Options for HTTP: one request per file, since not every server supports ranges."""
     import aiohttp  # noqa: PLC0415  # optional, as fsspec is
 
     patience = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
@@ -253,15 +259,15 @@ def _cloud(system: Any, scheme: str, file: str) -> Place:
 
 
 def _without_secrets(url: str) -> str:
-    """A URL without user, password and query, which may hold secrets."""
+    """A URL without user, password and query, which may be secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _members(place: Place, pattern: str) -> tuple[list[Place], list[str]]:
-    """The place itself, or the files in it when it is a zip archive; and what is passed over.
+    """The place itself, or the files in it if it is a zip archive; and those passed over.
 
-    What is wrong with it comes to light when it is opened, as with any other file.
+    What is wrong with it is reported when it is opened, as for any other file.
     """
     try:
         with place.open_raw() as raw:
@@ -306,7 +312,7 @@ def _size_in(archive: zipfile.ZipFile, name: str) -> int:
 
 
 def _document(names: set[str]) -> str:
-    """What an archive is that programs write as one document, and what to do."""
+    """What kind of document an archive with these names is, and what to do; '' if it is none."""
     if "xl/workbook.bin" in names:
         return "it is a binary Excel workbook (.xlsb); save it as .xlsx"
     if "[Content_Types].xml" in names:
@@ -319,13 +325,13 @@ def _document(names: set[str]) -> str:
 
 
 def _suffix(name: str) -> str:
-    """What its name says it is, whether or not it is compressed."""
+    """The suffix of a file's name, without that of a compression."""
     path = PurePosixPath(name.lower())
     return PurePosixPath(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
 
 
 def _faulty(place: Place, problem: str) -> Place:
-    """A place that tells its problem when it is opened."""
+    """A place that raises its problem as `SourceError` when it is opened."""
 
     def refuse() -> BinaryIO:
         raise SourceError(f"{place.name}: {problem}")
@@ -334,7 +340,7 @@ def _faulty(place: Place, problem: str) -> Place:
 
 
 def _downloaded(place: Place) -> Place:
-    """The place with its bytes on this machine, for as long as somebody holds it."""
+    """The place with its bytes in a temporary file, which exists as long as the place does."""
     with place.open_raw() as raw:
         copy = with_os_errors(lambda: copied(raw))
     return replace(place, open_raw=lambda: Path(copy.name).open("rb"), is_local=True)

@@ -1,4 +1,4 @@
-"""A source that was read: its batches, its counts, and what there is to be warned of."""
+"""A source after it was read: its batches in the spool, its counts and its warnings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from common.star_model import Source
 from config import SourceSettings
 from sources.batches import OpenSource
 from sources.canonical import to_canonical
-from sources.inspection import Looks, names_in
+from sources.inspection import Inspection, names_in
 from sources.mapping import near_name, nearest, partly_absent, unused
 from sources.meanings import Meanings
 from sources.source_files import RawBatch, ReadFile, SourceFile, fingerprint
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class RawSource:
-    """A source that was read and spilled. Batches are read back one at a time."""
+    """A source whose batches are in the spool, from where they are read one at a time.
+
+    `records` counts all records, `files` has the fingerprint of each file.
+    """
 
     source: Source
     settings: SourceSettings
@@ -63,7 +66,7 @@ class RawSource:
 
 @dataclass
 class ReadSource:
-    """A source as it was read: its files, what is wrong with them, and else their rows."""
+    """A source after an attempt to read it: its files, and its problems or else its rows."""
 
     name: str
     files: list[SourceFile]
@@ -72,22 +75,22 @@ class ReadSource:
 
     @property
     def opened(self) -> list[OpenSource]:
-        """The files that could be opened: their format, their delimiter, their columns."""
+        """The files that could be opened, with their format, delimiter and columns."""
         return [file.opened for file in self.files]
 
     @property
     def mapping(self) -> dict[str, list[str]] | None:
-        """How the columns of the first file are found; None where they are not."""
+        """The mapping of the first file; None where its columns were not found."""
         return self.files[0].mapping if self.files and self.files[0].is_mapped else None
 
     def unused(self) -> list[str]:
-        """Columns of the files that nothing is mapped to."""
+        """The columns of the files to which nothing is mapped."""
         used = {column for f in self.files for own in f.mapping.values() for column in own}
         columns = dict.fromkeys(column for file in self.opened for column in file.columns)
         return unused(columns, used)
 
     def inside(self) -> list[str]:
-        """The names of values inside others, as a mapping reaches them."""
+        """The names of values inside JSON columns, as a mapping writes them."""
         rows = self.files[0].first if self.files else None
         if self.extracted is not None and self.extracted.batches:
             rows = self.extracted.originals(0).drop_columns([FILE, LINE])
@@ -97,7 +100,7 @@ class ReadSource:
 def join_files(
     source: Source, settings: SourceSettings, reads: Sequence[ReadFile], notes: Sequence[str]
 ) -> RawSource:
-    """The files of a source as one; `notes` are what there is to be warned of already."""
+    """The files of a source as one source; `notes` are warnings that exist already."""
     result = RawSource(source, settings)
     opened = [read.opened for read in reads]
     for read in reads:
@@ -108,11 +111,11 @@ def join_files(
         result.files.append(fingerprint(read.opened, records))
     used = {column for read in reads for own in read.mapping.values() for column in own}
     notes = [*notes, *(file.note for file in opened if file.note)]
-    looks, meanings = Looks(), Meanings()
+    inspection, meanings = Inspection(), Meanings()
     for read in reads:
-        looks.add(read.looks)
+        inspection.add(read.inspection)
         meanings.add(read.meanings)
-    notes += _seen(looks, reads[0].mapping if reads else {}, result.columns)
+    notes += _seen(inspection, reads[0].mapping if reads else {}, result.columns)
     notes += partly_absent(opened, [read.mapping for read in reads])
     notes += meanings.warnings(unused(result.columns, used))
     result.warnings = [*_ignored(result, used), *(f"{source.name}: {note}" for note in notes)]
@@ -129,7 +132,7 @@ def extraction_metadata(extracted: dict[str, RawSource]) -> dict[str, Any]:
 
 
 def frame(read: RawSource | None, source: Source) -> pd.DataFrame:
-    """A whole source under canonical names; empty where it is not configured."""
+    """A whole source as a DataFrame of canonical text columns; empty if it is not configured."""
     tables = [read.canonical(i) for i in range(len(read))] if read is not None else []
     if not tables:
         tables = [pa.table({column: pa.array([], pa.string()) for column in source.columns})]
@@ -143,16 +146,18 @@ def frame(read: RawSource | None, source: Source) -> pd.DataFrame:
 IGNORED = "these columns are not used and are ignored"
 
 
-def _seen(looks: Looks, mapping: dict[str, list[str]], columns: Sequence[str]) -> list[str]:
-    """What the looks over a source's records tell: what finds nothing, too much or not all."""
-    told = []
+def _seen(
+    inspection: Inspection, mapping: dict[str, list[str]], columns: Sequence[str]
+) -> list[str]:
+    """Warnings from the inspection of a source's records."""
+    notes = []
     for canonical, name in ((c, name) for c, own in mapping.items() for name in own):
         is_there = name in columns or name.partition(".")[0] in columns
-        if looks.records and not is_there:
+        if inspection.records and not is_there:
             near = nearest(near_name(name, columns))
-            told.append(f"no record has {name!r}, which {canonical} is mapped to{near}")
-    told += looks.warnings(mapping, columns)
-    return [*told, *(f"{lost}: one record is one row" for lost in looks.lost(in_sales=False))]
+            notes.append(f"no record has {name!r}, which {canonical} is mapped to{near}")
+    notes += inspection.warnings(mapping, columns)
+    return [*notes, *(f"{lost}: one record is one row" for lost in inspection.lost(in_sales=False))]
 
 
 def _ignored(source: RawSource, used: set[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A file of a source: opened and looked at, then spilled batch by batch."""
+"""The files of a source: each is opened, mapped, and then written batch by batch to the spool."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from common.star_model import Source
 from errors import SourceError
 from sources.batches import MAX_RAW, OpenSource, Piece, ReadOptions, RefusedRecord, TextBatch
 from sources.formats import open_file
-from sources.inspection import Looks, look
+from sources.inspection import Inspection, inspect_rows
 from sources.mapping import unused
 from sources.meanings import Meanings, look_for_meanings
 from sources.streams import Place
@@ -26,19 +26,26 @@ from sources.streams import Place
 
 @dataclass
 class RawBatch:
-    """Where one batch was spilled, how many records it had, and the mapping of its file."""
+    """One batch in the spool: the file of its rows, and that of its refused records, if any.
+
+    `records` counts both. `mapping` is that of its file, set when the whole file has been read.
+    """
 
     rows: Path
     refused: Path | None
     records: int
-    looks: Looks = field(default_factory=Looks)
+    inspection: Inspection = field(default_factory=Inspection)
     meanings: Meanings = field(default_factory=Meanings)
     mapping: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file: how to open it, how to see whether it changed since, and the look at its header."""
+    """A file or table of a source, whose columns are known.
+
+    `open` opens it (again); `identity` returns what changes when somebody writes to it, and
+    `before` is what it returned before the file was opened.
+    """
 
     open: Callable[[], OpenSource]
     identity: Callable[[], object]
@@ -47,13 +54,13 @@ class SourceFile:
     mapping: dict[str, list[str]] = field(default_factory=dict)
     is_mapped: bool = False
     is_open: bool = False
-    """Whether `opened` can still be read."""
+    """Whether `opened` is still open, so that its pieces can be taken."""
     first: pa.Table | None = None
-    """Its first rows, where they tell how its columns might be mapped."""
+    """The first rows of a file without a mapping: `check` proposes one by them."""
 
 
 def place_file(place: Place, options: ReadOptions, setting: str) -> SourceFile:
-    """Open the file at a place, which `setting` names. Raises `SourceError`."""
+    """Open the file at `place`. Raises `SourceError`, which names `setting` if there is no file."""
     call = partial(_open_place, place, options)
     before = _identity(place)
     if before is None:
@@ -71,7 +78,7 @@ _REJECT_FILE = frozenset(REJECT_COLUMNS) - {RAW}  # reject files of version 0.1.
 
 
 def _as_refused(opened: OpenSource) -> OpenSource:
-    """One of our reject files: its cells and names as they were in the source."""
+    """A reject file of ours as a source: cells and names without the apostrophes of `disarmed`."""
     theirs = rearmed(pa.array(opened.columns)).to_pylist()
     pieces = (partial(_rearmed_batch, piece) for piece in opened.pieces)
     return replace(opened, columns=theirs, pieces=pieces)
@@ -89,7 +96,7 @@ def _rearmed_batch(piece: Callable[[], TextBatch]) -> TextBatch:
 
 
 def _identity(place: Place) -> object:
-    """What the file is at this moment; None when it is not there."""
+    """The file's identity at this moment; None when it does not exist."""
     try:
         return place.identity()
     except OSError:
@@ -97,24 +104,24 @@ def _identity(place: Place) -> object:
 
 
 def first_rows(opened: OpenSource) -> pa.Table | None:
-    """The first batch of a file whose columns are not found; None where it cannot be read."""
+    """The first batch of an open file; None where it has none or cannot be read."""
     try:
         piece = next(opened.pieces, None)
         return None if piece is None else piece().rows
-    except SourceError:  # the file has been told to be faulty
+    except SourceError:  # the file has a problem already
         return None
 
 
 @dataclass
 class ReadFile:
-    """A file that is being read, and what has become of it."""
+    """A file that is being read: its batches so far, what was counted in them, and its fault."""
 
     source: Source
     file: SourceFile
     folder: Spool
     batches: list[RawBatch] = field(default_factory=list)
     mapping: dict[str, list[str]] = field(default_factory=dict)
-    looks: Looks = field(default_factory=Looks)
+    inspection: Inspection = field(default_factory=Inspection)
     meanings: Meanings = field(default_factory=Meanings)
     fault: SourceError | None = None
     opened: OpenSource = field(init=False)
@@ -128,7 +135,7 @@ class ReadFile:
         return self.source.name
 
     def discarded(self) -> int:
-        """Throw away what was read; returns how many records that were."""
+        """Delete the batches read so far; returns how many records they had."""
         for batch in self.batches:
             for path in (batch.rows, batch.refused):
                 if path is not None:
@@ -138,8 +145,8 @@ class ReadFile:
     def tasks(
         self, numbers: Iterator[int], enough: set[str]
     ) -> Iterator[Callable[[], tuple[ReadFile, RawBatch | SourceError | None]]]:
-        """A call per piece that spills it, until there is a fault, or enough was read of this
-        source; then one that tells the end.
+        """Calls that each read a piece and write it to the spool, until there is a fault or enough
+        has been read of this source; the last call returns None.
         """
         try:
             if not self.file.is_open and self.name not in enough:
@@ -172,11 +179,11 @@ class ReadFile:
         refused = None
         if batch.refused:
             refused = self.folder.write(f"{name}-refused", _refused_table(label, batch.refused))
-        looks = look(batch.rows, batch.lines, self.mapping, self.source)
+        inspection = inspect_rows(batch.rows, batch.lines, self.mapping, self.source)
         used = {column for own in self.mapping.values() for column in own}
         ignored = unused(batch.rows.column_names, used)
         meanings = look_for_meanings(self.source, batch.rows, self.mapping, ignored)
-        return RawBatch(self.folder.write(name, rows), refused, batch.records, looks, meanings)
+        return RawBatch(self.folder.write(name, rows), refused, batch.records, inspection, meanings)
 
 
 def _refused_table(label: str, refused: Sequence[RefusedRecord]) -> pa.Table:
@@ -192,8 +199,8 @@ def _refused_table(label: str, refused: Sequence[RefusedRecord]) -> pa.Table:
 
 
 def refuse_lost(read: ReadFile) -> None:
-    """Raise `SourceError` when records of sales hold values that no sale would be made of."""
-    lost = read.looks.lost(in_sales=True)
+    """Raise `SourceError` when records of sales have lists with more values than are mapped."""
+    lost = read.inspection.lost(in_sales=True)
     if lost:
         raise SourceError(
             f"{read.opened.label}: {lost[0]}; one record is one sale, and the "
@@ -202,7 +209,7 @@ def refuse_lost(read: ReadFile) -> None:
 
 
 def fingerprint(opened: OpenSource, records: int) -> dict[str, Any]:
-    """What `etl_run` keeps of a file."""
+    """What `etl_run` records of a file: path, format, number of records, SHA-256."""
     return {
         "path": opened.label,
         "format": opened.format,
@@ -212,7 +219,7 @@ def fingerprint(opened: OpenSource, records: int) -> dict[str, Any]:
 
 
 def _unfolded(form: str) -> str:
-    """How a row is made of each value of a list, in a source of this format."""
+    """How to make a row of each value of a list, in a source of the format `form`."""
     if form.startswith("database"):
         return "make a row of each in TRANSACTIONS__QUERY, by unnest or the like"
     alone = "write each as a record of its own"

@@ -1,4 +1,4 @@
-"""The bytes of a source file: read once, hashed while they pass, and decompressed."""
+"""The bytes of a source file: read once, hashed on the way, and decompressed."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ import pyarrow as pa
 from errors import SourceError
 
 MAX_EXPANSION = 300
-"""A compressed file may grow by this factor; real sales data grows by 5 to 50."""
-_FREE_EXPANSION = 256 << 20  # bytes that may come out of any compressed file
+"""The largest factor by which a compressed file may grow; real sales data grows by 5 to 50."""
+_FREE_EXPANSION = 256 << 20  # bytes to which any compressed file may grow
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException)
 _HEAD = 512
 
 
 @dataclass(frozen=True)
 class _Compression:
-    """How a file begins that is compressed this way, its suffix, and how it is undone."""
+    """One kind of compression: how its files begin, their suffix, and the decompressor."""
 
     begins: re.Pattern[bytes]
     suffix: str
@@ -51,7 +51,7 @@ _COMPRESSIONS = (
 
 @dataclass(frozen=True)
 class Place:
-    """One source file. `name` is for people and holds no credentials."""
+    """Where one source file is, and how to open it. `name` contains no credentials."""
 
     name: str
     open_raw: Callable[[], BinaryIO]
@@ -61,7 +61,7 @@ class Place:
     is_local: bool = True
     member: str | None = None
     archive: zipfile.ZipFile | None = None
-    """That the member is of: one for all of them, or thousands would read its directory each."""
+    """The archive of `member`; all members share it, so that its directory is read once."""
 
     @property
     def label(self) -> str:
@@ -73,7 +73,7 @@ Result = TypeVar("Result")
 
 
 def with_os_errors(call: Callable[[], Result]) -> Result:
-    """The result of `call`, whose every failure is an `OSError`, as a local file's would be."""
+    """The result of `call`; any exception of a cloud's client is raised as `OSError`."""
     try:
         return call()
     except (OSError, *_DAMAGED):
@@ -83,15 +83,15 @@ def with_os_errors(call: Callable[[], Result]) -> Result:
 
 
 def copied(stream: BinaryIO) -> BinaryIO:
-    """The rest of a stream as a file of its own, for as long as somebody holds it."""
-    copy = tempfile.NamedTemporaryFile()  # noqa: SIM115  # goes when nobody holds it any more
+    """The rest of a stream as a temporary file, which is deleted when it is no longer in use."""
+    copy = tempfile.NamedTemporaryFile()  # noqa: SIM115  # deleted when it is garbage-collected
     shutil.copyfileobj(stream, copy, 1 << 20)
     copy.seek(0)
     return cast("BinaryIO", copy)
 
 
 class _Hashed(io.RawIOBase):
-    """A stream whose bytes are hashed while they pass."""
+    """A stream that passes its bytes to `digest`, and counts them."""
 
     def __init__(self, inner: BinaryIO, digest: hashlib._Hash) -> None:
         self._inner = inner
@@ -115,19 +115,20 @@ class _Hashed(io.RawIOBase):
 
 @dataclass
 class Content:
-    """A file's bytes, decompressed, and the name that tells their format."""
+    """A file's decompressed bytes, and its name without the suffix of the compression."""
 
     stream: BinaryIO
     name: str
-    head: bytes  # the first bytes, for a look at what it is
+    head: bytes  # the first bytes, which show the format
     compressed: bool
 
 
 @contextmanager
 def open_content(place: Place, digest: hashlib._Hash) -> Iterator[Content]:
-    """Open a file and undo its compression, told by its first bytes. `digest` hears the bytes.
+    """Open a file and decompress it, if its first bytes say that it is compressed.
 
-    Raises `SourceError` when it is damaged.
+    `digest` is updated with the bytes as they are stored. Raises `SourceError` when they are
+    damaged.
     """
     with ExitStack() as stack:
         source = _open_member(place, place.archive) if place.archive else place.open_raw()
@@ -150,7 +151,7 @@ def open_content(place: Place, digest: hashlib._Hash) -> Iterator[Content]:
 
 
 def _open_member(place: Place, archive: zipfile.ZipFile) -> BinaryIO:
-    """One file of a zip archive; `zipfile` never gives more than the size it declares."""
+    """Open a file of a zip archive. `zipfile` never returns more than the declared size."""
     member = archive.getinfo(place.member or "")
     refuse_expansion(place.label, member.compress_size, member.file_size)
     try:
@@ -162,7 +163,7 @@ def _open_member(place: Place, archive: zipfile.ZipFile) -> BinaryIO:
 
 
 def refuse_expansion(label: str, compressed: int, size: int) -> None:
-    """Raise `SourceError` when `size` bytes came out of too few."""
+    """Raise `SourceError` when `compressed` bytes have grown to `size`, which is too much."""
     if size > max(_FREE_EXPANSION, MAX_EXPANSION * compressed):
         raise SourceError(
             f"{label}: grows beyond {MAX_EXPANSION} times its size when decompressed, "
@@ -171,7 +172,7 @@ def refuse_expansion(label: str, compressed: int, size: int) -> None:
 
 
 class _Guarded(io.RawIOBase):
-    """Decompressed bytes, refused when they are out of all proportion to the file."""
+    """Decompressed bytes; raises `SourceError` when there are too many for the file's size."""
 
     def __init__(self, inner: Any, raw: _Hashed, place: Place) -> None:
         self._inner = inner
@@ -194,9 +195,9 @@ class _Guarded(io.RawIOBase):
 
 
 def seekable(content: Content, place: Place) -> BinaryIO:
-    """A file that can be read at any point, as Parquet and Excel need; a copy where there is none.
+    """A file with random access, as Parquet and Excel need; where `place` has none, a local copy.
 
-    Either way all of its bytes are read, for the fingerprint.
+    In both cases all bytes of `content` are read, so that the digest is complete.
     """
     if content.compressed or not place.is_local:
         return copied(content.stream)
