@@ -29,11 +29,11 @@ class ConfigError(EtlError):
 
 
 class SourceError(EtlError):
-    """A source that cannot be read as a whole. Raised by `readers` and `extract`."""
+    """A source that cannot be read as a whole. Raised by `sources` and `extract`."""
 
 
 class SourceLostError(SourceError):
-    """A source's connection was lost; reading again can help. Raised by `databases`."""
+    """A source's connection was lost; reading again can help. Raised by `sources.databases`."""
 
 
 class ExtractionError(EtlError):
@@ -45,15 +45,15 @@ class ExtractionError(EtlError):
 
 
 class SpoolError(EtlError):
-    """The working folder cannot be used. Raised by `spool`."""
+    """The working folder cannot be used. Raised by `common.spool`."""
 
 
 class RejectFileError(EtlError):
-    """A reject row could not be written to disk. Raised by `rejects`."""
+    """A reject row could not be written to disk. Raised by `common.rejects`."""
 
 
 class LogFileError(EtlError):
-    """A line could not be written to the log file. Raised by `report`, before the commit."""
+    """A line could not be written to the log file. Raised by `run.logs`, before the commit."""
 
 
 class WarehouseError(EtlError):
@@ -69,7 +69,7 @@ class LockedError(TransientError):
 
 
 class SchemaDriftError(WarehouseError):
-    """The star in the warehouse does not fit `schema`. Raised by `drift`."""
+    """The star in the warehouse does not fit `schema`. Raised by `warehouse.drift`."""
 
 
 class GateError(EtlError):

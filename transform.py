@@ -1,7 +1,7 @@
-"""Cleaning: pure rules from text to the star's values, one public method per table.
+"""Transformation: from the text of a source to the rows of the star, one public method per table.
 
-No function here opens a file or a connection, or changes its input. What a cell holds, and whether
-it is missing or unreadable, is told by `cells`; the rules for each kind of value are beside it.
+No function here opens a file or a connection, or changes its input. The rules for single values are
+in `cleaning/`; `cleaning.columns` decides which cells are missing and which are unreadable.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _ZERO = pa.scalar(Decimal(0), MONEY)
 
 Columns = dict[str, pa.Array]
 Rules = Callable[[Reader, Columns], Columns]
-"""Makes columns of the star of a batch; the second argument has the batch's keys, by name."""
+"""Makes columns of the star from a batch; the second argument has the keys of its rows, by name."""
 
 
 class StarSchemaTransformer:
@@ -67,15 +67,15 @@ class StarSchemaTransformer:
             "sales_reps": self._sales_reps,
             "transactions": self._sales,
         }
-        """By source: the columns of the star that are more than a value of the source as it is."""
+        """By source: makes the columns of the star that need more than the column's own type."""
 
     # --- for people: a frame in, a new frame out -------------------------------------------
 
     def prepare_customer_dimension(self, customers: Rows) -> pd.DataFrame:
         """Clean customers, one row per customer_id: `dim_customer` without its surrogate key.
 
-        `customers` has the columns of that source (docs/sources.md), of any dtype;
-        `customer_id` is required (KeyError). Rejected rows are left out; `prepare` tells them.
+        `customers` has the columns of that source (docs/sources.md), of any dtype. Without
+        `customer_id` it raises KeyError. Rejected rows are left out; `prepare` returns them.
         """
         return to_frame(self.prepare("customers", customers).rows)
 
@@ -84,10 +84,11 @@ class StarSchemaTransformer:
         return to_frame(self.prepare("products", products).rows)
 
     def prepare_sales_rep_dimension(self, transactions: Rows) -> pd.DataFrame:
-        """One row per sales_rep_id found in transactions, or in a source of sales reps.
+        """Clean reps, one row per sales_rep_id: `dim_sales_rep` without its surrogate key.
 
-        Of reps found in transactions the frame's `attrs` say that they are `ONLY_NAMED`, so that
-        `DimensionLoader` adds those that are missing and changes none.
+        `transactions` are sales, or the rows of a source of reps. Reps of sales get `ONLY_NAMED` in
+        the frame's `attrs`, by which `DimensionLoader` inserts those that are missing and updates
+        none.
         """
         table = as_table(transactions, self.star.sales.keys)
         if "transaction_id" not in table.column_names:
@@ -100,7 +101,10 @@ class StarSchemaTransformer:
         return frame
 
     def prepare_date_dimension_keys(self, transactions: Rows) -> pd.DataFrame:
-        """`dim_date` for whole years, from the first to the last acceptable transaction date."""
+        """Rows of `dim_date` for whole years, from the first to the last accepted transaction_date.
+
+        Without that column it raises KeyError.
+        """
         table = checked(as_table(transactions, self.star.sales.keys), ("transaction_date",))
         read = Reader(table.combine_chunks(), self.config.source("transactions"), ())
         days = read.cells("transaction_date", self._dates(read)).values
@@ -112,7 +116,7 @@ class StarSchemaTransformer:
         return to_frame(calendar(self.star.calendar, *years))
 
     def prepare_sales_facts(self, transactions: Rows) -> pd.DataFrame:
-        """Clean sales, one row per transaction_id, still with business keys.
+        """Clean sales, one row per transaction_id, with the business keys of their members.
 
         Columns: transaction_id, customer_id, product_id, sales_rep_id, date_key (int),
         quantity, unit_price, discount_amount, gross_amount, net_amount (Decimal, 4 places).
@@ -120,9 +124,9 @@ class StarSchemaTransformer:
         return to_frame(self.prepare("transactions", transactions).rows)
 
     def prepare(self, source: str, rows: Rows) -> CleanBatch:
-        """The whole result for one source's rows: accepted, rejected and counted.
+        """Clean the rows of a source and remove its duplicates; returns rows, rejects and counts.
 
-        Raises `KeyError` naming the required columns that the rows do not have.
+        Raises `KeyError` that names the required columns that the rows do not have.
         """
         declared, key = self.star.source(source), self.key_of(source)
         is_comma = self.config.source(source).decimal_separator == ","
@@ -146,7 +150,7 @@ class StarSchemaTransformer:
     # --- for the pipeline: one batch at a time ---------------------------------------------
 
     def prepare_batch(self, source: str, number: int, batch: pa.Table) -> CleanBatch:
-        """Clean batch `number` of a source (canonical text columns). Duplicates stay in."""
+        """Clean batch `number` of a source, a table of canonical text columns. Duplicates stay."""
         declared = self.star.source(source)
         read = Reader(batch.combine_chunks(), self.config.source(source), declared.keys)
         prepared = self._facts(read) if declared.describes_facts else self._members(read, declared)
@@ -166,10 +170,10 @@ class StarSchemaTransformer:
     def members_without_source(
         self, source: str, ids: pa.Array, members: Sequence[pa.Table]
     ) -> pa.Table:
-        """Members for those of `ids` that no row of `members` describes, named by their id.
+        """Members for those of `ids` (text) that are not in `members`, with nothing but their id.
 
-        They are inferred, unless the source does not exist: then the ids are all there is to
-        know, and the members are as real as the sales that name them, but `ONLY_NAMED`.
+        They are inferred, if the source is configured. If not, the ids are all that can be known of
+        members: they are not inferred, but `ONLY_NAMED`.
         """
         key = self.key_of(source)
         known = pa.chunked_array([c for table in members for c in table[key].chunks], pa.string())
@@ -181,7 +185,7 @@ class StarSchemaTransformer:
         return rows.set_column(rows.column_names.index(INFERRED_FLAG), INFERRED_FLAG, flag)
 
     def _members(self, read: Reader, source: Source) -> CleanBatch:
-        """Members of a dimension. Rows without a key are refused."""
+        """Clean members of a dimension. Rows without a key are rejected."""
         key = read.key(source.key)
         read.verdict.reject("missing_key", _blank(key))
         columns = {source.key: key, **self._ruled(source, read, {source.key: key})}
@@ -195,7 +199,7 @@ class StarSchemaTransformer:
         return CleanBatch(rows.filter(good), read.verdict.rejects(), read.issues)
 
     def _facts(self, read: Reader) -> CleanBatch:
-        """Facts, still with the business keys of their members."""
+        """Clean facts, with the business keys of their members. Rows without a key are rejected."""
         source = self.star.sales
         key = read.key(source.key)
         read.verdict.reject("missing_key", _blank(key), f"{source.key} is blank")
@@ -308,7 +312,7 @@ class StarSchemaTransformer:
         return partial(dates, formats=read.settings.date_formats, zone=self._zone)
 
     def _gross(self, read: Reader, quantities: Cells, prices: Cells) -> pa.Array:
-        """Quantity x price; rows are refused where either is no amount that may be."""
+        """Quantity x price as MONEY. Rows are rejected where either cannot be accepted."""
         reject = read.verdict.reject
         quantity, price = quantities.plain, prices.plain
         reject("invalid_quantity", pc.is_null(quantity), quantities.given())
@@ -326,10 +330,10 @@ class StarSchemaTransformer:
 
 
 def _discounts(read: Reader, gross: pa.Array, is_return: pa.Array | None) -> pa.Array:
-    """The discounts in money: the amount given, else rate x gross, else 0.
+    """Discounts as MONEY: the amount if there is one, else rate x gross, else 0.
 
-    Rows are refused where what is given cannot be read, or is no discount. A return mirrors a sale:
-    what was taken off it comes off the refund, whichever sign the source gives it.
+    Rows are rejected where the amount or rate is unreadable, negative, or larger than gross. A
+    return's discount reduces the refund, whichever sign the source gives it.
     """
     reject, separator = read.verdict.reject, read.settings.decimal_separator
     amounts = read.cells("discount_amount", partial(numbers, separator=separator))
