@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from common.duck import is_interruption
 from common.version import VERSION
 from errors import EtlError
-from run.signals import SIGNALS, is_interruption
+from run.signals import SIGNALS
 
 if TYPE_CHECKING:
     from config import StarSchemaConfig

@@ -59,3 +59,9 @@ def remedy(reason: str) -> str:
         if any(sign in message for sign in signs):
             return advice
     return "see that the path is right and that nothing else has changed there"
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether DuckDB has raised `error` because a KeyboardInterrupt came while it worked."""
+    text = str(error)
+    return "Query interrupted" in text or "KeyboardInterrupt" in text

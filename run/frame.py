@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import RetryCallState
 
+from common.duck import is_interruption
 from common.key_rules import KEY_RULES
 from common.outcomes import PhaseResult, TableCleaned
 from common.rejects import RejectFiles, ordered_reasons
@@ -22,7 +23,7 @@ from errors import BusyError, EtlError, TransientError
 from run import logs, progress, unchanged
 from run.failures import in_words
 from run.refused import in_file_order
-from run.signals import PATIENCE_SECONDS, Watch, is_interruption
+from run.signals import PATIENCE_SECONDS, Watch
 from run.staging import CleanSource
 from run.summary import PHASES, RunSummary
 from schema import etl_run

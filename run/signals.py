@@ -141,9 +141,3 @@ def _closed_within(heard: socket.socket, seconds: float) -> bool:
     finally:
         heard.settimeout(None)
     return False
-
-
-def is_interruption(error: BaseException) -> bool:
-    """Whether it is what DuckDB makes of a KeyboardInterrupt during its work."""
-    text = str(error)
-    return "Query interrupted" in text or "KeyboardInterrupt" in text
