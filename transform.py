@@ -230,7 +230,7 @@ class StarSchemaTransformer:
         given = {n: read.attribute(n).plain for n in (*ADDRESS, "country", "phone")}
         phone = phones(given["phone"], given["country"], self.config.phone_region)
         read.count("phone", pc.and_(pc.is_valid(given["phone"]), pc.is_null(phone)))
-        told = pc.coalesce(per_distinct(email, email_segment), "Unknown")
+        by_email = pc.coalesce(per_distinct(email, email_segment), "Unknown")
         return {
             "first_name": first,
             "last_name": last,
@@ -240,7 +240,7 @@ class StarSchemaTransformer:
             "phone": pc.coalesce(phone, given["phone"]),
             **split_addresses(given),
             "country": given["country"],
-            "segment": read.attribute("segment", each(title_case)).where_missing(told),
+            "segment": read.attribute("segment", each(title_case)).where_missing(by_email),
         }
 
     def _products(self, read: Reader, keys: Columns) -> Columns:

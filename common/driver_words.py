@@ -37,8 +37,10 @@ def explain(error: BaseException, hints: Mapping[str, str] = _NO_HINTS) -> str:
         hint = f"; {hints[state]}" if state in hints else ""
         return f"{message}{place} (SQLSTATE {state}){hint}"
     code, text = _words(original)
-    told = " ".join(text.split()) if _has_names_only(original, code, text) else without_values(text)
-    return f"{told[:300]} (error {code})" if code and f"{code}" not in told else told[:300]
+    message = (
+        " ".join(text.split()) if _has_names_only(original, code, text) else without_values(text)
+    )
+    return f"{message[:300]} (error {code})" if code and f"{code}" not in message else message[:300]
 
 
 def _words(error: Any) -> tuple[int, str]:

@@ -104,7 +104,7 @@ class CheckResult:
 
 @dataclass
 class Account:
-    """What became of the rows of a source; `closed` tells whether the numbers add up."""
+    """What became of the rows of a source; `closed`: whether the numbers add up."""
 
     read: int
     inserted: int

@@ -59,7 +59,7 @@ Measures and dimensions that a star has beside bring more: `invalid_<measure>`, 
 
 
 def ordered_reasons(reasons: Iterable[str]) -> list[str]:
-    """Reasons in the order in which they are told."""
+    """Reasons in the order in which messages list them."""
     known = {reason: place for place, reason in enumerate(REASONS)}
     return sorted(reasons, key=lambda reason: (known.get(reason, len(known)), reason))
 

@@ -128,7 +128,7 @@ def measure(
     default: int | None = None,
     is_amount: bool = True,
 ) -> Column[Any]:
-    """A number of each sale, an amount of a currency unless told otherwise. Where a star in use
+    """A number of each sale, an amount of a currency unless declared otherwise. Where a star in use
     gets it, sales loaded before have `default`, or no value.
     """
     info = {"default": default, "is_amount": is_amount}
@@ -156,7 +156,7 @@ def dimension(metadata: MetaData, name: str, *attributes: Column[Any]) -> Table:
 
 
 def fact(metadata: MetaData, name: str, business_key: str, *columns: Column[Any]) -> Table:
-    """A fact table, one row per `business_key`; each row tells which run wrote it."""
+    """A fact table, one row per `business_key`; each row has the run that wrote it."""
     described = "the run that inserted or last updated the row"
     run_id = _column("run_id", described, Text(), Role.AUDIT, nullable=False)
     key = _business_key(business_key, "business key and primary key", primary_key=True)
@@ -246,7 +246,7 @@ def references(table: Table) -> list[Column[Any]]:
 class Source:
     """What one table is made of: the columns of its rows, under the names that the rules know.
 
-    What a column holds is told by the column of the same name in the table; `other_numbers` and
+    The column of the same name in the table declares what a column holds; `other_numbers` and
     `other_dates` are those that the table does not have.
     """
 

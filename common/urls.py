@@ -9,7 +9,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 _SECRETS = ("password", "passwd", "token", "secret", "credential")
-"""What is in the name of a URL's parameter that holds a secret."""
+"""Parts of the names of URL parameters that are secrets."""
 FILE_SCHEMES = ("file", "s3", "gs", "gcs", "az", "abfs", "abfss", "http", "https")
 """Schemes of URLs that name files; all others are databases'."""
 
@@ -17,7 +17,7 @@ FILE_SCHEMES = ("file", "s3", "gs", "gcs", "az", "abfs", "abfss", "http", "https
 _ALIASES = {
     "postgres": "postgresql", "pgsql": "postgresql", "sqlite3": "sqlite", "sqlserver": "mssql",
 }  # fmt: skip
-"""What other tools call an engine."""
+"""Engines' names in other tools, and ours."""
 _JDBC = "jdbc:"
 _INSTEAD_OF_JDBC = {
     "postgresql": "postgresql+psycopg2://user:password@host/database",
