@@ -27,7 +27,8 @@ def render_summary(summary: RunSummary) -> list[str]:
     lines += ["", *aligned(("phase", "status", "seconds", "rows"), phases)]
     validation = outcomes.validation
     if validation is not None and validation.reconciliation is not None:
-        lines += _accounts(validation.reconciliation)
+        facts = [t.source for n, t in outcomes.tables.items() if n not in outcomes.dimensions]
+        lines += _accounts(validation.reconciliation, facts)
     lines += _tables(summary)
     lines += _rejects(summary)
     if validation is not None and validation.data_quality_score is not None:
@@ -36,7 +37,8 @@ def render_summary(summary: RunSummary) -> list[str]:
     return lines
 
 
-def _accounts(accounts: Reconciliation) -> list[str]:
+def _accounts(accounts: Reconciliation, facts: list[str]) -> list[str]:
+    """Rows by source, and the money of the sources of `facts`."""
     rows = [
         (name, *(f"{getattr(a, c):,}" for c in _ROWS), "yes" if a.closed else "NO")
         for name, a in accounts.sources.items()
@@ -48,7 +50,7 @@ def _accounts(accounts: Reconciliation) -> list[str]:
         "",
         *aligned(("source", *_ROWS, "closes"), rows),
         "",
-        *aligned(("net amount", *_MONEY, "closes"), [("transactions", *net, closed)]),
+        *aligned(("net amount", *_MONEY, "closes"), [(name, *net, closed) for name in facts]),
     ]
 
 
