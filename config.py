@@ -331,7 +331,7 @@ def load_config(
 
 def _read_env_file(path: Path) -> tuple[dict[str, str | None], list[str]]:
     """The settings in a file, and the lines that are none: they may hold secrets, so the number
-    of each is all that is told.
+    of each is all that a message has.
     """
     try:
         if is_named_pipe(path):
@@ -407,12 +407,12 @@ def env_example() -> str:
     lines = ["# Settings of the star-schema ETL. Copy to .env and change what differs."]
     for name, (default, meaning) in setting_names().items():
         if default is None or name == "WORKERS":  # the number of cores differs by machine
-            shown = ""
+            text = ""
         elif isinstance(default, list | dict):
-            shown = "'{}'".format(json.dumps(default).replace("\\", r"\\"))
+            text = "'{}'".format(json.dumps(default).replace("\\", r"\\"))
         else:
-            shown = str(default).lower() if isinstance(default, bool) else str(default)
-        lines += ["", f"# {meaning[0].upper()}{meaning[1:]}", f"{name}={shown}"]
+            text = str(default).lower() if isinstance(default, bool) else str(default)
+        lines += ["", f"# {meaning[0].upper()}{meaning[1:]}", f"{name}={text}"]
     return "\n".join(lines) + "\n"
 
 

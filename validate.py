@@ -255,7 +255,7 @@ class StarSchemaValidator:
         (product,) = self.star.keys_to(self.star.unit_cost.table)
         joined, members = _with_members(fact, fact, product)
         of_this_run = fact.c.run_id == self._run_id
-        # In a table that this run made all rows are its own, or their number tells otherwise.
+        # All rows of a table that this run has made are of this run.
         net: Any = sa.func.sum(fact.c.net_amount)
         keys = key_sum(self.fact, fact.c)
         wrong = _wrong_measures(self.fact, fact.c, self._late, of_this_run)
@@ -333,8 +333,8 @@ def member_checks(
 
 
 def key_check(fact: Table, found: int, in_star: int, rows: int) -> CheckResult:
-    """Whether facts have the keys that were found for them, by `key_sum`: a fact
-    under another customer or day that there is breaks no other statement.
+    """Whether facts have the keys that were found for them, compared by `key_sum`: no other check
+    sees a fact under the wrong customer or day, as long as those exist.
     """
     return CheckResult.of("keys are those that were found", fact.name, int(found != in_star), rows)
 
@@ -383,7 +383,7 @@ def _wrong_measures(
         for column in table.columns
         if not column.nullable and column.name not in late
     ]
-    # A NULL, where somebody has let one in, breaks no other statement.
+    # The other checks do not see a NULL, for a comparison with it is neither true nor false.
     empty = [column.is_(None) for column in required]
     empty += [sa.and_(of_this_run, fact[name].is_(None)) for name in late]
     return {_NO_NULLS: sa.or_(*empty), **wrong}
@@ -397,8 +397,8 @@ def _wrong_amounts(fact: Any) -> dict[str, sa.ColumnElement[bool]]:
             fact.gross_amount, gross, sa.func.round(gross, 4)
         ),
         "net = gross - discount": fact.net_amount.is_distinct_from(net),
-        # NaN counts as larger than any number. In any other amount it would be in these as well,
-        # or break the statements above.
+        # Engines sort NaN above every number. In any other amount it would make these NaN too, or
+        # break a check above.
         "amounts are finite": sa.or_(fact.net_amount >= TOO_LARGE, fact.profit_amount >= TOO_LARGE),
     }
 
@@ -413,8 +413,10 @@ def _wrong_profit(fact: Any, cost: sa.ColumnElement[Any]) -> sa.ColumnElement[bo
 def _differs(
     column: sa.ColumnElement[Any], product: sa.ColumnElement[Any], rounded: sa.ColumnElement[Any]
 ) -> sa.ColumnElement[bool]:
-    """Rounding costs more than all the rest, and of most products it changes nothing: so it is
-    left to those few. To conditions joined by AND no engine has to go one after the other.
+    """Whether a column is neither the product as it is nor the rounded one.
+
+    Rounding is slow and changes few products, so it is done last. CASE guarantees that order; an
+    engine may evaluate both sides of AND.
     """
     unequal = column.is_distinct_from(product), column.is_distinct_from(rounded)
     return sa.case(unequal, else_=sa.false())

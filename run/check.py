@@ -1,4 +1,4 @@
-"""What a run would find: the run's own reading and cleaning, whose results are told and not kept.
+"""What a run would find: it reads and cleans as a run does, and keeps nothing.
 
 Nothing is written but the working folder, which is removed. `check_text` puts it into words.
 """
@@ -30,7 +30,7 @@ from sources.raw_source import RawSource, ReadSource
 from warehouse.outlook import inspect_warehouse
 
 EXAMPLES = 5
-"""Of each reason so many rows are shown."""
+"""How many rows of each reason are printed."""
 _DETAILS = 200
 """Of each reason so many details are kept, to see which setting would help."""
 _SAMPLE = 3
@@ -190,15 +190,15 @@ def _folder(place: Path) -> Iterator[Spool]:
 
 def _unwritable(config: StarSchemaConfig) -> list[str]:
     """The places where a run writes, and could not."""
-    told = []
+    problems = []
     for setting, place in (
         ("LOG_FILE", config.log_file.parent),
         ("REJECTS_DIR", config.rejects_dir),
     ):
         there = next(p for p in (place.absolute(), *place.absolute().parents) if p.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-            told.append(f"{setting}: nothing can be made in {there}; set it to another place")
-    return told
+            problems.append(f"{setting}: nothing can be made in {there}; set it to another place")
+    return problems
 
 
 def _sample(source: RawSource, cleaned: CleanSource) -> Sample:
@@ -226,11 +226,11 @@ def _advice(
         found.looked.mapping or {}, source.canonical(0) if source.batches else None, cleaning,
     )  # fmt: skip
     accepted = found.cleaned is not None and found.cleaned.rows > 0
-    told = {
+    advice = {
         reason: adviser.for_reason(reason, [p.detail for p in refusal.first], accepted=accepted)
         for reason, refusal in found.refusals.items()
     }
-    return told | {name: adviser.for_attribute(name) for name in issues}
+    return advice | {name: adviser.for_attribute(name) for name in issues}
 
 
 def _may_be_too_many(sales: CleanSource | None, strangers: list[Strangers], limit: Decimal) -> bool:

@@ -49,9 +49,9 @@ def _verdict(findings: Findings) -> str:
     if findings.over_limit:
         return f"A run would be refused{seen}: {'; '.join(findings.over_limit)}."
     cleaned = [f.cleaned for f in findings.sources.values() if f.cleaned is not None]
-    told = ", ".join(f"{s.name} {s.rows:,} of {s.read:,} rows" for s in cleaned)
+    rows = ", ".join(f"{s.name} {s.rows:,} of {s.read:,} rows" for s in cleaned)
     asks = ", if the warehouse knows the members that the sources lack" * findings.asks_warehouse
-    return f"A run would publish{seen}{asks}: {told}."
+    return f"A run would publish{seen}{asks}: {rows}."
 
 
 def _source(
@@ -127,8 +127,8 @@ def _warnings(found: SourceFindings) -> list[str]:
     """What the run would warn of; columns that are not used are listed already."""
     extracted, name = found.looked.extracted, found.looked.name
     warnings = [] if extracted is None else extracted.warnings
-    told = [warning.removeprefix(f"{name}: ") for warning in warnings]
-    return [f"  warning: {warning}" for warning in told if not warning.startswith(IGNORED)]
+    plain = [warning.removeprefix(f"{name}: ") for warning in warnings]
+    return [f"  warning: {warning}" for warning in plain if not warning.startswith(IGNORED)]
 
 
 def _refusals(found: SourceFindings, config: StarSchemaConfig) -> list[str]:

@@ -194,7 +194,7 @@ class Run:
     def repeating(self, previous: history.Past) -> Iterator[None]:
         """Take the outcomes of the previous run for this one's while the block publishes them.
 
-        Where it fails, or is interrupted, nothing tells of a run that was not.
+        Where it fails, or is interrupted, the summary says nothing of a run that was not made.
         """
         unchanged.copy_rejects(self.config, previous, self.config.rejects_dir / self.id)
         before = self.summary.outcomes

@@ -120,7 +120,7 @@ class _LogFile(logging.StreamHandler[TextIO]):
         self.failure = self.failure or sys.exc_info()[1]
 
     def close(self) -> None:
-        with suppress(OSError):  # told before
+        with suppress(OSError):  # it was reported when the line was written
             self.stream.close()
         super().close()
 
@@ -174,7 +174,7 @@ _displays: list[Callable[[str, bool], None]] = []
 
 @contextmanager
 def printed_by(display: Callable[[str, bool], None]) -> Iterator[None]:
-    """Have lines for stderr printed by `display`, which is told whether each is an error."""
+    """Have lines for stderr printed by `display`, given whether each is an error."""
     _displays.append(display)
     try:
         yield
@@ -198,7 +198,7 @@ class _ConsoleHandler(logging.Handler):
 
 
 def _console_level(level: str, *, quiet: bool) -> int | str:
-    """What stderr shows: on a terminal the live display tells what INFO lines would."""
+    """What stderr shows: on a terminal the live display stands in for INFO lines."""
     if quiet:
         return logging.ERROR
     return logging.WARNING if level == "INFO" and sys.stderr.isatty() else level

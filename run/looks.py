@@ -96,17 +96,17 @@ def former_shares(warehouse: Warehouse) -> list[dict[str, dict[str, float]]]:
 
 def warnings(reference: Reference, history: Sequence[Mapping[str, float]]) -> list[str]:
     """What to be warned of. `history` has the shares of former runs, as far as one has to know."""
-    told = []
+    found = []
     strange = _inferred_ids(reference)
     alike = _look_alikes(strange, reference.members)
     if alike:
-        told.append(_of_look_alikes(reference, alike))
+        found.append(_of_look_alikes(reference, alike))
     shares = reference.shares()
     if _has_risen("inferred", shares, history):
-        told.append(_of_inferred(reference, strange, len(alike)))
+        found.append(_of_inferred(reference, strange, len(alike)))
     if _has_risen("unknown", shares, history):
-        told.append(_of_unknown(reference))
-    return told
+        found.append(_of_unknown(reference))
+    return found
 
 
 def _has_risen(
@@ -183,12 +183,12 @@ _DIFFERENCES = {
 
 def _of_look_alikes(reference: Reference, pairs: list[tuple[str, str]]) -> str:
     causes = Counter(_difference(*pair) for pair in pairs[:_LOOKED_AT])
-    shown = ", ".join(f"{a!r} (known: {b!r})" for a, b in _shown(pairs))
+    examples = ", ".join(f"{a!r} (known: {b!r})" for a, b in _examples(pairs))
     named = ", ".join(cause for cause, _ in causes.most_common(2))
     return (
         f"{reference.column}: sales name {_many(len(pairs), 'id')} without a record, different "
-        f"from known ones only in {named}{': ' if shown else ''}{shown}; as they stand they are "
-        "members of their own: have both sources write them alike"
+        f"from known ones only in {named}{': ' if examples else ''}{examples}; "
+        "as they stand they are members of their own: have both sources write them alike"
     )
 
 
@@ -197,11 +197,12 @@ def _of_look_alikes(reference: Reference, pairs: list[tuple[str, str]]) -> str:
 
 def _of_inferred(reference: Reference, strange: pa.Array, alike: int) -> str:
     named = reference.named
-    shown = ", ".join(repr(text) for (text,) in _shown([(t,) for t in strange[:100].to_pylist()]))
+    ids = [(text,) for text in strange[:100].to_pylist()]
+    examples = ", ".join(repr(text) for (text,) in _examples(ids))
     return (
         f"{reference.column}: {_share(named.inferred, named.sales)} name "
         f"{_many(len(strange), 'id')} that {reference.source} does not have"
-        f"{', such as ' if shown else ''}{shown}; {_cause(strange, alike, reference.source)}"
+        f"{', such as ' if examples else ''}{examples}; {_cause(strange, alike, reference.source)}"
     )
 
 
@@ -237,6 +238,6 @@ def _many(count: int, thing: str) -> str:
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
-def _shown(rows: Sequence[tuple[str, ...]]) -> list[tuple[Any, ...]]:
+def _examples(rows: Sequence[tuple[str, ...]]) -> list[tuple[Any, ...]]:
     """A few examples; what may be an address of somebody is none."""
     return [row for row in rows if not any("@" in text for text in row)][:_EXAMPLES]

@@ -40,7 +40,7 @@ def keep(folder: Spool, source: str, number: int, by: str, refused: pa.Table) ->
     """Keep the `_place`, `_reason` and `_detail` of rows that batch `number` of a source loses, if
     it loses any.
 
-    `by` tells what has refused them; once for each batch. Raises `SpoolError`.
+    `by` is what has refused them, once for each batch. Raises `SpoolError`.
     """
     if not len(refused):
         return None
@@ -85,6 +85,6 @@ def _without_marks(rows: pa.Table) -> pa.Table:
     for number, name in enumerate(rows.column_names):
         if not pa.types.is_integer(rows[name].type):
             texts = rows[name].cast(pa.string())
-            shown = pc.replace_substring(texts, UNREADABLE, "")
-            rows = rows.set_column(number, name, shown)
+            texts = pc.replace_substring(texts, UNREADABLE, "")
+            rows = rows.set_column(number, name, texts)
     return rows

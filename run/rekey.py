@@ -51,7 +51,7 @@ def rekey_star(warehouse: Warehouse, tonight: Mapping[sa.Table, list[Spellings]]
     where tonight's input has the number and not the old spelling: in texts it stays. Surrogate keys
     stay as they are. Raises `GateError` where two keys become one.
     """
-    told = []
+    warnings = []
     fact = next(table.name for table in tonight if table.foreign_keys)
     for table, spellings in tonight.items():
         if warehouse.is_created(table):
@@ -62,11 +62,11 @@ def rekey_star(warehouse: Warehouse, tonight: Mapping[sa.Table, list[Spellings]]
         if pc.any(is_other).as_py():
             changes = pa.table({"old": old.filter(is_other), "new": new.filter(is_other)})
             _rewrite(warehouse, table, changes, fact)
-            told.append(
+            warnings.append(
                 f"{table.name}: {len(changes):,} keys, such as {_pair(changes, 0)}, are now "
                 "written as the key rules of this version have them"
             )
-    return told
+    return warnings
 
 
 def _suspects(warehouse: Warehouse, table: sa.Table) -> pa.Array:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_SECONDS = 3
-"""How long a run that was told to end may take before it is insisted on."""
+"""How long a run that got a signal may take before it is insisted on."""
 
 
 class Signals:

@@ -53,7 +53,7 @@ class CleanSource:
     """Of each batch, the numbers of the cleaned rows that do not go on, ascending."""
     rejected: Counter[str] = field(default_factory=Counter)
     kept: dict[int, tuple[Path, ...]] = field(default_factory=dict)
-    """Of each batch that has any, where its rejected rows are told; see `refused`."""
+    """Of each batch that has any, the files with its rejected rows; see `refused`."""
     duplicates: int = 0
     issues: Counter[str] = field(default_factory=Counter)
     money: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))  # net amounts
@@ -246,8 +246,8 @@ def _blanked(column: pa.Array, where: pa.Array) -> pa.Array:
 
 def _retold(rejects: pa.Table, strays: dict[int, str]) -> pa.Table:
     """`rejects`, in which rows of `strays` are refused for what they are."""
-    told = [strays.get(row) for row in (rejects[PLACE].to_numpy() & _ROW).tolist()]
-    details = pa.array(told, pa.string())
+    details = [strays.get(row) for row in (rejects[PLACE].to_numpy() & _ROW).tolist()]
+    details = pa.array(details, pa.string())
     reasons = pc.if_else(pc.is_valid(details), "malformed_row", rejects[REASON])
     return pa.table(
         {
@@ -333,15 +333,15 @@ def _leave_out_orphans(
 
 def over_the_limit(cleaned: Iterable[CleanSource], limit: Decimal) -> list[str]:
     """Which sources have a larger share of rejected rows than `limit`, MAX_REJECT_RATE."""
-    told = []
+    refused = []
     for source in cleaned:
         rejected = sum(source.rejected.values())
         if rejected > limit * source.read:
-            told.append(
+            refused.append(
                 f"{source.name}: {rejected:,} of {source.read:,} rows rejected, above "
                 f"MAX_REJECT_RATE={limit}"
             )
-    return told
+    return refused
 
 
 def _account_superseded(
