@@ -45,8 +45,13 @@ _HINTS = {
     "raise it for this role with ALTER ROLE ... SET statement_timeout",
 }
 """What to do about an SQLSTATE."""
-_FULL = ("starting up", "too many clients", "remaining connection slots", "Too many connections")
-"""Their messages, for drivers that give no SQLSTATE while they connect."""
+_PASSING_WORDS = (
+    "starting up", "too many clients", "remaining connection slots", "Too many connections",
+    "closed the connection unexpectedly", "Lost connection",
+)  # fmt: skip
+"""Their messages, and those of a connection that is cut while it is made: drivers give no SQLSTATE
+then.
+"""
 
 
 class Databases:
@@ -185,7 +190,7 @@ def _is_lost(connected: Connected | None, error: Exception, reason: str) -> bool
     """Whether the connection was the cause of `error`, and not the query or the data."""
     state = getattr(getattr(error, "orig", None), "pgcode", None) or ""
     is_cut = connected is not None and connected.is_cut(error)
-    return is_cut or state in _PASSING or any(words in reason for words in _FULL)
+    return is_cut or state in _PASSING or any(words in reason for words in _PASSING_WORDS)
 
 
 @dataclass

@@ -22,7 +22,7 @@ from errors import ConfigError, ExtractionError
 from extract import DataExtractor
 from sources.databases import Databases
 from support.commands import in_a_child
-from support.proxy import Hushed, via
+from support.proxy import Hushed, Proxy, via
 from support.retailer import Retailer
 from support.star import Star
 
@@ -347,6 +347,20 @@ def test_a_lost_server_is_named_and_its_tables_are_read_again_together(
     if seconds:
         assert results["extraction_results"]["customers"]["records"] == 5000
         assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == 1
+
+
+def test_a_connection_that_is_cut_while_it_is_made_is_made_again(
+    duckdb_shop: Retailer, postgresql_star: Star, proxy: Proxy
+) -> None:
+    """As by a server that goes down just then."""
+    star, table = postgresql_star, f'"{postgresql_star.schema}".sales'
+    star.execute(f'CREATE SCHEMA "{star.schema}"', SALES.replace("sales", table))
+    proxy.refuses = lambda number: number <= 1
+    source = {"TRANSACTIONS__PATH": via(star, proxy), "TRANSACTIONS__QUERY": table}
+    results = duckdb_shop.publish(**source)
+    assert "the connection was lost (" in "".join(results["warnings"])
+    assert proxy.connections > 1
+    assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == 1
 
 
 def test_a_sale_in_postgresql_never_lacks_the_customer_that_came_with_it(
