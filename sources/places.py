@@ -278,7 +278,7 @@ def _members(place: Place, pattern: str) -> tuple[list[Place], list[str]]:
         names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except OSError:
         return [place], []
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):  # as the damage happens to look
         return [_faulty(place, "it is a damaged zip archive; fetch it again")], []
     if "xl/workbook.xml" in names:
         return [place], []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Callable
@@ -33,6 +34,28 @@ def test_other_archives_are_told_for_what_they_are(
             archive.writestr(name, content)
     (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path)["errors"]
     assert words in error
+
+
+@pytest.mark.parametrize(
+    ("field", "damage"),
+    [(6, b"\xbf"), (16, b"\xff" * 12)],
+    ids=["version", "sizes"],
+)
+@pytest.mark.parametrize("name", ["sales.zip", "sales.xlsx"])
+def test_a_damaged_directory_of_an_archive_is_told(
+    name: str, field: int, damage: bytes, duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    """Whatever it is that Python cannot read of the entry of its first file."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("sales.csv", "transaction_id\nT1\n")
+    raw = bytearray(content.getvalue())
+    at = raw.index(b"PK\x01\x02") + field
+    raw[at : at + len(damage)] = damage
+    (tmp_path / name).write_bytes(raw)
+    (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / name)["errors"]
+    assert error.startswith(f"Extraction phase failed: transactions: {tmp_path / name}")
+    assert "fetch it again" in error or "unpack" in error
 
 
 def _link_to(target: str) -> Callable[[Path], None]:
