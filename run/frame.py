@@ -90,7 +90,7 @@ class Run:
             self._log_interruption()
             raise
         except Exception as error:  # whatever it is, it is reported
-            if is_interruption(error):
+            if is_interruption(error) or self.watch.has_intervened:
                 self._log_interruption()
                 raise KeyboardInterrupt from error
             self._record_failure(error)
@@ -151,7 +151,7 @@ class Run:
                 return step()
             except Exception as error:
                 transient = self.warehouse.transient(error)
-                if transient is None:
+                if transient is None or self.watch.has_intervened:
                     raise
                 raise transient from error
 

@@ -82,6 +82,8 @@ class Watch:
     def __init__(self) -> None:
         self.waiting: Waiting | None = None
         self.is_committing = False
+        self.has_intervened = False
+        """Whether a wait was ended: what fails from then on fails because of the signal."""
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -117,6 +119,7 @@ class Watch:
         process of a command line ends where it is, which rolls back too.
         """
         waiting = self.waiting
+        self.has_intervened = waiting is not None
         if waiting is not None:
             waiting.cancel()
         if _closed_within(heard, PATIENCE_SECONDS) or self._is_too_late():

@@ -60,6 +60,26 @@ def test_a_signal_that_is_lost_on_the_way_counts_before_the_commit(
     assert_rolled_back(shop, run, content, runs)
 
 
+def test_a_signal_that_is_lost_on_the_way_ends_the_wait_that_follows(
+    postgresql_shop: Retailer, warm: Warm, gate: Gate
+) -> None:
+    """What fails because the wait was ended is no disturbance to be tried again."""
+    shop = postgresql_shop
+    shop.publish()
+    content, runs = shop.star.content(), shop.star.runs()
+    tomorrow(shop)
+    with transaction(shop.star) as other:
+        env = shop.env_file(LOCK_TIMEOUT_SECONDS=600)
+        run = warm.start(shop.folder, "load_deaf", env, "dimension_loading", str(gate))
+        gate.wait()
+        other.execute(sa.text("LOCK TABLE fact_sales IN SHARE MODE"))
+        run.send(TERM)
+        assert run.wait() == 128 + TERM, run.stderr
+    assert "Fact loading phase interrupted; rolled back" in run.stderr
+    assert "tried again" not in run.stderr
+    assert_rolled_back(shop, run, content, runs)
+
+
 def test_a_signal_on_the_first_night_leaves_nothing(shop: Retailer, warm: Warm, gate: Gate) -> None:
     run = warm.start(shop.folder, "load_pausing", shop.env_file(), "validation", str(gate))
     gate.wait()
