@@ -182,7 +182,7 @@ def _reported(config: StarSchemaConfig) -> Iterator[None]:
         yield
     except EtlError:  # `main` prints these
         raise
-    except Exception as error:
+    except Exception as error:  # whatever it is, it becomes one line
         if is_interruption(error):
             raise KeyboardInterrupt from error
         with logs.logging_to(config.log_file, config.log_level, "no-run", quiet=True):

@@ -147,13 +147,16 @@ class StarSchemaETLPipeline:
         run.last_mark = "" if previous is None else previous.snapshot
         if previous is not None and previous.damage:
             run.warn(previous.damage)
-        if previous is None or not unchanged.same_input(self.config, run.signature, previous):
+        if previous is None:
+            return False
+        outcomes = unchanged.repeated(self.config, run.signature, previous)
+        if outcomes is None:
             return False
         warehouse.begin()
         if not warehouse.untouched_since(run.last_mark, unchanged.tables(self.star)):
             warehouse.rollback()
             return False
-        with run.repeating(previous):
+        with run.repeating(previous, outcomes):
             self._publish(run)
         logs.logger.info(
             "the input is that of run %s, and the star is as it left it: all rows are unchanged",

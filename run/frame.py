@@ -25,7 +25,7 @@ from run.failures import in_words
 from run.refused import in_file_order
 from run.signals import PATIENCE_SECONDS, Watch
 from run.staging import CleanSource
-from run.summary import PHASES, RunSummary
+from run.summary import PHASES, Outcomes, RunSummary
 from schema import etl_run
 from sources.raw_source import RawSource
 from warehouse import Warehouse, explain, history, new_run_id, open_warehouse, tries
@@ -149,7 +149,7 @@ class Run:
                 if was_disturbed:
                     self.warehouse.reconnect()
                 return step()
-            except Exception as error:
+            except Exception as error:  # the warehouse knows its own; others go on
                 transient = self.warehouse.transient(error)
                 if transient is None or self.watch.has_intervened:
                     raise
@@ -191,18 +191,19 @@ class Run:
         self.rejects.write(source.name, extracted.columns, rows)
 
     @contextmanager
-    def repeating(self, previous: history.Past) -> Iterator[None]:
-        """Take the outcomes of the previous run for this one's while the block publishes them.
+    def repeating(self, previous: history.Past, outcomes: Outcomes) -> Iterator[None]:
+        """Take the previous run's files and rejects for this one's while the block publishes its
+        `outcomes`.
 
         Where it fails, or is interrupted, the summary says nothing of a run that was not made.
         """
-        unchanged.copy_rejects(self.config, previous, self.config.rejects_dir / self.id)
-        before = self.summary.outcomes
-        self.summary.outcomes = unchanged.repeat(previous)
+        folder = self.config.rejects_dir / self.id
+        unchanged.copy_rejects(self.config, previous, outcomes.tables, folder)
+        before, self.summary.outcomes = self.summary.outcomes, outcomes
         self.summary.repeats_run, self.sources = previous.run_id, previous.sources
         try:
             yield
-        except BaseException:
+        except BaseException:  # an interruption too
             self.summary.outcomes, self.summary.repeats_run = before, None
             self.summary.status = "failed"
             raise

@@ -58,30 +58,24 @@ def tables(star: Star) -> list[Table]:
     return [*star.dimensions, star.fact]
 
 
-def same_input(config: StarSchemaConfig, signed: str, last: Past) -> bool:
-    """Whether `last` was of the same settings and code and read the same sources, and its rejects
-    are as it wrote them.
+def repeated(config: StarSchemaConfig, signed: str, last: Past) -> Outcomes | None:
+    """The outcomes of a run that finds all rows of `last` unchanged; None unless `last` was of the
+    same settings and code and read the same sources, and its rejects are as it wrote them.
     """
     if last.counts.get("signature") != signed:
-        return False
+        return None
     try:
-        tables = repeat(last).tables
-        return _same_files(config, last.sources) and _same_rejects(config, last, tables)
+        found = Outcomes.from_dict(last.counts).all_unchanged()
+        is_same = _same_files(config, last.sources) and _same_rejects(config, last, found.tables)
     except (LookupError, TypeError, AttributeError, ValueError):
-        return False  # somebody has written into the row
+        return None  # somebody has written into the row
+    return found if is_same else None
 
 
-def repeat(previous: Past) -> Outcomes:
-    """The outcomes of a run that finds all of the previous one's rows unchanged.
-
-    Raises ValueError, LookupError or TypeError where the previous run's row was written into.
-    """
-    return Outcomes.from_dict(previous.counts).all_unchanged()
-
-
-def copy_rejects(config: StarSchemaConfig, previous: Past, folder: Path) -> None:
-    """The previous run's rejects are this one's too."""
-    tables = Outcomes.from_dict(previous.counts).tables
+def copy_rejects(
+    config: StarSchemaConfig, previous: Past, tables: Mapping[str, TableCleaned], folder: Path
+) -> None:
+    """The previous run's rejects are this one's too, given what its cleaning found."""
     for path in _reject_files(config.rejects_dir / previous.run_id, tables):
         private_folder(folder)
         shutil.copy(path, folder / path.name)
