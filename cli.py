@@ -208,8 +208,16 @@ def main(argv: list[str] | None = None) -> int:
     umask = os.umask(0o077)  # all that a run writes may be personal data
     try:
         with SIGNALS.handled():
-            code: int = cli.main(argv, prog_name="main.py", standalone_mode=False)
-            return code
+            return _exit_code(argv)
+    finally:
+        os.umask(umask)
+
+
+def _exit_code(argv: list[str] | None) -> int:
+    """Run the command line, and say what failed."""
+    try:
+        code: int = cli.main(argv, prog_name="main.py", standalone_mode=False)
+        return code
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -219,8 +227,6 @@ def main(argv: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; nothing was published", err=True)
         return 128 + (SIGNALS.received or signal.SIGINT)
-    finally:
-        os.umask(umask)
 
 
 class _WithoutPandas:
@@ -243,12 +249,13 @@ def program() -> None:
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     gc.disable()
     sys.meta_path.insert(0, _WithoutPandas())
-    code = main()
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
-    os._exit(code)
+    with SIGNALS.handled():  # to the very end: a second Ctrl-C must not interrupt the goodbye
+        code = main()
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(code)
 
 
 def _open_standard_streams() -> None:

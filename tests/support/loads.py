@@ -69,7 +69,18 @@ def _become(request: dict[str, Any]) -> None:
 
 
 def load(env_file: str, *options: str) -> int:
-    """The command line."""
+    """The command line, which ends its process as `cli.program` does."""
+    from run.signals import SIGNALS
+
+    with SIGNALS.handled():
+        code = command_line(env_file, *options)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+
+
+def command_line(env_file: str, *options: str) -> int:
+    """The command line, which goes back to its caller."""
     import cli
 
     return cli.main(["--env-file", env_file, *options])
@@ -206,7 +217,7 @@ def load_and_die(env_file: str, point: int) -> int:
         setattr(DuckDb, name, around(getattr(DuckDb, name)))
     sa.event.listen(sa.Engine, "before_cursor_execute", reached)
     sa.event.listen(sa.Engine, "after_cursor_execute", reached)
-    code = load(env_file, "--quiet")
+    code = command_line(env_file, "--quiet")
     sys.stdout.write(f"{seen}\n")
     return code
 
