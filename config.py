@@ -12,8 +12,10 @@ import functools
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,6 +38,7 @@ from sqlalchemy import URL, make_url
 
 from common.date_formats import ISO_8601, fault
 from common.files import is_named_pipe
+from common.setting_texts import parse_columns, parse_list, parse_period, parse_skips
 from common.star_model import Star
 from common.urls import FILE_SCHEMES, check_duckdb_file, is_database_url, parse_url, without_secrets
 from errors import ConfigError
@@ -44,37 +47,7 @@ from schema import STAR
 _LONGEST_NAME = 63  # of a schema: PostgreSQL cuts off the rest, and would not find it again
 
 
-def _parse_list(value: object) -> object:
-    """A JSON list, or one plain value."""
-    if not isinstance(value, str):
-        return value
-    if not value.lstrip().startswith("["):
-        return [value]
-    return _parse_json(value)
-
-
-def _parse_json(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is not valid JSON: {error.msg} at position {error.pos}") from None
-
-
-def _parse_columns(value: object) -> object:
-    """Each column of ours with a name, or a list of names."""
-    value = _parse_json(value)
-    if not isinstance(value, dict):
-        raise ValueError('is no JSON object such as {"customer_id": "their column"}')
-    for ours, theirs in value.items():
-        names = theirs if isinstance(theirs, list) else [theirs]
-        if not names or not all(isinstance(name, str) and name.strip() for name in names):
-            raise ValueError(f'maps "{ours}" neither to a column\'s name nor to a list of them')
-    return value
-
-
-TextList = Annotated[list[str], BeforeValidator(_parse_list)]
+TextList = Annotated[list[str], BeforeValidator(parse_list)]
 # A URL is a tuple to pydantic, and its dump would hold the password in clear.
 _Masked = PlainSerializer(without_secrets)
 DatabaseUrl = Annotated[URL, BeforeValidator(parse_url), _Masked]
@@ -93,7 +66,7 @@ class SourceSettings(_Settings):
         None, description="file, glob, directory, or SQLAlchemy URL of a source database"
     )
     query: str | None = Field(None, description="SQL or table name when the path is a database")
-    columns: Annotated[dict[str, str | list[str]], BeforeValidator(_parse_columns)] = Field(
+    columns: Annotated[dict[str, str | list[str]], BeforeValidator(parse_columns)] = Field(
         {}, description="JSON: our column -> theirs, or -> list of columns joined with '-'"
     )
     encoding: str = Field("utf-8", description="text encoding")
@@ -105,6 +78,24 @@ class SourceSettings(_Settings):
     null_tokens: TextList = Field(
         ["", "NULL", "\\N"], description="JSON list of texts that mean 'no value' in attributes"
     )
+    extract: Literal["changes", "full", "period"] = Field(
+        "changes",
+        description="what is not in the input: stays (changes), is gone (full), or is gone if it "
+        "is of the PERIOD (period)",
+    )
+    period: Annotated[tuple[date, date] | None, BeforeValidator(parse_period)] = Field(
+        None, description="first and last date that EXTRACT=period covers; or --since and --until"
+    )
+    skip_when: Annotated[dict[str, list[str]], BeforeValidator(parse_skips)] = Field(
+        {}, description="JSON: their column -> list of texts; such rows are skipped, and remove"
+    )
+    watermark: str | None = Field(
+        None, description="column of a database source whose largest value is remembered"
+    )
+    lag: str = Field(
+        "0", description="what :since in QUERY is less than it: days, hours, or units of an integer"
+    )
+    currency: str | None = Field(None, description="the one currency of the amounts, such as EUR")
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
@@ -133,6 +124,13 @@ class SourceSettings(_Settings):
         if isinstance(value, str) and (len(value) != 1 or ord(value) > 127 or value in '"\r\n'):
             raise ValueError("must be one ASCII character other than a quote or line break")
         return value
+
+    @field_validator("currency")
+    @classmethod
+    def _code(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch("[A-Za-z]{3}", value.strip()):
+            raise ValueError("is no currency code of three letters, such as EUR")
+        return value and value.strip().upper()
 
     @field_validator("date_formats")
     @classmethod
@@ -181,6 +179,13 @@ class StarSchemaConfig(_Settings):
     accept_free_items: bool = Field(False, description="allow unit price = 0")
     max_reject_rate: Decimal = Field(
         Decimal("0.05"), ge=0, le=1, description="share of rejected rows that stops the load"
+    )
+    max_delete_rate: Decimal = Field(
+        Decimal("0.05"),
+        ge=0,
+        le=1,
+        description="share of the star's rows in scope that may go because they are not in the "
+        "input; more stop the load",
     )
     batch_rows: int = Field(250_000, ge=1, description="rows in one batch")
     workers: int = Field(
@@ -270,6 +275,7 @@ class StarSchemaConfig(_Settings):
             for name, settings in self.sources.items()
             if isinstance(path := settings.path, URL) and not settings.query
         ]
+        problems += self._extract_problems()
         name = self.warehouse_schema or ""
         if len(name.encode()) > _LONGEST_NAME or {".", "%"} & set(name):
             problems.append(
@@ -280,6 +286,20 @@ class StarSchemaConfig(_Settings):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _extract_problems(self) -> list[str]:
+        """What cannot be done in the settings of what goes away."""
+        problems = []
+        for source in self.star.sources:
+            settings, name = self.source(source.name), source.name.upper()
+            if settings.extract == "period" and not source.describes_facts:
+                problems.append(f"{name}__EXTRACT=period: its rows have no date; use full")
+            elif settings.extract == "period" and settings.period is None:
+                problems.append(
+                    f"{name}__PERIOD is missing for {name}__EXTRACT=period; or give --since and "
+                    "--until"
+                )
+        return problems
 
     def source(self, name: str) -> SourceSettings:
         """The settings of the source called `name`."""
@@ -394,6 +414,8 @@ def setting_names(star: Star = STAR) -> dict[str, tuple[Any, str]]:
             continue
         for source in star.sources if name == "sources" else ():
             for part, inner in SourceSettings.model_fields.items():
+                if part == "currency" and not source.amounts:
+                    continue
                 default = getattr(defaults.source(source.name), part)
                 settings[f"{source.name.upper()}__{part.upper()}"] = (
                     default,

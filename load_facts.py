@@ -246,12 +246,18 @@ class _FindKeys:
             if unit_cost in key_map.members.column_names:
                 index = key_map.members.column_names.index(unit_cost)
                 cost = key_map.column(index, positions).dictionary_decode()
+        if "unit_cost" in columns:
+            cost = pc.coalesce(decoded(whole(columns["unit_cost"])).cast(cost.type), cost)
+        columns["unit_cost"] = cost
         columns["profit_amount"] = profit(
             decoded(batch["net_amount"]), decoded(batch["quantity"]), cost
         )
         columns["run_id"] = pa.DictionaryArray.from_arrays(
             pa.array(np.zeros(count, np.int32)), pa.array([self.run_id])
         )
+        for column in fact.columns:
+            if column.nullable and column.name not in columns:
+                columns[column.name] = pa.nulls(count)
         rows = pa.table({c.name: _typed(columns[c.name], c) for c in fact.columns})
         if not orphaned.any():
             return Keyed(self.encode(rows), count, _key_sum(fact, rows), named, pa.table({}))

@@ -26,6 +26,7 @@ from common.star_model import (
     Source,
     Star,
     attribute,
+    deleted_flag,
     dimension,
     dimension_key,
     fact,
@@ -55,6 +56,7 @@ dim_customer = dimension(
     attribute("postal_code", "as given, or from the address", is_personal=True),
     attribute("country", "as given"),
     attribute("segment", "`Consumer`, `Business`, … or `Unknown`", unknown="Unknown"),
+    deleted_flag(),
 )
 
 dim_product = dimension(
@@ -71,6 +73,7 @@ dim_product = dimension(
     attribute("price_tier", "`High`, `Medium`, `Low` or `Unknown`", unknown="Unknown"),
     attribute("profit_margin_pct", "(price - cost) / price x 100", Numeric(19, 2)),
     attribute("specifications", "JSON with sorted keys", is_json=True),
+    deleted_flag(),
 )
 
 dim_sales_rep = dimension(
@@ -114,7 +117,9 @@ fact_sales = fact(
     measure("discount_amount", "in money, for the whole line"),
     measure("gross_amount", "quantity x unit_price"),
     measure("net_amount", "gross_amount - discount_amount"),
-    measure("profit_amount", "net_amount - quantity x cost; empty without a cost", nullable=True),
+    measure("unit_cost", "of the sale, or of the product when it first came", nullable=True),
+    measure("profit_amount", "net_amount - quantity x unit_cost; or empty", nullable=True),
+    attribute("currency", "of the amounts; empty where the source does not say"),
 )
 
 etl_run = Table(
@@ -130,6 +135,7 @@ etl_run = Table(
     Column("code_version", Text(), nullable=False),
     Column("key_rules", Integer(), comment="version of the rules that made the star's keys"),
     Column("sequence", Integer(), comment="given under the lock: the later run has the larger one"),
+    Column("watermarks", Text(), comment="by source, how far it was read, JSON"),
 )
 
 
@@ -142,7 +148,7 @@ STAR = Star(
             required=("customer_id",),
             optional=(
                 "first_name", "last_name", "company", "email", "phone", "address", "city",
-                "state", "postal_code", "country", "segment",
+                "state", "postal_code", "country", "segment", "is_deleted",
             ),
             path="data/customers.csv",
         ),
@@ -150,7 +156,7 @@ STAR = Star(
             "products",
             dim_product,
             required=("product_id",),
-            optional=("name", "category", "brand", "price", "cost", "specifications"),
+            optional=("name", "category", "brand", "price", "cost", "specifications", "is_deleted"),
             path="data/products.json",
         ),
         Source(
@@ -160,7 +166,10 @@ STAR = Star(
                 "transaction_id", "transaction_date", "customer_id", "product_id", "quantity",
                 "unit_price",
             ),
-            optional=("sales_rep_id", "discount_amount", "discount_rate"),
+            optional=(
+                "sales_rep_id", "discount_amount", "discount_rate", "unit_cost", "currency",
+                "is_deleted",
+            ),
             other_numbers=("discount_rate",),
             other_dates=("transaction_date",),
             path="data/sales_transactions.csv",

@@ -252,19 +252,14 @@ class StarSchemaValidator:
         """
         unproven = warehouse.rows_changed_since(self._proven)
         fact = sa.select(self.fact).where(unproven).subquery("fact")
-        (product,) = self.star.keys_to(self.star.unit_cost.table)
-        joined, members = _with_members(fact, fact, product)
+        joined: Any = fact
         of_this_run = fact.c.run_id == self._run_id
         # All rows of a table that this run has made are of this run.
         net: Any = sa.func.sum(fact.c.net_amount)
         keys = key_sum(self.fact, fact.c)
         wrong = _wrong_measures(self.fact, fact.c, self._late, of_this_run)
-        wrong_profit = _wrong_profit(fact.c, members.c[self.star.unit_cost.name])
         if not warehouse.is_created(self.fact):
             net, keys = net.filter(of_this_run), key_sum(self.fact, fact.c, of_this_run)
-            # A later change of a product's cost does not restate older profits.
-            wrong_profit = sa.and_(of_this_run, wrong_profit)
-        wrong["profit = net - quantity x cost"] = wrong_profit
         if warehouse.is_proven(self.fact):
             wrong[_NO_NULLS] = sa.false()
         else:  # between two days that are there, 20240230 would be none
@@ -367,6 +362,7 @@ def _with_members(joined: Any, fact: Any, key: sa.Column[Any]) -> tuple[Any, Any
 
 
 _NO_NULLS = "no value is missing"
+_PROFIT = "profit = net - quantity x unit cost"
 
 
 def _wrong_measures(
@@ -374,6 +370,9 @@ def _wrong_measures(
 ) -> dict[str, sa.ColumnElement[bool]]:
     """Conditions on a fact's columns that nothing else is needed for."""
     wrong = _wrong_amounts(fact)
+    # A star of an older version may hold profits whose cost is not known.
+    has_cost = sa.or_(of_this_run, fact.unit_cost.is_not(None))
+    wrong[_PROFIT] = sa.and_(has_cost, wrong[_PROFIT])
     # What an older row lacks, because the column came later, breaks no statement.
     is_whole = sa.and_(sa.true(), *(fact[name].is_not(None) for name in late))
     for name in wrong if late else ():
@@ -397,14 +396,15 @@ def _wrong_amounts(fact: Any) -> dict[str, sa.ColumnElement[bool]]:
             fact.gross_amount, gross, sa.func.round(gross, 4)
         ),
         "net = gross - discount": fact.net_amount.is_distinct_from(net),
+        _PROFIT: _wrong_profit(fact),
         # Engines sort NaN above every number. In any other amount it would make these NaN too, or
         # break a check above.
         "amounts are finite": sa.or_(fact.net_amount >= TOO_LARGE, fact.profit_amount >= TOO_LARGE),
     }
 
 
-def _wrong_profit(fact: Any, cost: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
-    spent = fact.quantity * cost
+def _wrong_profit(fact: Any) -> sa.ColumnElement[bool]:
+    spent = fact.quantity * fact.unit_cost
     profit = fact.net_amount - sa.func.round(spent, 4)
     fitting = sa.case((sa.func.abs(profit) < TOO_LARGE, profit))
     return _differs(fact.profit_amount, fact.net_amount - spent, fitting)

@@ -8,10 +8,11 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
-from sqlalchemy import Column, Date, Numeric, Text
+from sqlalchemy import Boolean, Column, Date, Numeric, Text
 
 from cleaning.columns import Reader, Rule
 from cleaning.dates import dates
+from cleaning.flags import flags
 from cleaning.numbers import numbers
 from common.amounts import MONEY
 from common.star_model import Role
@@ -22,15 +23,21 @@ def plain_columns(
 ) -> dict[str, pa.Array]:
     """The attributes and measures `wanted`, each from the column of the same name.
 
-    A measure without a value gets its declared default. A row is refused for a measure that cannot
+    What has no value gets the declared default. A row is refused for a measure that cannot
     be read, or that has neither a value nor a default, where it must have one.
     """
     return {
         column.name: _measure(read, column)
         if column.info["role"] is Role.MEASURE
-        else read.attribute(column.name, _rule(read, column, zone)).values
+        else _attribute(read, column, zone)
         for column in wanted
     }
+
+
+def _attribute(read: Reader, column: Column[object], zone: ZoneInfo) -> pa.Array:
+    cells = read.attribute(column.name, _rule(read, column, zone))
+    default = column.info.get("default")
+    return cells.values if default is None else cells.where_missing(pa.scalar(default))
 
 
 def _measure(read: Reader, column: Column[object]) -> pa.Array:
@@ -48,6 +55,8 @@ def _rule(read: Reader, column: Column[object], zone: ZoneInfo) -> Rule:
     """How an attribute of this type is read."""
     if isinstance(column.type, Text):
         return lambda texts: texts
+    if isinstance(column.type, Boolean):
+        return flags
     if isinstance(column.type, Numeric):
         return partial(numbers, separator=read.settings.decimal_separator)
     if isinstance(column.type, Date):

@@ -44,6 +44,10 @@ NAMES = {
 """How keys and indexes are called."""
 INFERRED_FLAG = "is_inferred"
 """The attribute of members that only a sale names."""
+DELETED_FLAG = "is_deleted"
+"""The attribute of members whose source says that they are gone, or does not have them any more;
+and the column of a source by which it says so.
+"""
 ONLY_NAMED = "only_named"
 """The mark, in the metadata of a table or the `attrs` of a frame, of members of which nothing is
 known but that sales name them: they come in where they are missing, and never change one.
@@ -101,6 +105,13 @@ def attribute(
     """
     info = {"unknown": unknown, **meaning}
     return _column(name, description, kind or Text(), Role.ATTRIBUTE, info=info)
+
+
+def deleted_flag() -> Column[Any]:
+    """The attribute of a member that its source has deleted; empty where that cannot be read."""
+    described = "the source says so, or a full extract does not have it any more"
+    info = {"unknown": False, "default": False}
+    return _column(DELETED_FLAG, described, Boolean(), Role.ATTRIBUTE, info=info)
 
 
 def dimension_key(dimension: Table, *, finds_by: str = "") -> Column[Any]:

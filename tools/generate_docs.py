@@ -89,10 +89,11 @@ def settings_table() -> str:
     known = setting_names()
     rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
     for name, (default, meaning) in known.items():
-        source, _, part = name.partition("__")
-        if part and source.lower() != STAR.sources[0].name:
+        part = name.partition("__")[2]
+        first = f"{STAR.sources[0].name.upper()}__{part}"
+        if part and first in known and name != first:
             continue  # told by the row of the first source
-        if part:
+        if part and name == first:
             defaults = dict.fromkeys(
                 _shown(known[f"{s.name.upper()}__{part}"][0]) or "not set" for s in STAR.sources
             )

@@ -1,0 +1,76 @@
+"""Settings whose text is a list, a mapping or a period. What cannot be read raises ValueError."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date
+
+
+def parse_list(value: object) -> object:
+    """A JSON list, or one plain value."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return [value]
+    return parse_json(value)
+
+
+def parse_json(value: object) -> object:
+    """What a JSON text holds."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not valid JSON: {error.msg} at position {error.pos}") from None
+
+
+def parse_columns(value: object) -> object:
+    """Each column of ours with a name, or a list of names."""
+    value = parse_json(value)
+    if not isinstance(value, dict):
+        raise ValueError('is no JSON object such as {"customer_id": "their column"}')
+    for ours, theirs in value.items():
+        names = theirs if isinstance(theirs, list) else [theirs]
+        if not names or not all(isinstance(name, str) and name.strip() for name in names):
+            raise ValueError(f'maps "{ours}" neither to a column\'s name nor to a list of them')
+    return value
+
+
+def parse_skips(value: object) -> object:
+    """Each of the source's columns with the texts that it may have in rows that are skipped."""
+    value = parse_json(value)
+    if not isinstance(value, dict):
+        raise ValueError('is no JSON object such as {"Status": ["voided"]}')
+    texts = {}
+    for column, given in value.items():
+        cells = given if isinstance(given, list) else [given]
+        if not cells or not all(cell is None or isinstance(cell, str | int) for cell in cells):
+            raise ValueError(f'gives "{column}" neither a text nor a list of texts')
+        texts[column] = [_as_text(cell) for cell in cells]
+    return texts
+
+
+def _as_text(cell: str | int | None) -> str:
+    """A value of JSON as the readers write it."""
+    return "" if cell is None else str(cell).lower() if isinstance(cell, bool) else str(cell)
+
+
+def parse_period(value: object) -> object:
+    """Two ISO dates: a JSON list, or with a slash, a comma or space between them."""
+    if isinstance(value, str):
+        parsed = (
+            parse_json(value) if value.lstrip().startswith("[") else re.split(r"[/,\s]+", value)
+        )
+        value = parsed if isinstance(parsed, list) else [parsed]
+    if isinstance(value, list):
+        try:
+            value = tuple(d if isinstance(d, date) else date.fromisoformat(d) for d in value)
+        except (TypeError, ValueError):
+            value = ()
+    if not isinstance(value, tuple | None) or (value is not None and len(value) != 2):
+        raise ValueError('is no first and last date such as ["2026-01-01", "2026-01-31"]')
+    if value is not None and value[0] > value[1]:
+        raise ValueError("ends before it begins")
+    return value
