@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -32,6 +32,24 @@ EXIT_CODES = {"published": 0, "dry_run": 0, "failed": 1, "gate_failed": 3, "busy
 _LEAST_ADDRESSES = 1536 << 20  # with 800 MiB a run aborts, with 1.2 GiB DuckDB gives up
 
 
+def _extent(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the options that say which part of the sources a run is of."""
+    for option in (
+        click.option("--until", metavar="DATE", help="Last date of a source with EXTRACT=period."),
+        click.option(
+            "--since", metavar="VALUE",
+            help="Where to begin: a date, timestamp or integer of a WATERMARK, or the first date "
+            "of a source with EXTRACT=period.",
+        ),
+        click.option(
+            "--full-refresh", is_flag=True,
+            help="Every source has all its rows: what is not there is removed, without limit.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 @click.group(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -43,9 +61,18 @@ _LEAST_ADDRESSES = 1536 << 20  # with 800 MiB a run aborts, with 1.2 GiB DuckDB 
 @click.option("--dry-run", is_flag=True, help="Do everything but publish, then roll back.")
 @click.option("-q", "--quiet", is_flag=True, help="For cron: say nothing unless the run fails.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@_extent
 @click.version_option(VERSION, prog_name="star-schema-etl")
 @click.pass_context
-def cli(context: click.Context, env_file: str, dry_run: bool, quiet: bool, as_json: bool) -> int:
+def cli(
+    context: click.Context,
+    /,
+    env_file: str,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+    **extent: Any,
+) -> int:
     """Load customers, products and sales into a star schema.
 
     \b
@@ -68,13 +95,15 @@ def cli(context: click.Context, env_file: str, dry_run: bool, quiet: bool, as_js
 
     context.obj = config = load_config(env_file)
     if context.invoked_subcommand:
+        if any(extent.values()):
+            raise click.UsageError("--since, --until and --full-refresh stand behind the command")
         return 0
     from main import StarSchemaETLPipeline
     from run.summary_text import render_summary
 
     gc.enable()  # see `program`: all imports are done
     pipeline = StarSchemaETLPipeline(
-        config, dry_run=dry_run, quiet=quiet, before_commit=SIGNALS.hold
+        config, dry_run=dry_run, quiet=quiet, before_commit=SIGNALS.hold, **extent
     )
     results = pipeline.run_full_pipeline()
     if as_json:
@@ -89,8 +118,9 @@ def cli(context: click.Context, env_file: str, dry_run: bool, quiet: bool, as_js
     "--rows", type=click.IntRange(min=1), metavar="N",
     help="Look at about the first N rows of each source only.",
 )  # fmt: skip
+@_extent
 @click.pass_context
-def check(context: click.Context, rows: int | None) -> int:
+def check(context: click.Context, /, rows: int | None, **extent: Any) -> int:
     """Say what a run would find, and how it would end; change nothing.
 
     \b
@@ -113,7 +143,7 @@ def check(context: click.Context, rows: int | None) -> int:
     from run.progress import PhaseProgress, live_progress
     from transform import StarSchemaTransformer
 
-    config: StarSchemaConfig = context.obj
+    config: StarSchemaConfig = context.obj.for_run(**extent)
     quiet = bool(context.find_root().params["quiet"])
 
     def progress(phase: str) -> Callable[[str, int], None]:

@@ -12,10 +12,8 @@ import functools
 import io
 import json
 import os
-import re
 import sys
-from collections.abc import Iterator, Mapping
-from datetime import date
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,11 +21,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv.parser import parse_stream
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    PlainSerializer,
     SkipValidation,
     ValidationError,
     ValidationInfo,
@@ -36,113 +31,20 @@ from pydantic import (
 )
 from sqlalchemy import URL, make_url
 
-from common.date_formats import ISO_8601, fault
 from common.files import is_named_pipe
-from common.setting_texts import parse_columns, parse_list, parse_period, parse_skips
+from common.setting_texts import parse_moment, parse_span
+from common.source_settings import Masked, Settings, SourceSettings
 from common.star_model import Star
-from common.urls import FILE_SCHEMES, check_duckdb_file, is_database_url, parse_url, without_secrets
+from common.urls import FILE_SCHEMES, check_duckdb_file, parse_url
 from errors import ConfigError
 from schema import STAR
 
 _LONGEST_NAME = 63  # of a schema: PostgreSQL cuts off the rest, and would not find it again
 
-
-TextList = Annotated[list[str], BeforeValidator(parse_list)]
-# A URL is a tuple to pydantic, and its dump would hold the password in clear.
-_Masked = PlainSerializer(without_secrets)
-DatabaseUrl = Annotated[URL, BeforeValidator(parse_url), _Masked]
+DatabaseUrl = Annotated[URL, BeforeValidator(parse_url), Masked]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True
-    )
-
-
-class SourceSettings(_Settings):
-    """Where one source is and how it is read."""
-
-    path: Annotated[str | URL | None, _Masked] = Field(
-        None, description="file, glob, directory, or SQLAlchemy URL of a source database"
-    )
-    query: str | None = Field(None, description="SQL or table name when the path is a database")
-    columns: Annotated[dict[str, str | list[str]], BeforeValidator(parse_columns)] = Field(
-        {}, description="JSON: our column -> theirs, or -> list of columns joined with '-'"
-    )
-    encoding: str = Field("utf-8", description="text encoding")
-    delimiter: str | None = Field(None, description="one character; detected when not set")
-    date_formats: TextList = Field(
-        [ISO_8601], description="JSON list of strptime formats, tried in order; or ISO8601"
-    )
-    decimal_separator: Literal[".", ","] = Field(".", description="'.' or ','")
-    null_tokens: TextList = Field(
-        ["", "NULL", "\\N"], description="JSON list of texts that mean 'no value' in attributes"
-    )
-    extract: Literal["changes", "full", "period"] = Field(
-        "changes",
-        description="what is not in the input: stays (changes), is gone (full), or is gone if it "
-        "is of the PERIOD (period)",
-    )
-    period: Annotated[tuple[date, date] | None, BeforeValidator(parse_period)] = Field(
-        None, description="first and last date that EXTRACT=period covers; or --since and --until"
-    )
-    skip_when: Annotated[dict[str, list[str]], BeforeValidator(parse_skips)] = Field(
-        {}, description="JSON: their column -> list of texts; such rows are skipped, and remove"
-    )
-    watermark: str | None = Field(
-        None, description="column of a database source whose largest value is remembered"
-    )
-    lag: str = Field(
-        "0", description="what :since in QUERY is less than it: days, hours, or units of an integer"
-    )
-    currency: str | None = Field(None, description="the one currency of the amounts, such as EUR")
-
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
-            yield name, without_secrets(value) if name == "path" else value
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _path_or_url(cls, value: object) -> object:
-        if isinstance(value, str) and is_database_url(value):
-            return parse_url(value)
-        return value
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, value: str) -> str:
-        try:
-            "".encode(value)
-        except (LookupError, UnicodeError):
-            raise ValueError("is not an encoding that Python knows, such as cp1252") from None
-        return value
-
-    @field_validator("delimiter", mode="before")
-    @classmethod
-    def _one_character(cls, value: object) -> object:
-        value = "\t" if value in ("\\t", "tab") else value
-        if isinstance(value, str) and (len(value) != 1 or ord(value) > 127 or value in '"\r\n'):
-            raise ValueError("must be one ASCII character other than a quote or line break")
-        return value
-
-    @field_validator("currency")
-    @classmethod
-    def _code(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch("[A-Za-z]{3}", value.strip()):
-            raise ValueError("is no currency code of three letters, such as EUR")
-        return value and value.strip().upper()
-
-    @field_validator("date_formats")
-    @classmethod
-    def _usable_formats(cls, value: list[str]) -> list[str]:
-        for pattern in value:
-            wrong = "" if pattern == ISO_8601 else fault(pattern)
-            if wrong:
-                raise ValueError(f"{pattern!r} is no date format: {wrong}")
-        return value
-
-
-class StarSchemaConfig(_Settings):
+class StarSchemaConfig(Settings):
     """All settings of a run, and the star that it loads. Frozen; secrets are masked in its repr."""
 
     star: SkipValidation[Star] = Field(
@@ -275,7 +177,7 @@ class StarSchemaConfig(_Settings):
             for name, settings in self.sources.items()
             if isinstance(path := settings.path, URL) and not settings.query
         ]
-        problems += self._extract_problems()
+        problems += self.source_problems()
         name = self.warehouse_schema or ""
         if len(name.encode()) > _LONGEST_NAME or {".", "%"} & set(name):
             problems.append(
@@ -287,19 +189,15 @@ class StarSchemaConfig(_Settings):
             raise ValueError("\n".join(problems))
         return self
 
-    def _extract_problems(self) -> list[str]:
-        """What cannot be done in the settings of what goes away."""
-        problems = []
-        for source in self.star.sources:
-            settings, name = self.source(source.name), source.name.upper()
-            if settings.extract == "period" and not source.describes_facts:
-                problems.append(f"{name}__EXTRACT=period: its rows have no date; use full")
-            elif settings.extract == "period" and settings.period is None:
-                problems.append(
-                    f"{name}__PERIOD is missing for {name}__EXTRACT=period; or give --since and "
-                    "--until"
-                )
-        return problems
+    def source_problems(self) -> list[str]:
+        """What contradicts itself in the settings of a source."""
+        return [
+            problem
+            for source in self.star.sources
+            for problem in self.source(source.name).problems(
+                source.name.upper(), has_dates=source.describes_facts
+            )
+        ]
 
     def source(self, name: str) -> SourceSettings:
         """The settings of the source called `name`."""
@@ -309,6 +207,48 @@ class StarSchemaConfig(_Settings):
         """The same settings, but for some of one source."""
         settings = self.source(name).model_copy(update=changed)
         return self.model_copy(update={"sources": {**self.sources, name: settings}})
+
+    def for_run(
+        self, *, full_refresh: bool = False, since: object = None, until: object = None
+    ) -> StarSchemaConfig:
+        """The settings of one run by its options: with `full_refresh` each source is a full
+        extract, and any number of rows may go; `since` and `until` are the period of sources with
+        EXTRACT=period.
+
+        Raises `ConfigError` for options that no source uses, and for a period that nobody set.
+        """
+        config = self.in_full() if full_refresh else self
+        of_period = [n for n, s in config.sources.items() if s.extract == "period"]
+        try:
+            parse_moment(since)
+            period = parse_span(since, until) if of_period else None
+        except ValueError as error:
+            raise ConfigError([f"--since, --until: {error}"]) from None
+        for name in of_period if period else []:
+            config = config.with_source(name, period=period)
+        problems = config.source_problems()
+        problems += [
+            f"{name.upper()}__PERIOD is missing for {name.upper()}__EXTRACT=period; or give "
+            "--since and --until"
+            for name in of_period
+            if config.source(name).period is None
+        ]
+        is_used = of_period or any(s.watermark for s in config.sources.values())
+        if since is not None and not is_used:
+            problems.append("--since: no source has a WATERMARK or EXTRACT=period")
+        if until is not None and not of_period:
+            problems.append("--until: no source has EXTRACT=period")
+        if problems:
+            raise ConfigError(problems)
+        return config
+
+    def in_full(self) -> StarSchemaConfig:
+        """The same settings, but each source is a full extract, and any number of rows may go."""
+        config = self.model_copy(update={"max_delete_rate": Decimal(1)})
+        for name, settings in self.sources.items():
+            if settings.path is not None:
+                config = config.with_source(name, extract="full")
+        return config
 
 
 def load_config(

@@ -12,6 +12,7 @@ if __name__ == "__main__":  # before the imports below, so that --help answers a
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from common.outcomes import Claims, FactCounts, SourceRead
+from common.setting_texts import Moment, parse_moment
 from common.star_model import references, target_of
 from common.version import VERSION
 from config import StarSchemaConfig
@@ -85,20 +87,30 @@ class StarSchemaETLPipeline:
         *,
         dry_run: bool = False,
         quiet: bool = False,
+        full_refresh: bool = False,
+        since: Moment | str | None = None,
+        until: date | str | None = None,
         before_commit: Callable[[], None] = lambda: None,
     ) -> None:
         """`dry_run` does everything but publish; `quiet` says nothing on stderr but errors.
 
+        `full_refresh`, `since` and `until` say which part of the sources the run is of, see
+        `StarSchemaConfig.for_run`; `since` also overrides what a WATERMARK remembers.
         `before_commit` is called when all is done but the commit; what it raises ends the run.
+
+        Raises `ConfigError` where these options do not fit the settings.
         """
-        self.config = config
+        self.config = config.for_run(full_refresh=full_refresh, since=since, until=until)
+        self.since = parse_moment(since)
+        self.is_repeatable = not full_refresh and since is None
+        """Whether the run may be taken for a repetition of the last one."""
         self.star = config.star
         self.dry_run = dry_run
         self.quiet = quiet
         self._before_commit = before_commit
         self.summary: RunSummary | None = None
         """What the last run says of itself."""
-        self._transformer = StarSchemaTransformer(config)
+        self._transformer = StarSchemaTransformer(self.config)
 
     def run_full_pipeline(self) -> dict[str, Any]:
         """Run everything; returns the summary, a dict that `json.dumps` accepts.
@@ -147,7 +159,7 @@ class StarSchemaETLPipeline:
         run.last_mark = "" if previous is None else previous.snapshot
         if previous is not None and previous.damage:
             run.warn(previous.damage)
-        if previous is None:
+        if previous is None or not self.is_repeatable:
             return False
         outcomes = unchanged.repeated(self.config, run.signature, previous)
         if outcomes is None:

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from cleaning.verdicts import Verdict, as_mask
 from common.arrays import Spread, composed, decoded, distinct_values, on_values, per_distinct, whole
 from common.key_rules import normal_keys
+from common.source_settings import SourceSettings
 from common.values import UNREADABLE
-from config import SourceSettings
 
 Rule = Callable[[pa.Array], pa.Array]
 """Converts text to values. Null stays null, and text that the rule cannot read becomes null."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import date
+from datetime import date, datetime
+
+Moment = date | datetime | int
+"""What a run may be told to begin at: a day, a moment, or a number that only grows."""
 
 
 def parse_list(value: object) -> object:
@@ -74,3 +77,30 @@ def parse_period(value: object) -> object:
     if value is not None and value[0] > value[1]:
         raise ValueError("ends before it begins")
     return value
+
+
+def parse_moment(value: object) -> Moment | None:
+    """An ISO date, an ISO timestamp, or an integer."""
+    if value is None or (isinstance(value, date | int) and not isinstance(value, bool)):
+        return value
+    text = str(value).strip()
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        return int(text)
+    try:
+        is_day = re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text)
+        return date.fromisoformat(text) if is_day else datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no ISO date such as 2026-01-31, ISO timestamp, or integer"
+        ) from None
+
+
+def parse_span(first: object, last: object) -> tuple[date, date] | None:
+    """The dates of two options as a period; None where neither is given."""
+    if first is None and last is None:
+        return None
+    days = [parse_moment(first), parse_moment(last)]
+    if any(type(day) is not date for day in days):
+        raise ValueError("a period needs both, as dates such as 2026-01-31")
+    period: tuple[date, date] = parse_period(days)  # type: ignore[assignment]
+    return period

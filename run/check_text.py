@@ -7,8 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from common.source_settings import SourceSettings
 from common.star_model import Source
-from config import SourceSettings, StarSchemaConfig
+from config import StarSchemaConfig
 from run.check import EXAMPLES, Findings, Refusal, SourceFindings, Strangers
 from run.logs import one_line
 from run.text_tables import aligned

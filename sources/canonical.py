@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from common.arrays import decoded
 from common.key_rules import normal_keys
+from common.source_settings import SourceSettings
 from common.star_model import Source
 from common.values import as_text, comma_text, key_text
-from config import SourceSettings
 from sources.json_values import text_at
 
 

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from common import libpq
 from common.driver_words import explain
+from common.since import TABLE_NAME
 from common.values import comma_text, key_text, text_array
 from errors import SourceError, SourceLostError
 from sources import mysql
@@ -28,8 +29,6 @@ from sources.arrow_batches import gathered, parse_arrow
 from sources.batches import OpenSource, Piece, ReadOptions, TextBatch, column_names
 from sources.engines import FAILURES, SHARED, Connected, connect, without_driver
 from sources.file_databases import MEMORY
-
-_TABLE_NAME = re.compile(r"""(?:(\w+|"(?:[^"]|"")+")\.)?(\w+|"(?:[^"]|"")+")""")
 
 _IS_QUERY = re.compile(r"[\s(]*(select|with|from)\b", re.IGNORECASE)
 _MOST_ROWS = 50_000  # in one piece, since Python's objects are large
@@ -288,7 +287,7 @@ def _arrow_rows(connection: sa.Connection, query: str, options: ReadOptions) -> 
 
 def _table_like(connection: sa.Connection, query: str) -> str | None:
     """The existing table or view whose name is most like the table asked for; or None."""
-    if not _TABLE_NAME.fullmatch(query.strip()):
+    if not TABLE_NAME.fullmatch(query.strip()):
         return None
     wanted, schema = query.strip(), None
     try:
@@ -311,7 +310,7 @@ def _most_like(name: str, names: Iterable[str]) -> str | None:
 
 def _statement(query: str) -> sa.Select[Any] | sa.TextClause:
     """The setting `<SOURCE>__QUERY` as a statement: a name is a table, anything else is SQL."""
-    name = _TABLE_NAME.fullmatch(query.strip())
+    name = TABLE_NAME.fullmatch(query.strip())
     if name is None:
         return sa.text(query.replace(":", "\\:"))
     schema, table = (_unquoted(part) for part in name.groups())

@@ -9,8 +9,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from common.rejects import REJECT_COLUMNS
+from common.source_settings import SourceSettings
 from common.star_model import Source
-from config import SourceSettings
 from errors import SourceError
 from sources.batches import OpenSource
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from common import spool
 from common.results import FILE, LINE
+from common.source_settings import SourceSettings
 from common.star_model import Source
-from config import SourceSettings
 from sources.batches import OpenSource
 from sources.canonical import to_canonical
 from sources.inspection import Inspection, names_in
