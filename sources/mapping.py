@@ -25,9 +25,7 @@ def resolve_mapping(
     paste.
     """
     columns = file.columns
-    by_case: dict[str, list[str]] = {}
-    for column in columns:
-        by_case.setdefault(column.casefold(), []).append(column)
+    by_case = _by_case(columns)
     mapping: dict[str, list[str]] = {}
     absent: dict[str, list[str]] = {}  # of the mapped columns, those that are not there
     missing = []
@@ -52,6 +50,23 @@ def resolve_mapping(
             f"{file.label}: {_mapping_error(file, source, settings, mapping, absent, missing)}"
         )
     return mapping
+
+
+def own_columns(columns: Sequence[str], canonical: str, settings: SourceSettings) -> list[str]:
+    """Those of a file's `columns` that make a canonical one; [] where one of them is not there."""
+    by_case = _by_case(columns)
+    found = [
+        _own_name(name, by_case) for name in as_list(settings.columns.get(canonical, canonical))
+    ]
+    return [name for name in found if name is not None] if None not in found else []
+
+
+def _by_case(columns: Sequence[str]) -> dict[str, list[str]]:
+    """The columns by their name without case."""
+    by_case: dict[str, list[str]] = {}
+    for column in columns:
+        by_case.setdefault(column.casefold(), []).append(column)
+    return by_case
 
 
 def _own_name(wanted: str, by_case: dict[str, list[str]]) -> str | None:

@@ -268,6 +268,28 @@ def test_the_python_of_the_documents_works(fresh: Path) -> None:
     assert told.splitlines()[-1] == "True True True []"
 
 
+def test_after_the_steps_of_erasing_a_person_nothing_of_them_is_left(fresh: Path) -> None:
+    """In star, rejects and the file of DuckDB; and the runs go on."""
+    customers = fresh / "data" / "customers.csv"
+    lines = customers.read_text(encoding="utf-8").splitlines(keepends=True)
+    others = [line for line in lines if not line.startswith("C00002,")]
+    customers.write_text("".join([*lines, lines[2].replace("Priya", "P.")]), encoding="utf-8")
+    printed(fresh, sys.executable, "main.py")
+    assert len(files_with(fresh, b"priya.kowalski.2@")) == 3  # source, warehouse and rejects
+    customers.write_text("".join(others), encoding="utf-8")
+    steps = re.sub("^  ", "", section("docs/operations.md", "## Erase a person"), flags=re.M)
+    for block in blocks(steps, "sh"):
+        printed(fresh, "bash", "-ec", block)
+    assert not files_with(fresh, b"priya.kowalski.2@")
+    printed(fresh, sys.executable, "main.py")
+
+
+def files_with(folder: Path, piece: bytes) -> list[Path]:
+    """The files that have these bytes somewhere."""
+    places = [Path(place, name) for place, _, names in os.walk(folder) for name in names]
+    return [path for path in places if piece in path.read_bytes()]
+
+
 # --- what leads elsewhere -------------------------------------------------------------------
 
 

@@ -1,0 +1,139 @@
+"""A person is forgotten: nothing but the id is left of them, and the money of their sales stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy import Table
+
+from common.results import CleanBatch
+from common.star_model import DELETED_FLAG, attributes, business_key
+from config import StarSchemaConfig
+from errors import WarehouseError
+from run import reject_erasure
+from run.reject_erasure import Erased
+from warehouse import Warehouse, growth, new_run_id, open_warehouse
+from warehouse.engines import engine_of
+
+_CUSTOMERS = "customers"
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What was erased, and what could not be."""
+
+    table: Table
+    member: str
+    emptied: list[str]
+    """The attributes that were personal."""
+    was_known: bool
+    """Whether the star has the member."""
+    was_forgotten: bool
+    """Whether nothing of it was left before."""
+    erased: Erased
+
+    @property
+    def exit_code(self) -> int:
+        """0: all is done; 1: a reject file is left; 2: nobody has heard of such a member."""
+        if self.erased.problems:
+            return 1
+        return 0 if self.was_known or self.erased.rows else 2
+
+
+def forget_customer(
+    config: StarSchemaConfig,
+    customer_id: str,
+    prepare: Callable[[str, pa.Table], CleanBatch],
+    *,
+    dry_run: bool,
+) -> Forgotten | None:
+    """Erase a customer from the star, in one transaction, and then from all reject files.
+
+    `prepare` cleans a row that has the id alone: that gives the key, and what the star then holds
+    of such a customer. The warehouse's lock is kept to the end, so that no run copies a reject file
+    meanwhile. With `dry_run` nothing is changed. Returns None for an id that cannot be one.
+    """
+    source = config.star.source(_CUSTOMERS)
+    table = source.feeds
+    try:
+        given = pa.table({source.key: [customer_id]})
+    except UnicodeEncodeError:  # bytes that are no text
+        return None
+    cleaned = prepare(source.name, given).rows.to_pylist()
+    if not cleaned:
+        return None
+    (nameless,) = cleaned
+    member = nameless[source.key]
+    personal = [c.name for c in attributes(table) if c.info.get("is_personal")]
+    values = {**{name: nameless[name] for name in personal}, DELETED_FLAG: True}
+
+    def found(before: Mapping[str, Any] | None) -> Forgotten:
+        erased = reject_erasure.erase(config, table, member, dry_run=dry_run)
+        was_forgotten = before is not None and _has(before, values)
+        return Forgotten(table, member, personal, before is not None, was_forgotten, erased)
+
+    if engine_of(config.warehouse_url).absent(config.warehouse_url):
+        return found(None)
+    with open_warehouse(config, new_run_id()) as warehouse:
+        return found(_forget_in_star(warehouse, table, member, values, dry_run=dry_run))
+
+
+def _forget_in_star(
+    warehouse: Warehouse, table: Table, member: str, values: Mapping[str, Any], *, dry_run: bool
+) -> Mapping[str, Any] | None:
+    """Give the member those values; returns its row before, None where there is none."""
+    warehouse.begin()
+    is_there = table.name in warehouse.present([table])
+    warehouse.rollback()
+    if not is_there:
+        return None
+    grown = growth.begin_load(warehouse, [table], apart=not dry_run)
+    is_member = business_key(table) == member
+    row = warehouse.execute(sa.select(table).where(is_member)).mappings().first()
+    before = None if row is None else {str(name): value for name, value in row.items()}
+    if before is None or dry_run or _has(before, values):
+        warehouse.rollback()
+        return before
+    warehouse.execute(sa.update(table).where(is_member).values(values))
+    same = (table.c[name].is_not_distinct_from(value) for name, value in values.items())
+    is_done = sa.select(business_key(table)).where(is_member, *same)
+    if warehouse.execute(is_done).first() is None:
+        raise WarehouseError(
+            f"{table.name}: a trigger or a rule keeps the member as it was; remove it, and run "
+            "this again; nothing was changed"
+        )
+    growth.complete(warehouse, grown)
+    warehouse.commit(is_done)
+    return before
+
+
+def _has(row: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    return all(row[name] == value for name, value in values.items())
+
+
+def lines(forgotten: Forgotten, config: StarSchemaConfig, *, dry_run: bool) -> list[str]:
+    """What was done, for people."""
+    table, member, erased = forgotten.table.name, repr(forgotten.member), forgotten.erased
+    if not forgotten.was_known:
+        star = f"the star has no customer {member}"
+    elif forgotten.was_forgotten:
+        star = f"customer {member} was forgotten before; nothing of them is left in {table}"
+    else:
+        done = "would be erased" if dry_run else "is erased"
+        star = (
+            f"customer {member} {done} from {table} ({', '.join(forgotten.emptied)}); "
+            "the sales and their money stay"
+        )
+    gone = "would be taken" if dry_run else "taken"
+    return [
+        star,
+        f"rejects in {config.rejects_dir}: {erased.rows:,} rows {gone} out of {erased.files:,} "
+        f"files; {erased.looked_at:,} were looked through",
+        f"not touched: the log {config.log_file} (ids, and examples of keys; no names), backups, "
+        "and what the engine keeps of old rows: see Erase a person in docs/operations.md",
+        "not touched: the source; as long as it has the row, the next run brings it back",
+    ]

@@ -1,0 +1,236 @@
+"""Rows taken out of reject files, because somebody is to be forgotten."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Table
+
+from common.arrays import decoded
+from common.files import open_private
+from common.key_rules import normal_keys
+from common.rejects import REJECT_COLUMNS, rearmed
+from common.results import RAW
+from common.source_settings import SourceSettings
+from common.star_model import Source, references, target_of
+from config import StarSchemaConfig
+from sources.canonical import to_canonical
+from sources.mapping import own_columns
+
+_ROWS = 20_000
+_LONGEST_CELL = 1 << 28
+_HEAD = 1 << 20
+_HEADER_END = re.compile(r'_reason"?(.)"?_detail"?\1"?_line"?\1"?_file"?\1"?_raw"?\r?(?:\n|$)')
+
+
+@dataclass
+class Erased:
+    """What was taken out of the reject files."""
+
+    rows: int = 0
+    files: int = 0
+    looked_at: int = 0
+    problems: list[str] = field(default_factory=list)
+    """The files that could not be read or replaced, and why."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a reject file is written."""
+
+    encoding: str
+    delimiter: str
+
+
+class _UnreadableError(Exception):
+    """Why a file cannot be gone through."""
+
+
+def erase(config: StarSchemaConfig, table: Table, member: str, *, dry_run: bool) -> Erased:
+    """Take the rows that bear the key `member` of `table` out of all runs' reject files.
+
+    A file is replaced as a whole, and removed where no row is left. One that cannot be read is
+    named, and stays as it is. With `dry_run` all of them stay.
+    """
+    erased = Erased()
+    csv.field_size_limit(_LONGEST_CELL)
+    sources = [source for source in config.star.sources if _named_by(source, table)]
+    for path, source in _files(config.rejects_dir, sources, erased):
+        erased.looked_at += 1
+        settings = config.source(source.name)
+        search = partial(_Search, source=source, table=table, settings=settings, member=member)
+        try:
+            gone = _rewrite(path, settings.encoding, search, dry_run=dry_run)
+        except OSError as error:
+            erased.problems.append(f"{path}: {error.strerror}")
+        except (_UnreadableError, csv.Error) as error:
+            erased.problems.append(f"{path}: {error}")
+        else:
+            erased.rows += gone
+            erased.files += bool(gone)
+    return erased
+
+
+def _files(place: Path, sources: Sequence[Source], erased: Erased) -> Iterator[tuple[Path, Source]]:
+    """The reject files of `sources` in all folders; what cannot be looked into is a problem."""
+    for folder in sorted(_listed(place, erased)):
+        names = set(_listed(folder, erased)) if folder.is_dir() else set()
+        for source in sources:
+            path = folder / f"{source.name}.csv"
+            part = path.with_name(f"{path.name}.part")
+            if part in names:
+                erased.problems.append(f"{part}: a run that did not end has left it; remove it")
+            if path in names:
+                yield path, source
+
+
+def _listed(folder: Path, erased: Erased) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:  # no row was ever rejected
+        return []
+    except OSError as error:
+        erased.problems.append(f"{folder}: {error.strerror}")
+        return []
+
+
+def _named_by(source: Source, table: Table) -> list[str]:
+    """The columns of `source` that hold keys of `table`."""
+    if source.feeds is table:
+        return [source.key]
+    return [key.info["finds_by"] for key in references(source.feeds) if target_of(key) is table]
+
+
+class _Search:
+    """Which rows of one reject file bear the key of a member."""
+
+    def __init__(
+        self, header: list[str], source: Source, table: Table, settings: SourceSettings, member: str
+    ) -> None:
+        self._source, self._settings, self._member = source, settings, member
+        self._word = re.compile(rf"(?<!\w){re.escape(member)}(?!\w)")
+        names = rearmed(pa.array(header, pa.string())).to_pylist()
+        own = names[: -len(REJECT_COLUMNS)]
+        self._mapping: dict[str, list[str]] = {}
+        for name in _named_by(source, table):
+            if found := own_columns(own, name, settings):
+                self._mapping[name] = found
+            elif own and name in source.required:
+                raise _UnreadableError(
+                    f"none of its columns is {name}; say in {source.name.upper()}__COLUMNS which"
+                )
+        parts = [part for found in self._mapping.values() for part in found]
+        used = {*parts, *(part.partition(".")[0] for part in parts), RAW}
+        self._places = {name: place for place, name in enumerate(names) if name in used}
+
+    def bearing(self, rows: list[list[str]]) -> list[bool]:
+        """Of each row whether it does: in its column, or as a word of a text that is no row."""
+        cells = {
+            name: rearmed(pa.array([row[place] for row in rows], pa.string()))
+            for name, place in self._places.items()
+        }
+        texts = normal_keys(cells[RAW]).to_pylist()
+        found = pa.array([bool(self._word.search(text)) for text in texts])
+        keys = to_canonical(pa.table(cells), self._mapping, self._source, self._settings)
+        for column in keys.columns:
+            is_named = pc.equal(normal_keys(decoded(column)), self._member)
+            found = pc.or_(found, pc.fill_null(is_named, False))
+        answer: list[bool] = found.to_pylist()
+        return answer
+
+
+def _rewrite(
+    path: Path, encoding: str, search: Callable[[list[str]], _Search], *, dry_run: bool
+) -> int:
+    """Replace a file by one without the rows that are found; returns how many these are."""
+    if path.is_symlink() or not path.is_file():
+        raise _UnreadableError("it is no file of its own; remove it, or what it stands for")
+    form = _form(path, encoding)
+    with _records(path, form) as records:
+        _, header = next(records)
+        searched, found = search(header), list[bool]()
+        while rows := [row for _, row in islice(records, _ROWS)]:
+            found += searched.bearing(rows)
+    if any(found) and not dry_run:
+        if all(found):
+            path.unlink()
+        else:
+            _replace(path, form, [False, *found])
+    return sum(found)
+
+
+def _replace(path: Path, form: Form, gone: list[bool]) -> None:
+    """Write the records that are not `gone` to a new file, which then takes the place of `path`."""
+    part = path.with_name(f"{path.name}.forget")
+    part.unlink(missing_ok=True)  # what a killed command has left
+    try:
+        descriptor = open_private(part, os.O_CREAT | os.O_EXCL)
+        with (
+            os.fdopen(descriptor, "w", encoding=form.encoding, newline="\n") as left,
+            _records(path, form) as records,
+        ):
+            left.writelines(
+                text for (text, _), is_gone in zip(records, gone, strict=True) if not is_gone
+            )
+            left.flush()
+            os.fsync(left.fileno())
+        part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _form(path: Path, encoding: str) -> Form:
+    """How a reject file is written: in UTF-8, or else in the encoding that is set for its source,
+    with the delimiter that its header has.
+    """
+    for candidate in ("utf-8", encoding):
+        with suppress(UnicodeError), path.open(encoding=candidate, newline="\n") as file:
+            header = _HEADER_END.search(file.read(_HEAD))
+            while file.read(_HEAD):
+                pass
+            if header:
+                return Form(candidate, header[1])
+    raise _UnreadableError(
+        f"it is no reject file in UTF-8 or {encoding}: its header must end with "
+        f"{', '.join(REJECT_COLUMNS)}"
+    )
+
+
+@contextmanager
+def _records(path: Path, form: Form) -> Iterator[Iterator[tuple[str, list[str]]]]:
+    """Each record of a CSV file, as it is written and as its cells; the header is the first.
+
+    Raises `_UnreadableError` for a record with more or fewer cells than the header.
+    """
+    with path.open(encoding=form.encoding, newline="\n") as file:
+        yield _parsed(file, form.delimiter)
+
+
+def _parsed(file: IO[str], delimiter: str) -> Iterator[tuple[str, list[str]]]:
+    lines: list[str] = []
+
+    def taken() -> Iterator[str]:
+        for line in file:
+            lines.append(line)
+            yield line.removeprefix("\ufeff")
+
+    cells = 0
+    for row in csv.reader(taken(), delimiter=delimiter, strict=True):
+        text = "".join(lines)
+        lines.clear()
+        cells = cells or len(row)
+        if len(row) != cells:
+            raise _UnreadableError(f"a row has {len(row)} cells, and the header {cells}")
+        yield text, row
