@@ -121,6 +121,8 @@ class DataExtractor:
         messages = problems.messages(name)
         settings, notes = self.config.source(name), problems.notes(name)
         extracted = None if messages else join_files(self._source(name), settings, reads, notes)
+        if extracted is not None:
+            extracted.empty_files = problems.empty.get(name, [])
         return ReadSource(name, [read.file for read in reads], messages, extracted)
 
     def _read_sources(
@@ -196,7 +198,7 @@ class DataExtractor:
             settings.encoding,
             settings.delimiter,
             min(rows or self.config.batch_rows, self.config.batch_rows),
-            source_columns_of(source.encoded, settings),
+            source_columns_of(source.encoded, settings) | settings.skip_when.keys(),
             source_columns_of(source.numbers, settings, in_lower_case=True)
             if settings.decimal_separator == ","
             else frozenset(),
@@ -212,6 +214,7 @@ class DataExtractor:
         path = settings.path or ""
         found = problems.attempt(name, path, partial(find_places, path, setting))
         problems.passed_over[name] = found.passed_over if found else []
+        problems.empty[name] = found.empty if found else []
         places = found.places if found else []
         return [(p.label, partial(place_file, p, options, setting)) for p in places]
 

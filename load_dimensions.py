@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyarrow as pa
 import sqlalchemy as sa
 
+from common.absence import Absence
 from common.arrow_types import arrow_schema
 from common.outcomes import MemberCounts
 from common.star_model import (
+    DELETED_FLAG,
     INFERRED_FLAG,
     ONLY_NAMED,
     UNKNOWN_ID,
+    UNKNOWN_KEY,
     Role,
     attributes,
     business_key,
@@ -27,6 +30,7 @@ from config import StarSchemaConfig
 from errors import GateError, not_as_written
 from warehouse import Loader, Warehouse
 from warehouse.keymap import IS_INFERRED, KeyMap
+from warehouse.removals import absent, stage_keys
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,11 +49,13 @@ class DimensionLoader(Loader):
     def __init__(self, config: StarSchemaConfig, warehouse: Warehouse | None = None) -> None:
         super().__init__(config, warehouse)
         self.results: dict[str, MemberCounts] = {}
+        self.warnings: list[str] = []
 
     def load_all_dimensions(
         self,
         transformed: Mapping[str, Rows],
         progress: Callable[[str], None] = lambda table: None,
+        absences: Mapping[str, Absence] | None = None,
     ) -> dict[str, KeyMap]:
         """Merge the rows of each dimension; returns business key -> surrogate key for each.
 
@@ -57,7 +63,10 @@ class DimensionLoader(Loader):
         table without its surrogate key. Rows with `is_inferred`, and all rows of a frame or table
         marked as `schema.ONLY_NAMED`, are placeholders: they are inserted where a member is
         missing, and never change a value of one. Counts are in `results`.
-        Raises ValueError for rows of a table that is no dimension.
+
+        `absences` says, by table, that members are gone which its rows do not have: they are
+        flagged. Raises ValueError for rows of a table that is no dimension, `GateError` where more
+        members are gone than may be.
         """
         dimensions = self.config.star.dimensions
         unknown = sorted(set(transformed) - {dimension.name for dimension in dimensions})
@@ -68,7 +77,8 @@ class DimensionLoader(Loader):
         for dimension in dimensions:
             rows = transformed.get(dimension.name)
             progress(dimension.name)
-            self.results[dimension.name] = self._merge(dimension, _tables(rows))
+            absence = (absences or {}).get(dimension.name)
+            self.results[dimension.name] = self._merge(dimension, _tables(rows), absence)
             keys[dimension.name] = self.key_map(dimension)
         return keys
 
@@ -90,7 +100,9 @@ class DimensionLoader(Loader):
             self.warehouse.fetch(sa.select(key, surrogate.label("_surrogate"), *carried, inferred))
         )
 
-    def _merge(self, dimension: Table, tables: list[pa.Table]) -> MemberCounts:
+    def _merge(
+        self, dimension: Table, tables: list[pa.Table], absence: Absence | None
+    ) -> MemberCounts:
         warehouse = self.warehouse
         schema = arrow_schema(_source_columns(dimension))
         batches = (table.select(schema.names).cast(schema) for table in tables)
@@ -106,9 +118,38 @@ class DimensionLoader(Loader):
         if counts.inserted or counts.inferred:
             warehouse.execute(self._insert(dimension, changes))
         self._confirm(dimension, changes, counts.rows - counts.unchanged)
+        if absence is not None:
+            counts.deleted = self._flag_absent(dimension, staging, absence)
         warehouse.drop(staging)
         warehouse.drop(changes)
         return counts
+
+    def _flag_absent(self, dimension: Table, staging: Table, absence: Absence) -> int:
+        """Flag the members that are gone, and return how many they are. Those that only sales name
+        have never been in the source.
+        """
+        warehouse, key = self.warehouse, business_key(dimension)
+        flag, look = dimension.c[DELETED_FLAG], sa.select(sa.func.count())
+        kept = stage_keys(warehouse, dimension, absence.kept, "kept")
+        there = surrogate_key(dimension) != UNKNOWN_KEY
+        scope = sa.and_(there, sa.not_(_is_inferred(dimension)), flag.is_distinct_from(sa.true()))
+        described = sa.select(staging).where(sa.not_(_is_inferred(staging))).subquery("described")
+        gone = absent(warehouse, dimension, scope, [described, kept])
+        missing = int(warehouse.scalar(look.select_from(gone)))
+        within = int(warehouse.scalar(look.select_from(dimension).where(scope)))
+        warning = absence.judge(dimension.name, missing, within)
+        if warning:
+            self.warnings.append(warning)
+        elif missing:
+            is_gone = key == gone.c[key.name]
+            warehouse.execute(sa.update(dimension).values({DELETED_FLAG: True}).where(is_gone))
+            left = look.select_from(gone.join(dimension, sa.and_(is_gone, scope)))
+            lost = int(warehouse.scalar(left))
+            if lost:
+                raise GateError(not_as_written(dimension.name, lost, missing))
+        warehouse.drop(kept)
+        warehouse.drop(gone)
+        return 0 if warning else missing
 
     def _confirm(self, dimension: Table, changes: Table, written: int) -> None:
         """See that the members are now as the `written` rows of `changes` say.

@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from common.absence import Absence
 from common.amounts import MONEY, fitting, multiplied
 from common.arrays import decoded, whole
 from common.arrow_types import arrow_type
 from common.key_sum import key_sum, key_weights
-from common.outcomes import FactCounts, plain
+from common.outcomes import Deleted, FactCounts, Movement, Removals, plain
 from common.parallel import in_order
-from common.results import DETAIL, PLACE, REASON
+from common.results import DELETES, DETAIL, PLACE, REASON, REMOVAL, SKIPS
 from common.star_model import (
     TOO_LARGE,
     Role,
@@ -36,6 +37,7 @@ from config import StarSchemaConfig
 from errors import GateError, not_as_written
 from warehouse import Encoded, Loader, Warehouse
 from warehouse.keymap import KeyMap, Named
+from warehouse.removals import absent, remove, stage_keys
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +53,7 @@ class Keyed:
 
     rows: Encoded
     count: int
+    net: Decimal
     key_sum: int
     named: dict[str, Named]  # by the column of the batch that has the ids
     orphans: pa.Table  # _place, _reason, _detail, net_amount
@@ -76,21 +79,30 @@ class FactLoader(Loader):
         """`key_sum` of all rows handed over, and over those."""
         self.named: dict[str, Named] = {}
         """By column of ids: on what kinds of members the rows are."""
+        self.counts, self.removals, self.movement = FactCounts(), Removals(), Movement()
+        self.warnings: list[str] = []
 
     def load_sales_facts(
         self,
         fact_sales: pd.DataFrame | pa.Table | Iterable[Task],
         dimension_results: Mapping[str, KeyMap],
         progress: Callable[[int], None] = lambda rows: None,
+        removals: Iterable[Task] = (),
+        absence: Absence | None = None,
     ) -> dict[str, Any]:
         """Merge prepared sales by transaction_id; returns `fact_loading_results`.
 
         `fact_sales` are the rows of `prepare_sales_facts`, or calls that return batches of them;
         `dimension_results` are the key mappings of `load_all_dimensions`. A row whose member is
         missing is not loaded: it is counted in `orphaned_records` and kept in `orphans`.
+
+        `removals` are calls that return rows whose facts go: their keys, net amounts, and
+        `_removal`. With `absence`, facts go that the input does not have. Raises `GateError` where
+        more of them are gone than may be.
         """
         started = perf_counter()
-        counts = self._load(_tasks(fact_sales), dimension_results, progress)
+        counts = self._load(_tasks(fact_sales), dimension_results, progress, removals, absence)
+        self.counts = counts
         counts.records_failed = counts.orphaned_records = sum(map(len, self.orphans))
         counts.processing_time = round(perf_counter() - started, 3)
         results: dict[str, Any] = plain(counts)
@@ -101,19 +113,32 @@ class FactLoader(Loader):
         tasks: Iterable[Task],
         keys: Mapping[str, KeyMap],
         progress: Callable[[int], None],
+        removals: Iterable[Task],
+        absence: Absence | None,
     ) -> FactCounts:
         """A table made by this run takes the rows as they come, and its keys and indexes after
         them; an existing one is merged from a staged copy, so only new and changed rows touch it.
         """
         warehouse, table = self.warehouse, self.fact
+        is_new = warehouse.is_created(table)
+        if not is_new:
+            self._look_before()
         with ThreadPoolExecutor(warehouse.encoders()) as pool:
             batches = self._keyed(pool, tasks, keys, progress)
-            if warehouse.is_created(table):
+            if is_new:
                 warehouse.append(table, batches)
                 warehouse.complete(table)
-                return FactCounts(records_inserted=self._handed_over)
-            staging = warehouse.stage(table, table.columns.keys(), batches)
-        return self._merge(staging)
+                self.movement.rows_inserted = self._handed_over
+                counts = FactCounts(records_inserted=self._handed_over)
+            else:
+                staging = warehouse.stage(table, table.columns.keys(), batches)
+        flagged = self._flagged(removals)
+        if not is_new:
+            counts = self._merge(staging)
+            counts.records_deleted = self._remove(staging, flagged, absence)
+            warehouse.drop(staging)
+        counts.records_unchanged += self.removals.rows.get("unchanged", 0)
+        return counts
 
     def _keyed(
         self,
@@ -133,9 +158,84 @@ class FactLoader(Loader):
             progress(keyed.count)
             self._handed_over += keyed.count
             self.key_sum += keyed.key_sum
+            if self.warehouse.is_created(self.fact):
+                self.movement.inserted += keyed.net
             for column, named in keyed.named.items():
                 self.named[column] = self.named.get(column, Named()) + named
             yield keyed.rows
+
+    def _look_before(self) -> None:
+        """The facts that are there and their net amount."""
+        net = sa.func.coalesce(sa.func.sum(self.fact.c.net_amount), 0)
+        rows, amount = self.warehouse.row(sa.select(sa.func.count(), net).select_from(self.fact))
+        self.movement.rows_before, self.movement.before = int(rows), Decimal(amount)
+
+    def _flagged(self, removals: Iterable[Task]) -> dict[str, sa.Table]:
+        """The rows that remove facts, staged by what becomes of them where there is no fact:
+        `unchanged` if they were flagged as deleted, `skipped` if SKIP_WHEN left them out.
+        """
+        tasks, key, flagged = list(removals), business_key(self.fact).name, {}
+        for kind, name in ((DELETES, "unchanged"), (SKIPS, "skipped")):
+
+            def batches(kind: int = kind, name: str = name) -> Iterator[pa.Table]:
+                for task in tasks:
+                    rows = task()
+                    rows = rows.filter(pc.equal(rows[REMOVAL], kind))
+                    self.removals.add(name, len(rows), _sum(rows["net_amount"]))
+                    yield rows.select([key, "net_amount"])
+
+            if tasks and not self.warehouse.is_created(self.fact):
+                encoded = (
+                    self.warehouse.encode(_plain(b, self.fact), self.fact) for b in batches()
+                )
+                columns = [key, "net_amount"]
+                flagged[name] = self.warehouse.stage(self.fact, columns, encoded, name)
+            else:
+                for _ in batches():
+                    pass
+        return flagged
+
+    def _remove(
+        self, staging: sa.Table, flagged: Mapping[str, sa.Table], absence: Absence | None
+    ) -> Deleted:
+        """Delete the facts that go; `staging` and `flagged` have the keys of all others."""
+        warehouse, net, deleted = self.warehouse, self.fact.c.net_amount, Deleted()
+        if absence is not None:
+            deleted.by_absence = self._remove_absent([staging, *flagged.values()], absence)
+        for name, gone in flagged.items():
+            rows, (removed, said) = remove(warehouse, self.fact, gone, net, gone.c.net_amount)
+            deleted.by_flag += rows
+            self._count_removed(rows, removed)
+            self.removals.add("deleted", rows, said)
+            self.removals.add(name, -rows, -said)
+            warehouse.drop(gone)
+        return deleted
+
+    def _remove_absent(self, named: list[sa.Table], absence: Absence) -> int:
+        warehouse, table = self.warehouse, self.fact
+        scope: sa.ColumnElement[bool] = sa.true()
+        if absence.days is not None:
+            (day,) = self.config.star.keys_to(self.config.star.calendar)
+            scope = day.between(*absence.days)
+        kept = stage_keys(warehouse, table, absence.kept, "kept")
+        gone = absent(warehouse, table, scope, [*named, kept])
+        look = sa.select(sa.func.count())
+        missing = int(warehouse.scalar(look.select_from(gone)))
+        within = int(warehouse.scalar(look.select_from(table).where(scope))) if missing else 0
+        warning = absence.judge(table.name, missing, within)
+        rows = 0
+        if warning:
+            self.warnings.append(warning)
+        elif missing:
+            rows, (removed,) = remove(warehouse, table, gone, table.c.net_amount)
+            self._count_removed(rows, removed)
+        warehouse.drop(kept)
+        warehouse.drop(gone)
+        return rows
+
+    def _count_removed(self, rows: int, net: Decimal) -> None:
+        self.movement.rows_removed += rows
+        self.movement.removed += net
 
     def _merge(self, staging: sa.Table) -> FactCounts:
         warehouse, table = self.warehouse, self.fact
@@ -144,17 +244,21 @@ class FactLoader(Loader):
         content = [c for c in table.columns if c is not key and c not in audit]
         differs = sa.or_(*(c.is_distinct_from(staging.c[c.name]) for c in content))
         statement = (
-            sa.select(*staging.columns, key.label("_known"))
+            sa.select(*staging.columns, table.c.net_amount.label("_net"), key.label("_known"))
             .select_from(staging.outerjoin(table, key == staging.c[key.name]))
             .where(sa.or_(key.is_(None), differs))
         )
         changes = warehouse.keep_changes(statement, table)
         is_new = changes.c["_known"].is_(None)
-        inserted, updated, changed_net, changed_keys = warehouse.row(
+        new_net = sa.func.sum(changes.c.net_amount).filter(is_new)
+        more = sa.func.sum(changes.c.net_amount - changes.c["_net"])
+        inserted, updated, changed_net, inserted_net, corrected, changed_keys = warehouse.row(
             sa.select(
                 sa.func.count().filter(is_new),
                 sa.func.count().filter(sa.not_(is_new)),
                 sa.func.coalesce(sa.func.sum(changes.c.net_amount), 0),
+                sa.func.coalesce(new_net, 0),
+                sa.func.coalesce(more, 0),
                 key_sum(table, changes.c),
             ).select_from(changes)
         )
@@ -165,18 +269,25 @@ class FactLoader(Loader):
                 key_sum(table, staging.c),
             ).select_from(staging)
         )
-        if updated:
-            new_values = {c.name: changes.c[c.name] for c in table.columns if c is not key}
-            warehouse.execute(sa.update(table).values(new_values).where(key == changes.c["_known"]))
-        if inserted:
-            rows = sa.select(*(changes.c[c.name] for c in table.columns)).where(is_new)
-            warehouse.execute(sa.insert(table).from_select(table.columns.keys(), rows))
-        self._confirm(changes, int(inserted) + int(updated))
+        self._write(changes, int(inserted), int(updated))
         warehouse.drop(changes)
-        warehouse.drop(staging)
+        self.movement.rows_inserted, self.movement.inserted = int(inserted), Decimal(inserted_net)
+        self.movement.corrected = Decimal(corrected)
         self.net_unchanged = Decimal(staged_net) - Decimal(changed_net)
         self.key_sum_unchanged = int(staged_keys) - int(changed_keys)
         return FactCounts(int(inserted), int(updated), int(staged) - int(inserted) - int(updated))
+
+    def _write(self, changes: sa.Table, inserted: int, updated: int) -> None:
+        """Bring the changes into the fact table."""
+        table, known = self.fact, changes.c["_known"]
+        key = business_key(table)
+        if updated:
+            new_values = {c.name: changes.c[c.name] for c in table.columns if c is not key}
+            self.warehouse.execute(sa.update(table).values(new_values).where(key == known))
+        if inserted:
+            rows = sa.select(*(changes.c[c.name] for c in table.columns)).where(known.is_(None))
+            self.warehouse.execute(sa.insert(table).from_select(table.columns.keys(), rows))
+        self._confirm(changes, inserted + updated)
 
     def _confirm(self, changes: sa.Table, written: int) -> None:
         """See that the fact table holds each of the `written` rows in all its columns.
@@ -260,10 +371,13 @@ class _FindKeys:
                 columns[column.name] = pa.nulls(count)
         rows = pa.table({c.name: _typed(columns[c.name], c) for c in fact.columns})
         if not orphaned.any():
-            return Keyed(self.encode(rows), count, _key_sum(fact, rows), named, pa.table({}))
-        found = rows.filter(pa.array(~orphaned))
+            return self._keyed(rows, named, pa.table({}))
         lost = _orphans(batch, orphaned, reason)
-        return Keyed(self.encode(found), len(found), _key_sum(fact, found), named, lost)
+        return self._keyed(rows.filter(pa.array(~orphaned)), named, lost)
+
+    def _keyed(self, rows: pa.Table, named: dict[str, Named], lost: pa.Table) -> Keyed:
+        net, keys = _sum(rows["net_amount"]), _key_sum(self.star.fact, rows)
+        return Keyed(self.encode(rows), len(rows), net, keys, named, lost)
 
 
 def _key_sum(fact: sa.Table, rows: pa.Table) -> int:
@@ -285,6 +399,15 @@ def _orphans(batch: pa.Table, orphaned: Any, reason: Any) -> pa.Table:
             "net_amount": lost["net_amount"],
         }
     )
+
+
+def _sum(amounts: pa.ChunkedArray) -> Decimal:
+    return pc.sum(amounts).as_py() or Decimal(0)
+
+
+def _plain(rows: pa.Table, table: sa.Table) -> pa.Table:
+    """`rows` in the types of the table's columns."""
+    return pa.table({n: _typed(rows[n], table.columns[n]) for n in rows.column_names})
 
 
 def profit(net: pa.Array, quantity: pa.Array, cost: pa.Array) -> pa.Array:

@@ -20,7 +20,8 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from common.outcomes import Claims, FactCounts, SourceRead
+from common.absence import Absence
+from common.outcomes import Claims, FactCounts, Movement, Removals, SourceRead
 from common.setting_texts import Moment, parse_moment
 from common.star_model import references, target_of
 from common.version import VERSION
@@ -30,13 +31,14 @@ from extract import DataExtractor
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
 from run import logs, looks, members, unchanged
+from run.absence import absence_in, may_remove
 from run.frame import Run
+from run.orphans import without_orphans
 from run.staging import (
     CleanSource,
     StagingJob,
     clean_sources,
     over_the_limit,
-    without_orphans,
 )
 from run.summary import Extraction, RunSummary
 from run.summary_text import render_summary
@@ -76,6 +78,10 @@ class Facts:
     """`schema.key_sum` of the facts that were written."""
     lost: int
     """Facts whose members were not found, although they had been looked for."""
+    removals: Removals
+    """What became of the rows that remove facts."""
+    movement: Movement
+    """What was done to the facts and their net amount."""
 
 
 class StarSchemaETLPipeline:
@@ -154,6 +160,8 @@ class StarSchemaETLPipeline:
         warehouse.begin()
         found = drift.compare(warehouse, self.star.tables)
         drift.refuse(warehouse, found)
+        if may_remove(self.config):
+            drift.refuse_removals(warehouse, found, self.star.fact)
         previous = history.last_published(warehouse) if found.is_grown else None
         warehouse.rollback()  # no transaction stays open while sources are read
         run.last_mark = "" if previous is None else previous.snapshot
@@ -225,6 +233,8 @@ class StarSchemaETLPipeline:
         with run.phase("dimension_loading") as phase:
             grown = growth.begin_load(run.warehouse, self.star.tables, apart=not self.dry_run)
             run.warn(*grown.warnings)
+            if any(cleaned[self.star.sales.name].removing):
+                drift.refuse_removals(run.warehouse, grown, self.star.fact)
             before = members.counts(run.warehouse, self.star)
             with DimensionLoader(self.config, run.warehouse) as loader:
                 described = self._described(cleaned)
@@ -235,7 +245,9 @@ class StarSchemaETLPipeline:
                 keys = loader.load_all_dimensions(
                     self._dimension_rows(run, known, described),
                     lambda table: run.progress.advance(table, 0),
+                    self._absences(run, extracted, cleaned),
                 )
+                run.warn(*loader.warnings)
             run.summary.outcomes.dimensions = loader.results
             phase.rows = sum(counts.rows for counts in loader.results.values())
         sales = self.star.sales.name
@@ -249,8 +261,15 @@ class StarSchemaETLPipeline:
         with run.phase("fact_loading") as phase:
             sales = loaded.cleaned[self.star.sales.name]
             with FactLoader(self.config, run.warehouse, run.id) as loader:
-                progress = partial(run.progress.advance, self.star.fact.name)
-                counts = FactCounts(**loader.load_sales_facts(sales.tasks(), loaded.keys, progress))
+                loader.load_sales_facts(
+                    sales.tasks(),
+                    loaded.keys,
+                    partial(run.progress.advance, self.star.fact.name),
+                    sales.removals(),
+                    self._absence(extracted, sales),
+                )
+                run.warn(*loader.warnings)
+            counts = loader.counts
             lost = counts.orphaned_records
             counts.records_failed = counts.orphaned_records = lost + loaded.refused_orphans
             run.summary.outcomes.facts = counts
@@ -258,7 +277,10 @@ class StarSchemaETLPipeline:
             counts.references = looks.summary(references)
             run.warn(*looks.look(run.warehouse, references))
             phase.rows = counts.rows
-        return Facts(counts, loader.net_unchanged, loader.key_sum - loader.key_sum_unchanged, lost)
+        keys_found = loader.key_sum - loader.key_sum_unchanged
+        return Facts(
+            counts, loader.net_unchanged, keys_found, lost, loader.removals, loader.movement
+        )
 
     def _run_validation_phase(self, run: Run, loaded: Members, facts: Facts) -> None:
         """Prove the star and close the accounts, inside the transaction.
@@ -278,7 +300,8 @@ class StarSchemaETLPipeline:
                 found,
                 Claims(
                     inputs, outcomes.dimensions, facts.counts, loaded.before,
-                    facts.net_unchanged, facts.keys_found, facts.lost,
+                    facts.net_unchanged, facts.removals, facts.movement, facts.keys_found,
+                    facts.lost,
                 ),
             )  # fmt: skip
             self._check_reject_rates(run, loaded.cleaned)
@@ -315,6 +338,24 @@ class StarSchemaETLPipeline:
             describes=not source.describes_facts,
             parts=[parts] if isinstance(parts, str) else parts,
         )
+
+    def _absence(self, extracted: dict[str, RawSource], cleaned: CleanSource) -> Absence | None:
+        """What the lack of a row in a source means."""
+        return absence_in(self.config, extracted[cleaned.name], cleaned)[0]
+
+    def _absences(
+        self, run: Run, extracted: dict[str, RawSource], cleaned: dict[str, CleanSource]
+    ) -> dict[str, Absence]:
+        """The same of the sources of members, by table."""
+        found = {}
+        for source in self.star.members:
+            if source.name in cleaned:
+                own = extracted[source.name], cleaned[source.name]
+                absence, warning = absence_in(self.config, *own)
+                run.warn(*filter(None, [warning]))
+                if absence is not None:
+                    found[source.feeds.name] = absence
+        return found
 
     def _described(self, cleaned: dict[str, CleanSource]) -> dict[str, list[pa.Table]]:
         """By source of members, the rows that describe them; none where there is no source."""

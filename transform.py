@@ -33,6 +33,7 @@ from cleaning.people import (
 )
 from cleaning.plain import plain_columns
 from cleaning.products import canonical_json, estimated_cost, margin_pct, price_tier, prices
+from cleaning.removals import leave_out_skipped, note_keys, take_out_deleted, with_removals
 from cleaning.verdicts import reject_table
 from common.amounts import MONEY, fitting, multiplied
 from common.arrays import decoded, on_values, per_distinct
@@ -187,6 +188,7 @@ class StarSchemaTransformer:
     def _members(self, read: Reader, source: Source) -> CleanBatch:
         """Clean members of a dimension. Rows without a key are rejected."""
         key = read.key(source.key)
+        skipped = leave_out_skipped(read)
         read.verdict.reject("missing_key", _blank(key))
         columns = {source.key: key, **self._ruled(source, read, {source.key: key})}
         columns[INFERRED_FLAG] = pa.array(np.zeros(len(key), bool))
@@ -195,25 +197,39 @@ class StarSchemaTransformer:
         arrays = [decoded(columns[c.name]).cast(arrow_type(c)) for c in wanted]
         rows = pa.table(arrays, schema=arrow_schema(wanted))
         rows = rows.append_column(PLACE, read.verdict.places())
-        good = read.verdict.good()
-        return CleanBatch(rows.filter(good), read.verdict.rejects(), read.issues)
+        cleaned = CleanBatch(
+            rows.filter(read.verdict.good()),
+            read.verdict.rejects(),
+            read.issues,
+            skipped=int((skipped > 0).sum()),
+        )
+        return note_keys(cleaned, read, key)
 
     def _facts(self, read: Reader) -> CleanBatch:
         """Clean facts, with the business keys of their members. Rows without a key are rejected."""
         source = self.star.sales
         key = read.key(source.key)
+        kinds = leave_out_skipped(read)
         read.verdict.reject("missing_key", _blank(key), f"{source.key} is blank")
+        kinds = take_out_deleted(read, kinds)
         keys = {source.key: key, **{name: read.reference(name) for name in source.references}}
         columns = {**keys, **self._ruled(source, read, keys)}
         given = columns_of(source.feeds, Role.ATTRIBUTE, Role.MEASURE)
         plain = [c for c in given if c.name in source.columns and c.name not in columns]
         columns |= plain_columns(read, plain, self._zone)
-        net, good = columns["net_amount"], read.verdict.good()
-        return CleanBatch(
-            pa.table({**columns, PLACE: read.verdict.places()}).filter(good),
+        net = columns["net_amount"]
+        rows, nameless = with_removals(read, columns, (source.key, "net_amount"), kinds)
+        cleaned = CleanBatch(
+            rows,
             read.verdict.rejects(),
-            money={"read": _sum(net), "rejected": _sum(net.filter(pc.invert(good)))},
+            money={
+                "read": _sum(net),
+                "rejected": _sum(net.filter(read.verdict.rejected())),
+                "skipped": _sum(net.filter(pa.array(nameless))),
+            },
+            skipped=int(nameless.sum()),
         )
+        return note_keys(cleaned, read, key)
 
     def _ruled(self, source: Source, read: Reader, keys: Columns) -> Columns:
         rules = self.rules.get(source.name)

@@ -9,14 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Table
 
+from common.accounts import reconcile, unclosed
 from common.key_sum import key_sum
 from common.outcomes import (
-    Account,
     CheckResult,
     Claims,
     MemberCounts,
-    MoneyAccount,
-    Reconciliation,
     References,
     Validation,
     plain,
@@ -67,6 +65,8 @@ class StarSchemaValidator:
         """Their net amount."""
         self.loaded_key_sum = 0
         """Their `key_sum`."""
+        self.rows, self.net = 0, Decimal(0)
+        """How many facts there are, and the net amount of all of them."""
 
     def run_all_checks(self) -> dict[str, Any]:
         """`row_counts`, `referential_integrity`, `checks`, `validation_errors`; by itself also
@@ -96,7 +96,8 @@ class StarSchemaValidator:
         """Hold what the stages claim against the star, and close the accounts; once the star was
         checked. Adds to `found`.
         """
-        found.reconciliation = self._reconcile(claims)
+        loaded = self.loaded_rows, self.loaded_net
+        found.reconciliation = reconcile(self.fact, claims, loaded, (self.rows, self.net))
         facts = found.row_counts[self.fact.name]
         if facts:  # an empty star is of no quality, not of the best
             read = sum(source.read for source in claims.inputs.values())
@@ -107,31 +108,6 @@ class StarSchemaValidator:
         checks.append(orphan_check(self.fact, claims.lost, facts))
         found.checks += checks
         found.validation_errors += failures(checks) + unclosed(found.reconciliation)
-
-    def _reconcile(self, claims: Claims) -> Reconciliation:
-        """Rows and money by what became of them; what was loaded is asked of the warehouse."""
-        sources = {}
-        for name, source in claims.inputs.items():
-            if source.table == self.fact.name:
-                facts = claims.facts
-                written = facts.records_inserted + facts.records_updated
-                counts = facts.records_inserted, facts.records_updated, facts.records_unchanged
-                confirmed = self.loaded_rows == written
-            else:
-                members = claims.dimensions[source.table]
-                counts = members.inserted, members.updated, members.unchanged
-                confirmed = True  # each dimension has confirmed its rows when it was merged
-            total = sum(counts) + source.duplicate + source.rejected
-            closed = confirmed and total == source.read
-            sources[name] = Account(source.read, *counts, source.duplicate, source.rejected, closed)
-        return Reconciliation(sources, self._money(claims))
-
-    def _money(self, claims: Claims) -> MoneyAccount:
-        [money] = [s.money for s in claims.inputs.values() if s.table == self.fact.name]
-        given = {part: money.get(part, Decimal(0)) for part in ("read", "duplicate", "rejected")}
-        parts = {"loaded": self.loaded_net, "unchanged": claims.net_unchanged, **given}
-        closed = parts["read"] == sum(parts.values()) - parts["read"]
-        return MoneyAccount(**parts, closed=closed)
 
     def _run(self, warehouse: Warehouse) -> Validation:
         row_counts: dict[str, int] = {}
@@ -202,6 +178,8 @@ class StarSchemaValidator:
     def _fact_checks(self, warehouse: Warehouse) -> tuple[int, list[CheckResult]]:
         """Keys of all facts; measures of those that no earlier run has proven."""
         seen, wrong = self._count_wrong(warehouse)
+        if not self._proven:
+            self.rows = seen
         rows, orphans = self._count_orphans(warehouse, None if self._proven else seen)
         found = {name: max(number, wrong.pop(name, 0)) for name, number in orphans.items()} | wrong
         fact = self.fact.name
@@ -232,11 +210,13 @@ class StarSchemaValidator:
         missing = {_orphan(c): 0 for c in columns}
         if rows is not None and not counted:
             return rows, missing
-        rows, *numbers = map(
-            int,
-            warehouse.row(sa.select(sa.func.count(), *counted.values()).select_from(joined)),
+        net = sa.func.coalesce(sa.func.sum(self.fact.c.net_amount), 0)
+        found = warehouse.row(
+            sa.select(net, sa.func.count(), *counted.values()).select_from(joined)
         )
-        return rows, missing | dict(zip(counted, numbers, strict=True))
+        self.net = Decimal(found[0])
+        self.rows, *numbers = map(int, found[1:])
+        return self.rows, missing | dict(zip(counted, numbers, strict=True))
 
     def _is_within(self, warehouse: Warehouse, column: sa.Column[Any]) -> bool:
         if target_of(column) not in self._keys:
@@ -266,8 +246,9 @@ class StarSchemaValidator:
             for key in self.star.keys_to(self.star.calendar):
                 joined, days = _with_members(joined, fact, key)
                 wrong[_orphan(key)] = days.c[business_key(self.star.calendar).name].is_(None)
-        seen, loaded_net, loaded_keys, loaded, *problems = warehouse.row(
+        every, seen, loaded_net, loaded_keys, loaded, *problems = warehouse.row(
             sa.select(
+                sa.func.coalesce(sa.func.sum(fact.c.net_amount), 0),
                 sa.func.count(),
                 sa.func.coalesce(net, 0),
                 keys,
@@ -275,6 +256,7 @@ class StarSchemaValidator:
                 *(sa.func.count().filter(condition) for condition in wrong.values()),
             ).select_from(joined)
         )
+        self.net = Decimal(every)
         self.loaded_rows, self.loaded_net = int(loaded), Decimal(loaded_net)
         self.loaded_key_sum = int(loaded_keys)
         return int(seen), dict(zip(wrong, map(int, problems), strict=True))
@@ -295,18 +277,6 @@ def failures(checks: Iterable[CheckResult]) -> list[str]:
         for c in checks
         if c.problems
     ]
-
-
-def unclosed(accounts: Reconciliation) -> list[str]:
-    """The accounts that do not add up, in words."""
-    problems = [
-        f"the rows of {name} do not add up: {plain(account)}"
-        for name, account in accounts.sources.items()
-        if not account.closed
-    ]
-    if not accounts.money.closed:
-        problems.append(f"the net amounts do not add up: {plain(accounts.money)}")
-    return problems
 
 
 def member_checks(

@@ -24,7 +24,7 @@ import pyarrow as pa
 from common.arrays import decoded, whole
 from common.duck import without_progress_bar
 from common.parallel import in_order
-from common.results import PLACE
+from common.results import PLACE, REMOVAL
 
 BATCH_BITS = 32
 """A row's place is one int64: batch number << 32 | row number in the batch."""
@@ -38,13 +38,15 @@ _BITMAP_BITS = 20
 # `content` is the whole row without its place. Of several rows with one key the last one wins.
 _SUPERSEDED = """
     WITH claims AS (
-        SELECT _key, _place, row(*COLUMNS(* EXCLUDE (_key, _place))) AS content FROM claimed
+        SELECT _key, _place, _removal, row(*COLUMNS(* EXCLUDE (_key, _place))) AS content
+        FROM claimed
     ),
     winners AS (
-        SELECT _key, max(_place) AS winner, arg_max(content, _place) AS said
+        SELECT _key, max(_place) AS winner, arg_max(content, _place) AS said,
+            arg_max(_removal, _place) AS removed
         FROM claims GROUP BY _key HAVING count(*) > 1
     )
-    SELECT _place, content IS NOT DISTINCT FROM said AS identical
+    SELECT _place, removed > 0 OR content IS NOT DISTINCT FROM said AS identical
     FROM claims JOIN winners USING (_key)
     WHERE _place <> winner
     ORDER BY _place
@@ -55,8 +57,8 @@ _SUPERSEDED = """
 class Superseded:
     """The rows of one batch that a later row with the same key replaces.
 
-    `rows`: their row numbers in the batch (int64). `identical`: whether the later row has the same
-    content (bool).
+    `rows`: their row numbers in the batch (int64). `identical`: whether nothing is lost with them:
+    the later row has the same content, or removes what they say (bool).
     """
 
     rows: npt.NDArray[np.int64]
@@ -186,6 +188,8 @@ def _claims(
 
     def chosen(batch: Callable[[], pa.Table], rows: npt.NDArray[np.int64]) -> pa.Table:
         table = batch().take(pa.array(rows))
+        if REMOVAL not in table.column_names:
+            table = table.append_column(REMOVAL, pa.array(np.zeros(len(table), np.int8)))
         names = ["_key" if name == key else name for name in table.column_names]
         return pa.table([decoded(whole(column)) for column in table.columns], names)
 

@@ -38,8 +38,16 @@ class Verdict:
         detail = pc.if_else(pc.is_valid(at), pc.coalesce(*texts, ""), "")  # an array in any case
         self._parts.append(reject_table(rows, reason, printable(detail)))
 
+    def set_aside(self, mask: Any) -> None:
+        """Judge the rows of `mask` that have not been rejected no further; they are not good."""
+        self._code[as_mask(mask) & (self._code == 0)] = 2
+
+    def rejected(self) -> pa.Array:
+        """Booleans, one per row: whether it has been rejected."""
+        return pa.array(self._code == 1)
+
     def good(self) -> pa.Array:
-        """Booleans, one per row: whether it has not been rejected so far."""
+        """Booleans, one per row: whether it is neither rejected so far nor set aside."""
         return pa.array(self._code == 0)
 
     def places(self) -> pa.Array:

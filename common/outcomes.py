@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -49,6 +49,8 @@ class MemberCounts:
     unchanged: int = 0
     inferred: int = 0
     """New ones that nothing describes: placeholders."""
+    deleted: int = 0
+    """Those that were flagged because a full extract does not have them any more."""
 
     @property
     def rows(self) -> int:
@@ -65,12 +67,23 @@ class Shares:
 
 
 @dataclass
+class Deleted:
+    """How many facts were removed: because a row said so, or because a full extract, or one of a
+    whole period, does not have them any more.
+    """
+
+    by_flag: int = 0
+    by_absence: int = 0
+
+
+@dataclass
 class FactCounts:
     """What a night did to the facts."""
 
     records_inserted: int = 0
     records_updated: int = 0
     records_unchanged: int = 0
+    records_deleted: Deleted = field(default_factory=Deleted)
     records_failed: int = 0
     orphaned_records: int = 0
     """Rows that were refused because a member is unknown; no others fail."""
@@ -81,7 +94,8 @@ class FactCounts:
 
     @property
     def rows(self) -> int:
-        return self.records_inserted + self.records_updated + self.records_unchanged
+        gone = self.records_deleted.by_flag + self.records_deleted.by_absence
+        return self.records_inserted + self.records_updated + self.records_unchanged + gone
 
 
 @dataclass
@@ -110,6 +124,9 @@ class Account:
     inserted: int
     updated: int
     unchanged: int
+    deleted: int
+    """Rows that removed a fact."""
+    skipped: int
     duplicate: int
     rejected: int
     closed: bool
@@ -122,17 +139,39 @@ class MoneyAccount:
     read: Decimal
     loaded: Decimal
     unchanged: Decimal
+    deleted: Decimal
+    skipped: Decimal
     duplicate: Decimal
     rejected: Decimal
     closed: bool
 
 
 @dataclass
+class Balance:
+    """The facts of the star and their net amount: before + inserted ± corrected - removed =
+    after.
+    """
+
+    rows_before: int
+    rows_inserted: int
+    rows_removed: int
+    rows_after: int
+    before: Decimal
+    inserted: Decimal
+    corrected: Decimal
+    """What updated facts have more, or less, than they had."""
+    removed: Decimal
+    after: Decimal
+    closed: bool
+
+
+@dataclass
 class Reconciliation:
-    """The accounts of a run: rows by source, and money."""
+    """The accounts of a run: rows by source, and money; and those of the star."""
 
     sources: dict[str, Account]
     money: MoneyAccount
+    balance: Balance
 
 
 @dataclass
@@ -165,8 +204,37 @@ class Input:
     read: int
     duplicate: int
     rejected: int
+    skipped: int
+    """Rows that were left out and name no fact."""
     money: dict[str, Decimal]
-    """`read`, `duplicate` and `rejected`; what is absent is 0."""
+    """`read`, `duplicate`, `rejected` and `skipped`; what is absent is 0."""
+
+
+@dataclass
+class Removals:
+    """What became of the rows that remove facts, by kind: `deleted`, `skipped`, `unchanged`."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    money: dict[str, Decimal] = field(default_factory=dict)
+    """Their own net amounts, as far as they have one that can be read."""
+
+    def add(self, kind: str, rows: int, net: Decimal) -> None:
+        """Count rows of a kind."""
+        self.rows[kind] = self.rows.get(kind, 0) + rows
+        self.money[kind] = self.money.get(kind, Decimal(0)) + net
+
+
+@dataclass
+class Movement:
+    """What the loader says it has done to the facts and their net amount."""
+
+    rows_before: int = 0
+    before: Decimal = Decimal(0)
+    rows_inserted: int = 0
+    inserted: Decimal = Decimal(0)
+    corrected: Decimal = Decimal(0)
+    rows_removed: int = 0
+    removed: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)
@@ -182,6 +250,8 @@ class Claims:
     """By dimension, without the Unknown member."""
     net_unchanged: Decimal
     """The net amount of facts that were there just so."""
+    removals: Removals
+    movement: Movement
     keys_found: int
     """`schema.key_sum` of the facts that were written."""
     lost: int

@@ -19,6 +19,13 @@ REASON, DETAIL = "_reason", "_detail"
 RAW = "_raw"
 """The text of a record that could not be read as a row; null for all others."""
 
+SKIPPED = "SKIP_WHEN"
+"""Beside a source's canonical columns: `true` where SKIP_WHEN leaves the row out."""
+REMOVAL = "_removal"
+"""int8: 0 for a row to load, else how it takes its fact away: `DELETES` or `SKIPS`."""
+DELETES, SKIPS = 1, 2
+"""A row that is flagged as deleted; one that SKIP_WHEN leaves out."""
+
 REJECT_SCHEMA = pa.schema([(PLACE, pa.int64()), (REASON, pa.string()), (DETAIL, pa.string())])
 """The rejected rows of a batch, before their own columns are looked up by place."""
 
@@ -29,14 +36,23 @@ class CleanBatch:
 
     `rows`: the accepted rows, with the star's columns in its types, without surrogate keys, and
     `_place`. `rejects`: `REJECT_SCHEMA`. `issues`: by column, how many attribute values could not
-    be read. `money`: net amounts (Decimal) of all readable rows (`read`) and of those among them
-    that were `rejected`.
+    be read. `money`: net amounts (Decimal) of all readable rows (`read`), and of those among them
+    that were `rejected` or `skipped` for good.
+
+    With a column `REMOVAL`, `rows` has beside the accepted rows those that remove a fact: of them
+    only key, place and net amount count.
     """
 
     rows: pa.Table
     rejects: pa.Table
     issues: dict[str, int] = field(default_factory=dict)
     money: dict[str, Decimal] = field(default_factory=dict)
+    skipped: int = 0
+    """Rows that are left out and touch nothing: they name no fact, or are of a dimension."""
+    borne: pa.Array | None = None
+    """The keys of the rows that are rejected or left out: what bears a key is not absent."""
+    nameless: int = 0
+    """How many of the rejected rows have no key, or none that can be read."""
 
 
 Clean = Callable[[str, int, pa.Table], CleanBatch]

@@ -317,7 +317,8 @@ class Source:
         """The columns worth dictionary-encoding while they are read: of facts, of which there are
         many, those with far fewer values than rows.
         """
-        few = {*self.references, *self.numbers, *self.dates} if self.describes_facts else ()
+        few = {*self.references, *self.numbers, *self.dates, DELETED_FLAG}
+        few = few if self.describes_facts else set()
         return tuple(name for name in self.columns if name in few)
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from common.results import SKIPPED
 from common.source_settings import SourceSettings
 from common.star_model import Source
 from config import StarSchemaConfig
@@ -88,6 +89,9 @@ def _files(found: SourceFindings, settings: SourceSettings) -> list[str]:
 def _columns(found: SourceFindings, source: Source) -> list[str]:
     name, mapping, lines = found.looked.name, found.looked.mapping, []
     for canonical, own in (mapping or {}).items():
+        if canonical == SKIPPED:
+            lines.append(f"    {name.upper()}__SKIP_WHEN asks {', '.join(own)}")
+            continue
         star = "*" if canonical in source.required else " "
         lines.append(f"  {star} {canonical:<18} <- {' - '.join(own)}")
     if mapping is not None:

@@ -7,32 +7,31 @@ that does not go on it is kept why.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import sqlalchemy as sa
 
 from cleaning.duplicates import BATCH_BITS, Superseded, find_superseded, judging, key_hashes
 from cleaning.marks import Marked, marked
 from cleaning.own_keys import doubt
+from cleaning.removals import blanked
 from cleaning.strays import stray_rows
 from common import spool
-from common.arrays import decoded, whole
+from common.arrays import whole
 from common.outcomes import Input
 from common.parallel import in_order
-from common.results import DETAIL, PLACE, REASON, Clean, CleanBatch
+from common.results import DETAIL, PLACE, REASON, REMOVAL, SKIPPED, Clean, CleanBatch
 from common.spool import Spool
-from common.star_model import unknown_reason
+from common.star_model import DELETED_FLAG
 from config import StarSchemaConfig
 from run.refused import Kept, keep
 from sources.raw_source import RawSource
@@ -48,6 +47,8 @@ class CleanSource:
 
     name: str
     read: int
+    key: str
+    """The column by which it names its rows."""
     paths: list[Path] = field(default_factory=list)
     left_out: dict[int, Rows] = field(default_factory=dict)
     """Of each batch, the numbers of the cleaned rows that do not go on, ascending."""
@@ -58,6 +59,14 @@ class CleanSource:
     issues: Counter[str] = field(default_factory=Counter)
     money: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))  # net amounts
     ids: dict[str, list[pa.Array]] = field(default_factory=dict)
+    skipped: int = 0
+    """Rows that SKIP_WHEN leaves out and that name no fact."""
+    removing: list[int] = field(default_factory=list)
+    """Of each batch, how many rows remove a fact."""
+    borne: list[pa.Array] = field(default_factory=list)
+    """The keys of rows that do not go on: they are not absent."""
+    nameless: int = 0
+    """How many records have no key that can be read."""
     marked: Marked = field(default_factory=Marked)
     doubt: str = ""
     """Why the source's key may be none."""
@@ -65,17 +74,23 @@ class CleanSource:
     @property
     def rows(self) -> int:
         """How many rows go on to be loaded."""
-        return self.read - self.duplicates - sum(self.rejected.values())
+        lost = self.duplicates + sum(self.rejected.values())
+        return self.read - lost - self.skipped - sum(self.removing)
 
     def input(self, table: str) -> Input:
         """Its account, for the validator."""
         rejected = sum(self.rejected.values())
-        return Input(table, self.read, self.duplicates, rejected, dict(self.money))
+        return Input(table, self.read, self.duplicates, rejected, self.skipped, dict(self.money))
 
     def add(self, batch: _Batch) -> None:
         """Take a cleaned batch into the account."""
         self.paths.append(batch.path)
         self.rejected.update(batch.no_rows)
+        self.skipped += batch.cleaned.skipped
+        self.removing.append(batch.removing)
+        self.nameless += batch.cleaned.nameless + batch.no_rows.total()
+        if batch.cleaned.borne is not None:
+            self.borne.append(batch.cleaned.borne)
         self.refuse(batch.refused)
         self.issues.update(batch.cleaned.issues)
         self.marked.add(batch.marked)
@@ -87,6 +102,7 @@ class CleanSource:
     def lose(self, lost: _Lost) -> None:
         """Take the duplicates of a batch out of the account of the rows to load."""
         self.duplicates += lost.duplicates
+        self.removing[lost.number] -= lost.removing
         self.refuse(lost.refused)
         for name, values in lost.ids.items():
             self.ids[name][lost.number] = values
@@ -103,6 +119,12 @@ class CleanSource:
         """A call per batch that returns its rows, duplicates left out."""
         return [partial(self._batch, number) for number in range(len(self.paths))]
 
+    def removals(self) -> list[Callable[[], pa.Table]]:
+        """A call per batch that has rows that remove a fact: their keys, net amounts, and why."""
+        return [
+            partial(self._removals, number) for number, rows in enumerate(self.removing) if rows
+        ]
+
     def distinct_ids(self, column: str) -> pa.Array:
         """The distinct values of a business-key column over all batches."""
         arrays = self.ids.get(column, [])
@@ -113,6 +135,19 @@ class CleanSource:
         return Column(self, name)
 
     def _batch(self, number: int) -> pa.Table:
+        rows = self._left(number)
+        if REMOVAL not in rows.column_names:
+            return rows
+        if self.removing[number]:
+            rows = rows.filter(pc.equal(rows[REMOVAL], 0))
+        return rows.drop_columns([REMOVAL])
+
+    def _removals(self, number: int) -> pa.Table:
+        rows = self._left(number)
+        return rows.filter(pc.greater(rows[REMOVAL], 0))
+
+    def _left(self, number: int) -> pa.Table:
+        """The rows of a batch that no later one replaces."""
         rows = spool.read(self.paths[number])
         left_out = self.left_out.get(number)
         if left_out is None:
@@ -145,6 +180,14 @@ class StagingJob:
     parts: Sequence[str] = ()
     """The source's columns that make the key."""
 
+    @property
+    def removes(self) -> bool:
+        """Whether rows of it may remove facts."""
+        asked = {DELETED_FLAG, SKIPPED}
+        return self.source.source.describes_facts and any(
+            asked & batch.mapping.keys() for batch in self.source.batches
+        )
+
 
 @dataclass(frozen=True)
 class _Batch:
@@ -156,6 +199,7 @@ class _Batch:
     no_rows: Counter[str]
     refused: Kept | None
     marked: Marked
+    removing: int
 
 
 @dataclass(frozen=True)
@@ -167,6 +211,7 @@ class _Lost:
     refused: Kept | None
     ids: dict[str, pa.Array]
     money: dict[str, Decimal]
+    removing: int
 
 
 def clean_sources(
@@ -184,7 +229,7 @@ def clean_sources(
     what is after them leaves the interpreter alone.
     """
     jobs = list(jobs)
-    results = {j.source.name: CleanSource(j.source.name, j.source.records) for j in jobs}
+    results = {j.source.name: CleanSource(j.source.name, j.source.records, j.key) for j in jobs}
     calls = (
         partial(_prepare_batch, job, number, clean, folder)
         for job in sorted(jobs, key=lambda job: job.source.records)
@@ -209,15 +254,26 @@ def _prepare_batch(
     source = job.source
     rows = source.canonical(number)
     cleaned = _clean(job, number, rows, clean)
+    if job.removes and REMOVAL not in cleaned.rows.column_names:  # only other files have them
+        none = pa.array(np.zeros(len(cleaned.rows), np.int8))
+        cleaned.rows = cleaned.rows.append_column(REMOVAL, none)
     path = folder.write(f"{source.name}-cleaned-{number:06}", cleaned.rows)
     np.save(path.with_suffix(".npy"), key_hashes(cleaned.rows[job.key]))
     no_rows = source.refused(number)
     reasons = Counter[str]() if no_rows is None else Counter(no_rows[REASON].to_pylist())
     refused = keep(folder, source.name, number, "rules", cleaned.rejects)
-    ids = {name: _distinct(cleaned.rows[name]) for name in job.collect}
+    ids = {name: distinct(cleaned.rows[name]) for name in job.collect}
     keys = source.source.keys
     looked_at = [name for name in rows.column_names if name in keys or job.describes]
-    return _Batch(job, number, path, cleaned, ids, reasons, refused, marked(rows, looked_at, keys))
+    seen = marked(rows, looked_at, keys)
+    return _Batch(job, number, path, cleaned, ids, reasons, refused, seen, _removing(cleaned.rows))
+
+
+def _removing(rows: pa.Table) -> int:
+    """How many of these rows remove a fact."""
+    if REMOVAL not in rows.column_names:
+        return 0
+    return int(pc.sum(pc.greater(rows[REMOVAL], 0)).as_py() or 0)
 
 
 def _clean(job: StagingJob, number: int, rows: pa.Table, clean: Clean) -> CleanBatch:
@@ -231,17 +287,11 @@ def _clean(job: StagingJob, number: int, rows: pa.Table, clean: Clean) -> CleanB
         return clean(source.name, number, rows)
     is_stray = np.zeros(len(rows), bool)
     is_stray[list(strays)] = True
-    blank = [_blanked(whole(column), pa.array(is_stray)) for column in rows.columns]
+    blank = [blanked(whole(column), pa.array(is_stray)) for column in rows.columns]
     cleaned = clean(source.name, number, pa.table(blank, rows.column_names))
     cleaned.rejects = _retold(cleaned.rejects, strays)
+    cleaned.nameless -= len(strays)  # they are known to be no rows: nothing hides in them
     return cleaned
-
-
-def _blanked(column: pa.Array, where: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(column.type):
-        indices = pc.if_else(where, None, column.indices)
-        return pa.DictionaryArray.from_arrays(indices, column.dictionary)
-    return pc.if_else(where, None, column)
 
 
 def _retold(rejects: pa.Table, strays: dict[int, str]) -> pa.Table:
@@ -279,58 +329,6 @@ def _resolve_duplicates(
     result.doubt = doubt(result.name, job.key, job.parts, read, conflicting, readers, own)
 
 
-def without_orphans(
-    sales: CleanSource, known: Mapping[sa.Column[Any], pa.Array], folder: Spool
-) -> CleanSource:
-    """`sales` without the rows that name a member nobody knows, which become rejects.
-
-    `known` has the business keys of the members that each of these keys of the fact may be of. What
-    an orphan names beside is asked for no more: it makes no member and no year. Only batches in
-    which an id is unknown are read.
-    """
-    strange: set[int] = set()
-    for key, keys in known.items():
-        values = enumerate(sales.ids.get(key.info["finds_by"], []))
-        strange |= {number for number, ids in values if not pc.all(pc.is_in(ids, keys)).as_py()}
-    result = replace(
-        sales,
-        left_out=dict(sales.left_out),
-        rejected=sales.rejected.copy(),
-        kept=dict(sales.kept),
-        money=sales.money.copy(),
-        ids={name: list(arrays) for name, arrays in sales.ids.items()},
-    )
-    for number in sorted(strange):
-        _leave_out_orphans(result, number, known, folder)
-    return result
-
-
-def _leave_out_orphans(
-    sales: CleanSource, number: int, known: Mapping[sa.Column[Any], pa.Array], folder: Spool
-) -> None:
-    rows = sales.tasks()[number]()
-    reason = np.full(len(rows), "", object)
-    for key, keys in known.items():
-        ids = decoded(rows[key.info["finds_by"]])
-        found = pc.is_in(ids, keys).to_numpy(zero_copy_only=False)
-        reason[~found & (reason == "")] = unknown_reason(key)
-    is_orphan = reason != ""
-    orphans = rows.filter(pa.array(is_orphan))
-    refused = pa.table(
-        {
-            PLACE: orphans[PLACE],
-            REASON: pa.array(reason[is_orphan].tolist(), pa.string()),
-            DETAIL: pa.array([""] * len(orphans), pa.string()),
-        }
-    )
-    sales.refuse(keep(folder, sales.name, number, "orphans", refused))
-    sales.money["rejected"] += pc.sum(decoded(orphans["net_amount"])).as_py() or Decimal(0)
-    at = orphans[PLACE].to_numpy() & _ROW
-    sales.left_out[number] = np.union1d(sales.left_out.get(number, at), at)
-    for name in sales.ids:
-        sales.ids[name][number] = _distinct(rows[name], np.flatnonzero(is_orphan))
-
-
 def over_the_limit(cleaned: Iterable[CleanSource], limit: Decimal) -> list[str]:
     """Which sources have a larger share of rejected rows than `limit`, MAX_REJECT_RATE."""
     refused = []
@@ -349,18 +347,19 @@ def _account_superseded(
 ) -> _Lost:
     """What a batch has lost: rows with the same content as duplicates, the others as rejected."""
     conflicts = superseded.rows[~superseded.identical]
-    ids, money = {}, {}
+    ids, money, removing = {}, {}, 0
     if result.money:
         rows = spool.read(result.paths[number])
         lost = _positions(rows, superseded.rows)
         # A lost row asks for no member and no date.
-        ids = {name: _distinct(rows[name], lost) for name in result.ids}
+        ids = {name: distinct(rows[name], lost) for name in result.ids}
         for name, chosen in (
             ("duplicate", superseded.identical),
             ("rejected", ~superseded.identical),
         ):
             amounts = rows["net_amount"].take(pa.array(lost[chosen]))
             money[name] = pc.sum(amounts).as_py() or Decimal(0)
+        removing = _removing(rows.take(pa.array(lost)))
     refused = pa.table(
         {
             PLACE: conflicts,
@@ -369,7 +368,7 @@ def _account_superseded(
         }
     )
     kept = keep(folder, result.name, number, "duplicates", refused)
-    return _Lost(number, int(superseded.identical.sum()), kept, ids, money)
+    return _Lost(number, int(superseded.identical.sum()), kept, ids, money, removing)
 
 
 def _positions(rows: pa.Table, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -384,13 +383,15 @@ def _without(lost: npt.NDArray[np.int64], size: int) -> pa.Array:
     return pa.array(kept)
 
 
-def _distinct(column: pa.ChunkedArray, lost: npt.NDArray[np.int64] | None = None) -> pa.Array:
+def distinct(column: pa.ChunkedArray, lost: npt.NDArray[np.int64] | None = None) -> pa.Array:
     """Distinct ids of the rows but those at `lost`; a dictionary has others as well."""
     values = whole(column)
     if not pa.types.is_dictionary(values.type):
-        return pc.unique(values if lost is None else values.filter(_without(lost, len(values))))
-    indices, size = values.indices.to_numpy(), len(values.dictionary)
-    counts = np.bincount(indices, minlength=size)
+        left = values if lost is None else values.filter(_without(lost, len(values)))
+        return pc.unique(left).drop_null()
+    size = len(values.dictionary)
+    indices = pc.fill_null(values.indices, size).to_numpy()  # a removal has no values
+    counts = np.bincount(indices, minlength=size + 1)
     if lost is not None:
-        counts -= np.bincount(indices[lost], minlength=size)
-    return pc.unique(values.dictionary.filter(pa.array(counts > 0)))
+        counts -= np.bincount(indices[lost], minlength=size + 1)
+    return pc.unique(values.dictionary.filter(pa.array(counts[:size] > 0)))

@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from common.outcomes import (
+    Balance,
+    Deleted,
     FactCounts,
     MemberCounts,
     PhaseResult,
@@ -101,24 +103,39 @@ class Outcomes:
             phase.duration_seconds = 0.0
         for members in self.dimensions.values():
             _make_unchanged(members, "")
-            members.inferred = 0
-        if self.facts is not None:
-            _make_unchanged(self.facts, "records_")
-            self.facts.processing_time = 0.0
+            members.inferred = members.deleted = 0
         accounts = self.validation.reconciliation if self.validation else None
         if accounts is not None:
             for account in accounts.sources.values():
                 _make_unchanged(account, "")
-            accounts.money.unchanged += accounts.money.loaded
-            accounts.money.loaded = Decimal(0)
+                _gather(account, "unchanged", "deleted")
+            accounts.money.unchanged += accounts.money.loaded + accounts.money.deleted
+            accounts.money.loaded = accounts.money.deleted = Decimal(0)
+            _let_rest(accounts.balance)
+        if self.facts is not None:
+            _make_unchanged(self.facts, "records_")
+            self.facts.records_unchanged += self.facts.records_deleted.by_flag
+            self.facts.records_deleted = Deleted()
+            self.facts.processing_time = 0.0
         return self
+
+
+def _let_rest(balance: Balance) -> None:
+    """Make it the balance of a star that nothing happens to."""
+    balance.rows_before, balance.before = balance.rows_after, balance.after
+    balance.rows_inserted = balance.rows_removed = 0
+    balance.inserted = balance.corrected = balance.removed = Decimal(0)
 
 
 def _make_unchanged(counts: Any, prefix: str) -> None:
     """Count rows as unchanged that were inserted or updated."""
-    names = [f"{prefix}{name}" for name in ("inserted", "updated", "unchanged")]
-    setattr(counts, names[-1], sum(getattr(counts, name) for name in names))
-    for name in names[:-1]:
+    _gather(counts, *(f"{prefix}{name}" for name in ("unchanged", "inserted", "updated")))
+
+
+def _gather(counts: Any, into: str, *others: str) -> None:
+    """Add other counts to one, and leave nothing in them."""
+    setattr(counts, into, sum(getattr(counts, name) for name in (into, *others)))
+    for name in others:
         setattr(counts, name, 0)
 
 

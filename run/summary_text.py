@@ -7,8 +7,11 @@ from run.logs import one_line
 from run.summary import RunSummary
 from run.text_tables import aligned
 
-_ROWS = ("read", "inserted", "updated", "unchanged", "duplicate", "rejected")
-_MONEY = ("read", "loaded", "unchanged", "duplicate", "rejected")
+_ROWS = (
+    "read", "inserted", "updated", "unchanged", "deleted", "skipped", "duplicate", "rejected",
+)  # fmt: skip
+_MONEY = ("read", "loaded", "unchanged", "deleted", "skipped", "duplicate", "rejected")
+_BALANCE = ("before", "inserted", "corrected", "removed", "after")
 _LOADED = ("inserted", "updated", "unchanged")
 
 
@@ -46,11 +49,23 @@ def _accounts(accounts: Reconciliation, facts: list[str]) -> list[str]:
     money = accounts.money
     net = [f"{getattr(money, part):.4f}" for part in _MONEY]
     closed = "yes" if money.closed else "NO"
+    balance = accounts.balance
+    star = [f"{getattr(balance, part):.4f}" for part in _BALANCE]
+    counted = (
+        f"{balance.rows_before:,}", f"{balance.rows_inserted:,}", "", f"{balance.rows_removed:,}",
+        f"{balance.rows_after:,}",
+    )  # fmt: skip
+    is_closed = "yes" if balance.closed else "NO"
     return [
         "",
         *aligned(("source", *_ROWS, "closes"), rows),
         "",
         *aligned(("net amount", *_MONEY, "closes"), [(name, *net, closed) for name in facts]),
+        "",
+        *aligned(
+            ("star", *_BALANCE, "closes"),
+            [("facts", *counted, is_closed), ("net amount", *star, is_closed)],
+        ),
     ]
 
 
@@ -62,12 +77,14 @@ def _tables(summary: RunSummary) -> list[str]:
     for table, count in counts.items():
         if table in outcomes.dimensions:
             members = outcomes.dimensions[table]
-            numbers = [f"{getattr(members, name):,}" for name in _LOADED]
-            rows.append((table, *numbers, f"{members.inferred:,}", f"{count:,}"))
+            numbers = [f"{getattr(members, name):,}" for name in (*_LOADED, "deleted", "inferred")]
+            rows.append((table, *numbers, f"{count:,}"))
         elif outcomes.facts is not None:
             numbers = [f"{getattr(outcomes.facts, f'records_{name}'):,}" for name in _LOADED]
-            rows.append((table, *numbers, "", f"{count:,}"))
-    header = ("table", *_LOADED, "inferred", "rows now")
+            gone = outcomes.facts.records_deleted
+            deleted = f"{gone.by_flag + gone.by_absence:,}"
+            rows.append((table, *numbers, deleted, "", f"{count:,}"))
+    header = ("table", *_LOADED, "deleted", "inferred", "rows now")
     return ["", *aligned(header, rows)] if rows else []
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from common.arrays import decoded
+from common.arrays import composed, decoded, on_values, whole
 from common.key_rules import normal_keys
+from common.results import SKIPPED
 from common.source_settings import SourceSettings
 from common.star_model import Source
-from common.values import as_text, comma_text, key_text
+from common.values import UNREADABLE, as_text, comma_text, key_text
 from sources.json_values import text_at
 
 
@@ -26,7 +27,11 @@ def to_canonical(
     """
     numbers = source.numbers if settings.decimal_separator == "," else ()
     columns = {}
+    if settings.skip_when:
+        columns[SKIPPED] = _skipped(rows, mapping.get(SKIPPED, []), settings)
     for canonical, own in mapping.items():
+        if canonical == SKIPPED:
+            continue
         written = comma_text if canonical in numbers else as_text
         written = key_text if canonical in source.keys else written
         parts = [_own_column(rows, column, written) for column in own]
@@ -57,6 +62,25 @@ def _joined_text(parts: Sequence[pa.ChunkedArray]) -> pa.Array:
         both = pc.binary_join_element_wise(joined, text, "-")
         joined = pc.if_else(before, text, pc.if_else(after, joined, both))
     return joined
+
+
+def _skipped(rows: pa.Table, own: Sequence[str], settings: SourceSettings) -> pa.Array:
+    """`true` where one of the columns `own`, those of SKIP_WHEN, has one of its texts; the mark of
+    unreadable cells where that cannot be told.
+    """
+    answer = pa.nulls(len(rows), pa.string())
+    for name, texts in zip(own, settings.skip_when.values(), strict=True):
+        wanted = pa.array([text.strip() for text in texts], pa.string())
+
+        def look(given: pa.Array, wanted: pa.Array = wanted) -> pa.Array:
+            cells = composed(pc.utf8_trim_whitespace(pc.coalesce(given, "")))
+            is_unreadable = pc.match_substring(cells, UNREADABLE)
+            found = pc.if_else(pc.is_in(cells, wanted), "true", pa.scalar(None, pa.string()))
+            return pc.if_else(is_unreadable, UNREADABLE, found)
+
+        told = on_values(whole(_own_column(rows, name, as_text)), look)
+        answer = pc.coalesce(answer, decoded(told))
+    return answer
 
 
 def _own_column(rows: pa.Table, name: str, written: Callable[[Any], str | None]) -> pa.ChunkedArray:

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from common.rejects import REJECT_COLUMNS
+from common.results import SKIPPED
 from common.source_settings import SourceSettings
 from common.star_model import Source
 from errors import SourceError
@@ -44,6 +45,8 @@ def resolve_mapping(
             mapping[canonical] = [found[0]]
         elif canonical in source.required and (columns or not file.is_schemaless):
             missing.append(canonical)
+    if settings.skip_when:
+        mapping[SKIPPED] = _asked_by_skip_when(file, source, settings, by_case)
     strange = [canonical for canonical in settings.columns if canonical not in source.columns]
     if strange or missing or any(absent.values()):
         raise SourceError(
@@ -67,6 +70,21 @@ def _by_case(columns: Sequence[str]) -> dict[str, list[str]]:
     for column in columns:
         by_case.setdefault(column.casefold(), []).append(column)
     return by_case
+
+
+def _asked_by_skip_when(
+    file: OpenSource, source: Source, settings: SourceSettings, by_case: dict[str, list[str]]
+) -> list[str]:
+    """The file's columns that SKIP_WHEN asks. Raises `SourceError` if one is not there."""
+    found = {name: _own_name(name, by_case) for name in settings.skip_when}
+    absent = [name for name, own in found.items() if own is None]
+    if absent and not file.is_schemaless:
+        near = near_name(absent[0], file.columns)
+        raise SourceError(
+            f"{file.label}: {source.name.upper()}__SKIP_WHEN asks {absent[0]!r}, which the file "
+            f"does not have{nearest(near)} (it has: {', '.join(file.columns[:50])})"
+        )
+    return [own or name for name, own in found.items()]
 
 
 def _own_name(wanted: str, by_case: dict[str, list[str]]) -> str | None:
@@ -239,7 +257,7 @@ def names_used(source: Source, settings: SourceSettings) -> frozenset[str]:
     """The case-folded names by which the columns of a source are looked up. Of a path such as
     `specifications.color` that is also the column it begins with.
     """
-    found = source_columns_of(source.columns, settings)
+    found = source_columns_of(source.columns, settings) | settings.skip_when.keys()
     return frozenset(part.casefold() for n in found for part in (n, n.partition(".")[0]))
 
 

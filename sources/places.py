@@ -7,7 +7,7 @@ import hashlib
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -64,6 +64,8 @@ class Found:
 
     places: list[Place]
     passed_over: list[str]
+    empty: list[str] = field(default_factory=list)
+    """Those among them that have no byte: something may be missing."""
 
 
 def find_places(path: str, setting: str) -> Found:
@@ -86,7 +88,7 @@ def find_places(path: str, setting: str) -> Found:
         members += kept
         passed_over += readmes
     filled, empty = _kept(members, _is_empty, "zero bytes")
-    return Found(filled, passed_over + empty)
+    return Found(filled, passed_over + empty, empty)
 
 
 def _archive_and_members(path: str) -> tuple[str, str]:

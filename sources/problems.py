@@ -20,6 +20,8 @@ class Problems:
         self._files: dict[tuple[str, str], list[str]] = {}
         self.passed_over: dict[str, list[str]] = {}
         """By source: names of files that were passed over, each with the reason."""
+        self.empty: dict[str, list[str]] = {}
+        """By source: files without a byte."""
         self.lost: set[str] = set()
         """Sources whose connection was lost."""
         self.others = 0

@@ -37,6 +37,8 @@ class RawSource:
     records: int = 0
     files: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    empty_files: list[str] = field(default_factory=list)
+    """Files without a byte, which were passed over."""
 
     @property
     def name(self) -> str:

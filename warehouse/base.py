@@ -243,9 +243,17 @@ class Warehouse(ABC):
         elif present != row:
             self.execute(sa.update(dimension).where(is_unknown).values(row))
 
-    def stage(self, table: Table, columns: Sequence[str], batches: Iterable[Encoded]) -> Table:
-        """Bulk load encoded batches into a new temporary table like `table` with `columns`."""
-        staging = bare_copy(table, f"stage_{table.name}", columns, self.staging_schema)
+    def stage(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        batches: Iterable[Encoded],
+        purpose: str = "stage",
+    ) -> Table:
+        """Bulk load encoded batches into a new temporary table like `table` with `columns`; its
+        name begins with `purpose`.
+        """
+        staging = bare_copy(table, f"{purpose}_{table.name}", columns, self.staging_schema)
         self.execute(sa.schema.DropTable(staging, if_exists=True))
         self.execute(CreateTable(staging))
         self.append(staging, batches)
@@ -253,13 +261,15 @@ class Warehouse(ABC):
             self._analyze(staging, business_key(table).name)
         return staging
 
-    def keep_changes(self, statement: sa.Select[Any], table: Table) -> Table:
+    def keep_changes(
+        self, statement: sa.Select[Any], table: Table, purpose: str = "changes"
+    ) -> Table:
         """The rows of `statement`, which are to change `table`, as a new temporary table. It is
-        joined to `table` by its last column.
+        joined to `table` by its last column; its name begins with `purpose`.
         """
         columns = [sa.Column(c.name, c.type) for c in statement.selected_columns]
         kept = Table(
-            f"changes_{table.name}", MetaData(), *columns,
+            f"{purpose}_{table.name}", MetaData(), *columns,
             schema=self.staging_schema, prefixes=["TEMPORARY"],
         )  # fmt: skip
         self.execute(sa.schema.DropTable(kept, if_exists=True))

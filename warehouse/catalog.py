@@ -33,6 +33,7 @@ class PresentTable:
     columns: dict[str, PresentColumn]
     may_alter: bool = True
     may_load: bool = True
+    may_delete: bool = True
     keys_are_known: bool = False
     primary_key: str = ""
     unique: set[str] = field(default_factory=set)

@@ -43,6 +43,8 @@ class Drift:
     warnings: list[str] = field(default_factory=list)
     denied: list[str] = field(default_factory=list)
     """What a load needs to do and our role may not."""
+    undeletable: list[str] = field(default_factory=list)
+    """The tables that our role may not delete from."""
 
     @property
     def is_grown(self) -> bool:
@@ -192,6 +194,7 @@ def _look_at_rights(found: Drift, warehouse: Warehouse, present: dict[str, Prese
             found.denied.append(f"add the column {column.table.name}.{column.name}")
     if found.missing_tables and not warehouse.may_create():
         found.denied += [f"create the table {table.name}" for table in found.missing_tables]
+    found.undeletable = [name for name, table in present.items() if not table.may_delete]
     found.denied += [
         f"read and write the table {name}" for name, table in present.items() if not table.may_load
     ]
@@ -208,8 +211,18 @@ def refuse(warehouse: Warehouse, found: Drift) -> None:
             "migrate them by hand, or point WAREHOUSE_SCHEMA at an empty schema"
         )
     if found.denied:
-        raise WarehouseError(
-            f"the role of WAREHOUSE_URL {warehouse.config.warehouse_url} may not "
-            f"{', nor '.join(found.denied)}; let the owner of schema {warehouse.schema} run "
-            "`python main.py init`: it makes what is missing, and prints the GRANTs"
-        )
+        raise _denied(warehouse, found.denied)
+
+
+def refuse_removals(warehouse: Warehouse, found: Drift, table: Table) -> None:
+    """Stop a run that removes rows of `table`. Raises `WarehouseError` if our role may not."""
+    if table.name in found.undeletable:
+        raise _denied(warehouse, [f"delete from the table {table.name}"])
+
+
+def _denied(warehouse: Warehouse, denied: list[str]) -> WarehouseError:
+    return WarehouseError(
+        f"the role of WAREHOUSE_URL {warehouse.config.warehouse_url} may not "
+        f"{', nor '.join(denied)}; let the owner of schema {warehouse.schema} run "
+        "`python main.py init`: it makes what is missing, and prints the GRANTs"
+    )

@@ -315,12 +315,15 @@ class PostgreSql(Warehouse):
 
     def grants(self, tables: Iterable[Table], role: str) -> list[str]:
         quoted = self._engine.dialect.identifier_preparer.quote
-        grantee, names = quoted(role), ", ".join(map(self.qualified, tables))
+        declared = list(tables)
+        grantee, names = quoted(role), ", ".join(map(self.qualified, declared))
+        facts = ", ".join(self.qualified(table) for table in declared if table.foreign_keys)
         database = quoted(str(self.scalar(sa.select(sa.func.current_database()))))
         return [
             f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {grantee};",
             f"GRANT USAGE ON SCHEMA {quoted(self.schema)} TO {grantee};",
             f"GRANT SELECT, INSERT, UPDATE ON {names} TO {grantee};",
+            f"GRANT DELETE ON {facts} TO {grantee};",
         ]
 
     def encoders(self) -> int:

@@ -18,7 +18,8 @@ def present_tables(
     present: dict[str, PresentTable] = {}
     for row in connection.execute(_COLUMNS, asked):
         table = present.setdefault(
-            row.relname, PresentTable({}, row.may_alter, row.may_load, keys_are_known=True)
+            row.relname,
+            PresentTable({}, row.may_alter, row.may_load, row.may_delete, keys_are_known=True),
         )
         table.columns[row.attname] = PresentColumn(row.type, not row.attnotnull, row.note or "")
     for row in connection.execute(_KEYS, asked) if present else ():
@@ -44,6 +45,7 @@ _COLUMNS = sa.text("""
 SELECT c.relname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
        pg_catalog.col_description(c.oid, a.attnum) AS note,
        pg_catalog.pg_has_role(c.relowner, 'USAGE') AS may_alter,
+       pg_catalog.has_table_privilege(c.oid, 'DELETE') AS may_delete,
        pg_catalog.has_any_column_privilege(c.oid, 'SELECT')
        AND pg_catalog.has_any_column_privilege(c.oid, 'INSERT')
        AND pg_catalog.has_any_column_privilege(c.oid, 'UPDATE')

@@ -1,6 +1,6 @@
 """The summary of each kind of run, and what `etl_run` keeps of it, key by key.
 
-summaries.json was written by version 0.2.0. It is the contract: who needs the summary
+summaries.json was written by version 0.3.0. It is the contract: who needs the summary
 of a run in another program reads these keys. Both engines give the same.
 """
 
