@@ -110,7 +110,8 @@ def cli(
         _say(json.dumps(results, indent=2))
     elif pipeline.summary is not None and not quiet:
         _say("\n".join(render_summary(pipeline.summary)))
-    return EXIT_CODES[results["status"]]
+    code = pipeline.summary.exit_code if pipeline.summary else None
+    return EXIT_CODES[results["status"]] if code is None else code
 
 
 @cli.command()
@@ -136,12 +137,15 @@ def check(context: click.Context, /, rows: int | None, **extent: Any) -> int:
       2  a run cannot start
       3  a run would be refused: too many rejected rows
     """
+    from common.setting_texts import parse_moment
     from extract import DataExtractor
     from run import logs
     from run.check import look_ahead
     from run.check_text import render
     from run.progress import PhaseProgress, live_progress
+    from run.watermarks import starts
     from transform import StarSchemaTransformer
+    from warehouse.outlook import last_watermarks
 
     config: StarSchemaConfig = context.obj.for_run(**extent)
     quiet = bool(context.find_root().params["quiet"])
@@ -155,9 +159,13 @@ def check(context: click.Context, /, rows: int | None, **extent: Any) -> int:
         logs.logging_to_stderr(config.log_level, quiet=quiet),
         live_progress(quiet=quiet),
     ):
+        kept = {}
+        if any(source.watermark for source in config.sources.values()):
+            kept = last_watermarks(config, config.star.tables)
+        begin = starts(config, kept, parse_moment(extent["since"]))
         findings = look_ahead(
             config,
-            DataExtractor(config).look,
+            DataExtractor(config, begin).look,
             lambda settings: StarSchemaTransformer(settings).prepare_batch,
             progress,
             rows,

@@ -6,7 +6,7 @@ Nothing is cleaned here. The problems of all sources are reported together, befo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -27,6 +27,7 @@ from tenacity import (
 from common import spool
 from common.parallel import in_order
 from common.results import LINE
+from common.since import Start
 from common.spool import Spool
 from common.star_model import Source
 from config import StarSchemaConfig
@@ -37,6 +38,7 @@ from sources.inspection import inspect_rows
 from sources.mapping import (
     differing,
     names_used,
+    refuse_without_watermark,
     resolve_mapping,
     source_columns_of,
 )
@@ -56,8 +58,10 @@ from sources.source_files import (
 class DataExtractor:
     """Reads the configured sources."""
 
-    def __init__(self, config: StarSchemaConfig) -> None:
+    def __init__(self, config: StarSchemaConfig, starts: Mapping[str, Start] | None = None) -> None:
+        """`starts` says where to begin reading each source that has a WATERMARK."""
         self.config = config
+        self.starts = starts or {}
 
     def extract_all_sources(self) -> dict[str, Any]:
         """Every source as a whole, for a notebook; a pipeline run works batch by batch.
@@ -119,7 +123,8 @@ class DataExtractor:
 
     def _looked(self, name: str, reads: list[ReadFile], problems: Problems) -> ReadSource:
         messages = problems.messages(name)
-        settings, notes = self.config.source(name), problems.notes(name)
+        settings = self.config.source(name)
+        notes = [*self._start(name).notes, *problems.notes(name)]
         extracted = None if messages else join_files(self._source(name), settings, reads, notes)
         if extracted is not None:
             extracted.empty_files = problems.empty.get(name, [])
@@ -161,6 +166,9 @@ class DataExtractor:
         Of several, none stays open: a thousand files are more than a process may have.
         """
         files: list[SourceFile] = []
+        if self.config.source(name).watermark and self._start(name).value is None:
+            problems.add(name, self._start(name).problem)
+            return files
         calls = self._files(problems, name, databases, rows)
         for label, call in calls:
             file = problems.attempt(name, label, call)
@@ -183,7 +191,13 @@ class DataExtractor:
         return files
 
     def _mapping(self, name: str, opened: OpenSource) -> dict[str, list[str]]:
-        return resolve_mapping(opened, self._source(name), self.config.source(name))
+        source, settings = self._source(name), self.config.source(name)
+        refuse_without_watermark(opened, source, settings)
+        return resolve_mapping(opened, source, settings)
+
+    def _start(self, name: str) -> Start:
+        unknown = f"{name.upper()}__WATERMARK: nothing says where to begin; give --since"
+        return self.starts.get(name, Start(None, unknown))
 
     def _source(self, name: str) -> Source:
         return self.config.star.source(name)
@@ -205,6 +219,8 @@ class DataExtractor:
             source_columns_of(source.keys, settings, in_lower_case=True),
             source_columns_of(source.dates, settings, in_lower_case=True),
             names_used(source, settings),
+            settings.watermark or "",
+            self._start(name).value,
         )
         if isinstance(settings.path, URL):
             call = partial(databases.open, name, settings.path, settings.query or "", options)

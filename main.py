@@ -12,7 +12,7 @@ if __name__ == "__main__":  # before the imports below, so that --help answers a
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ from errors import ExtractionError, GateError
 from extract import DataExtractor
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
-from run import logs, looks, members, unchanged
+from run import logs, looks, members, unchanged, watermarks
 from run.absence import absence_in, may_remove
 from run.frame import Run
 from run.orphans import without_orphans
@@ -162,12 +162,15 @@ class StarSchemaETLPipeline:
         drift.refuse(warehouse, found)
         if may_remove(self.config):
             drift.refuse_removals(warehouse, found, self.star.fact)
-        previous = history.last_published(warehouse) if found.is_grown else None
+        previous = history.last_published(warehouse) if found.is_whole(etl_run) else None
         warehouse.rollback()  # no transaction stays open while sources are read
-        run.last_mark = "" if previous is None else previous.snapshot
+        run.watermarks = {} if previous is None else previous.watermarks
         if previous is not None and previous.damage:
             run.warn(previous.damage)
-        if previous is None or not self.is_repeatable:
+        if previous is None or not found.is_grown:
+            return False
+        run.last_mark = previous.snapshot
+        if not self.is_repeatable:
             return False
         outcomes = unchanged.repeated(self.config, run.signature, previous)
         if outcomes is None:
@@ -190,9 +193,15 @@ class StarSchemaETLPipeline:
         """Read every source into the working folder."""
         with run.phase("extraction") as phase:
             found = run.summary.outcomes.extraction = Extraction()
+            starts = watermarks.starts(self.config, run.watermarks, self.since)
+            watermarks.refuse(self.config, starts, self.since)
+            began = datetime.now(UTC)
             try:
-                extractor = DataExtractor(self.config)
+                extractor = DataExtractor(self.config, starts)
                 extracted = extractor.extract(run.spool, run.progress.advance)
+                run.watermarks, notes = watermarks.moved(
+                    self.config, run.watermarks, starts, extracted, began
+                )
             except ExtractionError as error:
                 found.extraction_errors = error.problems
                 raise
@@ -200,6 +209,7 @@ class StarSchemaETLPipeline:
                 found.sources[name] = SourceRead(source.records, source.files)
                 run.warn(*source.warnings)
                 logs.logger.info("%s: %s records read", name, f"{source.records:,}")
+            run.warn(*notes)
             run.sources = {source.name: source.files for source in extracted.values()}
             found.total_records = sum(source.records for source in extracted.values())
             found.success = True

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cache
+
+from common.setting_texts import Moment
 
 TABLE_NAME = re.compile(r"""(?:(\w+|"(?:[^"]|"")+")\.)?(\w+|"(?:[^"]|"")+")""")
 """A query that is the name of a table, with its schema or without."""
@@ -41,3 +45,48 @@ def split_at_since(query: str, backend: str) -> list[str]:
 def has_since(query: str, backend: str) -> bool:
     """Whether the query asks for rows since a moment."""
     return len(split_at_since(query, backend)) > 1
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins to read an incremental source: at `value`, or why it cannot. `notes` are
+    what people should know about it.
+    """
+
+    value: Moment | None
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def kind_of(value: Moment) -> str:
+    """What kind of value it is, in a word."""
+    if isinstance(value, int):
+        return "integer"
+    return "timestamp" if isinstance(value, datetime) else "date"
+
+
+def parse_lag(text: str) -> tuple[int, str]:
+    """How many of which unit; the unit is 'days', 'hours' or 'units'."""
+    found = re.fullmatch(r"([0-9]{1,9})\s*(day|hour|unit)?s?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise ValueError("is no lag such as '2 days', '36 hours', or a number of units")
+    return int(found[1]), f"{(found[2] or 'unit').lower()}s"
+
+
+def less(value: Moment, lag: str) -> Moment:
+    """A value less the lag. Raises ValueError when its unit does not fit the kind of value."""
+    number, unit = parse_lag(lag)
+    fitting = _FITTING[kind_of(value)]
+    if number and unit not in fitting:
+        raise ValueError(
+            f"does not fit, as the values are {kind_of(value)}s; give it in {' or '.join(fitting)}"
+        )
+    if isinstance(value, int):
+        return value - number
+    try:
+        return value - timedelta(**({unit: number} if number else {}))
+    except OverflowError:
+        raise ValueError("reaches back beyond the calendar") from None
+
+
+_FITTING = {"integer": ["units"], "date": ["days"], "timestamp": ["days", "hours"]}

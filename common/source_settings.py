@@ -12,7 +12,7 @@ from sqlalchemy import URL
 
 from common.date_formats import ISO_8601, fault
 from common.setting_texts import parse_columns, parse_list, parse_period, parse_skips
-from common.since import TABLE_NAME, has_since
+from common.since import TABLE_NAME, has_since, parse_lag
 from common.urls import is_database_url, parse_url, without_secrets
 
 TextList = Annotated[list[str], BeforeValidator(parse_list)]
@@ -94,6 +94,12 @@ class SourceSettings(Settings):
             raise ValueError("must be one ASCII character other than a quote or line break")
         return value
 
+    @field_validator("lag")
+    @classmethod
+    def _readable_lag(cls, value: str) -> str:
+        parse_lag(value)
+        return value
+
     @field_validator("currency")
     @classmethod
     def _code(cls, value: str | None) -> str | None:
@@ -122,6 +128,8 @@ class SourceSettings(Settings):
             engine = self.path.get_backend_name()
         asks = bool(engine) and has_since(query, engine)
         if self.watermark is None:
+            if parse_lag(self.lag)[0]:
+                problems.append(f"{name}__LAG is of a WATERMARK, and {name}__WATERMARK is not set")
             if asks:
                 problems.append(f"{name}__QUERY has :since, and {name}__WATERMARK is not set")
             return problems

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warehouse
 from config import StarSchemaConfig
-from errors import EtlError, is_disk_error
+from errors import ConfigError, EtlError, is_disk_error
 from run.logs import logger
 
 
 def in_words(error: Exception, config: StarSchemaConfig) -> str:
     """What failed, and what to do about it, without the values of rows."""
+    if isinstance(error, ConfigError):
+        return "; ".join(error.problems)
     if isinstance(error, EtlError):
         return str(error)
     if message := warehouse.in_words(error):

@@ -19,7 +19,7 @@ from common.rejects import RejectFiles, ordered_reasons
 from common.spool import Spool
 from common.version import VERSION
 from config import StarSchemaConfig
-from errors import BusyError, EtlError, TransientError
+from errors import BusyError, ConfigError, EtlError, TransientError
 from run import logs, progress, unchanged
 from run.failures import in_words
 from run.refused import in_file_order
@@ -54,6 +54,8 @@ class Run:
         """What the last published run noted of the star."""
         self.sources: dict[str, Any] = {}
         """The files that were read, by source, as `etl_run` keeps them."""
+        self.watermarks: dict[str, Any] = {}
+        """How far each source was read, as `etl_run` keeps it of a published run."""
         self.progress = progress.PhaseProgress("")
         self.watch = Watch()
         self._clock = time.perf_counter()
@@ -95,7 +97,8 @@ class Run:
                 raise KeyboardInterrupt from error
             self._record_failure(error)
         self.summary.total_duration_seconds = round(time.perf_counter() - self._clock, 3)
-        if self.summary.status in ("failed", "gate_failed") and self.watch.waiting is not None:
+        is_recorded = self.summary.status in ("failed", "gate_failed")
+        if is_recorded and self.summary.exit_code is None and self.watch.waiting is not None:
             self._write_failed_run()
 
     @contextmanager
@@ -229,6 +232,7 @@ class Run:
                 "error_class": self._error_class,
                 "code_version": VERSION,
                 "key_rules": KEY_RULES,
+                "watermarks": json.dumps(self.watermarks if status == "published" else {}),
             },
         )
 
@@ -267,6 +271,8 @@ class Run:
         self.summary.status = getattr(error, "status", "failed")
         message = in_words(error, self.config)
         self._error_class = type(error).__name__
+        if isinstance(error, ConfigError):  # it touches nothing, not even etl_run
+            self.summary.exit_code = error.exit_code
         if self._phase is not None:
             message = f"{self._doing} failed: {message}"
         elif not isinstance(error, BusyError):

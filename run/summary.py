@@ -147,6 +147,8 @@ class RunSummary:
     rejects_dir: str
     status: str = "failed"
     """`published`, `dry_run`, `gate_failed`, `failed`, `busy` or `unknown`."""
+    exit_code: int | None = None
+    """What the command line returns, where it is not what the status means."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
     total_duration_seconds: float = 0.0
     errors: list[str] = field(default_factory=list)

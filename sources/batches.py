@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from common.arrays import composed
+from common.setting_texts import Moment
 from common.values import as_text, comma_text, key_text, storable
 from errors import SourceError
 
@@ -121,6 +122,10 @@ class ReadOptions:
     """Columns, in lower case, that hold dates; such a column may be part of a key as well."""
     used: frozenset[str] = frozenset()
     """Names, case-folded, by which columns are looked up: none may occur twice in a header."""
+    watermark: str = ""
+    """The column by which only new rows are read, if there is one."""
+    since: Moment | None = None
+    """Its value from which on they are read."""
 
     def text_of(self, column: str) -> Callable[[Any], str | None]:
         """The function that writes a typed value of this column as text."""

@@ -29,6 +29,7 @@ from sources.arrow_batches import gathered, parse_arrow
 from sources.batches import OpenSource, Piece, ReadOptions, TextBatch, column_names
 from sources.engines import FAILURES, SHARED, Connected, connect, without_driver
 from sources.file_databases import MEMORY
+from sources.statements import duckdb_text, statement, without_since
 
 _IS_QUERY = re.compile(r"[\s(]*(select|with|from)\b", re.IGNORECASE)
 _MOST_ROWS = 50_000  # in one piece, since Python's objects are large
@@ -222,13 +223,13 @@ def _pieces(
 def _driver_rows(connection: sa.Connection, query: str, options: ReadOptions) -> _Result:
     """Execute a table or query; its rows come as Python objects, as all drivers but DuckDB's do."""
     streaming = {"stream_results": True, "max_row_buffer": min(options.batch_rows, 10_000)}
-    statement = _statement(query)
+    given = statement(query, options, connection.dialect.name)
     # A savepoint: if the statement fails, the snapshot that other sources are read from stays.
     is_shared = connection.dialect.name == "postgresql"
     with connection.begin_nested() if is_shared else nullcontext():
-        if is_shared and isinstance(statement, sa.TextClause):
-            _refuse_several(connection, query)
-        result = connection.execute(statement, execution_options=streaming)
+        if is_shared and isinstance(given, sa.TextClause):
+            _refuse_several(connection, without_since(query, options.since))
+        result = connection.execute(given, execution_options=streaming)
 
     cursor: Any = result.cursor
     is_mysql = connection.dialect.name in mysql.BACKENDS
@@ -273,11 +274,11 @@ def _arrow_rows(connection: sa.Connection, query: str, options: ReadOptions) -> 
     exactly. Some of DuckDB's values have no Python type.
     """
     driver: Any = connection.connection.driver_connection
-    named = _statement(query)
-    text = str(named.compile(connection)) if isinstance(named, sa.Select) else query
+    text = duckdb_text(query, options, connection.dialect)
     if [found.type for found in driver.extract_statements(text)] != [duckdb.StatementType.SELECT]:
         raise sa.exc.ArgumentError("it is not one query that only reads")
-    relation = driver.sql(text)
+    since = None if options.since is None else {"since": options.since}
+    relation = driver.sql(text, params=since)
 
     def batches() -> Iterator[pa.RecordBatch]:
         yield from gathered(relation.to_arrow_reader(min(options.batch_rows, 8_192)), options)
@@ -306,22 +307,6 @@ def _most_like(name: str, names: Iterable[str]) -> str | None:
     by_case = {other.casefold(): other for other in names}
     close = difflib.get_close_matches(name.casefold(), by_case, 1)
     return by_case[close[0]] if close else None
-
-
-def _statement(query: str) -> sa.Select[Any] | sa.TextClause:
-    """The setting `<SOURCE>__QUERY` as a statement: a name is a table, anything else is SQL."""
-    name = TABLE_NAME.fullmatch(query.strip())
-    if name is None:
-        return sa.text(query.replace(":", "\\:"))
-    schema, table = (_unquoted(part) for part in name.groups())
-    return sa.select(sa.literal_column("*")).select_from(sa.table(table or "", schema=schema))
-
-
-def _unquoted(name: str | None) -> str | None:
-    """A table's or schema's name, without its double quotes if it has any."""
-    if name is None or not name.startswith('"'):
-        return name
-    return sa.quoted_name(name[1:-1].replace('""', '"'), quote=True)
 
 
 def _parse(

@@ -64,7 +64,12 @@ def own_columns(columns: Sequence[str], canonical: str, settings: SourceSettings
     return [name for name in found if name is not None] if None not in found else []
 
 
-def _by_case(columns: Sequence[str]) -> dict[str, list[str]]:
+def own_name(wanted: str, columns: Iterable[str]) -> str | None:
+    """The column of a file that a name means."""
+    return _own_name(wanted, _by_case(columns))
+
+
+def _by_case(columns: Iterable[str]) -> dict[str, list[str]]:
     """The columns by their name without case."""
     by_case: dict[str, list[str]] = {}
     for column in columns:
@@ -258,7 +263,24 @@ def names_used(source: Source, settings: SourceSettings) -> frozenset[str]:
     `specifications.color` that is also the column it begins with.
     """
     found = source_columns_of(source.columns, settings) | settings.skip_when.keys()
+    found |= set(filter(None, [settings.watermark]))
     return frozenset(part.casefold() for n in found for part in (n, n.partition(".")[0]))
+
+
+def watermark_in(columns: Sequence[str], settings: SourceSettings) -> set[str]:
+    """The column that the setting `<SOURCE>__WATERMARK` names, if it is there."""
+    name = own_name(settings.watermark or "", columns)
+    return {name} & set(columns) if name else set()
+
+
+def refuse_without_watermark(file: OpenSource, source: Source, settings: SourceSettings) -> None:
+    """Raise `SourceError` when the column of the watermark is not in the file."""
+    name = settings.watermark
+    if name and not watermark_in(file.columns, settings):
+        raise SourceError(
+            f"{file.label}: {source.name.upper()}__WATERMARK names {name!r}, which is no column of "
+            f"the result{nearest(near_name(name, file.columns))}"
+        )
 
 
 def unused(columns: Iterable[str], used: set[str]) -> list[str]:

@@ -15,7 +15,7 @@ from common.star_model import Source
 from sources.batches import OpenSource
 from sources.canonical import to_canonical
 from sources.inspection import Inspection, names_in
-from sources.mapping import near_name, nearest, partly_absent, unused
+from sources.mapping import near_name, nearest, partly_absent, unused, watermark_in
 from sources.meanings import Meanings
 from sources.source_files import RawBatch, ReadFile, SourceFile, fingerprint
 
@@ -89,6 +89,8 @@ class ReadSource:
         """The columns of the files to which nothing is mapped."""
         used = {column for f in self.files for own in f.mapping.values() for column in own}
         columns = dict.fromkeys(column for file in self.opened for column in file.columns)
+        if self.extracted is not None:
+            used |= watermark_in(list(columns), self.extracted.settings)
         return unused(columns, used)
 
     def inside(self) -> list[str]:
@@ -112,6 +114,7 @@ def join_files(
         result.records += records
         result.files.append(fingerprint(read.opened, records))
     used = {column for read in reads for own in read.mapping.values() for column in own}
+    used |= watermark_in(result.columns, settings)
     notes = [*notes, *(file.note for file in opened if file.note)]
     inspection, meanings = Inspection(), Meanings()
     for read in reads:

@@ -52,6 +52,11 @@ class Drift:
         to_do = [part for part in self.incomplete if part.may_alter]
         return not (self.missing_tables or self.missing_columns or to_do or self.problems)
 
+    def is_whole(self, table: Table) -> bool:
+        """Whether `table` is there with all its columns."""
+        lacking = [column.table for column in self.missing_columns]
+        return table not in [*self.missing_tables, *lacking]
+
     def late_in(self, table: Table) -> list[str]:
         """The names of the columns of `table` in `late`."""
         return [column.name for column in self.late if column.table is table]

@@ -38,9 +38,11 @@ class Past:
     run_id: str
     counts: dict[str, Any]
     sources: dict[str, Any]
+    watermarks: dict[str, Any]
+    """By source, how far it was read."""
     damage: str = ""
-    """What is wrong with the row, if its JSON cannot be read; `counts` and `sources` are then
-    empty.
+    """What is wrong with the row, if its JSON cannot be read; what is damaged counts as empty, and
+    if it is `counts` or `sources`, both do.
     """
 
     @property
@@ -51,8 +53,9 @@ class Past:
 
 def last_published(warehouse: Warehouse) -> Past | None:
     """The run that was published last, or None."""
+    kept = (etl_run.c.counts, etl_run.c.sources, etl_run.c.watermarks)
     found = warehouse.execute(
-        sa.select(etl_run.c.run_id, etl_run.c.counts, etl_run.c.sources)
+        sa.select(etl_run.c.run_id, *kept)
         .where(etl_run.c.status == "published")
         .order_by(*NEWEST_FIRST)
         .limit(1)
@@ -60,11 +63,13 @@ def last_published(warehouse: Warehouse) -> Past | None:
     if found is None:
         return None
     counts, sources = _object(found.counts), _object(found.sources)
+    watermarks = _object(found.watermarks or _NOTHING)  # versions before 0.3.0 had none
+    read = {"counts": counts, "sources": sources, "watermarks": watermarks}
+    damaged = [name for name, value in read.items() if value is None]
     if counts is None or sources is None:
-        return Past(
-            found.run_id, {}, {}, _damage(found.run_id, "counts" if counts is None else "sources")
-        )
-    return Past(found.run_id, counts, sources)
+        counts, sources = {}, {}
+    damage = _damage(found.run_id, " and ".join(damaged)) if damaged else ""
+    return Past(found.run_id, counts, sources, watermarks or {}, damage)
 
 
 def add(warehouse: Warehouse, row: Mapping[str, Any]) -> None:

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Table
 
 from config import StarSchemaConfig
 from errors import WarehouseError
+from schema import etl_run
 from warehouse.drift import compare
 from warehouse.engines import engine_of, new_run_id, open_warehouse
+from warehouse.history import last_published
+
+
+def last_watermarks(config: StarSchemaConfig, tables: Sequence[Table]) -> dict[str, Any]:
+    """How far the sources were read by the run that was published last; nothing where the warehouse
+    cannot be asked, which `inspect_warehouse` tells.
+    """
+    if engine_of(config.warehouse_url).absent(config.warehouse_url) is not None:
+        return {}
+    try:
+        at_once = config.model_copy(update={"retry_seconds": 0})
+        with open_warehouse(at_once, new_run_id()) as warehouse:
+            is_there = compare(warehouse, tables).is_whole(etl_run)
+            last = last_published(warehouse) if is_there else None
+    except WarehouseError:
+        return {}
+    return {} if last is None else last.watermarks
 
 
 def inspect_warehouse(config: StarSchemaConfig, tables: Sequence[Table]) -> tuple[list[str], bool]:
