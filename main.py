@@ -193,8 +193,7 @@ class StarSchemaETLPipeline:
         """Read every source into the working folder."""
         with run.phase("extraction") as phase:
             found = run.summary.outcomes.extraction = Extraction()
-            starts = watermarks.starts(self.config, run.watermarks, self.since)
-            watermarks.refuse(self.config, starts, self.since)
+            starts = watermarks.begin(self.config, run.watermarks, self.since)
             began = datetime.now(UTC)
             try:
                 extractor = DataExtractor(self.config, starts)

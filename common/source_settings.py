@@ -140,9 +140,9 @@ class SourceSettings(Settings):
                 f"{name}__QUERY has no :since, where {name}__WATERMARK puts the value to begin at; "
                 f"write WHERE {self.watermark} >= :since"
             )
-        if self.extract == "full":
+        if self.extract != "changes":
             problems.append(
-                f"{name}__WATERMARK: EXTRACT=full (which --full-refresh makes it) removes what is "
-                "not in the input, and the input is only what is new; leave one of them out"
+                f"{name}__WATERMARK: EXTRACT={self.extract} (--full-refresh makes it full) removes "
+                "what is not in the input, and the input is only what is new; leave one of them out"
             )
         return problems

@@ -20,6 +20,7 @@ from common.since import Start, kind_of, less
 from common.source_settings import SourceSettings
 from config import StarSchemaConfig
 from errors import ConfigError
+from run import logs
 from sources.raw_source import RawSource
 from sources.watermarks import seen
 
@@ -60,14 +61,24 @@ def starts(
     }
 
 
-def refuse(config: StarSchemaConfig, found: Mapping[str, Start], since: Moment | None) -> None:
-    """Raise `ConfigError` where a source has no place to begin at, or `--since` fits none."""
+def begin(
+    config: StarSchemaConfig, kept: Mapping[str, Any], since: Moment | None
+) -> dict[str, Start]:
+    """`starts` of a run.
+
+    Raises `ConfigError` where a source has no place to begin at, or `--since` fits none.
+    """
+    found = starts(config, kept, since)
     problems = [start.problem for start in found.values() if start.value is None]
     has_period = any(settings.extract == "period" for settings in config.sources.values())
     if since is not None and not has_period and all(s.value is not since for s in found.values()):
         problems += [note for start in found.values() for note in start.notes]
     if problems:
         raise ConfigError(problems)
+    for name, start in found.items():
+        column = config.source(name).watermark
+        logs.logger.info("%s: rows from %s %s on are read", name, column, start.value)
+    return found
 
 
 def moved(
@@ -99,7 +110,8 @@ def _start(
     if known is None:
         if since is None:
             return Start(None, f"{setting}: {why}; say where to begin by --since")
-        return Start(since, notes=(f"{why}; it is read from --since {since} on",))
+        begins_anew = f"{why}; it is read from --since {since} on"
+        return Start(since, notes=(begins_anew,) if name in kept else ())
     notes = []
     if since is not None and _is_number(since) != _is_number(known.value):
         notes.append(

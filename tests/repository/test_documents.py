@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import csv
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -252,6 +254,28 @@ def test_the_example_of_own_files_goes_as_it_is_shown(fresh: Path) -> None:
             runs += 1
     assert runs == 5
     assert "PUBLISHED" in told
+
+
+def test_only_new_rows_are_read_as_it_is_shown(fresh: Path) -> None:
+    """By the settings of the page, of a till in which the sales of the sample are."""
+    page = section("docs/operations.md", "## Only new rows")
+    names, *rows = list(csv.reader((fresh / "data" / "sales_transactions.csv").open()))[:4]
+    with sqlite3.connect(fresh / "till.db") as till:
+        till.execute(f"CREATE TABLE sales ({', '.join(names)}, updated_at)")
+        for day, row in enumerate(rows, 1):
+            changed = f"2026-01-0{day} 10:00:00"
+            till.execute(f"INSERT INTO sales VALUES ({'?, ' * len(row)} ?)", (*row, changed))
+    (settings,) = blocks(page, "sh")
+    (fresh / ".env").write_text(settings, encoding="utf-8")
+    runs = 0
+    for block in blocks(page, "console"):
+        for command, shown in re.findall(r"^\$ python (.*)\n((?:(?!\$ ).*\n)*)", block, re.M):
+            told = printed(fresh, sys.executable, *command.split(), codes=(0, 2))
+            left = [line.split() for line in told.splitlines()]
+            for line in shown.splitlines():
+                assert line == "…" or line.split() in left, f"{command}: {line}\nnot in\n{told}"
+            runs += 1
+    assert runs == 3
 
 
 def test_the_python_of_the_documents_works(fresh: Path) -> None:

@@ -36,8 +36,11 @@ WATERMARK = {
         (PERIOD, ["--since", "2026-01-01", "--until", "2025-01-01"], "ends before it begins"),
         (PERIOD, ["--since", "soon", "--until", "2025-01-01"], "'soon' is no ISO date"),
         (WATERMARK, ["--since", "2026-13-01"], "'2026-13-01' is no ISO date"),
-        (WATERMARK, ["--full-refresh"], "TRANSACTIONS__WATERMARK: EXTRACT=full (which --full-"),
+        (WATERMARK, ["--full-refresh"], "TRANSACTIONS__WATERMARK: EXTRACT=full (--full-re"),
         ({**WATERMARK, "TRANSACTIONS__EXTRACT": "full"}, [], "TRANSACTIONS__WATERMARK: EXTRACT=f"),
+        ({**WATERMARK, **PERIOD}, [], "TRANSACTIONS__WATERMARK: EXTRACT=period"),
+        ({**WATERMARK, "TRANSACTIONS__LAG": "soon"}, [], "TRANSACTIONS__LAG is no lag such as"),
+        ({"TRANSACTIONS__LAG": "2 days"}, [], "TRANSACTIONS__LAG is of a WATERMARK"),
         ({"TRANSACTIONS__WATERMARK": "changed"}, [], "TRANSACTIONS__PATH is no database"),
         (
             {**WATERMARK, "TRANSACTIONS__QUERY": "select * from sales"},

@@ -14,6 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 from common.setting_texts import Moment
+from common.since import Start
+from errors import ExtractionError
+from extract import DataExtractor
 from main import StarSchemaETLPipeline
 from support.absent import not_here
 from support.commands import run_command
@@ -104,7 +107,8 @@ def test_each_run_reads_what_came_after_the_last_one_and_late_rows_within_the_la
     settings = {"query": till.table if by_name else "", "TRANSACTIONS__LAG": lag}
     till.open(kind)
     till.sell(("T0", 0 if kind == "integer" else "2025-12-31"), ("T1", first))
-    assert read(published(shop, till, since, **settings)) == 1
+    results = published(shop, till, since, **settings)
+    assert (read(results), results["warnings"]) == (1, [])
     assert remembered(shop.star) == str(first)
     till.sell(("T2", second))
     assert read(published(shop, till, **settings)) == 2  # with the last one of before
@@ -113,6 +117,32 @@ def test_each_run_reads_what_came_after_the_last_one_and_late_rows_within_the_la
     assert 2 <= read(published(shop, till, **settings)) <= 3
     assert remembered(shop.star) == str(second)
     assert sales_in(shop.star) == {"T1", "T2", "T3"}
+
+
+MOMENTS = {
+    "sqlite": ("TEXT", "2026-01-05 10:00:00.5-05:00", "2026-01-05 10:00:00.500-05:00"),
+    "duckdb": ("TIMESTAMPTZ", "2026-01-05 10:00:00.5-05:00", "2026-01-05 10:00:00.5-05:00"),
+    "postgresql": ("timestamptz", "2026-01-05 10:00:00.5-05:00", "2026-01-05 10:00:00.5-05:00"),
+    "mysql": ("TIMESTAMP(6)", "2026-01-05 15:00:00.5", "2026-01-05 15:00:00.5"),
+}
+"""The type of moments with an offset, and how an engine writes the same one twice."""
+
+
+@pytest.mark.parametrize("by_name", [False, True], ids=["query", "table"])
+def test_moments_with_an_offset_are_compared_as_moments(
+    duckdb_shop: Retailer, any_till: Till, by_name: bool
+) -> None:
+    shop, till = duckdb_shop, any_till
+    kind, moment, same = MOMENTS[till.engine]
+    settings = {"query": till.table if by_name else "", "BUSINESS_TIMEZONE": "Asia/Tokyo"}
+    till.open(kind)
+    till.sell(("T1", moment))
+    assert read(published(shop, till, "2026-01-05T14:00:00Z", **settings)) == 1
+    assert remembered(shop.star) == "2026-01-05 15:00:00.500000+00:00"
+    till.sell(("T2", same))  # in the same moment, after the run
+    assert read(published(shop, till, **settings)) == 2
+    assert published(shop, till, "2026-01-05T15:00:00.500Z", **settings)["warnings"] == []
+    assert sales_in(shop.star) == {"T1", "T2"}
 
 
 def test_a_run_without_new_rows_changes_nothing(shop: Retailer, till: Till) -> None:
@@ -345,6 +375,55 @@ def test_what_is_no_place_for_a_value_is_left_alone(duckdb_shop: Retailer, any_t
     assert sales_in(shop.star) == {"T2"}
     (rep,) = shop.star.column("SELECT sales_rep_id FROM dim_sales_rep WHERE sales_rep_key > 0")
     assert rep.endswith(":since")
+
+
+def test_a_percent_sign_and_a_type_beside_it_do_no_harm(
+    duckdb_shop: Retailer, any_till: Till
+) -> None:
+    till = any_till
+    till.open()
+    till.sell(("T1", "2026-01-05 10:00:00"), ("U2", "2026-01-05 10:00:00"))
+    begin = {"postgresql": ":since::timestamp", "duckdb": ":since::TIMESTAMP"}
+    query = (
+        f"SELECT * FROM {till.table} WHERE transaction_id LIKE 'T%' AND 7 % 4 = 3 "
+        f"AND changed >= {begin.get(till.engine, ':since')}"
+    )
+    published(duckdb_shop, till, SINCE, query=query)
+    published(duckdb_shop, till, query=query)
+    assert sales_in(duckdb_shop.star) == {"T1"}
+
+
+def test_postgresql_still_takes_one_query_only(duckdb_shop: Retailer, postgresql_url: str) -> None:
+    till = Till(postgresql_url, f"till_{uuid.uuid4().hex[:12]}")
+    till.open()
+    for more in ("; COMMIT", f"; DROP TABLE {till.table}"):
+        results = night(duckdb_shop, till, SINCE, query=till.query + more)
+        assert results["status"] == "failed"
+        assert "give one query that only reads" in results["errors"][0]
+    till.execute(f"DROP TABLE {till.table}")
+
+
+def test_files_that_duckdb_reads_may_be_read_from_a_value_on(
+    duckdb_shop: Retailer, tmp_path: Path
+) -> None:
+    shop, path = duckdb_shop, tmp_path / "sales.csv"
+    columns = "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price,version"
+    path.write_text(f"{columns}\nT1,2024-03-01,C1,P1,1,9,5\nT2,2024-03-01,C1,P1,1,9,7\n")
+    till = Till("duckdb:///:memory:")
+    query = f"SELECT * FROM read_csv('{path}') WHERE version >= :since"
+    settings = {"query": query, "TRANSACTIONS__WATERMARK": "version"}
+    assert read(published(shop, till, 6, **settings)) == 1
+    assert read(published(shop, till, **settings)) == 1
+    assert remembered(shop.star) == "7"
+
+
+def test_an_extractor_of_its_own_must_be_told_too(duckdb_shop: Retailer, till: Till) -> None:
+    till.sell(("T1", "2026-01-05 10:00:00"))
+    config = duckdb_shop.config(**till.settings())
+    with pytest.raises(ExtractionError, match="nothing says where to begin"):
+        DataExtractor(config).extract_all_sources()
+    begin = {"transactions": Start(datetime(2026, 1, 1))}
+    assert len(DataExtractor(config, begin).extract_all_sources()["transactions"]) == 1
 
 
 @pytest.mark.parametrize("value", ["5; DROP TABLE sales", "' OR 1=1 --", "5) OR (1=1", ""])

@@ -43,11 +43,11 @@ class Till:
         return f"SELECT * FROM {self.table} WHERE changed >= :since"
 
     def open(self, kind: str = "timestamp") -> None:
-        """Make the table, with a column of this kind."""
+        """Make the table, with a column of this kind, or of a type of the engine."""
         self.execute(
             f"CREATE TABLE {self.table} (transaction_id VARCHAR(20), customer_id VARCHAR(20), "
             "product_id VARCHAR(20), transaction_date DATE, quantity INTEGER, unit_price INTEGER, "
-            f"changed {TYPES[self.engine][kind]})"
+            f"changed {TYPES[self.engine].get(kind, kind)})"
         )
 
     def sell(self, *sales: tuple[str, object]) -> None:
