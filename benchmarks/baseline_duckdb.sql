@@ -45,12 +45,12 @@ CREATE TABLE IF NOT EXISTS dim_customer (
     customer_key INTEGER PRIMARY KEY, customer_id VARCHAR NOT NULL UNIQUE, first_name VARCHAR,
     last_name VARCHAR, full_name VARCHAR, company VARCHAR, email VARCHAR, phone VARCHAR,
     address VARCHAR, city VARCHAR, state VARCHAR, postal_code VARCHAR, country VARCHAR,
-    segment VARCHAR, is_inferred BOOLEAN NOT NULL);
+    segment VARCHAR, is_deleted BOOLEAN, is_inferred BOOLEAN NOT NULL);
 CREATE TABLE IF NOT EXISTS dim_product (
     product_key INTEGER PRIMARY KEY, product_id VARCHAR NOT NULL UNIQUE, product_name VARCHAR,
     category VARCHAR, brand VARCHAR, price DECIMAL(19, 4), cost DECIMAL(19, 4),
     is_cost_estimated BOOLEAN, price_tier VARCHAR, profit_margin_pct DECIMAL(19, 2),
-    specifications VARCHAR, is_inferred BOOLEAN NOT NULL);
+    specifications VARCHAR, is_deleted BOOLEAN, is_inferred BOOLEAN NOT NULL);
 CREATE TABLE IF NOT EXISTS dim_sales_rep (
     sales_rep_key INTEGER PRIMARY KEY, sales_rep_id VARCHAR NOT NULL UNIQUE, first_name VARCHAR,
     last_name VARCHAR, full_name VARCHAR, email VARCHAR, region VARCHAR, hire_date DATE,
@@ -63,14 +63,14 @@ CREATE TABLE IF NOT EXISTS fact_sales (
     transaction_id VARCHAR, customer_key INTEGER, product_key INTEGER, sales_rep_key INTEGER,
     date_key INTEGER, quantity DECIMAL(19, 4), unit_price DECIMAL(19, 4),
     discount_amount DECIMAL(19, 4), gross_amount DECIMAL(19, 4), net_amount DECIMAL(19, 4),
-    profit_amount DECIMAL(19, 4), run_id VARCHAR);
+    unit_cost DECIMAL(19, 4), profit_amount DECIMAL(19, 4), currency VARCHAR, run_id VARCHAR);
 
-INSERT INTO dim_customer (customer_key, customer_id, full_name, segment, is_inferred)
-SELECT -1, '', 'Unknown', 'Unknown', false
+INSERT INTO dim_customer (customer_key, customer_id, full_name, segment, is_deleted, is_inferred)
+SELECT -1, '', 'Unknown', 'Unknown', false, false
 WHERE NOT EXISTS (FROM dim_customer WHERE customer_key = -1);
 INSERT INTO dim_product (product_key, product_id, product_name, category, brand,
-                         is_cost_estimated, price_tier, is_inferred)
-SELECT -1, '', 'Unknown', 'Unknown', 'Unknown', false, 'Unknown', false
+                         is_cost_estimated, price_tier, is_deleted, is_inferred)
+SELECT -1, '', 'Unknown', 'Unknown', 'Unknown', false, 'Unknown', false, false
 WHERE NOT EXISTS (FROM dim_product WHERE product_key = -1);
 INSERT INTO dim_sales_rep (sales_rep_key, sales_rep_id, full_name, region, is_inferred)
 SELECT -1, '', 'Unknown', 'Unknown', false
@@ -223,13 +223,13 @@ INSERT INTO dim_customer
 SELECT row_number() OVER (ORDER BY customer_id)
        + (SELECT greatest(max(customer_key), 0) FROM dim_customer),
        customer_id, first_name, last_name, full_name, company, email, phone, address, city,
-       state, postal_code, country, segment, false
+       state, postal_code, country, segment, false, false
 FROM customers ANTI JOIN dim_customer USING (customer_id)
 WHERE reason IS NULL;
 
-INSERT INTO dim_customer (customer_key, customer_id, full_name, segment, is_inferred)
+INSERT INTO dim_customer (customer_key, customer_id, full_name, segment, is_deleted, is_inferred)
 SELECT row_number() OVER (ORDER BY customer_id) + (SELECT max(customer_key) FROM dim_customer),
-       customer_id, 'Customer ' || customer_id, 'Unknown', true
+       customer_id, 'Customer ' || customer_id, 'Unknown', false, true
 FROM (SELECT DISTINCT customer_id FROM sales WHERE reason IS NULL)
 ANTI JOIN dim_customer USING (customer_id);
 
@@ -288,14 +288,14 @@ INSERT INTO dim_product
 SELECT row_number() OVER (ORDER BY product_id)
        + (SELECT greatest(max(product_key), 0) FROM dim_product),
        product_id, product_name, category, brand, price, cost, is_cost_estimated, price_tier,
-       profit_margin_pct, specifications, false
+       profit_margin_pct, specifications, false, false
 FROM products ANTI JOIN dim_product USING (product_id)
 WHERE reason IS NULL;
 
 INSERT INTO dim_product (product_key, product_id, product_name, category, brand,
-                         is_cost_estimated, price_tier, is_inferred)
+                         is_cost_estimated, price_tier, is_deleted, is_inferred)
 SELECT row_number() OVER (ORDER BY product_id) + (SELECT max(product_key) FROM dim_product),
-       product_id, 'Product ' || product_id, 'Unknown', 'Unknown', false, 'Unknown', true
+       product_id, 'Product ' || product_id, 'Unknown', 'Unknown', false, 'Unknown', false, true
 FROM (SELECT DISTINCT product_id FROM sales WHERE reason IS NULL)
 ANTI JOIN dim_product USING (product_id);
 
@@ -332,8 +332,9 @@ WHERE day NOT IN (SELECT full_date FROM dim_date WHERE full_date IS NOT NULL);
 CREATE TEMP VIEW facts AS
 SELECT transaction_id, customer_key, product_key, sales_rep_key, date_key, quantity, unit_price,
        discount_amount, gross_amount, gross_amount - discount_amount AS net_amount,
+       cost AS unit_cost,
        (gross_amount - discount_amount - (quantity * cost::DECIMAL(18, 4))::DECIMAL(18, 4))
-           ::DECIMAL(19, 4) AS profit_amount
+           ::DECIMAL(19, 4) AS profit_amount, NULL AS currency
 FROM sales
 JOIN dim_customer USING (customer_id)
 JOIN dim_product USING (product_id)
@@ -345,7 +346,7 @@ SET customer_key = given.customer_key, product_key = given.product_key,
     sales_rep_key = given.sales_rep_key, date_key = given.date_key, quantity = given.quantity,
     unit_price = given.unit_price, discount_amount = given.discount_amount,
     gross_amount = given.gross_amount, net_amount = given.net_amount,
-    profit_amount = given.profit_amount, run_id = 'baseline'
+    unit_cost = given.unit_cost, profit_amount = given.profit_amount, run_id = 'baseline'
 FROM facts AS given
 WHERE known.transaction_id = given.transaction_id
   AND row(known.customer_key, known.product_key, known.sales_rep_key, known.date_key,

@@ -6,10 +6,12 @@ import csv
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tools import sample_data
 
@@ -20,6 +22,8 @@ MOVED_TO = "Newtown"
 REPS = 50
 MORE = 10
 """What a correction adds to a quantity: more than any sold, so it differs from every version."""
+GONE = 10
+"""In hundredths: how many of the loaded sales the whole table of a later night lacks."""
 
 # A sale that is loaded as it stands, if its id is the only one of its kind.
 _PLAIN = re.compile(
@@ -67,6 +71,10 @@ class Bench:
         return self.folder / "night"
 
     @property
+    def removal(self) -> Path:
+        return self.folder / "removal"
+
+    @property
     def loaded(self) -> Totals:
         return _totals(self.truth["base"]["transactions"])
 
@@ -74,6 +82,10 @@ class Bench:
     def loaded_after_night(self) -> Totals:
         new = _totals(self.truth["new"]["transactions"])
         return self.loaded + new + Totals(0, *map(Decimal, self.truth["corrections"][1:]))
+
+    @property
+    def loaded_after_removal(self) -> Totals:
+        return _totals(self.truth["removal"])
 
 
 def prepare(rows: int) -> Bench:
@@ -111,6 +123,7 @@ def _generate(folder: Path, rows: int) -> dict[str, Any]:
     )
     choice = _correctable(base / SALES, max(1, rows // corrected // 2))
     corrections = [choice[n * len(choice) // corrected] for n in range(corrected)]
+    loaded = cast("dict[str, int]", truth["transactions"])["loaded"]
     lines = (night / SALES).read_bytes().replace(b"\nT", b"\nN")  # ids of their own
     lines += "".join(line for line, _ in corrections).encode()
     (night / SALES).write_bytes(lines)
@@ -120,6 +133,7 @@ def _generate(folder: Path, rows: int) -> dict[str, Any]:
         "new": new,
         "corrections": [len(corrections), *map(str, more), "0"],
         "moved": moved,
+        "removal": _write_removal(base, folder / "removal", loaded, corrected),
     }
 
 
@@ -152,3 +166,51 @@ def _correctable(path: Path, step: int) -> list[tuple[str, Decimal]]:
                     more = f"{line[: match.start(2)]}{quantity + MORE}{line[match.end(2) :]}"
                     found[key] = (more, price)
     return list(found.values())
+
+
+def _write_removal(base: Path, folder: Path, loaded: int, corrected: int) -> dict[str, Any]:
+    """The whole table of a later night, and what is then in the star. It lacks some of the sales,
+    and has others with another quantity; every key in it can be read, else nothing would go.
+    """
+    folder.mkdir(exist_ok=True)
+    for name in ("customers.csv", "products.json"):
+        shutil.copy(base / name, folder / name)
+    plain = _plain_lines(base / SALES)
+    wanted, there = loaded - loaded * GONE // 100, sum(plain)
+    quantity, gross, discount, place, kept = 0, Decimal(0), Decimal(0), 0, 0
+    with (
+        (base / SALES).open(encoding="utf-8", newline="") as lines,
+        (folder / SALES).open("w", encoding="utf-8", newline="") as left,
+    ):
+        left.write(next(lines))
+        for line in compress(lines, plain):
+            place += 1
+            if place * wanted // there == kept:  # evenly spread over the file
+                continue
+            kept += 1
+            match = cast("re.Match[str]", _PLAIN.fullmatch(line))
+            pieces = int(match[2])
+            if kept * corrected // wanted != (kept - 1) * corrected // wanted:
+                pieces += MORE
+            left.write(f"{line[: match.start(2)]}{pieces}{line[match.end(2) :]}")
+            quantity, gross = quantity + pieces, gross + pieces * Decimal(match[3])
+            discount += Decimal(match[4])
+    return {
+        "loaded": kept, "quantity": str(quantity), "gross": str(gross), "discount": str(discount),
+        "corrected": corrected, "removed": loaded - kept,
+    }  # fmt: skip
+
+
+def _plain_lines(path: Path) -> bytearray:
+    """Of each line behind the header whether it is loaded as it stands: 1 or 0."""
+    plain = bytearray()
+    with path.open(encoding="utf-8", newline="") as file:
+        next(file)
+        for number, line in enumerate(file, 1):
+            match = _PLAIN.fullmatch(line)
+            is_first = line[:9] == f"T{number:08d}"
+            if not is_first and re.match(r"T\d{8},", line):
+                plain[int(line[1:9]) - 1] = 0  # two versions of one sale
+            is_right = match is not None and int(match[2]) * Decimal(match[3]) >= Decimal(match[4])
+            plain.append(is_first and is_right)
+    return plain

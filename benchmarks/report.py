@@ -28,8 +28,10 @@ TARGETS = (
     Target("postgresql", "first load", "floor", 1.3),
     Target("postgresql", "same again", "first load", 0.3),
     Target("postgresql", "night", "night in plain SQL", 1.5),
+    Target("postgresql", "removal night", "removal night in plain SQL", 1.5),
     Target("duckdb", "first load", "SQL script", 1.5),
     Target("duckdb", "same again", "first load", 0.6),
+    Target("duckdb", "removal night", "removal night by the script", 1.5),
 )
 START_UP = {"first progress line": 1.0, "`--help`": 0.5, "sample data, whole run": 4.0}
 SCALE_LIMIT = 11.0

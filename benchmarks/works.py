@@ -20,7 +20,7 @@ from benchmarks.server import Server
 
 Rows = list[tuple[Any, ...]]
 Query = Callable[[str], Rows]
-NIGHT_TABLES = ("dim_customer", "dim_product", "fact_sales")
+WHOLE_TABLE = {"TRANSACTIONS__EXTRACT": "full", "MAX_DELETE_RATE": "1"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,12 @@ class Run:
 
 
 def _load(
-    work: str, folder: Path, sources: Path, warehouse: str, server: Server | None = None
+    work: str,
+    folder: Path,
+    sources: Path,
+    warehouse: str,
+    server: Server | None = None,
+    **more: str,
 ) -> tuple[Run, dict[str, Any]]:
     """Run the pipeline on the files in `sources`; the run and the summary it printed."""
     products = next(sources.glob("products.*"))
@@ -58,6 +63,7 @@ def _load(
         "LOG_FILE": str(folder / "etl.log"),
         "REJECTS_DIR": str(folder / "rejects"),
         "WORK_DIR": str(folder / "work"),
+        **more,
     }
     usage = run([sys.executable, ROOT / "main.py", "--json"], folder, settings, server)
     summary = json.loads(usage.output)
@@ -127,11 +133,22 @@ def _prove_summary(
     _expect(f"{work}: facts inserted, updated, unchanged", told, changes)
 
 
+def _prove_removal(work: str, query: Query, bench: Bench, summary: dict[str, Any] | None) -> None:
+    """The star after the night with the whole table, and what a run says of it."""
+    _prove_totals(work, query, bench.loaded_after_removal)
+    if summary is not None:
+        truth = bench.truth["removal"]
+        corrected = truth["corrected"]
+        _prove_summary(work, summary, {}, (0, corrected, truth["loaded"] - corrected))
+        found = summary["fact_loading_results"]["records_deleted"]
+        _expect(f"{work}: facts removed", found, {"by_flag": 0, "by_absence": truth["removed"]})
+
+
 # --- PostgreSQL ---------------------------------------------------------------------------------
 
 
 class PostgreSql:
-    """First load, same again and a night, each beside its baseline."""
+    """First load, same again and two kinds of night, each beside its baseline."""
 
     def __init__(self, bench: Bench, server: Server, folder: Path) -> None:
         self.bench, self.server, self.folder = bench, server, folder
@@ -144,6 +161,7 @@ class PostgreSql:
         self._first("setup", "star")
         (self.folder / "floor").mkdir()
         (self.folder / "night").mkdir()
+        (self.folder / "removal").mkdir()
         self._export("star", "SELECT * FROM fact_sales", self.folder / "floor" / "fact.csv")
         server.create("dimensions", "star")
         with server.cursor("dimensions") as cursor:
@@ -151,6 +169,9 @@ class PostgreSql:
         with server.cursor("star") as cursor:
             cursor.execute("VACUUM ANALYZE")  # as autovacuum does in the course of a day
         self._export_night()
+        server.create("night", "star")
+        self._removal("setup")
+        self._export("night", "SELECT * FROM fact_sales", self.folder / "removal" / "fact.csv")
 
     def round(self) -> Iterator[Run]:
         """Every work once, a work and its baseline one after the other."""
@@ -166,6 +187,10 @@ class PostgreSql:
         yield self._night("night")[0]
         server.create("night", "star")
         yield self._night_baseline()
+        server.create("night", "star")
+        yield self._removal("removal night")
+        server.create("night", "star")
+        yield self._removal_baseline()
         server.drop("night")
 
     def _floor(self) -> Run:
@@ -204,6 +229,19 @@ class PostgreSql:
         self._prove_night(work)
         return done
 
+    def _removal(self, work: str) -> Run:
+        url, files = self.server.url("night", "postgresql+psycopg2"), self.bench.removal
+        done, summary = _load(work, self.folder, files, url, self.server, **WHOLE_TABLE)
+        _prove_removal(work, self._query("night"), self.bench, summary)
+        return done
+
+    def _removal_baseline(self) -> Run:
+        work, url = "removal night in plain SQL", self.server.url("night")
+        rows = self.bench.truth["removal"]["loaded"]
+        done = _baseline(work, "removal", rows, self.folder / "removal", url, self.server)
+        _prove_removal(work, self._query("night"), self.bench, None)
+        return done
+
     def _prove_night(self, work: str) -> None:
         _prove_totals(work, self._query("night"), self.bench.loaded_after_night)
         moved = sql.SQL("SELECT count(*) FROM dim_customer WHERE city = {}")
@@ -240,7 +278,7 @@ class PostgreSql:
 
 
 class DuckDb:
-    """First load beside a script that does the same, and the same input again."""
+    """First load and removal night beside a script that does the same, and the same input again."""
 
     def __init__(self, bench: Bench, folder: Path) -> None:
         self.bench, self.folder = bench, folder
@@ -255,13 +293,15 @@ class DuckDb:
         yield self._script(script)
         yield self._load("first load", star, (self.bench.loaded.rows, 0, 0))
         yield self._load("same again", star, (0, 0, self.bench.loaded.rows))
+        yield self._removal_script(script)
+        yield self._removal(star)
         script.unlink()
         star.unlink()
 
     def _load(self, work: str, file: Path, changes: tuple[int, int, int]) -> Run:
         done, summary = _load(work, self.folder, self.bench.base, f"duckdb:///{file}")
         _prove_summary(work, summary, self.bench.truth["base"], changes)
-        self._prove(work, file)
+        _prove_star(work, _query(file), self.bench)
         return done
 
     def _script(self, file: Path) -> Run:
@@ -273,12 +313,29 @@ class DuckDb:
             truth = self.bench.truth["base"][name]
             right = {**truth["rejected"], "duplicate": truth["duplicate"]}
             _expect(f"SQL script: rejects of {name}", found, right)
-        self._prove("SQL script", file)
+        _prove_star("SQL script", _query(file), self.bench)
         return done
 
-    def _prove(self, work: str, file: Path) -> None:
+    def _removal(self, file: Path) -> Run:
+        work, url = "removal night", f"duckdb:///{file}"
+        done, summary = _load(work, self.folder, self.bench.removal, url, None, **WHOLE_TABLE)
+        _prove_removal(work, _query(file), self.bench, summary)
+        return done
+
+    def _removal_script(self, file: Path) -> Run:
+        work, rows = "removal night by the script", self.bench.truth["removal"]["loaded"]
+        sources = str(self.bench.removal)
+        done = _baseline(work, "duckdb_removal", rows, self.folder, str(file), BENCH_FILES=sources)
+        _prove_removal(work, _query(file), self.bench, None)
+        return done
+
+
+def _query(file: Path) -> Query:
+    def query(statement: str) -> Rows:
         with duckdb.connect(str(file), read_only=True) as connection:
-            _prove_star(work, lambda query: connection.execute(query).fetchall(), self.bench)
+            return connection.execute(statement).fetchall()
+
+    return query
 
 
 # --- starting up --------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def till(shop: Retailer, *statements: str) -> str:
 def sell(columns: str, *values: str) -> list[str]:
     """Rows for the till."""
     return [
-        f"INSERT INTO sales (transaction_date, customer_id, product_id, unit_price, {columns}) "  # noqa: S608
+        f"INSERT INTO sales (transaction_date, customer_id, product_id, unit_price, {columns}) "
         f"VALUES ('2024-03-01', 'C1', 'P1', 10, {row})"
         for row in values
     ]
