@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,20 +19,25 @@ import sqlalchemy as sa
 from support.fault_loop import Case, Figures, loop
 from support.processes import Run, Warm
 from support.proxy import Act, Proxy, via
-from support.retailer import Retailer, a_day_later, changes, tomorrow
+from support.retailer import SHRINKING, Retailer, a_day_later, changes, shrink, tomorrow
 from support.sessions import TABLES, nobody_is_connected
 from support.star import Star
 from support.waiting import wait_until
 
+LACKING = ("ALTER TABLE fact_sales DROP COLUMN IF EXISTS sales_rep_key",)
 EVERY = (False, pytest.param(True, marks=pytest.mark.faults))
 
 
 class Yesterday:
-    """The star as it is now, kept beside it, so that each fault starts from the same state."""
+    """The star as it is now, kept beside it, so that each fault starts from the same state. What
+    `lacking` drops is missing in it, and tonight's to be added.
+    """
 
-    def __init__(self, star: Star) -> None:
+    def __init__(self, star: Star, lacking: Sequence[str] = ()) -> None:
         self._star = star
         self._runs = star.runs()
+        self._lacking = lacking if self._runs else ()
+        star.execute(*self._lacking)
 
     def keep(self) -> Yesterday:
         """Make copies of the tables, to restore them from."""
@@ -45,6 +50,7 @@ class Yesterday:
         star = self._star
         if self._runs:
             star.execute(
+                *self._lacking,
                 f"TRUNCATE {', '.join(TABLES)}",
                 *(f"INSERT INTO {table} SELECT * FROM kept_{table}" for table in TABLES),
             )
@@ -148,13 +154,17 @@ FIRST_NIGHT = ("killed before", "cut after, no retries")
 def test_a_fault_at_any_message_leaves_yesterday_or_today(
     kind: str, first: bool, every: bool, postgresql_shop: Retailer, proxy: Proxy, warm: Warm
 ) -> None:
+    """The night adds, changes and removes sales, flags members, and the star gets a column, with
+    its key and its index, that it lacked.
+    """
     shop, (act, after, seconds) = postgresql_shop, KINDS[kind]
     if not first:
         shop.publish()
-    yesterday = Yesterday(shop.star).keep()
+    yesterday = Yesterday(shop.star, LACKING).keep()
     tomorrow(shop)
+    shrink(shop)
     bench = Bench(shop, proxy, warm)
-    bench.prepare(RETRY_SECONDS=seconds)
+    bench.prepare(RETRY_SECONDS=seconds, **SHRINKING)
     unclear: list[str] = []
 
     def strike(point: int) -> tuple[int, str]:
@@ -274,9 +284,11 @@ class File:
     def __post_init__(self) -> None:
         self.path = Path(str(sa.make_url(self.shop.star.url).database))
         self.shop.publish()
-        self._yesterday, self._content = self.path.read_bytes(), Yesterday(self.shop.star)
+        self._content = Yesterday(self.shop.star, LACKING)
+        self._yesterday = self.path.read_bytes()
         tomorrow(self.shop)
-        self.env = self.shop.env_file()
+        shrink(self.shop)
+        self.env = self.shop.env_file(**SHRINKING)
 
     def reset(self) -> None:
         """Make it yesterday's again."""

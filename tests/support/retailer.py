@@ -166,6 +166,20 @@ def tomorrow(shop: Retailer) -> None:
     shop.sales.append({**shop.sales[0], "transaction_id": "T4", "customer_id": "C3"})
 
 
+SHRINKING = {
+    "TRANSACTIONS__EXTRACT": "full", "CUSTOMERS__EXTRACT": "full", "MAX_DELETE_RATE": "1",
+}  # fmt: skip
+"""Settings by which what the files lack is gone."""
+
+
+def shrink(shop: Retailer) -> None:
+    """Whole tables of today: a sale is absent, one is flagged, and a customer has vanished."""
+    for sale in shop.sales:
+        sale["is_deleted"] = ""
+    shop.sales[2]["is_deleted"] = "yes"
+    del shop.sales[1], shop.customers[1]
+
+
 def a_day_later(shop: Retailer) -> Retailer:
     """The shop, whose files of yesterday are published, with those of today."""
     shop.publish()

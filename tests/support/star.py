@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 import schema
-from common.star_model import business_key
+from common.star_model import business_key, growth_value
 from support.application import TESTS
 from support.tables import Row
 from support.waiting import wait_until
@@ -114,19 +114,23 @@ class Star:
         return set(connection.exec_driver_sql(f"SELECT table_name FROM {catalog}").scalars())
 
     def content(self, *, with_runs: bool = True) -> dict[str, list[tuple[Any, ...]]]:
-        """Every row of the star, surrogate keys included, in the order of its keys."""
+        """Every row of the star, surrogate keys included, in the order of its keys. A column
+        that is not there yet has what the rows get when it is added.
+        """
         content = {}
         with self.connection() as connection:
             present = self._tables(connection)
             for table in STAR:
-                names = [c.name for c in table.columns if with_runs or c.name != "run_id"]
+                columns = [c for c in table.columns if with_runs or c.name != "run_id"]
                 key = next(iter(table.primary_key.columns)).name
                 if table.name in present:
-                    sql = sa.text(f"SELECT {', '.join(names)} FROM {table.name}")
-                    rows, place = map(tuple, connection.execute(sql)), names.index(key)
-                    content[table.name] = sorted(
-                        rows, key=lambda row: (row[place] is not None, row[place])
+                    found = connection.execute(sa.text(f"SELECT * FROM {table.name}")).mappings()
+                    added = {c.name: growth_value(c) for c in columns}
+                    rows = sorted(
+                        ({**added, **row} for row in found),
+                        key=lambda row: (row[key] is not None, row[key]),
                     )
+                    content[table.name] = [tuple(row[name] for name in added) for row in rows]
         return content
 
     def digest(self, *, with_runs: bool = True) -> str:
