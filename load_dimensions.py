@@ -113,38 +113,39 @@ class DimensionLoader(Loader):
         placeholder = sa.true() if only_named else _is_inferred(staging)
         changes = warehouse.keep_changes(_different(dimension, staging, placeholder), dimension)
         counts = self._count(staging, changes)
+        in_scope = 0 if absence is None else self._rows(dimension, _may_be_absent(dimension))
         if counts.updated:
             warehouse.execute(self._update(dimension, changes))
         if counts.inserted or counts.inferred:
             warehouse.execute(self._insert(dimension, changes))
         self._confirm(dimension, changes, counts.rows - counts.unchanged)
         if absence is not None:
-            counts.deleted = self._flag_absent(dimension, staging, absence)
+            counts.deleted = self._flag_absent(dimension, staging, absence, in_scope)
         warehouse.drop(staging)
         warehouse.drop(changes)
         return counts
 
-    def _flag_absent(self, dimension: Table, staging: Table, absence: Absence) -> int:
-        """Flag the members that are gone, and return how many they are. Those that only sales name
-        have never been in the source.
+    def _rows(self, rows: sa.FromClause, where: sa.ColumnElement[bool]) -> int:
+        return int(self.warehouse.scalar(sa.select(sa.func.count()).select_from(rows).where(where)))
+
+    def _flag_absent(
+        self, dimension: Table, staging: Table, absence: Absence, in_scope: int
+    ) -> int:
+        """Flag the members that are gone, and return how many they are; before this run, `in_scope`
+        might have been.
         """
-        warehouse, key = self.warehouse, business_key(dimension)
-        flag, look = dimension.c[DELETED_FLAG], sa.select(sa.func.count())
+        warehouse, key, scope = self.warehouse, business_key(dimension), _may_be_absent(dimension)
         kept = stage_keys(warehouse, dimension, absence.kept, "kept")
-        there = surrogate_key(dimension) != UNKNOWN_KEY
-        scope = sa.and_(there, sa.not_(_is_inferred(dimension)), flag.is_distinct_from(sa.true()))
         described = sa.select(staging).where(sa.not_(_is_inferred(staging))).subquery("described")
         gone = absent(warehouse, dimension, scope, [described, kept])
-        missing = int(warehouse.scalar(look.select_from(gone)))
-        within = int(warehouse.scalar(look.select_from(dimension).where(scope)))
-        warning = absence.judge(dimension.name, missing, within)
+        missing = self._rows(gone, sa.true())
+        warning = absence.judge(dimension.name, missing, in_scope)
         if warning:
             self.warnings.append(warning)
         elif missing:
             is_gone = key == gone.c[key.name]
             warehouse.execute(sa.update(dimension).values({DELETED_FLAG: True}).where(is_gone))
-            left = look.select_from(gone.join(dimension, sa.and_(is_gone, scope)))
-            lost = int(warehouse.scalar(left))
+            lost = self._rows(gone.join(dimension, is_gone), scope)
             if lost:
                 raise GateError(not_as_written(dimension.name, lost, missing))
         warehouse.drop(kept)
@@ -225,6 +226,15 @@ def _different(
         .select_from(staging.outerjoin(dimension, key == staging.c[key.name]))
         .where(sa.or_(surrogate.is_(None), changes))
     )
+
+
+def _may_be_absent(dimension: Table) -> sa.ColumnElement[bool]:
+    """Which members are flagged when their source does not have them; those that only sales name
+    have never been in it.
+    """
+    there = surrogate_key(dimension) != UNKNOWN_KEY
+    is_unflagged = dimension.c[DELETED_FLAG].is_distinct_from(sa.true())
+    return sa.and_(there, sa.not_(_is_inferred(dimension)), is_unflagged)
 
 
 def _is_inferred(table: Table) -> sa.ColumnElement[bool]:

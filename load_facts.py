@@ -81,6 +81,8 @@ class FactLoader(Loader):
         """By column of ids: on what kinds of members the rows are."""
         self.counts, self.removals, self.movement = FactCounts(), Removals(), Movement()
         self.warnings: list[str] = []
+        self._in_scope = 0
+        """How many facts of before this run would go if they were absent."""
 
     def load_sales_facts(
         self,
@@ -122,7 +124,7 @@ class FactLoader(Loader):
         warehouse, table = self.warehouse, self.fact
         is_new = warehouse.is_created(table)
         if not is_new:
-            self._look_before()
+            self._look_before(absence)
         with ThreadPoolExecutor(warehouse.encoders()) as pool:
             batches = self._keyed(pool, tasks, keys, progress)
             if is_new:
@@ -164,11 +166,22 @@ class FactLoader(Loader):
                 self.named[column] = self.named.get(column, Named()) + named
             yield keyed.rows
 
-    def _look_before(self) -> None:
-        """The facts that are there and their net amount."""
-        net = sa.func.coalesce(sa.func.sum(self.fact.c.net_amount), 0)
-        rows, amount = self.warehouse.row(sa.select(sa.func.count(), net).select_from(self.fact))
-        self.movement.rows_before, self.movement.before = int(rows), Decimal(amount)
+    def _look_before(self, absence: Absence | None) -> None:
+        """The facts that are there, their net amount, and how many `absence` is of."""
+        net, rows = sa.func.coalesce(sa.func.sum(self.fact.c.net_amount), 0), sa.func.count()
+        looked_at = (
+            [rows, net] if absence is None else [rows, net, rows.filter(self._scope(absence))]
+        )
+        found = self.warehouse.row(sa.select(*looked_at).select_from(self.fact))
+        self.movement.rows_before, self.movement.before = int(found[0]), Decimal(found[1])
+        self._in_scope = int(found[-1])
+
+    def _scope(self, absence: Absence) -> sa.ColumnElement[bool]:
+        """Which facts go when they are absent."""
+        if absence.days is None:
+            return sa.true()
+        day = self.config.star.keys_to(self.config.star.calendar)[0]
+        return day.between(*absence.days)
 
     def _flagged(self, removals: Iterable[Task]) -> dict[str, sa.Table]:
         """The rows that remove facts, staged by what becomes of them where there is no fact:
@@ -213,16 +226,10 @@ class FactLoader(Loader):
 
     def _remove_absent(self, named: list[sa.Table], absence: Absence) -> int:
         warehouse, table = self.warehouse, self.fact
-        scope: sa.ColumnElement[bool] = sa.true()
-        if absence.days is not None:
-            (day,) = self.config.star.keys_to(self.config.star.calendar)
-            scope = day.between(*absence.days)
         kept = stage_keys(warehouse, table, absence.kept, "kept")
-        gone = absent(warehouse, table, scope, [*named, kept])
-        look = sa.select(sa.func.count())
-        missing = int(warehouse.scalar(look.select_from(gone)))
-        within = int(warehouse.scalar(look.select_from(table).where(scope))) if missing else 0
-        warning = absence.judge(table.name, missing, within)
+        gone = absent(warehouse, table, self._scope(absence), [*named, kept])
+        missing = int(warehouse.scalar(sa.select(sa.func.count()).select_from(gone)))
+        warning = absence.judge(table.name, missing, self._in_scope)
         rows = 0
         if warning:
             self.warnings.append(warning)

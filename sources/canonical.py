@@ -74,7 +74,9 @@ def _skipped(rows: pa.Table, own: Sequence[str], settings: SourceSettings) -> pa
 
         def look(given: pa.Array, wanted: pa.Array = wanted) -> pa.Array:
             cells = composed(pc.utf8_trim_whitespace(pc.coalesce(given, "")))
-            is_unreadable = pc.match_substring(cells, UNREADABLE)
+            is_unreadable = pc.or_(
+                pc.match_substring(cells, UNREADABLE), pc.match_substring(cells, "\0")
+            )
             found = pc.if_else(pc.is_in(cells, wanted), "true", pa.scalar(None, pa.string()))
             return pc.if_else(is_unreadable, UNREADABLE, found)
 
