@@ -33,7 +33,13 @@ from cleaning.people import (
 )
 from cleaning.plain import plain_columns
 from cleaning.products import canonical_json, estimated_cost, margin_pct, price_tier, prices
-from cleaning.removals import leave_out_skipped, note_keys, take_out_deleted, with_removals
+from cleaning.removals import (
+    leave_out_skipped,
+    note_keys,
+    take_out_deleted,
+    with_removals,
+    without_removals,
+)
 from cleaning.verdicts import reject_table
 from common.amounts import MONEY, fitting, multiplied
 from common.arrays import decoded, on_values, per_distinct
@@ -126,6 +132,7 @@ class StarSchemaTransformer:
 
     def prepare(self, source: str, rows: Rows) -> CleanBatch:
         """Clean the rows of a source and remove its duplicates; returns rows, rejects and counts.
+        Rows that are flagged as deleted, and what they replace, are left out.
 
         Raises `KeyError` that names the required columns that the rows do not have.
         """
@@ -139,13 +146,14 @@ class StarSchemaTransformer:
             found = find_superseded([lambda: rows], [lambda: hashes], key, connection)
         superseded = found.get(0)
         if superseded is None:
+            prepared.rows = without_removals(prepared.rows)
             return prepared
         lost = np.isin(prepared.rows[PLACE].to_numpy(), superseded.rows)
         conflicts = superseded.rows[~superseded.identical]
         prepared.rejects = pa.concat_tables(
             [prepared.rejects, reject_table(conflicts, "conflicting_duplicate", key)]
         )
-        prepared.rows = prepared.rows.filter(pa.array(~lost))
+        prepared.rows = without_removals(prepared.rows.filter(pa.array(~lost)))
         return prepared
 
     # --- for the pipeline: one batch at a time ---------------------------------------------

@@ -75,6 +75,13 @@ def with_removals(
     return table.filter(pa.array((good | is_removal) & ~is_nameless)), is_nameless
 
 
+def without_removals(rows: pa.Table) -> pa.Table:
+    """The rows to load."""
+    if REMOVAL not in rows.column_names:
+        return rows
+    return rows.filter(pc.equal(rows[REMOVAL], 0)).drop_columns([REMOVAL])
+
+
 def blanked(column: pa.Array, where: pa.Array) -> pa.Array:
     """A column without the values of some rows."""
     if pa.types.is_dictionary(column.type):

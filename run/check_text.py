@@ -39,8 +39,9 @@ def render(findings: Findings, config: StarSchemaConfig) -> list[str]:
 
 
 _NOT_JUDGED = (
-    "not judged: whether the warehouse knows members that the sources lack, what its keys, rights "
-    "and triggers say, and the audit of the star; `python main.py --dry-run` tries all of it"
+    "not judged: what only the warehouse knows: members that the sources lack, rows that EXTRACT "
+    "would take away, its keys, rights and triggers, and the audit of the star; "
+    "`python main.py --dry-run` tries all of it"
 )
 
 
@@ -161,6 +162,11 @@ def _refusals(found: SourceFindings, config: StarSchemaConfig) -> list[str]:
         f"{_helped(found.advice.get(name))}"
         for name, count in source.issues.items()
     ]
+    if left_out := source.skipped + sum(source.removing):
+        lines.append(
+            f"  {left_out:,} of {source.read:,} rows are flagged as deleted or left out by "
+            "SKIP_WHEN: their sales would go, if the star has them"
+        )
     if source.duplicates:
         lines.append(f"  {source.duplicates:,} of {source.read:,} rows are there twice: one counts")
     return lines

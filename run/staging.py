@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from cleaning.duplicates import BATCH_BITS, Superseded, find_superseded, judging, key_hashes
 from cleaning.marks import Marked, marked
 from cleaning.own_keys import doubt
-from cleaning.removals import blanked
+from cleaning.removals import blanked, without_removals
 from cleaning.strays import stray_rows
 from common import spool
 from common.arrays import whole
@@ -135,12 +135,7 @@ class CleanSource:
         return Column(self, name)
 
     def _batch(self, number: int) -> pa.Table:
-        rows = self._left(number)
-        if REMOVAL not in rows.column_names:
-            return rows
-        if self.removing[number]:
-            rows = rows.filter(pc.equal(rows[REMOVAL], 0))
-        return rows.drop_columns([REMOVAL])
+        return without_removals(self._left(number))
 
     def _removals(self, number: int) -> pa.Table:
         rows = self._left(number)

@@ -6,6 +6,7 @@ records, so that a warning can say what is being added up.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.arrays import decoded
-from common.star_model import Source
+from common.star_model import DELETED_FLAG, Source
 
 _SYMBOL, _NO_SYMBOL = r"\p{Sc}", r"\P{Sc}+"
 _CURRENCY = re.compile(
@@ -58,8 +59,8 @@ class Meanings:
             for name, found in theirs.items():
                 own.setdefault(name, Counter()).update(found)
 
-    def warnings(self, ignored: Iterable[str]) -> Iterator[str]:
-        """Warnings; `ignored` are the columns that nothing is mapped to."""
+    def warnings(self, source: str, ignored: Iterable[str]) -> Iterator[str]:
+        """Warnings; `ignored` are the columns of `source` that nothing is mapped to."""
         columns = list(ignored)
         if len(self.symbols) > 1:
             yield f"amounts are in {_listed(self.symbols)}; {_ADDED_UP}"
@@ -70,9 +71,18 @@ class Meanings:
         for name in (name for name in columns if self.gone.get(name)):
             yield (
                 f"the column {name} is not used, and says {_listed(self.gone[name])}; such sales "
-                "are loaded like any other, as this version has no setting that leaves them out: "
-                "have the source leave them out, or a query"
+                f"are loaded like any other; {_left_out(source, name, self.gone[name])} leaves "
+                "them out, and takes them out of the star"
             )
+
+
+def _left_out(source: str, column: str, found: Counter[str]) -> str:
+    """The setting that leaves such sales out."""
+    if all(word == _A_DATE or word.casefold() in _YES for word in found):
+        setting, value = "COLUMNS", json.dumps({DELETED_FLAG: column}, ensure_ascii=False)
+    else:
+        setting, value = "SKIP_WHEN", json.dumps({column: sorted(found)}, ensure_ascii=False)
+    return f"{source.upper()}__{setting}='{value}'"
 
 
 _ADDED_UP = (
@@ -136,6 +146,7 @@ def _counted(column: pa.ChunkedArray, *, upper: bool = False) -> Counter[str]:
 
 
 _NO_WORD = "…"
+_A_DATE = "a date"
 
 
 def _is_currency(text: str) -> bool:
@@ -146,7 +157,7 @@ def _gone(name: str, column: pa.ChunkedArray) -> Counter[str]:
     """How often each word for a cancelled sale occurs in a column of this name."""
     if _MOMENT.search(name):
         there = sum(count for text, count in _values(column) if text.strip().casefold() not in _NO)
-        return Counter({"a date": there}) if there else Counter()
+        return Counter({_A_DATE: there}) if there else Counter()
     if _STATUS.search(name):
         found = _counted(column)
         return Counter({word: n for word, n in found.items() if _GONE.fullmatch(word)})

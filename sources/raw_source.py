@@ -122,7 +122,7 @@ def join_files(
         meanings.add(read.meanings)
     notes += _seen(inspection, reads[0].mapping if reads else {}, result.columns)
     notes += partly_absent(opened, [read.mapping for read in reads])
-    notes += meanings.warnings(unused(result.columns, used))
+    notes += meanings.warnings(source.name, unused(result.columns, used))
     result.warnings = [*_ignored(result, used), *(f"{source.name}: {note}" for note in notes)]
     return result
 

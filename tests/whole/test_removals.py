@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,7 @@ from support.commands import run_command
 from support.retailer import Retailer, recognised
 from support.sessions import as_role
 from support.tables import Row
+from transform import StarSchemaTransformer
 
 FULL = {"TRANSACTIONS__EXTRACT": "full", "MAX_DELETE_RATE": "1"}
 NO_SALES = "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price\n"
@@ -358,3 +360,43 @@ def test_the_night_of_removals_is_tried_as_a_dry_run(shop: Retailer) -> None:
     assert shop.star.content() == content
     assert Decimal(balance(results)[3]) == 500
     assert recognised(shop) == 0
+
+
+def test_check_tells_which_rows_would_take_sales_away(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sales[0] |= {"is_deleted": "yes", "Status": "paid"}
+    shop.sales[1] |= {"is_deleted": "", "Status": "voided"}
+    shop.sales[2] |= {"is_deleted": "", "Status": "paid"}
+    env = shop.env_file(TRANSACTIONS__SKIP_WHEN='{"Status": ["voided"]}')
+    assert main(["--env-file", env, "check"]) == 0
+    out = capsys.readouterr().out
+    assert "TRANSACTIONS__SKIP_WHEN asks Status" in out
+    assert "2 of 3 rows are flagged as deleted or left out by SKIP_WHEN" in out
+    assert "transactions 1 of 3 rows" in out
+
+
+def test_prepared_sales_are_those_to_load(shop: Retailer) -> None:
+    rows = [{**row, "is_deleted": flag} for row, flag in zip(shop.sales, "010", strict=True)]
+    frame = StarSchemaTransformer(shop.config()).prepare_sales_facts(
+        [*rows, rows[0] | {"is_deleted": "1"}]
+    )
+    assert list(frame["transaction_id"]) == ["T3"]
+    assert "_removal" not in frame
+
+
+@pytest.mark.parametrize(
+    ("column", "word"),
+    [("Order Status", "cancelled"), ("voided", "yes"), ("deleted_at", "2024-05-01")],
+)
+def test_the_warning_about_cancelled_sales_brings_the_setting_that_takes_them_away(
+    column: str, word: str, shop: Retailer
+) -> None:
+    shop.sales = [{**row, column: ""} for row in shop.sales]
+    shop.publish()
+    shop.sales[0][column] = word
+    (warning,) = (w for w in shop.publish()["warnings"] if "loaded like any other" in w)
+    setting = re.search(r"(TRANSACTIONS__\w+)='(.*)' leaves", warning)
+    assert setting is not None
+    shop.publish(**{setting[1]: setting[2]})
+    assert sales_in(shop) == ["T2", "T3"]
