@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from common import costs
 from common.absence import Absence
-from common.amounts import MONEY, fitting, multiplied
 from common.arrays import decoded, whole
 from common.arrow_types import arrow_type
 from common.key_sum import key_sum, key_weights
@@ -25,7 +25,6 @@ from common.outcomes import Deleted, FactCounts, Movement, Removals, plain
 from common.parallel import in_order
 from common.results import DELETES, DETAIL, PLACE, REASON, REMOVAL, SKIPS
 from common.star_model import (
-    TOO_LARGE,
     Role,
     Star,
     business_key,
@@ -67,9 +66,13 @@ class FactLoader(Loader):
         config: StarSchemaConfig,
         warehouse: Warehouse | None = None,
         run_id: str | None = None,
+        *,
+        has_costs: bool = True,
     ) -> None:
+        """`has_costs`: the source may give the cost of a sale itself."""
         super().__init__(config, warehouse, run_id)
         self.fact = config.star.fact
+        self._form = costs.with_flag(self.fact) if has_costs else self.fact
         self.orphans: list[pa.Table] = []
         """Rows that no member was found for, as they are to be rejected."""
         self._handed_over = 0
@@ -123,17 +126,18 @@ class FactLoader(Loader):
         """
         warehouse, table = self.warehouse, self.fact
         is_new = warehouse.is_created(table)
+        form = table if is_new else self._form
         if not is_new:
             self._look_before(absence)
         with ThreadPoolExecutor(warehouse.encoders()) as pool:
-            batches = self._keyed(pool, tasks, keys, progress)
+            batches = self._keyed(pool, tasks, keys, form, progress)
             if is_new:
                 warehouse.append(table, batches)
                 warehouse.complete(table)
                 self.movement.rows_inserted = self._handed_over
                 counts = FactCounts(records_inserted=self._handed_over)
             else:
-                staging = warehouse.stage(table, table.columns.keys(), batches)
+                staging = warehouse.stage(form, form.columns.keys(), batches)
         flagged = self._flagged(removals)
         if not is_new:
             counts = self._merge(staging)
@@ -147,11 +151,13 @@ class FactLoader(Loader):
         pool: ThreadPoolExecutor,
         tasks: Iterable[Task],
         keys: Mapping[str, KeyMap],
+        form: sa.Table,
         progress: Callable[[int], None],
     ) -> Iterator[Encoded]:
-        encode = partial(self.warehouse.encode, table=self.fact)
+        """Batches in the columns of `form`."""
+        encode = partial(self.warehouse.encode, table=form)
         calls = (
-            _FindKeys(task, part, self.config.star, keys, self.run_id, encode)
+            _FindKeys(task, part, self.config.star, keys, self.run_id, form, encode)
             for task, part in _parts(tasks)
         )
         for keyed in in_order(pool, calls, self.warehouse.encoders()):
@@ -246,16 +252,7 @@ class FactLoader(Loader):
 
     def _merge(self, staging: sa.Table) -> FactCounts:
         warehouse, table = self.warehouse, self.fact
-        key = business_key(table)
-        audit = columns_of(table, Role.AUDIT)
-        content = [c for c in table.columns if c is not key and c not in audit]
-        differs = sa.or_(*(c.is_distinct_from(staging.c[c.name]) for c in content))
-        statement = (
-            sa.select(*staging.columns, table.c.net_amount.label("_net"), key.label("_known"))
-            .select_from(staging.outerjoin(table, key == staging.c[key.name]))
-            .where(sa.or_(key.is_(None), differs))
-        )
-        changes = warehouse.keep_changes(statement, table)
+        changes = warehouse.keep_changes(self._changes(staging), table)
         is_new = changes.c["_known"].is_(None)
         new_net = sa.func.sum(changes.c.net_amount).filter(is_new)
         more = sa.func.sum(changes.c.net_amount - changes.c["_net"])
@@ -295,6 +292,26 @@ class FactLoader(Loader):
             rows = sa.select(*(changes.c[c.name] for c in table.columns)).where(known.is_(None))
             self.warehouse.execute(sa.insert(table).from_select(table.columns.keys(), rows))
         self._confirm(changes, inserted + updated)
+
+    def _changes(self, staging: sa.Table) -> sa.Select[Any]:
+        """The staged rows that are new, or other than in the star: each column as it is to be, and
+        of the row that is there the net amount, `_net`, and the key, `_known`.
+        """
+        table, key = self.fact, business_key(self.fact)
+        kept = costs.kept(self.config.star, staging.c)
+        tonight = {c.name: kept.get(c.name, staging.c[c.name]) for c in table.columns}
+        apart = {key, table.c.profit_amount, *columns_of(table, Role.AUDIT)}
+        others = (c.is_distinct_from(tonight[c.name]) for c in table.columns if c not in apart)
+        differs = sa.or_(*others, costs.is_other_profit(table.c, tonight))
+        return (
+            sa.select(
+                *(value.label(name) for name, value in tonight.items()),
+                table.c.net_amount.label("_net"),
+                key.label("_known"),
+            )
+            .select_from(staging.outerjoin(table, key == staging.c[key.name]))
+            .where(sa.or_(key.is_(None), differs))
+        )
 
     def _confirm(self, changes: sa.Table, written: int) -> None:
         """See that the fact table holds each of the `written` rows in all its columns.
@@ -340,6 +357,7 @@ class _FindKeys:
     star: Star
     keys: Mapping[str, KeyMap]
     run_id: str
+    form: sa.Table
     encode: Callable[[pa.Table], Encoded]
 
     def __call__(self) -> Keyed:
@@ -364,19 +382,14 @@ class _FindKeys:
             if unit_cost in key_map.members.column_names:
                 index = key_map.members.column_names.index(unit_cost)
                 cost = key_map.column(index, positions).dictionary_decode()
-        if "unit_cost" in columns:
-            cost = pc.coalesce(decoded(whole(columns["unit_cost"])).cast(cost.type), cost)
-        columns["unit_cost"] = cost
-        columns["profit_amount"] = profit(
-            decoded(batch["net_amount"]), decoded(batch["quantity"]), cost
-        )
+        _add_costs(columns, cost)
         columns["run_id"] = pa.DictionaryArray.from_arrays(
             pa.array(np.zeros(count, np.int32)), pa.array([self.run_id])
         )
         for column in fact.columns:
             if column.nullable and column.name not in columns:
                 columns[column.name] = pa.nulls(count)
-        rows = pa.table({c.name: _typed(columns[c.name], c) for c in fact.columns})
+        rows = pa.table({c.name: _typed(columns[c.name], c) for c in self.form.columns})
         if not orphaned.any():
             return self._keyed(rows, named, pa.table({}))
         lost = _orphans(batch, orphaned, reason)
@@ -385,6 +398,19 @@ class _FindKeys:
     def _keyed(self, rows: pa.Table, named: dict[str, Named], lost: pa.Table) -> Keyed:
         net, keys = _sum(rows["net_amount"]), _key_sum(self.star.fact, rows)
         return Keyed(self.encode(rows), len(rows), net, keys, named, lost)
+
+
+def _add_costs(columns: dict[str, Any], cost: pa.Array) -> None:
+    """Add to the columns of sales what they have cost: their own cost, else `cost`, the product's;
+    and the profit that follows.
+    """
+    given = pa.nulls(len(cost), cost.type)
+    if "unit_cost" in columns:
+        given = decoded(whole(columns["unit_cost"])).cast(cost.type)
+    columns[costs.GIVEN] = pc.is_valid(given)
+    columns["unit_cost"] = pc.coalesce(given, cost)
+    net, quantity = (decoded(whole(columns[name])) for name in ("net_amount", "quantity"))
+    columns["profit_amount"] = costs.profit(net, quantity, columns["unit_cost"])
 
 
 def _key_sum(fact: sa.Table, rows: pa.Table) -> int:
@@ -415,18 +441,6 @@ def _sum(amounts: pa.ChunkedArray) -> Decimal:
 def _plain(rows: pa.Table, table: sa.Table) -> pa.Table:
     """`rows` in the types of the table's columns."""
     return pa.table({n: _typed(rows[n], table.columns[n]) for n in rows.column_names})
-
-
-def profit(net: pa.Array, quantity: pa.Array, cost: pa.Array) -> pa.Array:
-    """net - quantity x product cost, four places.
-
-    Null where the cost is unknown, or so absurd that no column holds the profit.
-    """
-    spent = multiplied(quantity, cost)
-    if spent.type == MONEY:  # far below all limits
-        return pc.subtract(net, spent).cast(MONEY)
-    wide = pa.decimal128(37, 4)
-    return fitting(pc.subtract(net.cast(wide), spent.cast(wide)), TOO_LARGE)
 
 
 def _typed(values: Any, column: sa.Column[Any]) -> pa.Array:

@@ -247,7 +247,7 @@ class StarSchemaETLPipeline:
             before = members.counts(run.warehouse, self.star)
             with DimensionLoader(self.config, run.warehouse) as loader:
                 described = self._described(cleaned)
-                run.warn(*members.rekey(run.warehouse, self.star, extracted, cleaned))
+                run.warn(*members.take_over(run.warehouse, self.star, extracted, cleaned))
                 known = cleaned
                 if self.config.orphan_policy == "reject":
                     known = self._refuse_orphans(run, loader, extracted, cleaned, described)
@@ -269,7 +269,8 @@ class StarSchemaETLPipeline:
         """Merge the facts."""
         with run.phase("fact_loading") as phase:
             sales = loaded.cleaned[self.star.sales.name]
-            with FactLoader(self.config, run.warehouse, run.id) as loader:
+            has_costs = "unit_cost" in extracted[self.star.sales.name].mapped
+            with FactLoader(self.config, run.warehouse, run.id, has_costs=has_costs) as loader:
                 loader.load_sales_facts(
                     sales.tasks(),
                     loaded.keys,
@@ -419,7 +420,7 @@ class StarSchemaETLPipeline:
         do not have, nor voluntary ones to members without a source.
         """
         sales = self.star.sales
-        mapped = {c for batch in extracted[sales.name].batches for c in batch.mapping}
+        mapped = extracted[sales.name].mapped
         found = []
         for source in self.star.members:
             key, has_source = source.key, source.name in loaded.cleaned

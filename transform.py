@@ -126,7 +126,8 @@ class StarSchemaTransformer:
         """Clean sales, one row per transaction_id, with the business keys of their members.
 
         Columns: transaction_id, customer_id, product_id, sales_rep_id, date_key (int),
-        quantity, unit_price, discount_amount, gross_amount, net_amount (Decimal, 4 places).
+        quantity, unit_price, discount_amount, gross_amount, net_amount, unit_cost (Decimal, 4
+        places; the last empty where the source gives none), currency.
         """
         return to_frame(self.prepare("transactions", transactions).rows)
 
@@ -311,6 +312,10 @@ class StarSchemaTransformer:
         gross = self._gross(read, quantity, price)
         is_return = pc.less(quantity.plain, _ZERO) if self.config.accept_returns else None
         discounts = _discounts(read, gross, is_return)
+        cost = read.cells("unit_cost", rule)
+        if not cost.is_absent():  # as it is in most sources
+            read.verdict.reject("invalid_unit_cost", cost.unreadable(), cost.given())
+            read.verdict.reject("invalid_unit_cost", pc.less(cost.plain, _ZERO), cost.given())
         return {
             "date_key": date_key(days),
             "quantity": quantity.values,
@@ -318,6 +323,7 @@ class StarSchemaTransformer:
             "discount_amount": discounts,
             "gross_amount": gross,
             "net_amount": pc.subtract(gross, decoded(discounts)).cast(MONEY),
+            "unit_cost": cost.values,
         }
 
     def _sale_dates(self, read: Reader) -> pa.Array:

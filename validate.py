@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Table
 
 from common.accounts import reconcile, unclosed
+from common.costs import profit_in_star
 from common.key_sum import key_sum
 from common.outcomes import (
     CheckResult,
@@ -374,10 +375,9 @@ def _wrong_amounts(fact: Any) -> dict[str, sa.ColumnElement[bool]]:
 
 
 def _wrong_profit(fact: Any) -> sa.ColumnElement[bool]:
-    spent = fact.quantity * fact.unit_cost
-    profit = fact.net_amount - sa.func.round(spent, 4)
-    fitting = sa.case((sa.func.abs(profit) < TOO_LARGE, profit))
-    return _differs(fact.profit_amount, fact.net_amount - spent, fitting)
+    cost = fact.unit_cost
+    profit = profit_in_star(fact.net_amount, fact.quantity, cost)
+    return _differs(fact.profit_amount, fact.net_amount - fact.quantity * cost, profit)
 
 
 def _differs(

@@ -47,6 +47,7 @@ REASONS = (
     "non_positive_price",
     "invalid_discount",
     "negative_net_amount",
+    "invalid_unit_cost",
     "conflicting_duplicate",
     "unknown_customer",
     "unknown_product",

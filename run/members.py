@@ -1,4 +1,4 @@
-"""What a run knows of members before the dimensions are loaded."""
+"""What a run knows and does of the star before the dimensions are loaded."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from cleaning.dates import calendar
 from common.star_model import Star, surrogate_key
+from run.costs import fill_costs
 from run.rekey import Spellings, is_due, rekey_star
 from run.staging import CleanSource
 from sources.raw_source import RawSource
@@ -34,16 +35,26 @@ def whole_years(warehouse: Warehouse, dates: sa.Table, sales: CleanSource) -> pa
     return calendar(dates, *((min(years), max(years)) if years else (1, 0)))
 
 
-def rekey(
+def take_over(
     warehouse: Warehouse,
     star: Star,
     extracted: Mapping[str, RawSource],
     cleaned: Mapping[str, CleanSource],
 ) -> list[str]:
-    """Have the star's keys as the rules of this version make them, if others made them.
+    """Have the star of an earlier version as this one would have made it: its keys and costs.
 
     Returns what to warn of. Raises `GateError` where two keys would become one.
     """
+    return [*_rekey(warehouse, star, extracted, cleaned), *fill_costs(warehouse, star.fact)]
+
+
+def _rekey(
+    warehouse: Warehouse,
+    star: Star,
+    extracted: Mapping[str, RawSource],
+    cleaned: Mapping[str, CleanSource],
+) -> list[str]:
+    """Have the star's keys as the rules of this version make them, if others made them."""
     if not is_due(warehouse):
         return []
     typed = {

@@ -45,6 +45,11 @@ class RawSource:
         """What its source is called."""
         return self.source.name
 
+    @property
+    def mapped(self) -> set[str]:
+        """The canonical columns that any of its files has."""
+        return {column for batch in self.batches for column in batch.mapping}
+
     def __len__(self) -> int:
         """How many batches there are."""
         return len(self.batches)

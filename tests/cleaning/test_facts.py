@@ -127,6 +127,8 @@ def test_the_detail_of_a_bad_rate_shows_the_rate() -> None:
         ({"discount_amount": "free"}, "invalid_discount"),
         ({"discount_amount": "-0.01"}, "invalid_discount"),
         ({"discount_amount": "20.0001"}, "negative_net_amount"),
+        ({"unit_cost": "cheap"}, "invalid_unit_cost"),
+        ({"unit_cost": "-0.01"}, "invalid_unit_cost"),
     ],
 )
 def test_a_sale_is_rejected_for_its_reason(changed: Row, reason: str) -> None:
@@ -144,6 +146,7 @@ FAULTS: list[tuple[str, Row]] = [
     ("non_positive_price", {"unit_price": "0"}),
     ("invalid_discount", {"discount_amount": "x"}),
     ("negative_net_amount", {"discount_amount": "1000"}),
+    ("invalid_unit_cost", {"unit_cost": "x"}),
 ]
 
 
@@ -160,8 +163,8 @@ def test_the_reasons_are_those_of_the_contract_in_its_order() -> None:
     assert REASONS == (
         "malformed_row", "invalid_text", "missing_key", "invalid_date", "date_out_of_range",
         "invalid_quantity", "non_positive_quantity", "invalid_unit_price", "non_positive_price",
-        "invalid_discount", "negative_net_amount", "conflicting_duplicate", "unknown_customer",
-        "unknown_product", "unknown_sales_rep",
+        "invalid_discount", "negative_net_amount", "invalid_unit_cost", "conflicting_duplicate",
+        "unknown_customer", "unknown_product", "unknown_sales_rep",
     )  # fmt: skip
 
 

@@ -83,12 +83,13 @@ def test_prepared_sales_have_business_keys_and_exact_measures() -> None:
     frame = prepare("prepare_sales_facts", [EVERYTHING])
     assert list(frame.columns) == [
         "transaction_id", "customer_id", "product_id", "sales_rep_id", "date_key", "quantity",
-        "unit_price", "discount_amount", "gross_amount", "net_amount",
+        "unit_price", "discount_amount", "gross_amount", "net_amount", "unit_cost", "currency",
     ]  # fmt: skip
     row = only(frame)
     assert row["customer_id"] == "C1"
     assert row["date_key"] == 20240229
-    assert all(isinstance(row[name], Decimal) for name in list(frame.columns)[5:])
+    assert all(isinstance(row[name], Decimal) for name in list(frame.columns)[5:10])
+    assert (row["unit_cost"], row["currency"]) == (None, None)
 
 
 @pytest.mark.parametrize("method", PREPARERS)
@@ -132,6 +133,7 @@ def test_typed_frames_are_read_without_loss() -> None:
             "quantity": [1, 2, 3],
             "unit_price": [0.1, 19.99, 3.0],
             "discount_amount": [Decimal("0.01"), None, Decimal(0)],
+            "unit_cost": [None, 12.5, 3.0],
         }
     )
     prepared = transformer().prepare("transactions", frame)
@@ -140,13 +142,13 @@ def test_typed_frames_are_read_without_loss() -> None:
             "transaction_id": "1", "customer_id": "1", "product_id": "10", "sales_rep_id": "",
             "date_key": 20240229, "quantity": Decimal(1), "unit_price": Decimal("0.1"),
             "discount_amount": Decimal("0.01"), "gross_amount": Decimal("0.1"),
-            "net_amount": Decimal("0.09"),
+            "net_amount": Decimal("0.09"), "unit_cost": None, "currency": None,
         },
         {
             "transaction_id": "2", "customer_id": "", "product_id": "11", "sales_rep_id": "",
             "date_key": 20240301, "quantity": Decimal(2), "unit_price": Decimal("19.99"),
             "discount_amount": Decimal(0), "gross_amount": Decimal("39.98"),
-            "net_amount": Decimal("39.98"),
+            "net_amount": Decimal("39.98"), "unit_cost": Decimal("12.5"), "currency": None,
         },
     ]  # fmt: skip
     assert prepared.rejects["_reason"].to_pylist() == ["missing_key"]

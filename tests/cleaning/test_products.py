@@ -17,7 +17,7 @@ def test_a_product_without_names_says_so() -> None:
         "product_id": "P1", "product_name": "Product P1", "category": "Unknown",
         "brand": "Unknown", "price": None, "cost": None, "is_cost_estimated": False,
         "price_tier": "Unknown", "profit_margin_pct": None, "specifications": None,
-        "is_inferred": False,
+        "is_deleted": False, "is_inferred": False,
     }  # fmt: skip
 
 

@@ -17,8 +17,8 @@ from support.tables import Row
 ADDED: dict[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {
     "an attribute": (("ALTER TABLE dim_customer DROP COLUMN country",), ()),
     "a measure that may be empty": (
-        ("ALTER TABLE fact_sales DROP COLUMN profit_amount",),
-        ("profit_amount", None),
+        ("ALTER TABLE fact_sales DROP COLUMN unit_cost",),
+        ("unit_cost", None),
     ),
     "a measure without a default": (
         ("ALTER TABLE fact_sales DROP COLUMN discount_amount",),

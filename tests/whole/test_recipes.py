@@ -41,19 +41,19 @@ RECIPES: list[tuple[str, str, str]] = [
     ),
     # a degenerate dimension
     ("schema.py", "    dimension_key(dim_date),\n", '    attribute("order_number", "as given"),\n'),
-    ("schema.py", 'optional=("sales_rep_id", ', '"order_number", '),
+    ("schema.py", '                "sales_rep_id", ', '"order_number", '),
     # a measure
     (
         "schema.py",
         '    measure("unit_price", "in money, of one piece"),\n',
         '    measure("tax_amount", "in money", default=0),\n',
     ),
-    ("schema.py", 'optional=("sales_rep_id", ', '"tax_amount", '),
+    ("schema.py", '                "sales_rep_id", ', '"tax_amount", '),
     # a dimension
     ("schema.py", "metadata = MetaData(naming_convention=NAMES)\n\n", STORE),
     ("schema.py", "    dimension_key(dim_date),\n", "    dimension_key(dim_store),\n"),
     ("schema.py", "            is_required=False,\n        ),\n", SOURCE),
-    ("schema.py", 'optional=("sales_rep_id", ', '"store_id", '),
+    ("schema.py", '                "sales_rep_id", ', '"store_id", '),
 ]
 """File, the text behind which something goes, and what goes there."""
 

@@ -31,6 +31,9 @@ from warehouse.keymap import KeyMap
 ADDED = {"customers": "C3", "products": "P3"}  # tonight's new members, whom no sale names
 
 
+PROFIT = "'profit = net - quantity x unit cost'"
+
+
 @dataclass(frozen=True)
 class Mutation:
     """Statements that spoil a star, and the check that must tell of it."""
@@ -86,13 +89,14 @@ def _of_facts() -> dict[str, Mutation]:
         ),
         "a sale is altered in its profit": mutation(
             f"{update}profit_amount = profit_amount + 0.0001 WHERE {sale}",
-            told="'profit = net - quantity x cost'",
-            by_hand=False,  # the cost of a product may have changed since
+            told=PROFIT,
         ),
         "a sale has lost its profit": mutation(
             f"{update}profit_amount = NULL WHERE {sale}",
-            told="'profit = net - quantity x cost'",
-            by_hand=False,
+            told=PROFIT,
+        ),
+        "a sale is altered in its cost": mutation(
+            f"{update}unit_cost = unit_cost + 0.0001 WHERE {sale}", told=PROFIT
         ),
         "a sale has no id": mutation(
             f"{update}transaction_id = NULL WHERE {sale}", told="'no value is missing'"
@@ -109,6 +113,7 @@ def _of_facts() -> dict[str, Mutation]:
         "unit_price": "'gross = quantity x unit price'",
         "gross_amount": "'gross = quantity x unit price'",
         "discount_amount": "'net = gross - discount'",
+        "unit_cost": PROFIT,
     }
     for measure in columns_of(schema.fact_sales, Role.MEASURE):
         name = measure.name
