@@ -72,21 +72,21 @@ TABLE = (
 )
 
 
-def test_only_new_rows(shop: Retailer, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is not above the last id is not read again."""
-    habit, columns = "Only new rows", "id, quantity"
+def test_new_rows(shop: Retailer, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is below the last id is not read again."""
+    habit, columns = "New rows", "id, quantity"
     url = till(shop, TABLE.format("id INTEGER"), *sell(columns, "1, 1", "2, 1"))
     assert night(shop, capsys, habit, TRANSACTIONS__PATH=url) == 2
     assert night(shop, capsys, habit, "--since", "0", TRANSACTIONS__PATH=url) == 0
-    till(shop, "DELETE FROM sales", *sell(columns, "2, 7", "3, 1"))
+    till(shop, "DELETE FROM sales", *sell(columns, "1, 7", "2, 1", "3, 1"))
     assert night(shop, capsys, habit, TRANSACTIONS__PATH=url) == 0
     assert sales_in(shop) == ["1", "2", "3"]
-    assert quantity_of(shop, "2") == 1
+    assert quantity_of(shop, "1") == 1
 
 
-def test_new_and_changed_rows(shop: Retailer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_rows(shop: Retailer, capsys: pytest.CaptureFixture[str]) -> None:
     """A corrected sale, a new one, and one that was written late."""
-    habit, columns = "New and changed rows", "transaction_id, quantity, changed_at"
+    habit, columns = "Changed rows", "transaction_id, quantity, changed_at"
     rows = sell(columns, "'T1', 1, '2024-03-04 10:00:00'", "'T2', 1, '2024-03-01 10:00:00'")
     url = till(shop, TABLE.format("transaction_id TEXT, changed_at TEXT"), *rows)
     assert night(shop, capsys, habit, "--since", "2024-01-01", TRANSACTIONS__PATH=url) == 0
