@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from cleaning.columns import Reader
 from cleaning.flags import flags
 from cleaning.verdicts import as_mask
-from common.arrays import decoded, whole
+from common.arrays import decoded, unreadable, whole
 from common.results import DELETES, PLACE, REMOVAL, SKIPPED, SKIPS, CleanBatch
 from common.star_model import DELETED_FLAG
 from common.values import UNREADABLE
@@ -95,9 +95,7 @@ def note_keys(cleaned: CleanBatch, read: Reader, key: pa.Array) -> CleanBatch:
     rejected, others = read.verdict.rejected(), pc.invert(read.verdict.good())
     if pc.any(others).as_py():
         plain = decoded(key)
-        is_named = pc.and_(
-            pc.not_equal(plain, ""), pc.invert(pc.match_substring(plain, UNREADABLE))
-        )
+        is_named = pc.and_(pc.not_equal(plain, ""), pc.invert(unreadable(plain)))
         cleaned.borne = plain.filter(pc.and_(others, is_named))
         cleaned.nameless = int(as_mask(pc.and_(rejected, pc.invert(is_named))).sum())
     return cleaned

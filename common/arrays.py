@@ -9,6 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from common.values import UNREADABLE
+
 
 def whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """A column as one array; a dictionary-encoded one stays encoded."""
@@ -87,6 +89,12 @@ def holds_any(column: pa.Array | pa.ChunkedArray, characters: str) -> bool:
 
 _SHORT = 1024
 _MANY_MARKS = r"\pM{64,}"
+
+
+def unreadable(texts: pa.Array) -> pa.Array:
+    """Booleans: whether a text stands for what cannot be read or decoded; null is none."""
+    marked = pc.match_substring(texts, UNREADABLE)
+    return pc.fill_null(pc.or_(marked, pc.match_substring(texts, "\0")), False)
 
 
 def composed(texts: pa.Array, form: str = "NFC") -> pa.Array:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from common.arrays import composed, decoded, on_values, whole
+from common.arrays import composed, decoded, on_values, unreadable, whole
 from common.key_rules import normal_keys
 from common.results import SKIPPED
 from common.source_settings import SourceSettings
@@ -74,11 +74,8 @@ def _skipped(rows: pa.Table, own: Sequence[str], settings: SourceSettings) -> pa
 
         def look(given: pa.Array, wanted: pa.Array = wanted) -> pa.Array:
             cells = composed(pc.utf8_trim_whitespace(pc.coalesce(given, "")))
-            is_unreadable = pc.or_(
-                pc.match_substring(cells, UNREADABLE), pc.match_substring(cells, "\0")
-            )
             found = pc.if_else(pc.is_in(cells, wanted), "true", pa.scalar(None, pa.string()))
-            return pc.if_else(is_unreadable, UNREADABLE, found)
+            return pc.if_else(unreadable(cells), UNREADABLE, found)
 
         told = on_values(whole(_own_column(rows, name, as_text)), look)
         answer = pc.coalesce(answer, decoded(told))
