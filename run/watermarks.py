@@ -54,11 +54,10 @@ def starts(
     """Where to begin reading each source with a WATERMARK, given what the last published run kept,
     and what `--since` says.
     """
-    return {
-        name: _start(config, name, kept, since)
-        for name, settings in config.sources.items()
-        if settings.watermark
-    }
+    settings = {name: source for name, source in config.sources.items() if source.watermark}
+    known = [_known(source, kept.get(name))[0] for name, source in settings.items()]
+    fits_one = any(found is None or _is_alike(since, found.value) for found in known)
+    return {name: _start(config, name, kept, since, fits_one=fits_one) for name in settings}
 
 
 def begin(
@@ -66,13 +65,10 @@ def begin(
 ) -> dict[str, Start]:
     """`starts` of a run.
 
-    Raises `ConfigError` where a source has no place to begin at, or `--since` fits none.
+    Raises `ConfigError` where a source has no place to begin at.
     """
     found = starts(config, kept, since)
     problems = [start.problem for start in found.values() if start.value is None]
-    has_period = any(settings.extract == "period" for settings in config.sources.values())
-    if since is not None and not has_period and all(s.value is not since for s in found.values()):
-        problems += [note for start in found.values() for note in start.notes]
     if problems:
         raise ConfigError(problems)
     for name, start in found.items():
@@ -103,31 +99,39 @@ def moved(
 
 
 def _start(
-    config: StarSchemaConfig, name: str, kept: Mapping[str, Any], since: Moment | None
+    config: StarSchemaConfig,
+    name: str,
+    kept: Mapping[str, Any],
+    since: Moment | None,
+    *,
+    fits_one: bool,
 ) -> Start:
+    """Where to begin with a source. `--since` is for the sources whose values are of its kind, if
+    there are any (`fits_one`).
+    """
     settings, setting = config.source(name), f"{name.upper()}__WATERMARK"
     known, why = _known(settings, kept.get(name))
+    if known is None and since is None:
+        return Start(None, f"{setting}: {why}; say where to begin by --since")
     if known is None:
-        if since is None:
-            return Start(None, f"{setting}: {why}; say where to begin by --since")
         begins_anew = f"{why}; it is read from --since {since} on"
         return Start(since, notes=(begins_anew,) if name in kept else ())
-    notes = []
-    if since is not None and _is_number(since) != _is_number(known.value):
-        notes.append(
-            f"--since {since} is no {kind_of(known.value)}, as {settings.watermark} is: it goes on "
-            f"from {known.value}"
-        )
-    elif since is not None:
-        return Start(since, notes=_told(config, since, known.value))
+    notes: tuple[str, ...] = ()
+    if since is not None:
+        is_alike = _is_alike(since, known.value)
+        if is_alike or not fits_one:
+            return Start(since, notes=_told(config, since, known.value))
+        notes = (f"--since {since} is no {kind_of(known.value)}: it goes on from {known.value}",)
     try:
-        return Start(less(known.value, settings.lag), notes=tuple(notes))
+        return Start(less(known.value, settings.lag), notes=notes)
     except ValueError as error:
         return Start(None, f"{name.upper()}__LAG {error}")
 
 
 def _told(config: StarSchemaConfig, since: Moment, known: Moment) -> tuple[str, ...]:
     """The warning when `--since` is not where the last run has ended."""
+    if not _is_alike(since, known):
+        return (f"--since {since} is no {kind_of(known)}: what was remembered, {known}, is left",)
     if _is_later(config, since, known):
         return (f"--since {since} leaves a gap: what came after {known} and before it is not read",)
     if _is_later(config, known, since):
@@ -144,7 +148,8 @@ def _moved(
 ) -> tuple[Watermark | None, list[str]]:
     """The new watermark of a source, if it has moved, and what to tell."""
     settings, column = source.settings, source.settings.watermark
-    known, _ = _known(settings, kept.get(source.name))
+    kept_of_it, _ = _known(settings, kept.get(source.name))
+    known = None if kept_of_it is None else kept_of_it.value
     found = seen(source, began, ZoneInfo(config.business_timezone))
     largest, notes = found.largest, []
     if found.later:
@@ -152,29 +157,33 @@ def _moved(
             f"{found.later:,} values of {column} are after the start of the run: their rows are "
             "loaded, but the next run does not begin there"
         )
+    reached = known if largest is None else largest
+    if reached is None:
+        notes.append(f"there is no value of {column} to remember: give --since again")
+    else:
+        _refuse_unfit(source, reached, start)
     if largest is None:
-        if known is None:
-            notes.append(f"there is no value of {column} to remember: give --since again")
         return None, notes
-    _refuse_unfit(source, largest, start)
-    if known is not None and _is_later(config, known.value, largest):
-        notes.append(
-            f"the largest {column} of this run, {largest}, is before {known.value}, which is kept"
-        )
+    if known is not None and _is_later(config, known, largest):
+        notes.append(f"the largest {column} of this run, {largest}, is before {known}, which stays")
         return None, notes
     return Watermark(largest, _of(settings)), notes
 
 
-def _refuse_unfit(source: RawSource, largest: Moment, start: Start) -> None:
+def _refuse_unfit(source: RawSource, value: Moment, start: Start) -> None:
     """Raise `ConfigError` where LAG or the start do not fit the values of the column."""
-    name, kind = source.name.upper(), kind_of(largest)
     try:
-        less(largest, source.settings.lag)
+        less(value, source.settings.lag)
     except ValueError as error:
-        raise ConfigError([f"{name}__LAG {error}"]) from None
-    if start.value is not None and _is_number(start.value) != _is_number(largest):
+        raise ConfigError([f"{source.name.upper()}__LAG {error}"]) from None
+    if not _is_alike(start.value, value):
         column = source.settings.watermark
-        raise ConfigError([f"{source.name}: --since {start.value} is no {kind}, as {column} is"])
+        raise ConfigError(
+            [
+                f"{source.name}: it was read from {start.value} on, which is no {kind_of(value)} "
+                f"as {column} is; give --since"
+            ]
+        )
 
 
 def _known(settings: SourceSettings, kept: Any) -> tuple[Watermark | None, str]:
@@ -206,8 +215,9 @@ def _of(settings: SourceSettings) -> dict[str, str]:
     return {"url": str(bare), "query": query, "column": settings.watermark or ""}
 
 
-def _is_number(value: Moment) -> bool:
-    return isinstance(value, int)
+def _is_alike(one: Moment | None, other: Moment) -> bool:
+    """Whether both are numbers, or neither is."""
+    return isinstance(one, int) == isinstance(other, int)
 
 
 def _is_later(config: StarSchemaConfig, one: Moment, other: Moment) -> bool:

@@ -18,10 +18,10 @@ from sources.mapping import watermark_in
 from sources.raw_source import RawSource
 
 _KINDS = {
-    "integer": pa.int64(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us"),
-    "timestamp with offset": pa.timestamp("us", "UTC"),
+    "integers": pa.int64(),
+    "dates": pa.date32(),
+    "timestamps": pa.timestamp("us"),
+    "timestamps with an offset": pa.timestamp("us", "UTC"),
 }
 _FINER = r"(\.\d{6})\d+"
 
@@ -45,9 +45,9 @@ def seen(source: RawSource, began: datetime, zone: ZoneInfo) -> Seen:
     later, kind = 0, ""
     for values in _batches(source):
         found = _kind(values.type)
-        if kind and found != kind and {kind, found} != {"date", "timestamp"}:
-            raise _no_watermark(source, f"{kind}s as well as {found}s")
-        kind = "timestamp" if "timestamp" in (kind, found) else found
+        if kind and found != kind and {kind, found} != {"dates", "timestamps"}:
+            raise _no_watermark(source, f"{kind} as well as {found}")
+        kind = "timestamps" if "timestamps" in (kind, found) else found
         limit = _limit(found, began, zone)
         is_later = pa.scalar(False) if limit is None else pc.greater(values, limit)
         later += pc.sum(is_later).as_py() or 0
@@ -78,7 +78,9 @@ def _typed(source: RawSource, texts: pa.Array) -> pa.Array:
         except pa.ArrowInvalid:
             continue
     numbers = pc.match_substring_regex(texts, r"^[+-]?[0-9]+\.[0-9]+$")
-    raise _no_watermark(source, "numbers with decimals" if pc.all(numbers).as_py() else "text")
+    raise _no_watermark(
+        source, "numbers with decimals" if pc.all(numbers).as_py() else "other text"
+    )
 
 
 def _kind(found: pa.DataType) -> str:
@@ -89,9 +91,9 @@ def _limit(kind: str, began: datetime, zone: ZoneInfo) -> pa.Scalar | None:
     """The last value that is not after the start of the run; integers have none."""
     local = began.astimezone(zone)
     limits = {
-        "date": local.date(),
-        "timestamp": local.replace(tzinfo=None),
-        "timestamp with offset": began.astimezone(UTC),
+        "dates": local.date(),
+        "timestamps": local.replace(tzinfo=None),
+        "timestamps with an offset": began.astimezone(UTC),
     }
     return pa.scalar(limits[kind], _KINDS[kind]) if kind in limits else None
 
