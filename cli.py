@@ -223,7 +223,11 @@ def forget(context: click.Context, customer_id: str, dry_run: bool) -> int:
     dry_run |= bool(context.find_root().params["dry_run"])
     with _reported(config):
         forgotten = forget_customer(
-            config, customer_id, StarSchemaTransformer(config).prepare, dry_run=dry_run
+            config,
+            customer_id,
+            StarSchemaTransformer(config).prepare,
+            dry_run=dry_run,
+            before_change=SIGNALS.hold,
         )
     if forgotten is None or forgotten.exit_code == 2:
         raise click.BadParameter(

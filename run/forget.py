@@ -50,12 +50,14 @@ def forget_customer(
     prepare: Callable[[str, pa.Table], CleanBatch],
     *,
     dry_run: bool,
+    before_change: Callable[[], None],
 ) -> Forgotten | None:
     """Erase a customer from the star, in one transaction, and then from all reject files.
 
     `prepare` cleans a row that has the id alone: that gives the key, and what the star then holds
     of such a customer. The warehouse's lock is kept to the end, so that no run copies a reject file
-    meanwhile. With `dry_run` nothing is changed. Returns None for an id that cannot be one.
+    meanwhile. With `dry_run` nothing is changed. `before_change` is called before anything is; what
+    it raises ends it. Returns None for an id that cannot be one.
     """
     source = config.star.source(_CUSTOMERS)
     table = source.feeds
@@ -72,6 +74,8 @@ def forget_customer(
     values = {**{name: nameless[name] for name in personal}, DELETED_FLAG: True}
 
     def found(before: Mapping[str, Any] | None) -> Forgotten:
+        if not dry_run:
+            before_change()
         erased = reject_erasure.erase(config, table, member, dry_run=dry_run)
         was_forgotten = before is not None and _has(before, values)
         return Forgotten(table, member, personal, before is not None, was_forgotten, erased)
@@ -79,23 +83,31 @@ def forget_customer(
     if engine_of(config.warehouse_url).absent(config.warehouse_url):
         return found(None)
     with open_warehouse(config, new_run_id()) as warehouse:
-        return found(_forget_in_star(warehouse, table, member, values, dry_run=dry_run))
+        return found(
+            _forget_in_star(warehouse, table, member, values, None if dry_run else before_change)
+        )
 
 
 def _forget_in_star(
-    warehouse: Warehouse, table: Table, member: str, values: Mapping[str, Any], *, dry_run: bool
+    warehouse: Warehouse,
+    table: Table,
+    member: str,
+    values: Mapping[str, Any],
+    before_commit: Callable[[], None] | None,
 ) -> Mapping[str, Any] | None:
-    """Give the member those values; returns its row before, None where there is none."""
+    """Give the member those values; returns its row before, None where there is none. Without
+    `before_commit` it is only looked at.
+    """
     warehouse.begin()
     is_there = table.name in warehouse.present([table])
     warehouse.rollback()
     if not is_there:
         return None
-    grown = growth.begin_load(warehouse, [table], apart=not dry_run)
+    grown = growth.begin_load(warehouse, [table], apart=before_commit is not None)
     is_member = business_key(table) == member
     row = warehouse.execute(sa.select(table).where(is_member)).mappings().first()
     before = None if row is None else {str(name): value for name, value in row.items()}
-    if before is None or dry_run or _has(before, values):
+    if before is None or before_commit is None or _has(before, values):
         warehouse.rollback()
         return before
     warehouse.execute(sa.update(table).where(is_member).values(values))
@@ -107,6 +119,7 @@ def _forget_in_star(
             "this again; nothing was changed"
         )
     growth.complete(warehouse, grown)
+    before_commit()
     warehouse.commit(is_done)
     return before
 

@@ -57,10 +57,8 @@ def resolve_mapping(
 
 def own_columns(columns: Sequence[str], canonical: str, settings: SourceSettings) -> list[str]:
     """Those of a file's `columns` that make a canonical one; [] where one of them is not there."""
-    by_case = _by_case(columns)
-    found = [
-        _own_name(name, by_case) for name in as_list(settings.columns.get(canonical, canonical))
-    ]
+    wanted = as_list(settings.columns.get(canonical, canonical))
+    found = [own_name(name, columns) for name in wanted]
     return [name for name in found if name is not None] if None not in found else []
 
 

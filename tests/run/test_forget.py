@@ -342,6 +342,17 @@ def test_the_id_is_found_inside_a_record(
     assert [json.loads(row["buyer"])["id"] for row in known.rejects(results)] == ["C2"]
 
 
+def test_a_number_in_json_is_the_id_that_the_star_has(
+    known: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [{**known.sales[0], "transaction_id": "", "customer_id": n} for n in (7, 7.0, 70)]
+    path = known.folder / "sales.jsonl"
+    path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    results = known.publish(TRANSACTIONS__PATH=path)
+    assert forget(known, capsys, "7", TRANSACTIONS__PATH=path)[0] == 0
+    assert [row["customer_id"] for row in known.rejects(results)] == ["70"]
+
+
 def _not_csv(path: Path) -> None:
     path.write_text("PK\x03\x04", encoding="utf-8")
 
