@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from itertools import pairwise
 from time import perf_counter
@@ -19,11 +18,11 @@ import sqlalchemy as sa
 from common import costs
 from common.absence import Absence
 from common.arrays import decoded, whole
-from common.arrow_types import arrow_type
+from common.arrow_types import typed
 from common.key_sum import key_sum, key_weights
-from common.outcomes import Deleted, FactCounts, Movement, Removals, plain
+from common.outcomes import FactCounts, Movement, Removals, plain
 from common.parallel import in_order
-from common.results import DELETES, DETAIL, PLACE, REASON, REMOVAL, SKIPS
+from common.results import DETAIL, PLACE, REASON
 from common.star_model import (
     Role,
     Star,
@@ -32,11 +31,13 @@ from common.star_model import (
     target_of,
     unknown_reason,
 )
+from common.sums import Sums, minus, plus, summed
 from config import StarSchemaConfig
 from errors import GateError, not_as_written
 from warehouse import Encoded, Loader, Warehouse
+from warehouse.fact_removals import FactRemovals
 from warehouse.keymap import KeyMap, Named
-from warehouse.removals import absent, remove, stage_keys
+from warehouse.sums import sums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,7 @@ class Keyed:
 
     rows: Encoded
     count: int
-    net: Decimal
+    net: Sums
     key_sum: int
     named: dict[str, Named]  # by the column of the batch that has the ids
     orphans: pa.Table  # _place, _reason, _detail, net_amount
@@ -68,15 +69,18 @@ class FactLoader(Loader):
         run_id: str | None = None,
         *,
         has_costs: bool = True,
+        by_currency: bool = True,
     ) -> None:
-        """`has_costs`: the source may give the cost of a sale itself."""
+        """`has_costs`: the source may give the cost of a sale itself. `by_currency`: amounts may
+        be of several currencies.
+        """
         super().__init__(config, warehouse, run_id)
         self.fact = config.star.fact
         self._form = costs.with_flag(self.fact) if has_costs else self.fact
         self.orphans: list[pa.Table] = []
         """Rows that no member was found for, as they are to be rejected."""
         self._handed_over = 0
-        self.net_unchanged = Decimal(0)
+        self.net_unchanged: Sums = {}
         """Net amount of the rows that the fact table already held just so."""
         self.key_sum, self.key_sum_unchanged = 0, 0
         """`key_sum` of all rows handed over, and over those."""
@@ -84,8 +88,7 @@ class FactLoader(Loader):
         """By column of ids: on what kinds of members the rows are."""
         self.counts, self.removals, self.movement = FactCounts(), Removals(), Movement()
         self.warnings: list[str] = []
-        self._in_scope = 0
-        """How many facts of before this run would go if they were absent."""
+        self._by_currency = by_currency
 
     def load_sales_facts(
         self,
@@ -127,8 +130,8 @@ class FactLoader(Loader):
         warehouse, table = self.warehouse, self.fact
         is_new = warehouse.is_created(table)
         form = table if is_new else self._form
-        if not is_new:
-            self._look_before(absence)
+        gone = FactRemovals(warehouse, self.config.star, by_currency=self._by_currency)
+        in_scope = 0 if is_new else self._look_before(gone, absence)
         with ThreadPoolExecutor(warehouse.encoders()) as pool:
             batches = self._keyed(pool, tasks, keys, form, progress)
             if is_new:
@@ -138,12 +141,14 @@ class FactLoader(Loader):
                 counts = FactCounts(records_inserted=self._handed_over)
             else:
                 staging = warehouse.stage(form, form.columns.keys(), batches)
-        flagged = self._flagged(removals)
+        flagged = gone.stage(removals)
         if not is_new:
             counts = self._merge(staging)
-            counts.records_deleted = self._remove(staging, flagged, absence)
+            counts.records_deleted = gone.remove(staging, flagged, absence, in_scope)
             warehouse.drop(staging)
-        counts.records_unchanged += self.removals.rows.get("unchanged", 0)
+        self.removals, self.warnings = gone.counts, gone.warnings
+        self.movement.rows_removed, self.movement.removed = gone.rows, gone.removed
+        counts.records_unchanged += gone.counts.rows.get("unchanged", 0)
         return counts
 
     def _keyed(
@@ -155,9 +160,9 @@ class FactLoader(Loader):
         progress: Callable[[int], None],
     ) -> Iterator[Encoded]:
         """Batches in the columns of `form`."""
-        encode = partial(self.warehouse.encode, table=form)
+        encode, by = partial(self.warehouse.encode, table=form), self._by_currency
         calls = (
-            _FindKeys(task, part, self.config.star, keys, self.run_id, form, encode)
+            _FindKeys(task, part, self.config.star, keys, self.run_id, form, by, encode)
             for task, part in _parts(tasks)
         )
         for keyed in in_order(pool, calls, self.warehouse.encoders()):
@@ -167,119 +172,58 @@ class FactLoader(Loader):
             self._handed_over += keyed.count
             self.key_sum += keyed.key_sum
             if self.warehouse.is_created(self.fact):
-                self.movement.inserted += keyed.net
+                self.movement.inserted = plus(self.movement.inserted, keyed.net)
             for column, named in keyed.named.items():
                 self.named[column] = self.named.get(column, Named()) + named
             yield keyed.rows
 
-    def _look_before(self, absence: Absence | None) -> None:
-        """The facts that are there, their net amount, and how many `absence` is of."""
-        net, rows = sa.func.coalesce(sa.func.sum(self.fact.c.net_amount), 0), sa.func.count()
-        looked_at = (
-            [rows, net] if absence is None else [rows, net, rows.filter(self._scope(absence))]
+    def _look_before(self, gone: FactRemovals, absence: Absence | None) -> int:
+        """Look at the facts that are there; returns how many of them `absence` is of."""
+        count = sa.func.count()
+        counts = [count, count if absence is None else count.filter(gone.scope(absence))]
+        (net,), (rows, in_scope) = self._sums(
+            self.fact, [sa.func.sum(self.fact.c.net_amount)], counts
         )
-        found = self.warehouse.row(sa.select(*looked_at).select_from(self.fact))
-        self.movement.rows_before, self.movement.before = int(found[0]), Decimal(found[1])
-        self._in_scope = int(found[-1])
+        self.movement.rows_before, self.movement.before = rows, net
+        return in_scope
 
-    def _scope(self, absence: Absence) -> sa.ColumnElement[bool]:
-        """Which facts go when they are absent."""
-        if absence.days is None:
-            return sa.true()
-        day = self.config.star.keys_to(self.config.star.calendar)[0]
-        return day.between(*absence.days)
-
-    def _flagged(self, removals: Iterable[Task]) -> dict[str, sa.Table]:
-        """The rows that remove facts, staged by what becomes of them where there is no fact:
-        `unchanged` if they were flagged as deleted, `skipped` if SKIP_WHEN left them out.
+    def _sums(
+        self,
+        rows: sa.Table,
+        amounts: list[sa.ColumnElement[Any]],
+        counts: Sequence[sa.ColumnElement[Any]],
+        currency: str = "",
+    ) -> tuple[list[Sums], list[int]]:
+        """Sums over rows of the fact by currency, that of the column `currency` or of the fact's
+        own, and counts.
         """
-        tasks, key, flagged = list(removals), business_key(self.fact).name, {}
-        for kind, name in ((DELETES, "unchanged"), (SKIPS, "skipped")):
-
-            def batches(kind: int = kind, name: str = name) -> Iterator[pa.Table]:
-                for task in tasks:
-                    rows = task()
-                    rows = rows.filter(pc.equal(rows[REMOVAL], kind))
-                    self.removals.add(name, len(rows), _sum(rows["net_amount"]))
-                    yield rows.select([key, "net_amount"])
-
-            if tasks and not self.warehouse.is_created(self.fact):
-                encoded = (
-                    self.warehouse.encode(_plain(b, self.fact), self.fact) for b in batches()
-                )
-                columns = [key, "net_amount"]
-                flagged[name] = self.warehouse.stage(self.fact, columns, encoded, name)
-            else:
-                for _ in batches():
-                    pass
-        return flagged
-
-    def _remove(
-        self, staging: sa.Table, flagged: Mapping[str, sa.Table], absence: Absence | None
-    ) -> Deleted:
-        """Delete the facts that go; `staging` and `flagged` have the keys of all others."""
-        warehouse, net, deleted = self.warehouse, self.fact.c.net_amount, Deleted()
-        if absence is not None:
-            deleted.by_absence = self._remove_absent([staging, *flagged.values()], absence)
-        for name, gone in flagged.items():
-            rows, (removed, said) = remove(warehouse, self.fact, gone, net, gone.c.net_amount)
-            deleted.by_flag += rows
-            self._count_removed(rows, removed)
-            self.removals.add("deleted", rows, said)
-            self.removals.add(name, -rows, -said)
-            warehouse.drop(gone)
-        return deleted
-
-    def _remove_absent(self, named: list[sa.Table], absence: Absence) -> int:
-        warehouse, table = self.warehouse, self.fact
-        kept = stage_keys(warehouse, table, absence.kept, "kept")
-        gone = absent(warehouse, table, self._scope(absence), [*named, kept])
-        missing = int(warehouse.scalar(sa.select(sa.func.count()).select_from(gone)))
-        warning = absence.judge(table.name, missing, self._in_scope)
-        rows = 0
-        if warning:
-            self.warnings.append(warning)
-        elif missing:
-            rows, (removed,) = remove(warehouse, table, gone, table.c.net_amount)
-            self._count_removed(rows, removed)
-        warehouse.drop(kept)
-        warehouse.drop(gone)
-        return rows
-
-    def _count_removed(self, rows: int, net: Decimal) -> None:
-        self.movement.rows_removed += rows
-        self.movement.removed += net
+        column = self.config.star.currency
+        if column is None or not self._by_currency:
+            return sums(self.warehouse, rows, None, amounts, counts)
+        return sums(self.warehouse, rows, rows.c[currency or column.name], amounts, counts)
 
     def _merge(self, staging: sa.Table) -> FactCounts:
         warehouse, table = self.warehouse, self.fact
         changes = warehouse.keep_changes(self._changes(staging), table)
         is_new = changes.c["_known"].is_(None)
-        new_net = sa.func.sum(changes.c.net_amount).filter(is_new)
-        more = sa.func.sum(changes.c.net_amount - changes.c["_net"])
-        inserted, updated, changed_net, inserted_net, corrected, changed_keys = warehouse.row(
-            sa.select(
-                sa.func.count().filter(is_new),
-                sa.func.count().filter(sa.not_(is_new)),
-                sa.func.coalesce(sa.func.sum(changes.c.net_amount), 0),
-                sa.func.coalesce(new_net, 0),
-                sa.func.coalesce(more, 0),
-                key_sum(table, changes.c),
-            ).select_from(changes)
+        count = sa.func.count()
+        net = sa.func.sum(changes.c.net_amount)
+        (changed_net, inserted_net), (inserted, updated, changed_keys) = self._sums(
+            changes,
+            [net, net.filter(is_new)],
+            [count.filter(is_new), count.filter(sa.not_(is_new)), key_sum(table, changes.c)],
         )
-        staged, staged_net, staged_keys = warehouse.row(
-            sa.select(
-                sa.func.count(),
-                sa.func.coalesce(sa.func.sum(staging.c.net_amount), 0),
-                key_sum(table, staging.c),
-            ).select_from(staging)
+        (before,), _ = self._sums(changes, [sa.func.sum(changes.c["_net"])], [], "_currency")
+        (staged_net,), (staged, staged_keys) = self._sums(
+            staging, [sa.func.sum(staging.c.net_amount)], [count, key_sum(table, staging.c)]
         )
-        self._write(changes, int(inserted), int(updated))
+        self._write(changes, inserted, updated)
         warehouse.drop(changes)
-        self.movement.rows_inserted, self.movement.inserted = int(inserted), Decimal(inserted_net)
-        self.movement.corrected = Decimal(corrected)
-        self.net_unchanged = Decimal(staged_net) - Decimal(changed_net)
-        self.key_sum_unchanged = int(staged_keys) - int(changed_keys)
-        return FactCounts(int(inserted), int(updated), int(staged) - int(inserted) - int(updated))
+        self.movement.rows_inserted, self.movement.inserted = inserted, inserted_net
+        self.movement.corrected = minus(minus(changed_net, inserted_net), before)
+        self.net_unchanged = minus(staged_net, changed_net)
+        self.key_sum_unchanged = staged_keys - changed_keys
+        return FactCounts(inserted, updated, staged - inserted - updated)
 
     def _write(self, changes: sa.Table, inserted: int, updated: int) -> None:
         """Bring the changes into the fact table."""
@@ -295,9 +239,10 @@ class FactLoader(Loader):
 
     def _changes(self, staging: sa.Table) -> sa.Select[Any]:
         """The staged rows that are new, or other than in the star: each column as it is to be, and
-        of the row that is there the net amount, `_net`, and the key, `_known`.
+        of the row that is there net amount and currency, `_net` and `_currency`, and the key,
+        `_known`.
         """
-        table, key = self.fact, business_key(self.fact)
+        table, key, currency = self.fact, business_key(self.fact), self.config.star.currency
         kept = costs.kept(self.config.star, staging.c)
         tonight = {c.name: kept.get(c.name, staging.c[c.name]) for c in table.columns}
         apart = {key, table.c.profit_amount, *columns_of(table, Role.AUDIT)}
@@ -307,6 +252,7 @@ class FactLoader(Loader):
             sa.select(
                 *(value.label(name) for name, value in tonight.items()),
                 table.c.net_amount.label("_net"),
+                *([] if currency is None else [currency.label("_currency")]),
                 key.label("_known"),
             )
             .select_from(staging.outerjoin(table, key == staging.c[key.name]))
@@ -358,6 +304,7 @@ class _FindKeys:
     keys: Mapping[str, KeyMap]
     run_id: str
     form: sa.Table
+    by_currency: bool
     encode: Callable[[pa.Table], Encoded]
 
     def __call__(self) -> Keyed:
@@ -389,14 +336,16 @@ class _FindKeys:
         for column in fact.columns:
             if column.nullable and column.name not in columns:
                 columns[column.name] = pa.nulls(count)
-        rows = pa.table({c.name: _typed(columns[c.name], c) for c in self.form.columns})
+        rows = pa.table({c.name: typed(columns[c.name], c) for c in self.form.columns})
         if not orphaned.any():
             return self._keyed(rows, named, pa.table({}))
         lost = _orphans(batch, orphaned, reason)
         return self._keyed(rows.filter(pa.array(~orphaned)), named, lost)
 
     def _keyed(self, rows: pa.Table, named: dict[str, Named], lost: pa.Table) -> Keyed:
-        net, keys = _sum(rows["net_amount"]), _key_sum(self.star.fact, rows)
+        column = self.star.currency
+        by = rows[column.name] if column is not None and self.by_currency else None
+        net, keys = summed(rows["net_amount"], by), _key_sum(self.star.fact, rows)
         return Keyed(self.encode(rows), len(rows), net, keys, named, lost)
 
 
@@ -432,18 +381,3 @@ def _orphans(batch: pa.Table, orphaned: Any, reason: Any) -> pa.Table:
             "net_amount": lost["net_amount"],
         }
     )
-
-
-def _sum(amounts: pa.ChunkedArray) -> Decimal:
-    return pc.sum(amounts).as_py() or Decimal(0)
-
-
-def _plain(rows: pa.Table, table: sa.Table) -> pa.Table:
-    """`rows` in the types of the table's columns."""
-    return pa.table({n: _typed(rows[n], table.columns[n]) for n in rows.column_names})
-
-
-def _typed(values: Any, column: sa.Column[Any]) -> pa.Array:
-    """Values in their column's type, unless they are encoded."""
-    array = whole(values)
-    return array if pa.types.is_dictionary(array.type) else array.cast(arrow_type(column))

@@ -13,17 +13,16 @@ if __name__ == "__main__":  # before the imports below, so that --help answers a
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
-from common.absence import Absence
 from common.outcomes import Claims, FactCounts, Movement, Removals, SourceRead
 from common.setting_texts import Moment, parse_moment
 from common.star_model import references, target_of
+from common.sums import Sums
 from common.version import VERSION
 from config import StarSchemaConfig
 from errors import ExtractionError, GateError
@@ -31,8 +30,9 @@ from extract import DataExtractor
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
 from run import logs, looks, members, unchanged, watermarks
-from run.absence import absence_in, may_remove
+from run.absence import absence_in, absences_of_members, may_remove
 from run.frame import Run
+from run.money import is_by_currency
 from run.orphans import without_orphans
 from run.staging import (
     CleanSource,
@@ -65,6 +65,8 @@ class Members:
     refused_orphans: int
     grown: drift.Drift
     """What the star has got, and what is left to be completed."""
+    by_currency: bool
+    """Whether the amounts of facts may be of several currencies."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Facts:
     """What the facts hand to the validation."""
 
     counts: FactCounts
-    net_unchanged: Decimal
+    net_unchanged: Sums
     """The net amount of the facts that were there just so."""
     keys_found: int
     """`schema.key_sum` of the facts that were written."""
@@ -164,6 +166,7 @@ class StarSchemaETLPipeline:
             drift.refuse_removals(warehouse, found, self.star.fact)
         previous = history.last_published(warehouse) if found.is_whole(etl_run) else None
         warehouse.rollback()  # no transaction stays open while sources are read
+        run.previous = previous
         run.watermarks = {} if previous is None else previous.watermarks
         if previous is not None and previous.damage:
             run.warn(previous.damage)
@@ -251,17 +254,20 @@ class StarSchemaETLPipeline:
                 known = cleaned
                 if self.config.orphan_policy == "reject":
                     known = self._refuse_orphans(run, loader, extracted, cleaned, described)
+                absences, doubts = absences_of_members(self.config, extracted, cleaned)
                 keys = loader.load_all_dimensions(
                     self._dimension_rows(run, known, described),
                     lambda table: run.progress.advance(table, 0),
-                    self._absences(run, extracted, cleaned),
+                    absences,
                 )
-                run.warn(*loader.warnings)
+                run.warn(*doubts, *loader.warnings)
             run.summary.outcomes.dimensions = loader.results
             phase.rows = sum(counts.rows for counts in loader.results.values())
         sales = self.star.sales.name
         refused = cleaned[sales].rows - known[sales].rows
-        return Members(keys, before, known, refused, grown)
+        settings, raw = self.config.source(sales), extracted[sales]
+        by_currency = is_by_currency(self.star, settings, raw, run)
+        return Members(keys, before, known, refused, grown, by_currency)
 
     def _run_fact_loading_phase(
         self, run: Run, extracted: dict[str, RawSource], loaded: Members
@@ -269,14 +275,17 @@ class StarSchemaETLPipeline:
         """Merge the facts."""
         with run.phase("fact_loading") as phase:
             sales = loaded.cleaned[self.star.sales.name]
-            has_costs = "unit_cost" in extracted[self.star.sales.name].mapped
-            with FactLoader(self.config, run.warehouse, run.id, has_costs=has_costs) as loader:
+            raw = extracted[sales.name]
+            has_costs, by_currency = "unit_cost" in raw.mapped, loaded.by_currency
+            with FactLoader(
+                self.config, run.warehouse, run.id, has_costs=has_costs, by_currency=by_currency
+            ) as loader:
                 loader.load_sales_facts(
                     sales.tasks(),
                     loaded.keys,
                     partial(run.progress.advance, self.star.fact.name),
                     sales.removals(),
-                    self._absence(extracted, sales),
+                    absence_in(self.config, raw, sales)[0],
                 )
                 run.warn(*loader.warnings)
             counts = loader.counts
@@ -299,7 +308,10 @@ class StarSchemaETLPipeline:
         """
         with run.phase("validation") as phase:
             late = loaded.grown.late_in(self.star.fact)
-            validator = StarSchemaValidator(self.config, run.warehouse, run.id, run.last_mark, late)
+            validator = StarSchemaValidator(
+                self.config, run.warehouse, run.id, run.last_mark, late,
+                by_currency=loaded.by_currency,
+            )  # fmt: skip
             found = run.summary.outcomes.validation = validator.check_star()
             outcomes = run.summary.outcomes
             inputs = {
@@ -348,24 +360,6 @@ class StarSchemaETLPipeline:
             describes=not source.describes_facts,
             parts=[parts] if isinstance(parts, str) else parts,
         )
-
-    def _absence(self, extracted: dict[str, RawSource], cleaned: CleanSource) -> Absence | None:
-        """What the lack of a row in a source means."""
-        return absence_in(self.config, extracted[cleaned.name], cleaned)[0]
-
-    def _absences(
-        self, run: Run, extracted: dict[str, RawSource], cleaned: dict[str, CleanSource]
-    ) -> dict[str, Absence]:
-        """The same of the sources of members, by table."""
-        found = {}
-        for source in self.star.members:
-            if source.name in cleaned:
-                own = extracted[source.name], cleaned[source.name]
-                absence, warning = absence_in(self.config, *own)
-                run.warn(*filter(None, [warning]))
-                if absence is not None:
-                    found[source.feeds.name] = absence
-        return found
 
     def _described(self, cleaned: dict[str, CleanSource]) -> dict[str, list[pa.Table]]:
         """By source of members, the rows that describe them; none where there is no source."""

@@ -119,7 +119,7 @@ fact_sales = fact(
     measure("net_amount", "gross_amount - discount_amount"),
     measure("unit_cost", "of the sale, or of the product when it first came", nullable=True),
     measure("profit_amount", "net_amount - quantity x unit_cost; or empty", nullable=True),
-    attribute("currency", "of the amounts; empty where the source does not say"),
+    attribute("currency", "of the amounts; empty where the source does not say", is_currency=True),
 )
 
 etl_run = Table(

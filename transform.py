@@ -46,6 +46,7 @@ from common.arrays import decoded, on_values, per_distinct
 from common.arrow_types import arrow_schema, arrow_type
 from common.results import PLACE, CleanBatch
 from common.star_model import INFERRED_FLAG, ONLY_NAMED, Role, Source, columns_of
+from common.sums import Sums, summed
 from config import StarSchemaConfig
 
 if TYPE_CHECKING:
@@ -226,19 +227,29 @@ class StarSchemaTransformer:
         given = columns_of(source.feeds, Role.ATTRIBUTE, Role.MEASURE)
         plain = [c for c in given if c.name in source.columns and c.name not in columns]
         columns |= plain_columns(read, plain, self._zone)
-        net = columns["net_amount"]
-        rows, nameless = with_removals(read, columns, (source.key, "net_amount"), kinds)
+        said = ["net_amount", *([] if self.star.currency is None else [self.star.currency.name])]
+        rows, nameless = with_removals(read, columns, (source.key, *said), kinds)
         cleaned = CleanBatch(
             rows,
             read.verdict.rejects(),
             money={
-                "read": _sum(net),
-                "rejected": _sum(net.filter(read.verdict.rejected())),
-                "skipped": _sum(net.filter(pa.array(nameless))),
+                "read": self._summed(columns),
+                "rejected": self._summed(columns, read.verdict.rejected()),
+                "skipped": self._summed(columns, pa.array(nameless)),
             },
             skipped=int(nameless.sum()),
         )
         return note_keys(cleaned, read, key)
+
+    def _summed(self, columns: Columns, rows: pa.Array | None = None) -> Sums:
+        """The net amounts of a batch by their currencies, or of some of its `rows`."""
+        net, currency = columns["net_amount"], None
+        if self.star.currency is not None:
+            currency = columns[self.star.currency.name]
+        if rows is not None:
+            net = net.filter(rows)
+            currency = None if currency is None else currency.filter(rows)
+        return summed(net, currency)
 
     def _ruled(self, source: Source, read: Reader, keys: Columns) -> Columns:
         rules = self.rules.get(source.name)
@@ -386,11 +397,6 @@ def _discounts(read: Reader, gross: pa.Array, is_return: pa.Array | None) -> pa.
     reject("invalid_discount", invalid, *details)
     reject("negative_net_amount", pc.and_(pc.invert(is_return), pc.greater(size, gross)), *details)
     return pc.if_else(is_return, pc.negate(size), discount)
-
-
-def _sum(amounts: pa.Array) -> Decimal:
-    total = pc.sum(amounts).as_py()  # with 38 digits
-    return Decimal(0) if total is None else total
 
 
 def _blank(key: pa.Array) -> pa.Array:

@@ -29,10 +29,12 @@ from common.star_model import (
     surrogate_key,
     target_of,
 )
+from common.sums import Sums
 from config import StarSchemaConfig
 from errors import WarehouseError
 from warehouse import Warehouse, drift, transaction
 from warehouse.history import last_published
+from warehouse.sums import sums
 
 
 class StarSchemaValidator:
@@ -45,9 +47,12 @@ class StarSchemaValidator:
         run_id: str = "",
         proven: str = "",
         late: Sequence[str] = (),
+        *,
+        by_currency: bool = True,
     ) -> None:
         """`proven` is the mark of the last published run: rows just as it left them are not
         computed anew. In the columns `late` of the fact, rows of earlier runs need no value.
+        `by_currency`: amounts may be of several currencies.
         """
         self.config = config
         self.star = config.star
@@ -56,18 +61,21 @@ class StarSchemaValidator:
         self._run_id = run_id
         self._proven = proven
         self._late = late
+        self._by_currency = by_currency
         self._keys: dict[Table, tuple[int, int]] = {}
         """The first and the last key of dimensions that have all keys between: 1, 2, 3 and so on,
         or every day of whole years.
         """
         self.loaded_rows = 0
         """How many rows of this run the fact table holds, once the checks have run."""
-        self.loaded_net = Decimal(0)
+        self.loaded_net: Sums = {}
         """Their net amount."""
         self.loaded_key_sum = 0
         """Their `key_sum`."""
-        self.rows, self.net = 0, Decimal(0)
-        """How many facts there are, and the net amount of all of them."""
+        self.rows = 0
+        """How many facts there are."""
+        self.net: Sums = {}
+        """The net amount of all of them."""
 
     def run_all_checks(self) -> dict[str, Any]:
         """`row_counts`, `referential_integrity`, `checks`, `validation_errors`; by itself also
@@ -211,13 +219,19 @@ class StarSchemaValidator:
         missing = {_orphan(c): 0 for c in columns}
         if rows is not None and not counted:
             return rows, missing
-        net = sa.func.coalesce(sa.func.sum(self.fact.c.net_amount), 0)
-        found = warehouse.row(
-            sa.select(net, sa.func.count(), *counted.values()).select_from(joined)
+        (self.net,), (self.rows, *numbers) = sums(
+            warehouse,
+            joined,
+            self._currency(self.fact.c),
+            [sa.func.sum(self.fact.c.net_amount)],
+            [sa.func.count(), *counted.values()],
         )
-        self.net = Decimal(found[0])
-        self.rows, *numbers = map(int, found[1:])
         return self.rows, missing | dict(zip(counted, numbers, strict=True))
+
+    def _currency(self, fact: Any) -> sa.ColumnElement[Any] | None:
+        """The currency of the amounts of facts, if there may be several."""
+        column = self.star.currency
+        return fact[column.name] if column is not None and self._by_currency else None
 
     def _is_within(self, warehouse: Warehouse, column: sa.Column[Any]) -> bool:
         if target_of(column) not in self._keys:
@@ -236,31 +250,32 @@ class StarSchemaValidator:
         joined: Any = fact
         of_this_run = fact.c.run_id == self._run_id
         # All rows of a table that this run has made are of this run.
-        net: Any = sa.func.sum(fact.c.net_amount)
+        net: list[sa.ColumnElement[Any]] = [sa.func.sum(fact.c.net_amount)]
         keys = key_sum(self.fact, fact.c)
         wrong = _wrong_measures(self.fact, fact.c, self._late, of_this_run)
         if not warehouse.is_created(self.fact):
-            net, keys = net.filter(of_this_run), key_sum(self.fact, fact.c, of_this_run)
+            net.append(net[0].filter(of_this_run))
+            keys = key_sum(self.fact, fact.c, of_this_run)
         if warehouse.is_proven(self.fact):
             wrong[_NO_NULLS] = sa.false()
         else:  # between two days that are there, 20240230 would be none
             for key in self.star.keys_to(self.star.calendar):
                 joined, days = _with_members(joined, fact, key)
                 wrong[_orphan(key)] = days.c[business_key(self.star.calendar).name].is_(None)
-        every, seen, loaded_net, loaded_keys, loaded, *problems = warehouse.row(
-            sa.select(
-                sa.func.coalesce(sa.func.sum(fact.c.net_amount), 0),
+        amounts, (seen, self.loaded_key_sum, self.loaded_rows, *problems) = sums(
+            warehouse,
+            joined,
+            self._currency(fact.c),
+            net,
+            [
                 sa.func.count(),
-                sa.func.coalesce(net, 0),
                 keys,
                 sa.func.count().filter(of_this_run),
                 *(sa.func.count().filter(condition) for condition in wrong.values()),
-            ).select_from(joined)
+            ],
         )
-        self.net = Decimal(every)
-        self.loaded_rows, self.loaded_net = int(loaded), Decimal(loaded_net)
-        self.loaded_key_sum = int(loaded_keys)
-        return int(seen), dict(zip(wrong, map(int, problems), strict=True))
+        self.net, self.loaded_net = amounts[0], amounts[-1]
+        return seen, dict(zip(wrong, problems, strict=True))
 
     def _repeated_keys(self, warehouse: Warehouse) -> int:
         """Rows too many; a primary key that the engine enforces has proven there are none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import numpy as np
@@ -51,12 +52,12 @@ def take_out_deleted(read: Reader, kinds: Kinds) -> Kinds:
 
 
 def with_removals(
-    read: Reader, columns: dict[str, pa.Array], keys: tuple[str, str], kinds: Kinds
+    read: Reader, columns: dict[str, pa.Array], keys: Sequence[str], kinds: Kinds
 ) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
     """The accepted rows of a batch of facts with the removals among them, and which rows are left
     out for good, as they have no key.
 
-    `keys` are the columns that a removal keeps: its key, and its net amount.
+    `keys` are the columns that a removal keeps: its key, its net amount, and its currency.
     """
     table = pa.table({**columns, PLACE: read.verdict.places()})
     is_here = SKIPPED in read.batch.column_names or DELETED_FLAG in read.batch.column_names

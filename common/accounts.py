@@ -10,14 +10,17 @@ from common.outcomes import (
     Account,
     Balance,
     Claims,
+    CurrencyAccounts,
     Input,
     MoneyAccount,
+    MoneyBalance,
     Movement,
     Reconciliation,
     plain,
 )
+from common.sums import Sums, currencies_of, plus
 
-Held = tuple[int, Decimal]
+Held = tuple[int, Sums]
 """How many facts the warehouse holds, and their net amount."""
 
 
@@ -29,7 +32,28 @@ def reconcile(fact: Table, claims: Claims, loaded: Held, now: Held) -> Reconcili
     for name, given in claims.inputs.items():
         is_fact = given.table == fact.name
         sources[name] = _facts(given, claims, loaded[0]) if is_fact else _members(given, claims)
-    return Reconciliation(sources, _money(fact, claims, loaded[1]), _balance(claims.movement, now))
+    [read] = [given.money for given in claims.inputs.values() if given.table == fact.name]
+    moved = {name: getattr(claims.movement, name) for name in _MOVED} | {"after": now[1]}
+    parts = _parts(read, claims, loaded[1])
+    names = currencies_of([*parts.values(), *moved.values()])
+    accounts = {
+        name: CurrencyAccounts(
+            _money({part: sums.get(name, _NONE) for part, sums in parts.items()}),
+            _net({part: sums.get(name, _NONE) for part, sums in moved.items()}),
+        )
+        for name in names
+    }
+    only = accounts[names[0]] if len(accounts) == 1 else None
+    return Reconciliation(
+        sources=sources,
+        money=only.money if only else None,
+        balance=_balance(claims.movement, now[0], accounts, only),
+        currencies=None if names == [""] else accounts,
+    )
+
+
+_MOVED = ("before", "inserted", "corrected", "removed")
+_NONE = Decimal(0)
 
 
 def _facts(given: Input, claims: Claims, loaded: int) -> Account:
@@ -74,36 +98,42 @@ def _closed(account: Account) -> Account:
     return account
 
 
-def _money(fact: Table, claims: Claims, loaded: Decimal) -> MoneyAccount:
-    [money] = [given.money for given in claims.inputs.values() if given.table == fact.name]
-    none, said = Decimal(0), claims.removals.money
-    parts = {
+def _parts(money: dict[str, Sums], claims: Claims, loaded: Sums) -> dict[str, Sums]:
+    """What became of the net amounts."""
+    said = claims.removals.money
+    return {
+        "read": money.get("read", {}),
         "loaded": loaded,
-        "unchanged": claims.net_unchanged + said.get("unchanged", none),
-        "deleted": said.get("deleted", none),
-        "skipped": money.get("skipped", none) + said.get("skipped", none),
-        "duplicate": money.get("duplicate", none),
-        "rejected": money.get("rejected", none),
+        "unchanged": plus(claims.net_unchanged, said.get("unchanged", {})),
+        "deleted": said.get("deleted", {}),
+        "skipped": plus(money.get("skipped", {}), said.get("skipped", {})),
+        "duplicate": money.get("duplicate", {}),
+        "rejected": money.get("rejected", {}),
     }
-    read = money.get("read", none)
-    return MoneyAccount(read=read, **parts, closed=read == sum(parts.values()))
 
 
-def _balance(done: Movement, now: Held) -> Balance:
+def _money(parts: dict[str, Decimal]) -> MoneyAccount:
+    return MoneyAccount(**parts, closed=sum(parts.values()) == 2 * parts["read"])
+
+
+def _net(parts: dict[str, Decimal]) -> MoneyBalance:
+    left = parts["before"] + parts["inserted"] + parts["corrected"] - parts["removed"]
+    return MoneyBalance(**parts, closed=left == parts["after"])
+
+
+def _balance(
+    done: Movement, rows: int, accounts: dict[str, CurrencyAccounts], only: CurrencyAccounts | None
+) -> Balance:
     """What the loader says that it has done to the star against what the star holds."""
-    rows, net = now
+    net = {} if only is None else {n: getattr(only.balance, n) for n in (*_MOVED, "after")}
+    is_closed = rows == done.rows_before + done.rows_inserted - done.rows_removed
     return Balance(
         rows_before=done.rows_before,
         rows_inserted=done.rows_inserted,
         rows_removed=done.rows_removed,
         rows_after=rows,
-        before=done.before,
-        inserted=done.inserted,
-        corrected=done.corrected,
-        removed=done.removed,
-        after=net,
-        closed=rows == done.rows_before + done.rows_inserted - done.rows_removed
-        and net == done.before + done.inserted + done.corrected - done.removed,
+        **net,
+        closed=is_closed and all(account.balance.closed for account in accounts.values()),
     )
 
 
@@ -114,8 +144,18 @@ def unclosed(accounts: Reconciliation) -> list[str]:
         for name, account in accounts.sources.items()
         if not account.closed
     ]
-    if not accounts.money.closed:
-        problems.append(f"the net amounts do not add up: {plain(accounts.money)}")
+    for name, money in money_of(accounts).items():
+        if not money.closed:
+            of = f" in {name}" if name else ""
+            problems.append(f"the net amounts{of} do not add up: {plain(money)}")
     if not accounts.balance.closed:
-        problems.append(f"the facts before and after do not add up: {plain(accounts.balance)}")
+        found = plain(accounts.balance if accounts.currencies is None else accounts.currencies)
+        problems.append(f"the facts before and after do not add up: {found}")
     return problems
+
+
+def money_of(accounts: Reconciliation) -> dict[str, MoneyAccount]:
+    """The accounts of money by currency."""
+    if accounts.currencies is not None:
+        return {name: account.money for name, account in accounts.currencies.items()}
+    return {} if accounts.money is None else {"": accounts.money}

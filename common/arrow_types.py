@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Boolean, Column, Date, Integer, Numeric, SmallInteger
 
+from common.arrays import whole
 from common.star_model import MONEY_PRECISION
 
 
@@ -30,3 +31,9 @@ def arrow_type(column: Column[Any]) -> pa.DataType:
 def arrow_schema(columns: Iterable[Column[Any]]) -> pa.Schema:
     """The Arrow schema of rows with `columns`, in their order."""
     return pa.schema([pa.field(c.name, arrow_type(c), c.nullable) for c in columns])
+
+
+def typed(values: pa.Array | pa.ChunkedArray, column: Column[Any]) -> pa.Array:
+    """Values in their column's type, unless they are encoded."""
+    array = whole(values)
+    return array if pa.types.is_dictionary(array.type) else array.cast(arrow_type(column))

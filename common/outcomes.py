@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from decimal import Decimal
 from typing import Any
 
+from common.sums import Sums, minus, plus
+
 
 @dataclass
 class PhaseResult:
@@ -147,15 +149,9 @@ class MoneyAccount:
 
 
 @dataclass
-class Balance:
-    """The facts of the star and their net amount: before + inserted ± corrected - removed =
-    after.
-    """
+class MoneyBalance:
+    """The net amount of all facts: before + inserted ± corrected - removed = after."""
 
-    rows_before: int
-    rows_inserted: int
-    rows_removed: int
-    rows_after: int
     before: Decimal
     inserted: Decimal
     corrected: Decimal
@@ -165,13 +161,40 @@ class Balance:
     closed: bool
 
 
+@dataclass(kw_only=True)
+class Balance:
+    """How many facts the star has, and their net amount, unless it is of several currencies."""
+
+    rows_before: int
+    rows_inserted: int
+    rows_removed: int
+    rows_after: int
+    before: Decimal | None = None
+    inserted: Decimal | None = None
+    corrected: Decimal | None = None
+    removed: Decimal | None = None
+    after: Decimal | None = None
+    closed: bool
+
+
 @dataclass
+class CurrencyAccounts:
+    """The accounts of one currency."""
+
+    money: MoneyAccount
+    balance: MoneyBalance
+
+
+@dataclass(kw_only=True)
 class Reconciliation:
     """The accounts of a run: rows by source, and money; and those of the star."""
 
     sources: dict[str, Account]
-    money: MoneyAccount
+    money: MoneyAccount | None = None
+    """None where there are several currencies: they are not added up."""
     balance: Balance
+    currencies: dict[str, CurrencyAccounts] | None = None
+    """By currency, where the source says which one an amount is of."""
 
 
 @dataclass
@@ -198,7 +221,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class Input:
-    """What cleaning says of a source: its rows, and the net amounts (Decimal) of sales."""
+    """What cleaning says of a source: its rows, and the net amounts of sales."""
 
     table: str
     read: int
@@ -206,7 +229,7 @@ class Input:
     rejected: int
     skipped: int
     """Rows that were left out and name no fact."""
-    money: dict[str, Decimal]
+    money: dict[str, Sums]
     """`read`, `duplicate`, `rejected` and `skipped`; what is absent is 0."""
 
 
@@ -215,13 +238,18 @@ class Removals:
     """What became of the rows that remove facts, by kind: `deleted`, `skipped`, `unchanged`."""
 
     rows: dict[str, int] = field(default_factory=dict)
-    money: dict[str, Decimal] = field(default_factory=dict)
+    money: dict[str, Sums] = field(default_factory=dict)
     """Their own net amounts, as far as they have one that can be read."""
 
-    def add(self, kind: str, rows: int, net: Decimal) -> None:
+    def add(self, kind: str, rows: int, net: Sums) -> None:
         """Count rows of a kind."""
         self.rows[kind] = self.rows.get(kind, 0) + rows
-        self.money[kind] = self.money.get(kind, Decimal(0)) + net
+        self.money[kind] = plus(self.money.get(kind, {}), net)
+
+    def move(self, kind: str, to: str, rows: int, net: Sums) -> None:
+        """Count rows as another kind than before."""
+        self.add(to, rows, net)
+        self.add(kind, -rows, minus({}, net))
 
 
 @dataclass
@@ -229,12 +257,12 @@ class Movement:
     """What the loader says it has done to the facts and their net amount."""
 
     rows_before: int = 0
-    before: Decimal = Decimal(0)
+    before: Sums = field(default_factory=dict)
     rows_inserted: int = 0
-    inserted: Decimal = Decimal(0)
-    corrected: Decimal = Decimal(0)
+    inserted: Sums = field(default_factory=dict)
+    corrected: Sums = field(default_factory=dict)
     rows_removed: int = 0
-    removed: Decimal = Decimal(0)
+    removed: Sums = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -248,7 +276,7 @@ class Claims:
     facts: FactCounts
     members_before: dict[str, int]
     """By dimension, without the Unknown member."""
-    net_unchanged: Decimal
+    net_unchanged: Sums
     """The net amount of facts that were there just so."""
     removals: Removals
     movement: Movement
@@ -273,4 +301,7 @@ def plain(value: Any) -> Any:
     return f"{value:.4f}" if isinstance(value, Decimal) else value
 
 
-_LEFT_OUT = ("reconciliation", "references")
+_LEFT_OUT = (
+    "reconciliation", "references", "money", "currencies",
+    "before", "inserted", "corrected", "removed", "after",
+)  # fmt: skip

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 import pyarrow as pa
+
+from common.sums import Sums
 
 PLACE = "_place"
 """int64: where the raw row is, batch number << 32 | row number in the batch."""
@@ -36,7 +37,7 @@ class CleanBatch:
 
     `rows`: the accepted rows, with the star's columns in its types, without surrogate keys, and
     `_place`. `rejects`: `REJECT_SCHEMA`. `issues`: by column, how many attribute values could not
-    be read. `money`: net amounts (Decimal) of all readable rows (`read`), and of those among them
+    be read. `money`: net amounts of all readable rows (`read`), and of those among them
     that were `rejected` or `skipped` for good.
 
     With a column `REMOVAL`, `rows` has beside the accepted rows those that remove a fact: of them
@@ -46,7 +47,7 @@ class CleanBatch:
     rows: pa.Table
     rejects: pa.Table
     issues: dict[str, int] = field(default_factory=dict)
-    money: dict[str, Decimal] = field(default_factory=dict)
+    money: dict[str, Sums] = field(default_factory=dict)
     skipped: int = 0
     """Rows that are left out and touch nothing: they name no fact, or are of a dimension."""
     borne: pa.Array | None = None

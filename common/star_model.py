@@ -101,7 +101,8 @@ def attribute(
 
     `unknown` is the value that the Unknown member shows for it. `meaning` may be `is_personal`
     (names, contacts, addresses), `is_amount` (of a currency), `is_json` (a document), or
-    `is_unit_cost` (the profit of facts is computed with it).
+    `is_unit_cost` (the profit of facts is computed with it), or `is_currency` (that of the amounts
+    beside it).
     """
     info = {"unknown": unknown, **meaning}
     return _column(name, description, kind or Text(), Role.ATTRIBUTE, info=info)
@@ -364,6 +365,12 @@ class Star:
         """The attribute of a member that the profit of a fact is computed with."""
         columns = (column for dimension in self.dimensions for column in dimension.columns)
         return next(column for column in columns if column.info.get("is_unit_cost"))
+
+    @cached_property
+    def currency(self) -> Column[Any] | None:
+        """The column that says which currency the amounts of a fact are of, if there is one."""
+        columns = self.fact.columns
+        return next((column for column in columns if column.info.get("is_currency")), None)
 
     @cached_property
     def sales(self) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 from common.absence import Absence
@@ -31,6 +32,23 @@ def absence_in(
         cleaned.name, cleaned.borne, config.max_delete_rate, days, _doubt(raw, cleaned)
     )
     return absence, ""
+
+
+def absences_of_members(
+    config: StarSchemaConfig,
+    extracted: Mapping[str, RawSource],
+    cleaned: Mapping[str, CleanSource],
+) -> tuple[dict[str, Absence], list[str]]:
+    """What the lack of members means, by their table; and warnings."""
+    found, warnings = {}, []
+    for source in config.star.members:
+        if source.name in cleaned:
+            own = extracted[source.name], cleaned[source.name]
+            absence, warning = absence_in(config, *own)
+            warnings += [warning] if warning else []
+            if absence is not None:
+                found[source.feeds.name] = absence
+    return found, warnings
 
 
 def may_remove(config: StarSchemaConfig) -> bool:

@@ -50,6 +50,8 @@ class Run:
         self.summary = RunSummary(self.id, str(config.rejects_dir / self.id))
         self.signature = unchanged.signature(config, f"{VERSION}, {KEY_RULES}")
         """Of the settings and the code: see `unchanged`."""
+        self.previous: history.Past | None = None
+        """The run that was published last."""
         self.last_mark = ""
         """What the last published run noted of the star."""
         self.sources: dict[str, Any] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from common.results import DETAIL, PLACE, REASON
 from common.spool import Spool
 from common.star_model import unknown_reason
 from run.refused import keep
-from run.staging import CleanSource, distinct
+from run.staging import CleanSource, distinct, net_of
 
 _ROW = (1 << BATCH_BITS) - 1
 
@@ -70,7 +69,7 @@ def _leave_out_orphans(
     )
     sales.refuse(keep(folder, sales.name, number, "orphans", refused))
     sales.borne.append(decoded(orphans[sales.key]))
-    sales.money["rejected"] += pc.sum(decoded(orphans["net_amount"])).as_py() or Decimal(0)
+    sales.count_money({"rejected": net_of(orphans, sales.currency)})
     at = orphans[PLACE].to_numpy() & _ROW
     sales.left_out[number] = np.union1d(sales.left_out.get(number, at), at)
     for name in sales.ids:

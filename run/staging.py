@@ -6,8 +6,8 @@ that does not go on it is kept why.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -32,6 +32,7 @@ from common.parallel import in_order
 from common.results import DETAIL, PLACE, REASON, REMOVAL, SKIPPED, Clean, CleanBatch
 from common.spool import Spool
 from common.star_model import DELETED_FLAG
+from common.sums import Sums, plus, summed
 from config import StarSchemaConfig
 from run.refused import Kept, keep
 from sources.raw_source import RawSource
@@ -49,6 +50,8 @@ class CleanSource:
     read: int
     key: str
     """The column by which it names its rows."""
+    currency: str = ""
+    """The column with the currency of its amounts, if there is one."""
     paths: list[Path] = field(default_factory=list)
     left_out: dict[int, Rows] = field(default_factory=dict)
     """Of each batch, the numbers of the cleaned rows that do not go on, ascending."""
@@ -57,7 +60,8 @@ class CleanSource:
     """Of each batch that has any, the files with its rejected rows; see `refused`."""
     duplicates: int = 0
     issues: Counter[str] = field(default_factory=Counter)
-    money: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))  # net amounts
+    money: dict[str, Sums] = field(default_factory=dict)
+    """The net amounts of facts, by what became of them."""
     ids: dict[str, list[pa.Array]] = field(default_factory=dict)
     skipped: int = 0
     """Rows that SKIP_WHEN leaves out and that name no fact."""
@@ -94,8 +98,7 @@ class CleanSource:
         self.refuse(batch.refused)
         self.issues.update(batch.cleaned.issues)
         self.marked.add(batch.marked)
-        for name, amount in batch.cleaned.money.items():
-            self.money[name] += amount
+        self.count_money(batch.cleaned.money)
         for name, values in batch.ids.items():
             self.ids.setdefault(name, []).append(values)
 
@@ -106,8 +109,12 @@ class CleanSource:
         self.refuse(lost.refused)
         for name, values in lost.ids.items():
             self.ids[name][lost.number] = values
-        for name, amount in lost.money.items():
-            self.money[name] += amount
+        self.count_money(lost.money)
+
+    def count_money(self, parts: Mapping[str, Sums]) -> None:
+        """Take net amounts into the account."""
+        for name, amounts in parts.items():
+            self.money[name] = plus(self.money.get(name, {}), amounts)
 
     def refuse(self, kept: Kept | None) -> None:
         """Take rows that were refused into the account."""
@@ -205,7 +212,7 @@ class _Lost:
     duplicates: int
     refused: Kept | None
     ids: dict[str, pa.Array]
-    money: dict[str, Decimal]
+    money: dict[str, Sums]
     removing: int
 
 
@@ -224,7 +231,10 @@ def clean_sources(
     what is after them leaves the interpreter alone.
     """
     jobs = list(jobs)
-    results = {j.source.name: CleanSource(j.source.name, j.source.records, j.key) for j in jobs}
+    currency = "" if config.star.currency is None else config.star.currency.name
+    results = {
+        j.source.name: CleanSource(j.source.name, j.source.records, j.key, currency) for j in jobs
+    }
     calls = (
         partial(_prepare_batch, job, number, clean, folder)
         for job in sorted(jobs, key=lambda job: job.source.records)
@@ -352,8 +362,7 @@ def _account_superseded(
             ("duplicate", superseded.identical),
             ("rejected", ~superseded.identical),
         ):
-            amounts = rows["net_amount"].take(pa.array(lost[chosen]))
-            money[name] = pc.sum(amounts).as_py() or Decimal(0)
+            money[name] = net_of(rows.take(pa.array(lost[chosen])), result.currency)
         removing = _removing(rows.take(pa.array(lost)))
     refused = pa.table(
         {
@@ -364,6 +373,11 @@ def _account_superseded(
     )
     kept = keep(folder, result.name, number, "duplicates", refused)
     return _Lost(number, int(superseded.identical.sum()), kept, ids, money, removing)
+
+
+def net_of(rows: pa.Table, currency: str) -> Sums:
+    """The net amounts of sales by the column `currency`, if there is one."""
+    return summed(rows["net_amount"], rows[currency] if currency else None)
 
 
 def _positions(rows: pa.Table, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -15,6 +15,7 @@ from common.outcomes import (
     Deleted,
     FactCounts,
     MemberCounts,
+    MoneyBalance,
     PhaseResult,
     SourceRead,
     TableCleaned,
@@ -106,12 +107,16 @@ class Outcomes:
             members.inferred = members.deleted = 0
         accounts = self.validation.reconciliation if self.validation else None
         if accounts is not None:
+            currencies = accounts.currencies or {}
             for account in accounts.sources.values():
                 _make_unchanged(account, "")
                 _gather(account, "unchanged", "deleted")
-            accounts.money.unchanged += accounts.money.loaded + accounts.money.deleted
-            accounts.money.loaded = accounts.money.deleted = Decimal(0)
+            for money in [accounts.money, *(c.money for c in currencies.values())]:
+                if money is not None:
+                    _gather(money, "unchanged", "loaded", "deleted")
             _let_rest(accounts.balance)
+            for currency in currencies.values():
+                _let_rest(currency.balance)
         if self.facts is not None:
             _make_unchanged(self.facts, "records_")
             self.facts.records_unchanged += self.facts.records_deleted.by_flag
@@ -120,11 +125,14 @@ class Outcomes:
         return self
 
 
-def _let_rest(balance: Balance) -> None:
+def _let_rest(balance: Balance | MoneyBalance) -> None:
     """Make it the balance of a star that nothing happens to."""
-    balance.rows_before, balance.before = balance.rows_after, balance.after
-    balance.rows_inserted = balance.rows_removed = 0
-    balance.inserted = balance.corrected = balance.removed = Decimal(0)
+    if isinstance(balance, Balance):
+        balance.rows_before = balance.rows_after
+        balance.rows_inserted = balance.rows_removed = 0
+    balance.before = balance.after
+    if balance.after is not None:
+        balance.inserted = balance.corrected = balance.removed = Decimal(0)
 
 
 def _make_unchanged(counts: Any, prefix: str) -> None:
@@ -136,7 +144,7 @@ def _gather(counts: Any, into: str, *others: str) -> None:
     """Add other counts to one, and leave nothing in them."""
     setattr(counts, into, sum(getattr(counts, name) for name in (into, *others)))
     for name in others:
-        setattr(counts, name, 0)
+        setattr(counts, name, getattr(counts, name) * 0)
 
 
 @dataclass

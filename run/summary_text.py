@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from common.accounts import money_of
 from common.outcomes import Reconciliation
 from run.logs import one_line
 from run.summary import RunSummary
@@ -41,32 +45,50 @@ def render_summary(summary: RunSummary) -> list[str]:
 
 
 def _accounts(accounts: Reconciliation, facts: list[str]) -> list[str]:
-    """Rows by source, and the money of the sources of `facts`."""
+    """Rows by source, the money of the sources of `facts`, and the star's own balance."""
     rows = [
         (name, *(f"{getattr(a, c):,}" for c in _ROWS), "yes" if a.closed else "NO")
         for name, a in accounts.sources.items()
     ]
-    money = accounts.money
-    net = [f"{getattr(money, part):.4f}" for part in _MONEY]
-    closed = "yes" if money.closed else "NO"
-    balance = accounts.balance
-    star = [f"{getattr(balance, part):.4f}" for part in _BALANCE]
-    counted = (
-        f"{balance.rows_before:,}", f"{balance.rows_inserted:,}", "", f"{balance.rows_removed:,}",
-        f"{balance.rows_after:,}",
-    )  # fmt: skip
-    is_closed = "yes" if balance.closed else "NO"
+    money = [
+        (" ".join(filter(None, [*facts, name])), *_amounts(account, _MONEY), _yes(account.closed))
+        for name, account in money_of(accounts).items()
+    ]
     return [
         "",
         *aligned(("source", *_ROWS, "closes"), rows),
         "",
-        *aligned(("net amount", *_MONEY, "closes"), [(name, *net, closed) for name in facts]),
+        *aligned(("net amount", *_MONEY, "closes"), money),
         "",
-        *aligned(
-            ("star", *_BALANCE, "closes"),
-            [("facts", *counted, is_closed), ("net amount", *star, is_closed)],
-        ),
+        *_balance(accounts),
     ]
+
+
+def _balance(accounts: Reconciliation) -> list[str]:
+    """How many facts the star has, and what they amount to."""
+    balance = accounts.balance
+    counted = (
+        f"{balance.rows_before:,}", f"{balance.rows_inserted:,}", "", f"{balance.rows_removed:,}",
+        f"{balance.rows_after:,}",
+    )  # fmt: skip
+    net: dict[str, Any] = {"": balance}
+    if accounts.currencies is not None:
+        net = {name: account.balance for name, account in accounts.currencies.items()}
+    rows = [
+        (f"net amount {name}".strip(), *_amounts(each, _BALANCE), _yes(each.closed))
+        for name, each in net.items()
+    ]
+    return aligned(
+        ("star", *_BALANCE, "closes"), [("facts", *counted, _yes(balance.closed)), *rows]
+    )
+
+
+def _amounts(account: Any, parts: Sequence[str]) -> list[str]:
+    return [f"{getattr(account, part):.4f}" for part in parts]
+
+
+def _yes(closed: bool) -> str:
+    return "yes" if closed else "NO"
 
 
 def _tables(summary: RunSummary) -> list[str]:

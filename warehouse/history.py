@@ -46,6 +46,13 @@ class Past:
     """
 
     @property
+    def has_currencies(self) -> bool:
+        """Whether it found that facts say their currency, or does not tell."""
+        validation = self.counts.get("validation_results", {})
+        accounts = validation.get("reconciliation") if isinstance(validation, dict) else None
+        return not isinstance(accounts, dict) or "currencies" in accounts
+
+    @property
     def snapshot(self) -> str:
         """Its `Warehouse.snapshot` of the star."""
         return str(self.counts.get("mark", ""))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -11,8 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy import Table
 
 from common.star_model import business_key
+from common.sums import Sums
 from errors import GateError, not_as_written
 from warehouse.base import Warehouse
+from warehouse.sums import sums
 
 
 def stage_keys(
@@ -40,20 +41,24 @@ def absent(
 
 
 def remove(
-    warehouse: Warehouse, table: Table, gone: Table, *amounts: sa.ColumnElement[Any]
-) -> tuple[int, list[Decimal]]:
-    """Delete the rows of `table` whose keys `gone` has; returns how many they were, and the sums of
-    `amounts` over them.
+    warehouse: Warehouse,
+    table: Table,
+    gone: Table,
+    *amounts: tuple[sa.ColumnElement[Any] | None, sa.ColumnElement[Any]],
+) -> tuple[int, list[Sums]]:
+    """Delete the rows of `table` whose keys `gone` has; returns how many they were, and the sums
+    over them of `amounts`, each by its currency.
 
     Raises `GateError` where the warehouse holds some of them still.
     """
     key = business_key(table)
-    both = gone.join(table, key == gone.c[key.name])
-    sums = (sa.func.coalesce(sa.func.sum(amount), 0) for amount in amounts)
-    rows, *found = warehouse.row(sa.select(sa.func.count(), *sums).select_from(both))
-    if rows:
-        warehouse.execute(sa.delete(table).where(key == gone.c[key.name]))
-        left = warehouse.scalar(sa.select(sa.func.count()).select_from(both))
-        if left:
-            raise GateError(not_as_written(table.name, int(left), int(rows)))
-    return int(rows), [Decimal(amount) for amount in found]
+    both, count = gone.join(table, key == gone.c[key.name]), sa.func.count()
+    rows = int(warehouse.scalar(sa.select(count).select_from(both)))
+    if not rows:
+        return 0, [{} for _ in amounts]
+    found = [sums(warehouse, both, by, [sa.func.sum(amount)], [])[0][0] for by, amount in amounts]
+    warehouse.execute(sa.delete(table).where(key == gone.c[key.name]))
+    left = int(warehouse.scalar(sa.select(count).select_from(both)))
+    if left:
+        raise GateError(not_as_written(table.name, left, rows))
+    return rows, found
