@@ -53,9 +53,9 @@ class Drift:
         return not (self.missing_tables or self.missing_columns or to_do or self.problems)
 
     def is_whole(self, table: Table) -> bool:
-        """Whether `table` is there with all its columns."""
-        lacking = [column.table for column in self.missing_columns]
-        return table not in [*self.missing_tables, *lacking]
+        """Whether `table`, or the one of its name, is there with all its columns."""
+        lacking = [*self.missing_tables, *(column.table for column in self.missing_columns)]
+        return table.name not in {lacks.name for lacks in lacking}
 
     def late_in(self, table: Table) -> list[str]:
         """The names of the columns of `table` in `late`."""
