@@ -1,61 +1,24 @@
 """A second opinion: what a night should make of a star, in plain Python, row by row.
 
-It imports nothing of the application and shares no code with it. It knows the rules in docs/
-for the columns that `test_nights` uses, and only for the texts that occur there.
+It imports nothing of the application and shares no code with it. What a row means is told by
+`support.model_rows`; here is what a night makes of its rows.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-Text = str | None
-Raw = dict[str, Text]
-MALFORMED: Raw = {"_malformed": "yes"}
-"""Stands for a record that is no row, such as a line with too many fields."""
+from support.model_rows import HEADER, Habits, Judge, Raw, Rejected, Removal, Row, Values
 
-NO_VALUE = (None, "", "NULL", "\\N")
-MARKS = "\u200b\u200e\ufeff\u2060"
-FIRST_DAY = date(1900, 1, 1)
-
-
-def trimmed(text: Text) -> str:
-    """Without the space around it, and composed."""
-    return unicodedata.normalize("NFC", (text or "").strip())
-
-
-def key(text: Text) -> str:
-    """A key: no part of it are space and invisible marks at its edges."""
-    kept = text or ""
-    while kept and (kept[0].isspace() or kept[0] in MARKS):
-        kept = kept[1:]
-    while kept and (kept[-1].isspace() or kept[-1] in MARKS):
-        kept = kept[:-1]
-    return unicodedata.normalize("NFC", kept)
-
-
-def reference(text: Text) -> str:
-    """A key of another table, which may have no value."""
-    found = key(text)
-    return "" if found in NO_VALUE else found
-
-
-def attribute(text: Text) -> Text:
-    """A text that may have no value."""
-    found = trimmed(text)
-    return None if found in NO_VALUE else found
-
-
-@dataclass
-class Rejected(Exception):  # noqa: N818  # an outcome, not an error
-    """A row that is not loaded."""
-
-    reason: str
+MEMBERS = {"customers": "customer_id", "products": "product_id", "sales_reps": "sales_rep_id"}
+"""By source of members, the column of a sale that names one."""
+NOTHING = Decimal(0)
 
 
 @dataclass
@@ -66,188 +29,297 @@ class Account:
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
+    deleted: int = 0
+    skipped: int = 0
     duplicate: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
-class Values:
-    """What the texts of measures and dates mean: a value, or None where they cannot be read."""
+class Money:
+    """What became of the money of the sales' rows."""
 
-    quantities: dict[str, Decimal | None]
-    prices: dict[str, Decimal | None]
-    discounts: dict[Text, Decimal | None]
-    dates: dict[str, date | None]
-    amounts: dict[Text, Decimal | None]
-    """Of a product's price and cost; missing and unreadable differ, see `unreadable`."""
-    unreadable: tuple[str, ...]
+    read: Decimal = NOTHING
+    loaded: Decimal = NOTHING
+    unchanged: Decimal = NOTHING
+    deleted: Decimal = NOTHING
+    skipped: Decimal = NOTHING
+    duplicate: Decimal = NOTHING
+    rejected: Decimal = NOTHING
+
+
+@dataclass
+class Balance:
+    """What became of the star's sales, in rows and in money."""
+
+    rows_before: int = 0
+    rows_inserted: int = 0
+    rows_removed: int = 0
+    rows_after: int = 0
+    before: Decimal = NOTHING
+    inserted: Decimal = NOTHING
+    corrected: Decimal = NOTHING
+    removed: Decimal = NOTHING
+    after: Decimal = NOTHING
+
+
+@dataclass
+class Gone:
+    """What a night took away, beside what its rows say."""
+
+    by_flag: int = 0
+    by_absence: int = 0
+    members: dict[str, int] = field(default_factory=dict)
+    """By source, how many members were flagged because it does not have them any more."""
+    spared: dict[str, int] = field(default_factory=dict)
+    """By source, how many look gone, and are left because the input may not be whole."""
+
+
+@dataclass
+class Watermark:
+    """How far a database was read whose rows say by a growing number when they were written."""
+
+    first: int
+    """Where the first night begins."""
+    lag: int
+    """How far the next night goes back, for rows that come late."""
+    last: int
+    """What is after it is not remembered: it is after tonight."""
+    value: int | None = None
+
+    def read(self, rows: Sequence[Raw]) -> list[Raw]:
+        """The rows of tonight."""
+        since = self.first if self.value is None else self.value - self.lag
+        return [row for row in rows if row["changed"] is not None and int(row["changed"]) >= since]
+
+    def published(self, rows: Sequence[Raw]) -> None:
+        """Move on, as a run that has read these rows was published."""
+        known = [] if self.value is None else [self.value]
+        found = [int(row["changed"] or 0) for row in rows]
+        self.value = max([*known, *(n for n in found if n <= self.last)], default=None)
+
+
+class TooManyGone(Exception):  # noqa: N818  # an outcome, not an error
+    """More is absent than MAX_DELETE_RATE allows."""
+
+
+@dataclass
+class Rows:
+    """The rows of a source that win, by key, with the money of each; and all keys that it bears."""
+
+    winners: dict[str, Row | Removal] = field(default_factory=dict)
+    money: dict[str, Decimal] = field(default_factory=dict)
+    borne: set[str] = field(default_factory=set)
+    is_whole: bool = True
+    """Whether every row has a key that can be read."""
+
+    @property
+    def loaded(self) -> dict[str, Row]:
+        """Those that are no removals."""
+        return {found: row for found, row in self.winners.items() if isinstance(row, dict)}
 
 
 @dataclass
 class Model:
-    """The star by business keys, and the account of the last night."""
+    """The star by business keys, and the accounts of the last night."""
 
     values: Values
     last_day: date
     orphans_are_refused: bool = False
-    customers: dict[str, Raw] = field(default_factory=dict)
-    products: dict[str, dict[str, Any]] = field(default_factory=dict)
-    reps: dict[str, dict[str, Any]] = field(default_factory=dict)
-    sales: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tables: dict[str, dict[str, Row]] = field(
+        default_factory=lambda: {name: {} for name in (*MEMBERS, "transactions")}
+    )
     years: set[int] = field(default_factory=set)
     accounts: dict[str, Account] = field(default_factory=dict)
+    money: Money = field(default_factory=Money)
+    balance: Balance = field(default_factory=Balance)
+    gone: Gone = field(default_factory=Gone)
 
-    def night(self, sources: Mapping[str, Sequence[Raw]]) -> None:
-        """Load one night's rows; a source that is not configured is not among `sources`."""
+    def __post_init__(self) -> None:
+        self.judge = Judge(self.values, self.last_day)
+
+    def night(self, sources: Mapping[str, Sequence[Raw]], habits: Habits) -> str:
+        """Load one night's rows; a source that is not configured is not among `sources`.
+
+        Returns the status of the run.
+        """
+        before = deepcopy((self.tables, self.years))
         self.accounts = {name: Account(len(rows)) for name, rows in sources.items()}
-        customers = self._clean("customers", sources["customers"], self._customer)
-        products = self._clean("products", sources["products"], self._product)
-        reps = self._clean("sales_reps", sources.get("sales_reps", ()), self._rep)
-        sales = self._clean("transactions", sources["transactions"], self._sale)
-        has_reps = "sales_reps" in sources
+        self.money, self.gone = Money(), Gone()
+        try:
+            self._load(sources, habits)
+        except TooManyGone:
+            self.tables, self.years = before
+            return "gate_failed"
+        return "published"
+
+    def _load(self, sources: Mapping[str, Sequence[Raw]], habits: Habits) -> None:
+        rows = {name: self._clean(name, given, habits) for name, given in sources.items()}
+        sales = rows["transactions"]
         if self.orphans_are_refused:
-            known = (
-                ("customer_id", self.customers.keys() | customers.keys(), "unknown_customer"),
-                ("product_id", self.products.keys() | products.keys(), "unknown_product"),
-                ("sales_rep_id", self.reps.keys() | reps.keys(), "unknown_sales_rep"),
-            )
-            for sale_id, sale in list(sales.items()):
-                for name, members, reason in known[: 3 if has_reps else 2]:
-                    if sale[name] and sale[name] not in members:
-                        self.accounts["transactions"].rejected[reason] += 1
-                        del sales[sale_id]
-                        break
-        self._merge("customers", self.customers, customers)
-        self._merge("products", self.products, products)
-        if has_reps:
-            self._merge("sales_reps", self.reps, reps)
-        self._infer(sales, is_inferred_rep=has_reps)
-        for sale in sales.values():
-            cost = self.products[sale["product_id"]]["cost"]
-            sale["profit"] = None if cost is None else sale["net"] - sale["quantity"] * cost
-        self._merge("transactions", self.sales, sales)
-        loaded = {sale["date"].year for sale in self.sales.values()} | self.years
+            self._refuse_orphans(rows)
+        absent = {name: self._absent(name, found, habits) for name, found in rows.items()}
+        for name in MEMBERS.keys() & rows.keys():
+            self._merge_members(name, rows[name])
+            for found in absent[name]:
+                self.tables[name][found]["is_deleted"] = True
+            self.gone.members[name] = len(absent[name])
+        self._infer(sales.loaded, is_inferred_rep="sales_reps" in sources)
+        self._merge_sales(sales, absent["transactions"])
+        loaded = {sale["date"].year for sale in self.tables["transactions"].values()} | self.years
         self.years = set(range(min(loaded), max(loaded) + 1)) if loaded else set()
 
-    def _clean(
-        self, name: str, rows: Sequence[Raw], rule: Callable[[Raw], tuple[str, dict[str, Any]]]
-    ) -> dict[str, dict[str, Any]]:
-        """The rows that win, by key."""
-        good: list[tuple[str, dict[str, Any]]] = []
-        for row in rows:
+    def _clean(self, name: str, given: Sequence[Raw], habits: Habits) -> Rows:
+        """The rows that win. Of those with the same key it is the last one."""
+        rows, good = Rows(), list[tuple[str, Row | Removal, Decimal]]()
+        for row in given:
+            own, money = self.judge.bears(name, row), NOTHING
+            rows.borne.add(own)
+            if name == "transactions":
+                money = self.judge.net(row)
+                self.money.read += money
             try:
-                if row is MALFORMED:
-                    raise Rejected("malformed_row")
-                good.append(rule(row))
+                found = self.judge.judge(name, row, habits.skip_when.get(name, {}))
             except Rejected as refused:
-                self.accounts[name].rejected[refused.reason] += 1
-        winners = dict(good)
-        left = Counter(found for found, _ in good)
-        for found, row in good:
-            left[found] -= 1
-            if not left[found]:
+                self._reject(name, refused.reason, money)
+                rows.is_whole &= row is HEADER or bool(own)
+                continue
+            if isinstance(found, Removal) and (not own or name in MEMBERS):
+                self._count(name, "skipped", money)  # it removes nothing
+            else:
+                good.append((own, found, money))
+        rows.borne.discard("")
+        rows.winners = {own: found for own, found, _ in good}
+        rows.money = {own: money for own, _, money in good}
+        self._count_losers(name, rows, good)
+        return rows
+
+    def _count_losers(
+        self, name: str, rows: Rows, good: list[tuple[str, Row | Removal, Decimal]]
+    ) -> None:
+        left = Counter(own for own, _, _ in good)
+        for own, found, money in good:
+            left[own] -= 1
+            winner = rows.winners[own]
+            if not left[own]:
                 continue  # the last one with this key
-            if row == winners[found]:
-                self.accounts[name].duplicate += 1
+            if isinstance(winner, Removal) or found == winner:
+                self._count(name, "duplicate", money)
             else:
-                self.accounts[name].rejected["conflicting_duplicate"] += 1
-        return winners
+                self._reject(name, "conflicting_duplicate", money)
 
-    def _merge(self, name: str, table: dict[str, Any], rows: dict[str, Any]) -> None:
-        account = self.accounts[name]
-        for found, row in rows.items():
-            if found not in table:
-                account.inserted += 1
-            elif table[found] == row:
-                account.unchanged += 1
-            else:
-                account.updated += 1
-            table[found] = row
+    def _refuse_orphans(self, rows: Mapping[str, Rows]) -> None:
+        sales = rows["transactions"]
+        for own, sale in sales.loaded.items():
+            for source, column in MEMBERS.items():
+                known = rows[source].loaded.keys() | self.tables[source].keys() if (
+                    source in rows
+                ) else {sale[column]}  # fmt: skip
+                if sale[column] and sale[column] not in known:
+                    self._reject("transactions", f"unknown_{column[:-3]}", sales.money[own])
+                    del sales.winners[own]
+                    break
 
-    def _infer(self, sales: dict[str, dict[str, Any]], *, is_inferred_rep: bool) -> None:
+    def _absent(self, name: str, rows: Rows, habits: Habits) -> list[str]:
+        """The keys of what is gone because no row of the source bears it."""
+        extract = habits.extract.get(name, "changes")
+        if extract == "changes":
+            return []
+        first, last = habits.period
+        scope = [
+            own
+            for own, row in self.tables[name].items()
+            if (name == "transactions" and (extract == "full" or first <= row["date"] <= last))
+            or (name != "transactions" and not row["is_inferred"] and not row["is_deleted"])
+        ]
+        gone = [own for own in scope if own not in rows.borne]
+        if not rows.is_whole or not rows.loaded or name in habits.empty_files:
+            self.gone.spared[name] = len(gone)
+            return []
+        if len(gone) > habits.max_delete_rate * len(scope):
+            raise TooManyGone
+        return gone
+
+    def _merge_members(self, name: str, rows: Rows) -> None:
+        table = self.tables[name]
+        for own, row in rows.loaded.items():
+            kind = "inserted" if own not in table else "updated"
+            self._count(name, "unchanged" if table.get(own) == row else kind)
+            table[own] = row
+
+    def _infer(self, sales: dict[str, Row], *, is_inferred_rep: bool) -> None:
         """Members that only sales know of."""
+        rules: dict[str, Any] = {
+            "customers": self.judge.customer,
+            "products": self.judge.product,
+            "sales_reps": self.judge.rep,
+        }
         for sale in sales.values():
-            for name, table, rule in (
-                ("customer_id", self.customers, self._customer),
-                ("product_id", self.products, self._product),
-                ("sales_rep_id", self.reps, self._rep),
-            ):
-                found = sale[name]
-                if found and found not in table:
-                    member = dict(rule({name: found})[1])
-                    member["is_inferred"] = name != "sales_rep_id" or is_inferred_rep
-                    table[found] = member
+            for source, column in MEMBERS.items():
+                found = sale[column]
+                if found and found not in self.tables[source]:
+                    is_inferred = source != "sales_reps" or is_inferred_rep
+                    member = {**rules[source]({column: found}), "is_inferred": is_inferred}
+                    self.tables[source][found] = member
 
-    def _customer(self, row: Raw) -> tuple[str, dict[str, Any]]:
-        found = key(row.get("customer_id"))
-        if not found:
-            raise Rejected("missing_key")
-        names = {name: attribute(row.get(name)) for name in ("first_name", "last_name", "city")}
-        return found, {**names, "is_inferred": False}
+    def _merge_sales(self, rows: Rows, absent: list[str]) -> None:
+        table = self.tables["transactions"]
+        self.balance = balance = Balance(rows_before=len(table), before=_total(table))
+        for own, row in rows.winners.items():
+            old, money = table.get(own), rows.money[own]
+            if isinstance(row, Removal):
+                kind = row.kind if old is None else "deleted"
+                self._count("transactions", kind, money)
+                if old is not None:
+                    self.gone.by_flag += 1
+                    self._remove(own)
+                continue
+            sale = self._priced(row, old)
+            if old is None:
+                self._count("transactions", "inserted", money)
+                balance.rows_inserted += 1
+                balance.inserted += sale["net"]
+            elif old == sale:
+                self._count("transactions", "unchanged", money)
+            else:
+                self._count("transactions", "updated", money)
+                balance.corrected += sale["net"] - old["net"]
+            table[own] = sale
+        for own in absent:
+            self.gone.by_absence += 1
+            self._remove(own)
+        balance.rows_after, balance.after = len(table), _total(table)
 
-    def _product(self, row: Raw) -> tuple[str, dict[str, Any]]:
-        found = key(row.get("product_id"))
-        if not found:
-            raise Rejected("missing_key")
-        price = self.values.amounts[row.get("price")]
-        given = row.get("cost")
-        cost = self.values.amounts[given]
-        is_estimated = cost is None and given not in self.values.unreadable and price is not None
-        if is_estimated and price is not None:
-            cost = price * Decimal("0.70")
-        return found, {
-            "product_name": attribute(row.get("name")) or f"Product {found}",
-            "price": price,
-            "cost": cost,
-            "is_cost_estimated": is_estimated,
-            "is_inferred": False,
-        }
+    def _remove(self, own: str) -> None:
+        self.balance.rows_removed += 1
+        self.balance.removed += self.tables["transactions"].pop(own)["net"]
 
-    def _rep(self, row: Raw) -> tuple[str, dict[str, Any]]:
-        found = key(row.get("sales_rep_id"))
-        if not found:
-            raise Rejected("missing_key")
-        first, last = attribute(row.get("first_name")), attribute(row.get("last_name"))
-        words = found.split("_")
-        if first is None and last is None and len(words) == 2 and found.replace("_", "").isalpha():
-            first, last = (word.capitalize() for word in words)
-        region = attribute(row.get("region")) or "Unassigned"
-        return found, {
-            "first_name": first, "last_name": last, "region": region, "is_inferred": False,
-        }  # fmt: skip
+    def _priced(self, sale: Row, old: Row | None) -> Row:
+        """The sale with its cost: its own, else what it had, else what its product costs now."""
+        cost = sale["unit_cost"]
+        if cost is None and old is not None and old["product_id"] == sale["product_id"]:
+            cost = old["unit_cost"]
+        if cost is None:
+            cost = self.tables["products"][sale["product_id"]]["cost"]
+        profit = None if cost is None else sale["net"] - money(sale["quantity"] * cost)
+        return {**sale, "unit_cost": cost, "profit": profit}
 
-    def _sale(self, row: Raw) -> tuple[str, dict[str, Any]]:
-        found, product = key(row.get("transaction_id")), reference(row.get("product_id"))
-        if not found or not product:
-            raise Rejected("missing_key")
-        day = self.values.dates[row["transaction_date"] or ""]
-        if day is None:
-            raise Rejected("invalid_date")
-        if not FIRST_DAY <= day <= self.last_day:
-            raise Rejected("date_out_of_range")
-        quantity = self.values.quantities[row["quantity"] or ""]
-        price = self.values.prices[row["unit_price"] or ""]
-        discount = self.values.discounts[row.get("discount_amount")]
-        if quantity is None:
-            raise Rejected("invalid_quantity")
-        if quantity <= 0:
-            raise Rejected("non_positive_quantity")
-        if price is None:
-            raise Rejected("invalid_unit_price")
-        if price <= 0:
-            raise Rejected("non_positive_price")
-        if discount is None or discount < 0:
-            raise Rejected("invalid_discount")
-        gross = quantity * price
-        if discount > gross:
-            raise Rejected("negative_net_amount")
-        return found, {
-            "customer_id": reference(row.get("customer_id")),
-            "product_id": product,
-            "sales_rep_id": reference(row.get("sales_rep_id")),
-            "date": day,
-            "quantity": quantity,
-            "unit_price": price,
-            "discount": discount,
-            "net": gross - discount,
-        }
+    def _count(self, name: str, kind: str, amount: Decimal = NOTHING) -> None:
+        account = self.accounts[name]
+        setattr(account, kind, getattr(account, kind) + 1)
+        if name == "transactions":
+            part = "loaded" if kind in ("inserted", "updated") else kind
+            setattr(self.money, part, getattr(self.money, part) + amount)
+
+    def _reject(self, name: str, reason: str, amount: Decimal) -> None:
+        self.accounts[name].rejected[reason] += 1
+        self.money.rejected += amount
+
+
+def money(amount: Decimal) -> Decimal:
+    """With four places."""
+    return amount.quantize(Decimal("0.0001"), ROUND_HALF_UP)
+
+
+def _total(table: Mapping[str, Row]) -> Decimal:
+    return sum((sale["net"] for sale in table.values()), NOTHING)
