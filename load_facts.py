@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -68,15 +68,16 @@ class FactLoader(Loader):
         warehouse: Warehouse | None = None,
         run_id: str | None = None,
         *,
-        has_costs: bool = True,
+        mapped: Collection[str] | None = None,
         by_currency: bool = True,
     ) -> None:
-        """`has_costs`: the source may give the cost of a sale itself. `by_currency`: amounts may
-        be of several currencies.
+        """`mapped` are the columns that the source has; without it, it may have all. `by_currency`:
+        amounts may be of several currencies.
         """
         super().__init__(config, warehouse, run_id)
         self.fact = config.star.fact
-        self._form = costs.with_flag(self.fact) if has_costs else self.fact
+        self._costs = costs.Costs.of(config.sources, config.star.sales.name, mapped)
+        self._form = costs.with_flag(self.fact) if self._costs.may_be_given else self.fact
         self.orphans: list[pa.Table] = []
         """Rows that no member was found for, as they are to be rejected."""
         self._handed_over = 0
@@ -162,7 +163,9 @@ class FactLoader(Loader):
         """Batches in the columns of `form`."""
         encode, by = partial(self.warehouse.encode, table=form), self._by_currency
         calls = (
-            _FindKeys(task, part, self.config.star, keys, self.run_id, form, by, encode)
+            _FindKeys(
+                task, part, self.config.star, keys, self.run_id, form, by, self._costs, encode
+            )
             for task, part in _parts(tasks)
         )
         for keyed in in_order(pool, calls, self.warehouse.encoders()):
@@ -305,6 +308,7 @@ class _FindKeys:
     run_id: str
     form: sa.Table
     by_currency: bool
+    costs: costs.Costs
     encode: Callable[[pa.Table], Encoded]
 
     def __call__(self) -> Keyed:
@@ -329,7 +333,7 @@ class _FindKeys:
             if unit_cost in key_map.members.column_names:
                 index = key_map.members.column_names.index(unit_cost)
                 cost = key_map.column(index, positions).dictionary_decode()
-        _add_costs(columns, cost)
+        self.costs.add(columns, cost)
         columns["run_id"] = pa.DictionaryArray.from_arrays(
             pa.array(np.zeros(count, np.int32)), pa.array([self.run_id])
         )
@@ -347,19 +351,6 @@ class _FindKeys:
         by = rows[column.name] if column is not None and self.by_currency else None
         net, keys = summed(rows["net_amount"], by), _key_sum(self.star.fact, rows)
         return Keyed(self.encode(rows), len(rows), net, keys, named, lost)
-
-
-def _add_costs(columns: dict[str, Any], cost: pa.Array) -> None:
-    """Add to the columns of sales what they have cost: their own cost, else `cost`, the product's;
-    and the profit that follows.
-    """
-    given = pa.nulls(len(cost), cost.type)
-    if "unit_cost" in columns:
-        given = decoded(whole(columns["unit_cost"])).cast(cost.type)
-    columns[costs.GIVEN] = pc.is_valid(given)
-    columns["unit_cost"] = pc.coalesce(given, cost)
-    net, quantity = (decoded(whole(columns[name])) for name in ("net_amount", "quantity"))
-    columns["profit_amount"] = costs.profit(net, quantity, columns["unit_cost"])
 
 
 def _key_sum(fact: sa.Table, rows: pa.Table) -> int:

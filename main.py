@@ -29,7 +29,7 @@ from errors import ExtractionError, GateError
 from extract import DataExtractor
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
-from run import logs, looks, members, unchanged, watermarks
+from run import currencies, logs, looks, members, unchanged, watermarks
 from run.absence import absence_in, absences_of_members, may_remove
 from run.frame import Run
 from run.money import is_by_currency
@@ -166,10 +166,7 @@ class StarSchemaETLPipeline:
             drift.refuse_removals(warehouse, found, self.star.fact)
         previous = history.last_published(warehouse) if found.is_whole(etl_run) else None
         warehouse.rollback()  # no transaction stays open while sources are read
-        run.previous = previous
-        run.watermarks = {} if previous is None else previous.watermarks
-        if previous is not None and previous.damage:
-            run.warn(previous.damage)
+        run.follow(previous)
         if previous is None or not found.is_grown:
             return False
         run.last_mark = previous.snapshot
@@ -234,6 +231,7 @@ class StarSchemaETLPipeline:
                 run.report_cleaned(source, extracted[name])
                 run.warn(*source.marked.warnings(name, source.read))
                 run.warn(*filter(None, [source.doubt]))
+            currencies.take(run, extracted, cleaned)
             self._check_reject_rates(run, cleaned)
             phase.rows = sum(source.rows for source in cleaned.values())
         return cleaned
@@ -275,10 +273,9 @@ class StarSchemaETLPipeline:
         """Merge the facts."""
         with run.phase("fact_loading") as phase:
             sales = loaded.cleaned[self.star.sales.name]
-            raw = extracted[sales.name]
-            has_costs, by_currency = "unit_cost" in raw.mapped, loaded.by_currency
+            raw, by_currency = extracted[sales.name], loaded.by_currency
             with FactLoader(
-                self.config, run.warehouse, run.id, has_costs=has_costs, by_currency=by_currency
+                self.config, run.warehouse, run.id, mapped=raw.mapped, by_currency=by_currency
             ) as loader:
                 loader.load_sales_facts(
                     sales.tasks(),

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cleaning.columns import Cells, Reader, Rule, each
+from cleaning.currencies import counted, sale_currencies
 from cleaning.dates import calendar, date_key, date_range, dates, with_hints
 from cleaning.duplicates import BATCH_BITS, find_superseded, judging, key_hashes
 from cleaning.frames import as_table, checked, to_frame
@@ -237,6 +238,8 @@ class StarSchemaTransformer:
                 "rejected": self._summed(columns, read.verdict.rejected()),
                 "skipped": self._summed(columns, pa.array(nameless)),
             },
+            currencies=counted(rows["currency"]),
+            without_cost=decoded(rows["unit_cost"]).null_count,
             skipped=int(nameless.sum()),
         )
         return note_keys(cleaned, read, key)
@@ -281,7 +284,8 @@ class StarSchemaTransformer:
 
     def _products(self, read: Reader, keys: Columns) -> Columns:
         key = keys["product_id"]
-        rule = partial(prices, separator=read.settings.decimal_separator)
+        settings = read.settings
+        rule = partial(prices, separator=settings.decimal_separator, currency=settings.currency)
         price, given_cost = read.attribute("price", rule).plain, read.attribute("cost", rule)
         estimate = estimated_cost(price, self.config.default_cost_ratio)
         cost = given_cost.where_missing(estimate)
@@ -335,6 +339,7 @@ class StarSchemaTransformer:
             "gross_amount": gross,
             "net_amount": pc.subtract(gross, decoded(discounts)).cast(MONEY),
             "unit_cost": cost.values,
+            "currency": sale_currencies(read, self.star.sales.amounts),
         }
 
     def _sale_dates(self, read: Reader) -> pa.Array:

@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cleaning.currencies import not_in
 from cleaning.numbers import money, numbers
 from common.amounts import MONEY
 from common.star_model import MONEY_SCALE
@@ -16,10 +17,13 @@ from common.values import json_number, to_json
 _ZERO = pa.scalar(Decimal(0), MONEY)
 
 
-def prices(values: pa.Array, separator: str = ".") -> pa.Array:
-    """Text to amounts (MONEY) that are not negative; null for anything else."""
+def prices(values: pa.Array, separator: str = ".", currency: str | None = None) -> pa.Array:
+    """Text to amounts (MONEY) that are not negative, in the declared `currency` if there is one;
+    null for anything else.
+    """
     amounts = numbers(values, separator)
-    return pc.if_else(pc.less(amounts, _ZERO), pa.scalar(None, MONEY), amounts)
+    is_wrong = pc.or_(pc.less(amounts, _ZERO), not_in(values, currency))
+    return pc.if_else(is_wrong, pa.scalar(None, MONEY), amounts)
 
 
 def estimated_cost(price: pa.Array, ratio: Decimal) -> pa.Array:

@@ -48,6 +48,7 @@ REASONS = (
     "invalid_discount",
     "negative_net_amount",
     "invalid_unit_cost",
+    "other_currency",
     "conflicting_duplicate",
     "unknown_customer",
     "unknown_product",

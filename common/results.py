@@ -4,6 +4,7 @@ refused.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -48,6 +49,10 @@ class CleanBatch:
     rejects: pa.Table
     issues: dict[str, int] = field(default_factory=dict)
     money: dict[str, Sums] = field(default_factory=dict)
+    currencies: Counter[str] = field(default_factory=Counter)
+    """How many of the accepted sales are in which currency."""
+    without_cost: int = 0
+    """How many accepted sales do not say their own cost."""
     skipped: int = 0
     """Rows that are left out and touch nothing: they name no fact, or are of a dimension."""
     borne: pa.Array | None = None

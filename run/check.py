@@ -24,6 +24,7 @@ from common.spool import Spool
 from common.star_model import Star
 from config import StarSchemaConfig
 from run.check_advice import Adviser
+from run.currencies import judge
 from run.refused import in_file_order
 from run.staging import CleanSource, StagingJob, clean_sources, over_the_limit
 from sources.raw_source import RawSource, ReadSource
@@ -169,6 +170,8 @@ def look_ahead(
     places = _unwritable(config)
     can_start = fits and not places and not any(source.problems for source in looked.values())
     limit = over_the_limit(cleaned.values(), config.max_reject_rate)
+    if config.star.sales.name in cleaned:
+        limit += filter(None, [judge(config, good, cleaned, {}).refusal])
     asks = config.orphan_policy == "reject" and _may_be_too_many(
         cleaned.get(config.star.sales.name), strangers, config.max_reject_rate
     )

@@ -58,6 +58,8 @@ class Run:
         """The files that were read, by source, as `etl_run` keeps them."""
         self.watermarks: dict[str, Any] = {}
         """How far each source was read, as `etl_run` keeps it of a published run."""
+        self.currencies: dict[str, int] = {}
+        """In how many amounts each currency was seen last, in all runs of the star."""
         self.progress = progress.PhaseProgress("")
         self.watch = Watch()
         self._clock = time.perf_counter()
@@ -176,6 +178,13 @@ class Run:
             raise TransientError(f"{error}; given up after {done} of {_TRIES} tries") from error
         return result
 
+    def follow(self, previous: history.Past | None) -> None:
+        """Take up what the last published run knew."""
+        self.previous = previous
+        if previous is not None:
+            self.watermarks, self.currencies = previous.watermarks, previous.currencies
+            self.warn(*filter(None, [previous.damage]))
+
     def warn(self, *warnings: str) -> None:
         """Put warnings into the summary and the log."""
         for warning in warnings:
@@ -219,6 +228,7 @@ class Run:
         """Add the row of this run to `etl_run`."""
         counts = self.summary.outcomes.as_dict()
         counts["warehouse_warnings"] = self._warehouse_warnings
+        counts["currencies"] = self.currencies
         if status == "published":
             counts |= self._proof(warehouse)
             self.warn(*history.thin(warehouse))

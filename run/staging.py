@@ -63,6 +63,10 @@ class CleanSource:
     money: dict[str, Sums] = field(default_factory=dict)
     """The net amounts of facts, by what became of them."""
     ids: dict[str, list[pa.Array]] = field(default_factory=dict)
+    currencies: Counter[str] = field(default_factory=Counter)
+    """How many sales are in which currency, duplicates included."""
+    without_cost: int = 0
+    """How many sales do not say their own cost."""
     skipped: int = 0
     """Rows that SKIP_WHEN leaves out and that name no fact."""
     removing: list[int] = field(default_factory=list)
@@ -97,6 +101,8 @@ class CleanSource:
             self.borne.append(batch.cleaned.borne)
         self.refuse(batch.refused)
         self.issues.update(batch.cleaned.issues)
+        self.currencies.update(batch.cleaned.currencies)
+        self.without_cost += batch.cleaned.without_cost
         self.marked.add(batch.marked)
         self.count_money(batch.cleaned.money)
         for name, values in batch.ids.items():

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.arrays import decoded
+from common.currencies import currency
 from common.star_model import DELETED_FLAG, Source
 
 _SYMBOL, _NO_SYMBOL = r"\p{Sc}", r"\P{Sc}+"
@@ -59,15 +60,23 @@ class Meanings:
             for name, found in theirs.items():
                 own.setdefault(name, Counter()).update(found)
 
+    def amounts_in(self, ignored: Iterable[str]) -> Counter[str]:
+        """How many amounts are in which currency: by the symbols beside them, and by the columns of
+        currencies that nothing is mapped to.
+        """
+        found = Counter[str]()
+        for name in (name for name in ignored if name in self.currencies):
+            words = self.currencies[name]
+            if len(words) <= _MOST and all(map(_is_currency, words)):
+                found += words
+        named = Counter[str]()
+        for word, count in [*found.items(), *self.symbols.items()]:
+            named[currency(word) or word] += count
+        return named
+
     def warnings(self, source: str, ignored: Iterable[str]) -> Iterator[str]:
         """Warnings; `ignored` are the columns of `source` that nothing is mapped to."""
         columns = list(ignored)
-        if len(self.symbols) > 1:
-            yield f"amounts are in {_listed(self.symbols)}; {_ADDED_UP}"
-        for name in (name for name in columns if name in self.currencies):
-            found = self.currencies[name]
-            if 1 < len(found) <= _MOST and all(map(_is_currency, found)):
-                yield f"the column {name} is not used, and has {_listed(found)}; {_ADDED_UP}"
         for name in (name for name in columns if self.gone.get(name)):
             yield (
                 f"the column {name} is not used, and says {_listed(self.gone[name])}; such sales "
@@ -83,12 +92,6 @@ def _left_out(source: str, column: str, found: Counter[str]) -> str:
     else:
         setting, value = "SKIP_WHEN", json.dumps({column: sorted(found)}, ensure_ascii=False)
     return f"{source.upper()}__{setting}='{value}'"
-
-
-_ADDED_UP = (
-    "amounts are added up as they stand, as this version has no setting for currencies: load one "
-    "currency, or convert them before"
-)
 
 
 def look_for_meanings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ class RawSource:
     records: int = 0
     files: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    currencies: Counter[str] = field(default_factory=Counter)
+    """How many amounts are in which currency, by symbols and by columns that are not used."""
     empty_files: list[str] = field(default_factory=list)
     """Files without a byte, which were passed over."""
 
@@ -128,6 +131,7 @@ def join_files(
     notes += _seen(inspection, reads[0].mapping if reads else {}, result.columns)
     notes += partly_absent(opened, [read.mapping for read in reads])
     notes += meanings.warnings(source.name, unused(result.columns, used))
+    result.currencies = meanings.amounts_in(unused(result.columns, used))
     result.warnings = [*_ignored(result, used), *(f"{source.name}: {note}" for note in notes)]
     return result
 

@@ -53,6 +53,12 @@ class Past:
         return not isinstance(accounts, dict) or "currencies" in accounts
 
     @property
+    def currencies(self) -> dict[str, int]:
+        """In how many amounts each currency was seen last, in all runs of the star until then."""
+        found = self.counts.get("currencies", {})
+        return found if isinstance(found, dict) else {}
+
+    @property
     def snapshot(self) -> str:
         """Its `Warehouse.snapshot` of the star."""
         return str(self.counts.get("mark", ""))

@@ -147,6 +147,7 @@ FAULTS: list[tuple[str, Row]] = [
     ("invalid_discount", {"discount_amount": "x"}),
     ("negative_net_amount", {"discount_amount": "1000"}),
     ("invalid_unit_cost", {"unit_cost": "x"}),
+    ("other_currency", {"currency": "4711"}),
 ]
 
 
@@ -163,8 +164,8 @@ def test_the_reasons_are_those_of_the_contract_in_its_order() -> None:
     assert REASONS == (
         "malformed_row", "invalid_text", "missing_key", "invalid_date", "date_out_of_range",
         "invalid_quantity", "non_positive_quantity", "invalid_unit_price", "non_positive_price",
-        "invalid_discount", "negative_net_amount", "invalid_unit_cost", "conflicting_duplicate",
-        "unknown_customer", "unknown_product", "unknown_sales_rep",
+        "invalid_discount", "negative_net_amount", "invalid_unit_cost", "other_currency",
+        "conflicting_duplicate", "unknown_customer", "unknown_product", "unknown_sales_rep",
     )  # fmt: skip
 
 

@@ -1,16 +1,12 @@
-"""What is not used and changes what a sale means is told: its currency, that it was cancelled."""
+"""What is not used and changes what a sale means is told: that it was cancelled."""
 
 from __future__ import annotations
 
-import json
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from cli import main
 from support.retailer import Retailer
-from support.tables import Row, to_csv
+from support.tables import Row
 
 
 def sales(**columns: list[object]) -> list[Row]:
@@ -29,46 +25,6 @@ def sales(**columns: list[object]) -> list[Row]:
 def told(shop: Retailer, word: str, **settings: object) -> list[str]:
     """The warnings of a run that have this word in them."""
     return [w for w in shop.publish(**settings)["warnings"] if word in w]
-
-
-def test_several_currencies_beside_amounts_are_told_with_counts(shop: Retailer) -> None:
-    """By the sign beside each amount, over all batches, in `check` as well."""
-    shop.sales = sales(
-        unit_price=["$10", "€10", "10 €", "10", "$1", "$2"],
-        discount_amount=["", "", "", "¥1", "", "€0"],
-    )
-    (warning,) = told(shop, "amounts are in", BATCH_ROWS=100)
-    assert "amounts are in $ (3), € (3), ¥ (1); amounts are added up as they stand" in warning
-
-
-def test_one_currency_is_told_of_no_more(duckdb_shop: Retailer) -> None:
-    duckdb_shop.sales = sales(unit_price=["$10", "$20", "5"], currency=["USD", "usd ", ""])
-    assert not told(duckdb_shop, "added up")
-
-
-@pytest.mark.parametrize(
-    "name", ["currency", "Currency Code", "iso_currency", "currencyCode", "presentment_currency"]
-)
-@pytest.mark.parametrize("written", ["csv", "parquet", "json"])
-def test_a_column_of_currencies_that_is_not_used_is_told(
-    name: str, written: str, duckdb_shop: Retailer
-) -> None:
-    values: list[object] = ["USD", "JPY", "usd", "", "EUR"]
-    rows = sales(**{name: values})
-    path = duckdb_shop.folder / f"made.{written}"
-    if written == "parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    else:
-        path.write_text(to_csv(rows) if written == "csv" else json.dumps(rows), encoding="utf-8")
-    (warning,) = told(duckdb_shop, "added up", TRANSACTIONS__PATH=path)
-    assert f"the column {name} is not used, and has USD (2), JPY (1), EUR (1)" in warning
-
-
-def test_prices_of_products_in_several_currencies_are_told(duckdb_shop: Retailer) -> None:
-    for product, price in zip(duckdb_shop.products, ["£5", "€5"], strict=False):
-        product["price"] = price
-    (warning,) = told(duckdb_shop, "amounts are in")
-    assert warning.startswith("products: amounts are in £ (1), € (1)")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +53,7 @@ def test_sales_that_say_that_they_were_cancelled_are_told(
         ("status", ["paid", "open"]),
         ("refund_amount", ["1", "0"]),
         ("currency_rate", ["1.1", "1.2"]),
-        ("currency", ["4711", "4712"]),
+        ("currency_id", ["4711", "4712"]),
         ("note", ["cancelled", "returned"]),
         ("is_deleted", ["0", "false"]),
     ],
@@ -116,8 +72,7 @@ def test_a_column_that_is_mapped_is_not_told_of(duckdb_shop: Retailer) -> None:
 
 
 def test_check_tells_the_same(duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]) -> None:
-    duckdb_shop.sales = sales(currency=["USD", "JPY"], status=["paid", "voided"])
+    duckdb_shop.sales = sales(status=["paid", "voided"])
     assert main(["--env-file", duckdb_shop.env_file(), "check"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "the column currency is not used, and has USD (1), JPY (1)" in shown
     assert "the column status is not used, and says voided (1)" in shown
