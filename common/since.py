@@ -14,9 +14,10 @@ TABLE_NAME = re.compile(r"""(?:(\w+|"(?:[^"]|"")+")\.)?(\w+|"(?:[^"]|"")+")""")
 _PLAIN = r"'[^']*' | \"[^\"]*\""
 _WITH_BACKSLASHES = r"'(?:\\.|[^'\\])*' | \"(?:\\.|[^\"\\])*\" | `[^`]*`"
 _COMMENTS = r"--[^\n]* | /\*.*?\*/"
+_MYSQL = rf"{_WITH_BACKSLASHES} | --(?=\s)[^\n]* | \#[^\n]* | /\*.*?\*/"
 _QUOTES = {
-    "mysql": rf"{_WITH_BACKSLASHES} | {_COMMENTS} | \#[^\n]*",
-    "mariadb": rf"{_WITH_BACKSLASHES} | {_COMMENTS} | \#[^\n]*",
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
     "sqlite": rf"{_PLAIN} | `[^`]*` | \[[^]]*\] | {_COMMENTS}",
     "mssql": rf"{_PLAIN} | \[[^]]*\] | {_COMMENTS}",
 }

@@ -70,13 +70,14 @@ def _batches(source: RawSource) -> Iterator[pa.Array]:
 
 def _typed(source: RawSource, texts: pa.Array) -> pa.Array:
     """Texts as values of the first kind that all of them are."""
-    for kind in _KINDS.values():
-        try:
-            finer = pa.types.is_timestamp(kind)
-            given = pc.replace_substring_regex(texts, _FINER, r"\1") if finer else texts
-            return pc.cast(given, kind)
-        except pa.ArrowInvalid:
-            continue
+    for is_finer in (False, True):
+        given = pc.replace_substring_regex(texts, _FINER, r"\1") if is_finer else texts
+        for kind in _KINDS.values():
+            try:
+                pc.cast(given.slice(0, 1), kind)  # a cast that fails goes through all values
+                return pc.cast(given, kind)
+            except pa.ArrowInvalid:
+                continue
     numbers = pc.match_substring_regex(texts, r"^[+-]?[0-9]+\.[0-9]+$")
     raise _no_watermark(
         source, "numbers with decimals" if pc.all(numbers).as_py() else "other text"
