@@ -164,6 +164,8 @@ def test_every_sale_is_loaded_a_duplicate_or_rejected(sample: Load) -> None:
         "inserted": len(loaded),
         "updated": 0,
         "unchanged": 0,
+        "deleted": 0,
+        "skipped": 0,
         "duplicate": len(good) - len(loaded),
         "rejected": len(rejected),
         "closed": True,
@@ -227,7 +229,8 @@ def test_a_correction_moves_its_money_from_unchanged_to_loaded(shop: Retailer) -
     account = shop.publish()["validation_results"]["reconciliation"]["money"]
     assert account == {
         "read": "979.9725", "loaded": "750.0000", "unchanged": "229.9725",
-        "duplicate": "0.0000", "rejected": "0.0000", "closed": True,
+        "deleted": "0.0000", "skipped": "0.0000", "duplicate": "0.0000", "rejected": "0.0000",
+        "closed": True,
     }  # fmt: skip
 
 
@@ -248,10 +251,16 @@ def test_every_reason_there_is_occurs_and_is_counted(duckdb_shop: Retailer, tmp_
     rows = csv_rows_with_nul(folder / "sales_transactions.csv")
     reps = sorted({row["sales_rep_id"].strip() for row in rows} - {"", "john\0smith"})
     duckdb_shop.reps = [{"sales_rep_id": rep} for rep in reps[1:]]
+    sales = tmp_path / "sales"
+    sales.mkdir()
+    (folder / "sales_transactions.csv").rename(sales / "1.csv")
+    sale = {**rows[0], "transaction_id": "T-1", "unit_cost": "", "currency": ""}
+    more = [{**sale, "unit_cost": "cheap"}, {**sale, "currency": "shells"}]
+    (sales / "2.csv").write_text(to_csv(more), encoding="utf-8")
     results = duckdb_shop.publish(
         CUSTOMERS__PATH=folder / "customers.csv",
         PRODUCTS__PATH=folder / "products.json",
-        TRANSACTIONS__PATH=folder / "sales_transactions.csv",
+        TRANSACTIONS__PATH=sales,
         ORPHAN_POLICY="reject",
     )
     counted = results["transformation_results"]["fact_sales"]["rejected"]

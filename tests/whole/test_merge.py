@@ -313,7 +313,7 @@ def test_a_source_of_reps_describes_them_and_the_others_are_inferred(shop: Retai
     shop.sales[2]["sales_rep_id"] = "jean_sammet"
     results = shop.publish()
     assert results["dimension_loading_results"]["dim_sales_rep"] == {
-        "inserted": 0, "updated": 1, "unchanged": 0, "inferred": 1,
+        "inserted": 0, "updated": 1, "unchanged": 0, "inferred": 1, "deleted": 0,
     }  # fmt: skip
     grace = shop.star.member("dim_sales_rep", "grace_hopper")
     assert (grace["sales_rep_key"], grace["region"], grace["email"]) == (
@@ -352,7 +352,8 @@ def test_sales_of_unknown_members_are_rejected_when_the_policy_says_so(shop: Ret
     assert (facts["orphaned_records"], facts["records_failed"]) == (5, 5)
     account = results["validation_results"]["reconciliation"]
     assert account["sources"]["transactions"] == {
-        "read": 8, "inserted": 3, "updated": 0, "unchanged": 0, "duplicate": 0, "rejected": 5,
+        "read": 8, "inserted": 3, "updated": 0, "unchanged": 0, "deleted": 0, "skipped": 0,
+        "duplicate": 0, "rejected": 5,
         "closed": True,
     }  # fmt: skip
     assert money(account["money"]["rejected"]) == 60 + 10 + 20 + 30 + 40
@@ -604,7 +605,8 @@ def test_the_last_of_conflicting_rows_wins_across_batches(shop: Retailer, batch_
     ]
     account = results["validation_results"]["reconciliation"]
     assert account["sources"]["transactions"] == {
-        "read": 7, "inserted": 3, "updated": 0, "unchanged": 0, "duplicate": 2, "rejected": 2,
+        "read": 7, "inserted": 3, "updated": 0, "unchanged": 0, "deleted": 0, "skipped": 0,
+        "duplicate": 2, "rejected": 2,
         "closed": True,
     }  # fmt: skip
     assert money(account["money"]["duplicate"]) == 2 * 1250

@@ -83,7 +83,7 @@ def test_a_star_that_is_given_is_loaded_night_after_night(shop: Retailer, tmp_pa
     shop.sales = [shop.sales[0] | more, shop.sales[1] | none, shop.sales[2] | more]
     first = publish(shop, tmp_path)
     assert first["dimension_loading_results"]["dim_store"] == {
-        "inserted": 1, "updated": 0, "unchanged": 0, "inferred": 0,
+        "inserted": 1, "updated": 0, "unchanged": 0, "inferred": 0, "deleted": 0,
     }  # fmt: skip
     assert shop.star.rows(FACTS) == [
         ("T1", "4711", Decimal("1.9"), Decimal(500), *ROME),
