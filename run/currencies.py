@@ -47,9 +47,16 @@ def judge(
             seen += read.currencies
         elif settings.currency is None:
             seen[declared] += cleaned[source].rows
-    found = Found({**known, **seen}, warnings=told)
-    if not can_be_one(found.known):
-        before = f", and in the star {_listed(Counter(known))}" if known else ""
+    kept = known if settings.currency is None else {}
+    if settings.currency is not None and not can_be_one({**known, settings.currency: 0}):
+        told.append(
+            f"{name}: the star has amounts in {_listed(Counter(known))} of nights before "
+            f"TRANSACTIONS__CURRENCY={settings.currency}: sums over both mean nothing, so group "
+            "by currency, or load those sales again"
+        )
+    found = Found({**kept, **seen}, warnings=told)
+    if not can_be_one({**kept, **seen}):
+        before = f", and in the star {_listed(Counter(kept))}" if kept else ""
         tonight = _listed(seen) if seen else "no currency that is told"
         found.refusal = (
             f"amounts are in {tonight}{before}; they would be added up as they stand: set "
