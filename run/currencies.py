@@ -37,7 +37,8 @@ def judge(
     name = config.star.sales.name
     sales, settings = cleaned[name], config.source(name)
     seen = Counter(sales.currencies)
-    if "currency" in extracted[name].mapped and settings.currency is None:
+    is_empty = not (extracted[name].records or can_be_one(known))  # of a star that keeps them apart
+    if settings.currency is None and (is_empty or "currency" in extracted[name].mapped):
         told = _by_column(config, sales)
         return Found({**known, **seen}, warnings=told)
     told = _costless(config, sales)

@@ -34,6 +34,8 @@ class RawSource:
     source: Source
     settings: SourceSettings
     columns: list[str] = field(default_factory=list)  # the source's own, over all its files
+    mapped: set[str] = field(default_factory=set)
+    """The canonical columns that any of its files has, with rows or without."""
     batches: list[RawBatch] = field(default_factory=list)
     records: int = 0
     files: list[dict[str, Any]] = field(default_factory=list)
@@ -47,11 +49,6 @@ class RawSource:
     def name(self) -> str:
         """What its source is called."""
         return self.source.name
-
-    @property
-    def mapped(self) -> set[str]:
-        """The canonical columns that any of its files has."""
-        return {column for batch in self.batches for column in batch.mapping}
 
     def __len__(self) -> int:
         """How many batches there are."""
@@ -117,6 +114,7 @@ def join_files(
     opened = [read.opened for read in reads]
     for read in reads:
         result.batches += [replace(batch, mapping=read.mapping) for batch in read.batches]
+        result.mapped |= read.mapping.keys()
         result.columns = list(dict.fromkeys([*result.columns, *read.opened.columns]))
         records = sum(batch.records for batch in read.batches)
         result.records += records

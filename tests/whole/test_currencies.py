@@ -186,6 +186,17 @@ def test_a_column_keeps_currencies_apart(shop: Retailer) -> None:
     assert "in the star USD (1)" in refused(shop)
 
 
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_night_without_sales_adds_nothing_up(duckdb_shop: Retailer, form: str) -> None:
+    shop, path = duckdb_shop, duckdb_shop.folder / f"empty.{form}"
+    shop.sales = sales(currency=["USD", "EUR"])
+    shop.publish(**{PRODUCTS: "USD"})
+    header = ",".join(shop.sales[0]) + "\n"
+    path.write_text(header if form == "csv" else "[]", encoding="utf-8")
+    shop.publish(TRANSACTIONS__PATH=path, **{PRODUCTS: "USD"})
+    assert [row[4] for row in facts(shop)] == ["USD", "EUR"]
+
+
 def test_profits_that_are_empty_for_want_of_a_setting_are_told(shop: Retailer) -> None:
     shop.sales = sales(currency=["EUR", "EUR"], unit_cost=["", "1"])
     results = shop.publish()
