@@ -128,9 +128,9 @@ class Desk:
         """One file, or a folder of two, with an empty one between them now and then."""
         lines: list[tuple[Raw, str]] = [(row, _lines([row], columns)) for row in written.rows]
         bad = "," * (len(columns) + 2) + "x\n"
-        lines += [(MALFORMED, bad)] * (self.chance.random() < 0.15)
+        lines += [(MALFORMED, bad)] * (self.chance.random() < 0.06)
         cells = f"T1{UNDECODED}" + "," * (len(columns) - 1) + "\n"
-        lines += [(UNDECODABLE, cells)] * (self.chance.random() < 0.1)
+        lines += [(UNDECODABLE, cells)] * (self.chance.random() < 0.06)
         header = ",".join(columns) + "\n"
         if self.chance.random() < 0.2:
             lines.insert(self.chance.randint(0, len(lines)), (HEADER, header))
@@ -157,7 +157,7 @@ class Desk:
         if place.suffix == ".json":
             place.write_text(json.dumps(objects), encoding="utf-8")
             return
-        damaged = ["{no json"] * self.chance.choice([0, 0, 0, 1])
+        damaged = ["{no json"] * (self.chance.random() < 0.1)
         lines = [json.dumps(row) for row in objects] + damaged
         place.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         written.rows = [*written.rows, *[MALFORMED] * len(damaged)]

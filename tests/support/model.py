@@ -6,7 +6,7 @@ It imports nothing of the application and shares no code with it. What a row mea
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from support.model_rows import HEADER, Habits, Judge, Raw, Rejected, Removal, Row, Values
+from support.model_rows import HEADER, Habits, Judge, Raw, Rejected, Removal, Row, Values, is_one
 
 MEMBERS = {"customers": "customer_id", "products": "product_id", "sales_reps": "sales_rep_id"}
 """By source of members, the column of a sale that names one."""
@@ -50,12 +50,8 @@ class Money:
 
 @dataclass
 class Balance:
-    """What became of the star's sales, in rows and in money."""
+    """What became of the money of the star's sales."""
 
-    rows_before: int = 0
-    rows_inserted: int = 0
-    rows_removed: int = 0
-    rows_after: int = 0
     before: Decimal = NOTHING
     inserted: Decimal = NOTHING
     corrected: Decimal = NOTHING
@@ -99,8 +95,16 @@ class Watermark:
         self.value = max([*known, *(n for n in found if n <= self.last)], default=None)
 
 
-class TooManyGone(Exception):  # noqa: N818  # an outcome, not an error
-    """More is absent than MAX_DELETE_RATE allows."""
+class Refused(Exception):  # noqa: N818  # an outcome, not an error
+    """More is absent than MAX_DELETE_RATE allows, or amounts cannot be added up."""
+
+
+@dataclass(frozen=True)
+class Net:
+    """The money of a row."""
+
+    amount: Decimal = NOTHING
+    currency: str = ""
 
 
 @dataclass
@@ -108,7 +112,7 @@ class Rows:
     """The rows of a source that win, by key, with the money of each; and all keys that it bears."""
 
     winners: dict[str, Row | Removal] = field(default_factory=dict)
-    money: dict[str, Decimal] = field(default_factory=dict)
+    money: dict[str, Net] = field(default_factory=dict)
     borne: set[str] = field(default_factory=set)
     is_whole: bool = True
     """Whether every row has a key that can be read."""
@@ -131,8 +135,14 @@ class Model:
     )
     years: set[int] = field(default_factory=set)
     accounts: dict[str, Account] = field(default_factory=dict)
-    money: Money = field(default_factory=Money)
-    balance: Balance = field(default_factory=Balance)
+    money: dict[str, Money] = field(default_factory=dict)
+    """By currency."""
+    balance: dict[str, Balance] = field(default_factory=dict)
+    """By currency."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """What became of the star's sales, in rows."""
+    currencies: set[str] = field(default_factory=set)
+    """All that nights have told of."""
     gone: Gone = field(default_factory=Gone)
 
     def __post_init__(self) -> None:
@@ -143,18 +153,20 @@ class Model:
 
         Returns the status of the run.
         """
-        before = deepcopy((self.tables, self.years))
+        before = deepcopy((self.tables, self.years, self.currencies))
         self.accounts = {name: Account(len(rows)) for name, rows in sources.items()}
-        self.money, self.gone = Money(), Gone()
+        self.money, self.balance, self.gone = defaultdict(Money), defaultdict(Balance), Gone()
+        self.counts = dict.fromkeys(("before", "inserted", "removed", "after"), 0)
         try:
             self._load(sources, habits)
-        except TooManyGone:
-            self.tables, self.years = before
+        except Refused:
+            self.tables, self.years, self.currencies = before
             return "gate_failed"
         return "published"
 
     def _load(self, sources: Mapping[str, Sequence[Raw]], habits: Habits) -> None:
         rows = {name: self._clean(name, given, habits) for name, given in sources.items()}
+        self._see_currencies(sources["transactions"], habits)
         sales = rows["transactions"]
         if self.orphans_are_refused:
             self._refuse_orphans(rows)
@@ -165,21 +177,21 @@ class Model:
                 self.tables[name][found]["is_deleted"] = True
             self.gone.members[name] = len(absent[name])
         self._infer(sales.loaded, is_inferred_rep="sales_reps" in sources)
-        self._merge_sales(sales, absent["transactions"])
+        self._merge_sales(sales, absent["transactions"], habits)
         loaded = {sale["date"].year for sale in self.tables["transactions"].values()} | self.years
         self.years = set(range(min(loaded), max(loaded) + 1)) if loaded else set()
 
     def _clean(self, name: str, given: Sequence[Raw], habits: Habits) -> Rows:
         """The rows that win. Of those with the same key it is the last one."""
-        rows, good = Rows(), list[tuple[str, Row | Removal, Decimal]]()
+        rows, good = Rows(), list[tuple[str, Row | Removal, Net]]()
         for row in given:
-            own, money = self.judge.bears(name, row), NOTHING
+            own, money = self.judge.bears(name, row), Net()
             rows.borne.add(own)
             if name == "transactions":
-                money = self.judge.net(row)
-                self.money.read += money
+                money = Net(self.judge.net(row), self.judge.currency(row, habits))
+                self.money[money.currency].read += money.amount
             try:
-                found = self.judge.judge(name, row, habits.skip_when.get(name, {}))
+                found = self.judge.judge(name, row, habits)
             except Rejected as refused:
                 self._reject(name, refused.reason, money)
                 rows.is_whole &= row is HEADER or bool(own)
@@ -195,7 +207,7 @@ class Model:
         return rows
 
     def _count_losers(
-        self, name: str, rows: Rows, good: list[tuple[str, Row | Removal, Decimal]]
+        self, name: str, rows: Rows, good: list[tuple[str, Row | Removal, Net]]
     ) -> None:
         left = Counter(own for own, _, _ in good)
         for own, found, money in good:
@@ -237,7 +249,7 @@ class Model:
             self.gone.spared[name] = len(gone)
             return []
         if len(gone) > habits.max_delete_rate * len(scope):
-            raise TooManyGone
+            raise Refused
         return gone
 
     def _merge_members(self, name: str, rows: Rows) -> None:
@@ -262,64 +274,78 @@ class Model:
                     member = {**rules[source]({column: found}), "is_inferred": is_inferred}
                     self.tables[source][found] = member
 
-    def _merge_sales(self, rows: Rows, absent: list[str]) -> None:
-        table = self.tables["transactions"]
-        self.balance = balance = Balance(rows_before=len(table), before=_total(table))
+    def _see_currencies(self, sales: Sequence[Raw], habits: Habits) -> None:
+        """Note what is told of; where it is of several that nobody keeps apart, refuse."""
+        for row in sales:
+            self.currencies |= {self.judge.currency(row, habits)} - {""}
+            if not habits.currency and not habits.has_currencies:
+                self.currencies |= self.judge.symbols(row)
+        if not habits.has_currencies and not is_one(self.currencies):
+            raise Refused
+
+    def _merge_sales(self, rows: Rows, absent: list[str], habits: Habits) -> None:
+        table, counts = self.tables["transactions"], self.counts
+        counts["before"] = len(table)
+        for sale in table.values():
+            self._balance(sale).before += sale["net"]
         for own, row in rows.winners.items():
             old, money = table.get(own), rows.money[own]
             if isinstance(row, Removal):
-                kind = row.kind if old is None else "deleted"
-                self._count("transactions", kind, money)
-                if old is not None:
-                    self.gone.by_flag += 1
-                    self._remove(own)
+                self._count("transactions", row.kind if old is None else "deleted", money)
+                self.gone.by_flag += old is not None
+                self._remove([own] if own in table else [])
                 continue
-            sale = self._priced(row, old)
+            sale = self._priced(row, old, habits)
+            kind = "inserted" if old is None else "unchanged" if old == sale else "updated"
+            self._count("transactions", kind, money)
             if old is None:
-                self._count("transactions", "inserted", money)
-                balance.rows_inserted += 1
-                balance.inserted += sale["net"]
-            elif old == sale:
-                self._count("transactions", "unchanged", money)
+                counts["inserted"] += 1
+                self._balance(sale).inserted += sale["net"]
             else:
-                self._count("transactions", "updated", money)
-                balance.corrected += sale["net"] - old["net"]
+                self._balance(old).corrected -= old["net"]
+                self._balance(sale).corrected += sale["net"]
             table[own] = sale
-        for own in absent:
-            self.gone.by_absence += 1
-            self._remove(own)
-        balance.rows_after, balance.after = len(table), _total(table)
+        self.gone.by_absence = len(absent)
+        self._remove(absent)
+        counts["after"] = len(table)
+        for sale in table.values():
+            self._balance(sale).after += sale["net"]
 
-    def _remove(self, own: str) -> None:
-        self.balance.rows_removed += 1
-        self.balance.removed += self.tables["transactions"].pop(own)["net"]
+    def _balance(self, sale: Row) -> Balance:
+        return self.balance[sale["currency"] or ""]
 
-    def _priced(self, sale: Row, old: Row | None) -> Row:
+    def _remove(self, keys: Sequence[str]) -> None:
+        for own in keys:
+            sale = self.tables["transactions"].pop(own)
+            self.counts["removed"] += 1
+            self._balance(sale).removed += sale["net"]
+
+    def _priced(self, sale: Row, old: Row | None, habits: Habits) -> Row:
         """The sale with its cost: its own, else what it had, else what its product costs now."""
         cost = sale["unit_cost"]
+        now = self.tables["products"][sale["product_id"]]["cost"]
+        if not habits.knows_cost(sale["currency"]):
+            now = None
         if cost is None and old is not None and old["product_id"] == sale["product_id"]:
-            cost = old["unit_cost"]
-        if cost is None:
-            cost = self.tables["products"][sale["product_id"]]["cost"]
+            is_told = old["currency"] is None and now is not None
+            cost = old["unit_cost"] if is_told or old["currency"] == sale["currency"] else None
+        cost = now if cost is None else cost
         profit = None if cost is None else sale["net"] - money(sale["quantity"] * cost)
         return {**sale, "unit_cost": cost, "profit": profit}
 
-    def _count(self, name: str, kind: str, amount: Decimal = NOTHING) -> None:
+    def _count(self, name: str, kind: str, net: Net = Net()) -> None:
         account = self.accounts[name]
         setattr(account, kind, getattr(account, kind) + 1)
         if name == "transactions":
-            part = "loaded" if kind in ("inserted", "updated") else kind
-            setattr(self.money, part, getattr(self.money, part) + amount)
+            part, of = "loaded" if kind in ("inserted", "updated") else kind, net.currency
+            setattr(self.money[of], part, getattr(self.money[of], part) + net.amount)
 
-    def _reject(self, name: str, reason: str, amount: Decimal) -> None:
+    def _reject(self, name: str, reason: str, net: Net) -> None:
         self.accounts[name].rejected[reason] += 1
-        self.money.rejected += amount
+        if name == "transactions":
+            self.money[net.currency].rejected += net.amount
 
 
 def money(amount: Decimal) -> Decimal:
     """With four places."""
     return amount.quantize(Decimal("0.0001"), ROUND_HALF_UP)
-
-
-def _total(table: Mapping[str, Row]) -> Decimal:
-    return sum((sale["net"] for sale in table.values()), NOTHING)

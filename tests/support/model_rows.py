@@ -101,6 +101,10 @@ class Values:
     unit_costs: dict[Text, Decimal | None]
     """Of a sale; missing and unreadable differ, see `unreadable`."""
     unreadable: tuple[str, ...]
+    currencies: dict[Text, str | None]
+    """Of the column: a code or symbol, '' where there is none."""
+    symbols: dict[Text, str]
+    """Of amounts, those that have a symbol."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,24 @@ class Habits:
     max_delete_rate: Decimal = Decimal(1)
     empty_files: frozenset[str] = frozenset()
     """The sources that have a file of zero bytes among others."""
+    currency: str = ""
+    """The one that is declared for the sales."""
+    paid_in: str = ""
+    """The one that is declared for the products."""
+    has_currencies: bool = False
+    """Whether the sales have a column that says it."""
+
+    def knows_cost(self, currency: str | None) -> bool:
+        """Whether the products' costs are in the currency of a sale."""
+        paid_in = self.paid_in or self.currency
+        if self.has_currencies and not self.currency:
+            return bool(currency and paid_in) and is_one({str(currency), paid_in})
+        return not currency or is_one({currency, paid_in})
+
+
+def is_one(names: set[str]) -> bool:
+    """Whether they may be one currency; a dollar sign may mean several."""
+    return len({"USD" if name == "$" else name for name in names}) < 2
 
 
 @dataclass
@@ -128,8 +150,9 @@ class Judge:
         own = row.get(KEYS[name]) or ""
         return "" if UNREADABLE in own else key(own)
 
-    def judge(self, name: str, row: Raw, skip_when: Mapping[str, Sequence[str]]) -> Row | Removal:
+    def judge(self, name: str, row: Raw, habits: Habits) -> Row | Removal:
         """What the row holds. Raises `Rejected`."""
+        skip_when = habits.skip_when.get(name, {})
         if row is MALFORMED or row is HEADER:
             raise Rejected("malformed_row")
         looked_at = [cell for column, cell in row.items() if column not in OTHERS]
@@ -140,13 +163,9 @@ class Judge:
             return Removal("skipped")
         if not key(row.get(KEYS[name])):
             raise Rejected("missing_key")
-        rules = {
-            "customers": self.customer,
-            "products": self.product,
-            "sales_reps": self.rep,
-            "transactions": self._sale,
-        }
-        return rules[name](row)
+        if name == "transactions":
+            return self._sale(row, habits)
+        return {"customers": self.customer, "products": self.product}.get(name, self.rep)(row)
 
     def customer(self, row: Raw) -> Row:
         """A customer."""
@@ -189,7 +208,16 @@ class Judge:
             return Decimal(0)
         return quantity * price - discount
 
-    def _sale(self, row: Raw) -> Row | Removal:
+    def currency(self, row: Raw, habits: Habits) -> str:
+        """That of a row's money, whatever becomes of it."""
+        return habits.currency or self.values.currencies.get(row.get("currency")) or ""
+
+    def symbols(self, row: Raw) -> set[str]:
+        """Those beside the amounts of a sale."""
+        amounts = [row.get(name) for name in ("unit_price", "discount_amount", "unit_cost")]
+        return {self.values.symbols[text] for text in amounts if text in self.values.symbols}
+
+    def _sale(self, row: Raw, habits: Habits) -> Row | Removal:
         is_deleted = flag(row.get("is_deleted"))
         if is_deleted is None:
             raise Rejected("invalid_text")
@@ -208,7 +236,14 @@ class Judge:
         given = row.get("unit_cost")
         if given in self.values.unreadable:
             raise Rejected("invalid_unit_cost")
-        return {**sale, "unit_cost": self.values.unit_costs[given]}
+        named = self.values.currencies[row.get("currency")]
+        if named is None or not is_one({named, habits.currency, *self.symbols(row)} - {""}):
+            raise Rejected("other_currency")
+        return {
+            **sale,
+            "unit_cost": self.values.unit_costs[given],
+            "currency": self.currency(row, habits) or None,
+        }
 
     def _day(self, row: Raw) -> date:
         day = self.values.dates[row["transaction_date"] or ""]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -28,8 +28,6 @@ OPTIONAL = {
 }
 LATER = 9000
 """The number of a day in the future."""
-TILL = (*REQUIRED["transactions"], *OPTIONAL["transactions"], "status", "origin", "changed")
-"""The columns of sales in a database that says when each row was written."""
 D = Decimal
 VALUES = Values(
     quantities={
@@ -38,7 +36,7 @@ VALUES = Values(
     },
     prices={
         "10.00": D(10), "59.99": D("59.99"), "$5.00": D(5), "1,234.50": D("1234.5"), "7": D(7),
-        "0": D(0), "": None, "1e400": None, "12,50": None, "free": None, "1_000": None,
+        "€9": D(9), "0": D(0), "": None, "1e400": None, "12,50": None, "free": None, "1_000": None,
     },
     discounts={
         None: D(0), "": D(0), "0": D(0), "1.00": D(1), "NULL": D(0), "\\N": D(0), "0.5": D("0.5"),
@@ -60,13 +58,18 @@ VALUES = Values(
         "1.23456": D("1.2346"),
     },
     unreadable=("-3", "n/a", "1,50"),
+    currencies={
+        None: "", "": "", "NULL": "", "USD": "USD", " usd ": "USD", "EUR": "EUR", "€": "EUR",
+        "GBP": "GBP", "$": "$", "dollars": None, "840": None,
+    },
+    symbols={"$5.00": "$", "$2.50": "$", "€9": "EUR"},
 )  # fmt: skip
 FLAGS = ("", None, "NULL", "no", "N", " False ", "0")
 """Texts for what is not deleted."""
 SET_FLAGS = ("true", "Y", " yes", "X", "1", "2024-05-01", "2024-05-01T10:00:00")
 GOOD: dict[str, list[Any]] = {
     "quantity": [text for text, value in VALUES.quantities.items() if value and value > 0],
-    "unit_price": [text for text, value in VALUES.prices.items() if value],
+    "unit_price": [text for text, value in VALUES.prices.items() if value and text != "€9"],
     "discount_amount": [text for text, value in VALUES.discounts.items() if value in (0, 1)],
     "transaction_date": [t for t, day in VALUES.dates.items() if day and day.year > 2000],
     "unit_cost": list(VALUES.unit_costs),
@@ -118,10 +121,13 @@ class Chance:
 
     def __post_init__(self) -> None:
         self.skip_when = {name: self.random.choice(SKIPS) for name in KEYS if self._happens(0.3)}
+        self.currencies = self._currencies()
         self.till = self.random.choice(["integer", "date"]) if self._happens(0.2) else ""
 
     def nights(self) -> Iterator[Night]:
         """One night after the other."""
+        till = (*REQUIRED["transactions"], *OPTIONAL["transactions"], "status", "origin")
+        till += ("currency", "changed") if self.currencies.has_currencies else ("changed",)
         for number in range(1, NIGHTS + 1):
             sources = {
                 "customers": self._rows("customers", self._customer, 8),
@@ -132,7 +138,7 @@ class Chance:
                 sources["sales_reps"] = self._rows("sales_reps", self._rep, 4)
             columns, habits = {name: self._columns(name) for name in sources}, self._habits()
             if self.till:
-                columns["transactions"] = TILL
+                columns["transactions"] = till
                 sources["transactions"] = [
                     {**row, "changed": self._written(number)} for row in sources["transactions"]
                 ]
@@ -148,34 +154,49 @@ class Chance:
         late = self.random.choice([3, 10, 25]) if kind < 0.3 else 0
         return str(10 * night + self.random.randint(0, 4) - late)
 
+    def _currencies(self) -> Habits:
+        """How the shop says in which currency its sales are: not at all, once for all, or each."""
+        kind, paid_in = self.random.random(), self.random.choice(["", "USD", "EUR"])
+        if kind < 0.5:
+            return Habits()
+        if kind < 0.7:
+            return Habits(currency="USD", paid_in=paid_in, has_currencies=self._happens(0.7))
+        return Habits(paid_in=paid_in, has_currencies=True)
+
     def _happens(self, share: float) -> bool:
         return self.random.random() < share
 
     def _habits(self) -> Habits:
         choice = self.random.choice
         extract = {name: choice(["changes", "full"]) for name in ("customers", "products")}
-        extract["transactions"] = choice(["changes", "full", "full", "period"])
+        extract["transactions"] = choice(["changes", "full", "full", "full", "period", "period"])
         if self.till:
             extract["transactions"] = "changes"
-        rate = choice([D(1), D(1), D(1), D("0.3"), D(0)])
-        return Habits(extract, choice(PERIODS), self.skip_when, rate)
+        rate = choice([D(1), D(1), D(1), D(1), D("0.3"), D(0)])
+        return replace(
+            self.currencies, extract=extract, period=choice(PERIODS), skip_when=self.skip_when,
+            max_delete_rate=rate,
+        )  # fmt: skip
 
     def _columns(self, name: str) -> tuple[str, ...]:
         optional = [column for column in OPTIONAL[name] if not self._happens(0.1)]
         more = ("status", "origin") if name in self.skip_when or self._happens(0.2) else ()
+        if name == "transactions" and self.currencies.has_currencies:
+            more = (*more, "currency")
         return (*REQUIRED[name], *optional, *more)
 
     def _rows(self, name: str, one: Any, most: int) -> list[Raw]:
         """Rows of last night, some of them changed, and new ones; some of them twice, and some of
         these with other values the second time.
         """
-        self.is_messy = self._happens(0.3)
+        self.is_messy = self._happens(0.15)
         kept = [
             self._another_day(name, row, one())
             for row in self.last.get(name, [])
-            if self._happens(0.75)
+            if self._happens(0.8)
         ]
-        rows = kept[:most] + [one() for _ in range(self.random.randint(1, max(2, most // 2)))]
+        new = max(2, most // 3) if kept else most
+        rows = kept[:most] + [one() for _ in range(self.random.randint(1, new))]
         for row in rows:
             row.setdefault("status", self._status())
             row.setdefault("origin", "demo" if self._happens(0.05) else "shop")
@@ -270,8 +291,13 @@ class Chance:
             "region": self._text("North", "South"),
         }
 
+    def _currency(self) -> Text:
+        if self.currencies.currency and self._happens(0.8):
+            return self._text("USD", " usd ", "$")
+        return self.random.choice(list(VALUES.currencies))
+
     def _sale(self) -> Raw:
-        damaged = self.random.choice(list(ALL)) if self._happens(0.25) else ""
+        damaged = self.random.choice(list(ALL)) if self._happens(0.15) else ""
         measures: Raw = {
             name: self.random.choice(ALL[name] if name == damaged else GOOD[name]) for name in ALL
         }
@@ -287,5 +313,6 @@ class Chance:
             "customer_id": self._text(self._key("C", 10), self._key("C", 10), "\\N"),
             "product_id": product,
             "sales_rep_id": self._text("ada_king", "R7", "bob_ross", "R8"),
+            "currency": self._currency(),
             **measures,
         }

@@ -50,7 +50,7 @@ def test_every_night_ends_as_the_model_says(
     seed: int, star: Star, server: Star, tmp_path: Path
 ) -> None:
     chance = random.Random(seed)  # noqa: S311  # a story, not a secret
-    model = Model(VALUES, date(date.today().year + 1, 12, 31), chance.random() < 0.4)  # noqa: DTZ011
+    model = Model(VALUES, date(date.today().year + 1, 12, 31), chance.random() < 0.3)  # noqa: DTZ011
     desk, story = Desk(tmp_path, chance, server), Chance(chance)
     till = desk.open_till(story.till)
     watermark = Watermark(10, till.lag, LATER - 1 if story.till == "date" else 10**9)
@@ -112,6 +112,8 @@ def habit_settings(habits: Habits) -> dict[str, str]:
     for name, texts in habits.skip_when.items():
         settings[f"{name.upper()}__SKIP_WHEN"] = json.dumps(texts)
     settings["TRANSACTIONS__PERIOD"] = "/".join(day.isoformat() for day in habits.period)
+    settings["TRANSACTIONS__CURRENCY"] = habits.currency
+    settings["PRODUCTS__CURRENCY"] = habits.paid_in
     settings["MAX_DELETE_RATE"] = str(habits.max_delete_rate)
     return settings
 
@@ -134,8 +136,7 @@ def told_by(results: Row) -> dict[str, Any]:
     spared = [found for found in map(SPARED.search, results["warnings"]) if found]
     return {
         "accounts": accounts,
-        "money": in_numbers(told["money"]),
-        "balance": in_numbers(told["balance"]),
+        **money_told(told),
         "removed": results["fact_loading_results"]["records_deleted"],
         "spared": {found[1]: int(found[2].replace(",", "")) for found in spared},
         "flagged": {
@@ -144,18 +145,35 @@ def told_by(results: Row) -> dict[str, Any]:
     }
 
 
-def in_numbers(account: Row) -> Row:
-    """An account that is closed, without saying so."""
-    assert account.pop("closed")
-    return {name: Decimal(str(amount)) for name, amount in account.items()}
+def money_told(reconciliation: Row) -> dict[str, Any]:
+    """What the summary says of money, by currency."""
+    balance = dict(reconciliation["balance"])
+    assert balance.pop("closed")
+    counts = {
+        name: balance.pop(f"rows_{name}") for name in ("before", "inserted", "removed", "after")
+    }
+    whole = {"money": reconciliation.get("money"), "balance": {**balance, "closed": True}}
+    told: dict[str, dict[str, Any]] = {"money": {}, "balance": {}, "counts": counts}
+    for currency, accounts in reconciliation.get("currencies", {"": whole}).items():
+        for kind, account in accounts.items():
+            assert account.pop("closed")
+            amounts = {part: Decimal(str(amount)) for part, amount in account.items()}
+            told[kind][currency] = amounts
+    return told
 
 
 def accounts_of(model: Model) -> dict[str, Any]:
     """The same from the model."""
+    several: list[dict[str, Any]] = [{**model.money}, {**model.balance}]
+    nameless = [asdict(accounts[""]) for accounts in several if "" in accounts]
+    currencies = {name for accounts in several for name in accounts if name}
+    if not currencies or any(any(account.values()) for account in nameless):
+        currencies.add("")
     return {
         "accounts": model.accounts,
-        "money": in_numbers({**asdict(model.money), "closed": True}),
-        "balance": in_numbers({**asdict(model.balance), "closed": True}),
+        "money": {name: asdict(model.money[name]) for name in currencies},
+        "balance": {name: asdict(model.balance[name]) for name in currencies},
+        "counts": model.counts,
         "removed": {"by_flag": model.gone.by_flag, "by_absence": model.gone.by_absence},
         "spared": {name: rows for name, rows in model.gone.spared.items() if rows},
         "flagged": model.gone.members,
@@ -183,7 +201,7 @@ def contents(star: Star) -> dict[str, Any]:
         "transactions": star.rows(
             "SELECT f.transaction_id, c.customer_id, p.product_id, r.sales_rep_id, d.full_date,"
             " f.quantity, f.unit_price, f.discount_amount, f.net_amount, f.unit_cost,"
-            " f.profit_amount"
+            " f.currency, f.profit_amount"
             " FROM fact_sales f JOIN dim_customer c USING (customer_key)"
             " JOIN dim_product p USING (product_key) JOIN dim_sales_rep r USING (sales_rep_key)"
             " JOIN dim_date d USING (date_key)"
