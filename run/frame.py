@@ -228,7 +228,7 @@ class Run:
         """Add the row of this run to `etl_run`."""
         counts = self.summary.outcomes.as_dict()
         counts["warehouse_warnings"] = self._warehouse_warnings
-        counts["currencies"] = self.currencies
+        counts |= {"currencies": self.currencies} if self.currencies else {}
         if status == "published":
             counts |= self._proof(warehouse)
             self.warn(*history.thin(warehouse))
