@@ -28,6 +28,8 @@ Batch = Callable[[], pa.Table]
 
 REJECT_COLUMNS = (REASON, DETAIL, LINE, FILE, RAW)
 """The columns that follow the source's own ones in a reject file."""
+REJECT_FILE = frozenset(REJECT_COLUMNS) - {RAW}
+"""The columns by which a reject file is known; those of version 0.1.0 have no _raw."""
 
 _BEGINS_FORMULA = r"^([=+\-@\t\r\n'])"  # an apostrophe too, so that removing ours is exact
 _BEGINS_CELL = r"([,;|\t\r\n]'*)([=+\-@])"  # where a spreadsheet splits at another delimiter

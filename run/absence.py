@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from common.absence import Absence
+from common.rejects import REJECT_FILE
 from common.star_model import DELETED_FLAG
 from config import StarSchemaConfig
 from run.staging import CleanSource
@@ -59,6 +60,8 @@ def may_remove(config: StarSchemaConfig) -> bool:
 
 def _doubt(raw: RawSource, cleaned: CleanSource) -> str:
     """Why nothing may be taken for gone: rows may hide where nobody can read them."""
+    if set(raw.columns) >= REJECT_FILE:
+        return "a reject file has only the rows that were refused"
     if raw.empty_files:
         return f"{', '.join(raw.empty_files[:5])} has no byte; see that the file is complete"
     if cleaned.nameless:

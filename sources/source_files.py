@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from common.rejects import REJECT_COLUMNS, rearmed
+from common.rejects import REJECT_FILE, rearmed
 from common.results import DETAIL, FILE, LINE, RAW, REASON
 from common.spool import Spool
 from common.star_model import Source
@@ -70,11 +70,8 @@ def place_file(place: Place, options: ReadOptions, setting: str) -> SourceFile:
 
 def _open_place(place: Place, options: ReadOptions) -> OpenSource:
     opened = open_file(place, options)
-    is_refused = opened.format == "csv" and set(opened.columns) >= _REJECT_FILE
+    is_refused = opened.format == "csv" and set(opened.columns) >= REJECT_FILE
     return _as_refused(opened) if is_refused else opened
-
-
-_REJECT_FILE = frozenset(REJECT_COLUMNS) - {RAW}  # reject files of version 0.1.0 have no _raw
 
 
 def _as_refused(opened: OpenSource) -> OpenSource:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import schema
 from main import StarSchemaETLPipeline
 from support.retailer import Retailer, counts
 from support.tables import Row
@@ -156,6 +157,35 @@ def test_an_input_of_orphans_only_removes_nothing(shop: Retailer) -> None:
     shop.publish()
     shop.sales = [{**shop.sales[0], "product_id": "P404"}]
     assert removed(shop.publish(**FULL, ORPHAN_POLICY="reject")) == (0, 0)
+
+
+@pytest.mark.parametrize("full_refresh", [False, True])
+def test_a_corrected_reject_file_is_no_full_extract(full_refresh: bool, shop: Retailer) -> None:
+    """It has the rows that were refused and no other."""
+    shop.sales[1]["quantity"] = "many"
+    refused = shop.publish(**FULL)
+    rejects = Path(refused["rejects_dir"]) / "transactions.csv"
+    corrected = rejects.read_text(encoding="utf-8").replace("many", "4")
+    path = shop.folder / "corrected.csv"
+    path.write_text(corrected, encoding="utf-8")
+    config = shop.config(**FULL, TRANSACTIONS__PATH=path)
+    pipeline = StarSchemaETLPipeline(config, quiet=True, full_refresh=full_refresh)
+    results = pipeline.run_full_pipeline()
+    assert (results["errors"], removed(results)) == ([], (0, 0))
+    assert sales(shop) == {"T1", "T2", "T3"}
+
+
+def test_a_sale_that_somebody_has_put_into_the_star_goes(shop: Retailer) -> None:
+    """The same files again are not taken for a repetition, as the star is another one."""
+    shop.publish(**FULL)
+    columns = [column.name for column in schema.fact_sales.columns]
+    values = ["'T99'" if name == "transaction_id" else name for name in columns]
+    shop.star.execute(
+        f"INSERT INTO fact_sales ({', '.join(columns)}) SELECT {', '.join(values)}"
+        " FROM fact_sales WHERE transaction_id = 'T1'"
+    )
+    results = shop.publish(**FULL)
+    assert (removed(results), sales(shop)) == ((0, 1), {"T1", "T2", "T3"})
 
 
 def test_a_sale_without_a_key_in_a_database_removes_nothing(duckdb_shop: Retailer) -> None:
