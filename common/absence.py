@@ -36,9 +36,11 @@ class Absence:
         if self.doubt:
             return f"{self.source}: {look} look gone and stay: {self.doubt}"
         if absent > self.limit * scope:
+            within, remedy = "", "run once with --full-refresh, or raise the limit"
+            if self.days is not None:  # a full refresh would take away all other days as well
+                within, remedy = " within the period", "raise the limit for this run"
             raise GateError(
-                f"{self.source}: {look} are not in the input, above MAX_DELETE_RATE={self.limit}; "
-                "nothing was published; if they are to go, run once with --full-refresh, or raise "
-                "the limit"
+                f"{self.source}: {look}{within} are not in the input, above "
+                f"MAX_DELETE_RATE={self.limit}; nothing was published; if they are to go, {remedy}"
             )
         return ""

@@ -194,11 +194,14 @@ def test_a_period_takes_away_what_it_lacks_within_it(shop: Retailer) -> None:
         shop.sales[2] | {"transaction_date": "2024-04-01"},
         shop.sales[2] | {"transaction_id": "T4", "transaction_date": "2024-03-15"},
     ]
-    results = shop.publish(
-        TRANSACTIONS__EXTRACT="period",
-        TRANSACTIONS__PERIOD='["2024-03-01", "2024-03-31"]',
-        MAX_DELETE_RATE="0.5",
-    )
+    march = {
+        "TRANSACTIONS__EXTRACT": "period",
+        "TRANSACTIONS__PERIOD": '["2024-03-01", "2024-03-31"]',
+    }
+    (refused,) = shop.run(**march)["errors"]
+    assert "1 of 2 rows of fact_sales within the period are not in the input" in refused
+    assert "--full-refresh" not in refused  # it would take away all other months
+    results = shop.publish(**march, MAX_DELETE_RATE="0.5")
     assert sales_in(shop) == ["T1", "T3", "T4"]
     assert deleted(results) == (0, 1)
     assert account(results) == {"read": 2, "inserted": 1, "updated": 1}
