@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,7 +21,8 @@ def sale_currencies(read: Reader, amounts: Iterable[str]) -> pa.Array:
     """The currency of each sale, which has its `amounts` in these columns: the declared one, else
     what its column says, null where that is blank.
 
-    A row is refused where the column, or a symbol, is no currency, or another one.
+    A row is refused where the column, or a symbol, is no currency, or another one. It keeps what
+    its column says, so that its amount is counted as none of the declared currency.
     """
     cells, declared = read.cells("currency", each(currency)), read.settings.currency
     if not cells.is_readable():
@@ -34,9 +36,14 @@ def sale_currencies(read: Reader, amounts: Iterable[str]) -> pa.Array:
         together = pc.binary_join_element_wise(*texts, " ")
         wrong = per_distinct(together, lambda text: _wrong(text, declared))
         read.verdict.reject(_REASON, pc.is_valid(wrong), wrong)
+    else:
+        wrong = pa.nulls(len(read.batch), pa.string())
     if declared is None:
         return cells.values
-    every = pa.array([0] * len(read.batch), pa.int32())
+    is_other = pc.or_(pc.is_valid(wrong), cells.unreadable())
+    if pc.any(is_other).as_py():
+        return pc.if_else(is_other, cells.plain, declared)
+    every = pa.array(np.zeros(len(read.batch), np.int32))
     return pa.DictionaryArray.from_arrays(every, pa.array([declared]))
 
 

@@ -188,7 +188,7 @@ class Model:
             own, money = self.judge.bears(name, row), Net()
             rows.borne.add(own)
             if name == "transactions":
-                money = Net(self.judge.net(row), self.judge.currency(row, habits))
+                money = Net(self.judge.net(row), self.judge.currency_of_money(row, habits))
                 self.money[money.currency].read += money.amount
             try:
                 found = self.judge.judge(name, row, habits)

@@ -212,6 +212,18 @@ class Judge:
         """That of a row's money, whatever becomes of it."""
         return habits.currency or self.values.currencies.get(row.get("currency")) or ""
 
+    def currency_of_money(self, row: Raw, habits: Habits) -> str:
+        """The currency that the amount of a row is counted in: of another than the declared one it
+        is none of that.
+        """
+        named = self.values.currencies.get(row.get("currency"))
+        if habits.currency and self._is_other(row, named, habits):
+            return named or ""
+        return self.currency(row, habits)
+
+    def _is_other(self, row: Raw, named: str | None, habits: Habits) -> bool:
+        return named is None or not is_one({named, habits.currency, *self.symbols(row)} - {""})
+
     def symbols(self, row: Raw) -> set[str]:
         """Those beside the amounts of a sale."""
         amounts = [row.get(name) for name in ("unit_price", "discount_amount", "unit_cost")]
@@ -237,7 +249,7 @@ class Judge:
         if given in self.values.unreadable:
             raise Rejected("invalid_unit_cost")
         named = self.values.currencies[row.get("currency")]
-        if named is None or not is_one({named, habits.currency, *self.symbols(row)} - {""}):
+        if self._is_other(row, named, habits):
             raise Rejected("other_currency")
         return {
             **sale,
