@@ -137,7 +137,7 @@ class DimensionLoader(Loader):
         warehouse, key, scope = self.warehouse, business_key(dimension), _may_be_absent(dimension)
         kept = stage_keys(warehouse, dimension, absence.kept, "kept")
         described = sa.select(staging).where(sa.not_(_is_inferred(staging))).subquery("described")
-        gone = absent(warehouse, dimension, scope, [described, kept])
+        gone = absent(warehouse, dimension, scope, described, [kept])
         missing = self._rows(gone, sa.true())
         warning = absence.judge(dimension.name, missing, in_scope)
         if warning:

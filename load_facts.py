@@ -144,9 +144,11 @@ class FactLoader(Loader):
                 staging = warehouse.stage(form, form.columns.keys(), batches)
         flagged = gone.stage(removals)
         if not is_new:
+            if absence is not None:  # before anything is deleted, as that takes memory
+                gone.look_for_absent(staging, flagged, absence, in_scope)
             counts = self._merge(staging)
-            counts.records_deleted = gone.remove(staging, flagged, absence, in_scope)
             warehouse.drop(staging)
+            counts.records_deleted = gone.remove(flagged)
         self.removals, self.warnings = gone.counts, gone.warnings
         self.movement.rows_removed, self.movement.removed = gone.rows, gone.removed
         counts.records_unchanged += gone.counts.rows.get("unchanged", 0)
@@ -220,6 +222,7 @@ class FactLoader(Loader):
         (staged_net,), (staged, staged_keys) = self._sums(
             staging, [sa.func.sum(staging.c.net_amount)], [count, key_sum(table, staging.c)]
         )
+        warehouse.make_room_for_removals(self.movement.rows_before)
         self._write(changes, inserted, updated)
         warehouse.drop(changes)
         self.movement.rows_inserted, self.movement.inserted = inserted, inserted_net
@@ -231,10 +234,8 @@ class FactLoader(Loader):
     def _write(self, changes: sa.Table, inserted: int, updated: int) -> None:
         """Bring the changes into the fact table."""
         table, known = self.fact, changes.c["_known"]
-        key = business_key(table)
         if updated:
-            new_values = {c.name: changes.c[c.name] for c in table.columns if c is not key}
-            self.warehouse.execute(sa.update(table).values(new_values).where(key == known))
+            self.warehouse.overwrite(table, changes, known)
         if inserted:
             rows = sa.select(*(changes.c[c.name] for c in table.columns)).where(known.is_(None))
             self.warehouse.execute(sa.insert(table).from_select(table.columns.keys(), rows))

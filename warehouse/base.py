@@ -279,6 +279,15 @@ class Warehouse(ABC):
             self._analyze(kept, columns[-1].name)
         return kept
 
+    def make_room_for_removals(self, rows: int) -> None:
+        """Rows of a table that has `rows` are about to be deleted in this transaction."""
+
+    def overwrite(self, table: Table, changes: Table, known: sa.ColumnElement[Any]) -> None:
+        """Give the rows of `table` whose business key is `known` in `changes` the values there."""
+        key = business_key(table)
+        values = {c.name: changes.c[c.name] for c in table.columns if c is not key}
+        self.execute(sa.update(table).values(values).where(key == known))
+
     def _analyze(self, table: Table, key: str) -> None:
         """Tell the engine's planner how many rows and how many keys a staged table has. Without
         that it may read the whole fact table to find a few rows of it.

@@ -20,6 +20,8 @@ from warehouse.base import Warehouse
 from warehouse.removals import absent, remove, stage_keys
 
 Task = Callable[[], pa.Table]
+Amount = tuple[sa.ColumnElement[Any] | None, sa.ColumnElement[Any]]
+"""A currency, and the amounts that are of it."""
 
 
 class FactRemovals:
@@ -37,6 +39,8 @@ class FactRemovals:
         self.removed: Sums = {}
         """Their net amount."""
         self.warnings: list[str] = []
+        self._absent: Table | None = None
+        """The facts that go because they are absent."""
 
     def scope(self, absence: Absence) -> sa.ColumnElement[bool]:
         """Which facts go when they are absent."""
@@ -73,46 +77,41 @@ class FactRemovals:
             self.counts.add(name, len(rows), summed(rows[self.amount.name], currency))
             yield pa.table({n: typed(rows[n], self.fact.columns[n]) for n in self._columns})
 
-    def remove(
-        self, staging: Table, flagged: Mapping[str, Table], absence: Absence | None, in_scope: int
-    ) -> Deleted:
-        """Delete the facts that go; `staging` and `flagged` have the keys of all others. There were
-        `in_scope` facts that `absence` is of.
+    def look_for_absent(
+        self, staging: Table, flagged: Mapping[str, Table], absence: Absence, in_scope: int
+    ) -> None:
+        """Find the facts that go because neither `staging` nor `flagged` has their keys. There are
+        `in_scope` facts that `absence` is of. Raises `GateError` where too many would go.
         """
-        deleted = Deleted()
-        if absence is not None:
-            named = [staging, *flagged.values()]
-            deleted.by_absence = self._remove_absent(named, absence, in_scope)
-        for name, gone in flagged.items():
-            by = None if self.currency is None else gone.c[self.currency.name]
-            rows, (removed, said) = remove(
-                self.warehouse, self.fact, gone, self._of_facts, (by, gone.c[self.amount.name])
-            )
-            deleted.by_flag += rows
-            self._count(rows, removed)
-            self.counts.move(name, "deleted", rows, said)
-            self.warehouse.drop(gone)
-        return deleted
-
-    def _remove_absent(self, named: list[Table], absence: Absence, in_scope: int) -> int:
         warehouse, table = self.warehouse, self.fact
         kept = stage_keys(warehouse, table, absence.kept, "kept")
-        gone = absent(warehouse, table, self.scope(absence), [*named, kept])
+        gone = absent(warehouse, table, self.scope(absence), staging, [*flagged.values(), kept])
+        warehouse.drop(kept)
         missing = int(warehouse.scalar(sa.select(sa.func.count()).select_from(gone)))
-        warning, rows = absence.judge(table.name, missing, in_scope), 0
+        warning = absence.judge(table.name, missing, in_scope)
         if warning:
             self.warnings.append(warning)
+            warehouse.drop(gone)
         else:
-            rows, (removed,) = remove(warehouse, table, gone, self._of_facts)
-            self._count(rows, removed)
-        warehouse.drop(kept)
-        warehouse.drop(gone)
-        return rows
+            self._absent = gone
 
-    @property
-    def _of_facts(self) -> tuple[sa.ColumnElement[Any] | None, sa.ColumnElement[Any]]:
-        return self.currency, self.amount
+    def remove(self, flagged: Mapping[str, Table]) -> Deleted:
+        """Delete the facts that go: the absent ones, and those that rows are `flagged` for."""
+        deleted = Deleted()
+        if self._absent is not None:
+            deleted.by_absence, _ = self._remove(self._absent)
+        for name, gone in flagged.items():
+            by = None if self.currency is None else gone.c[self.currency.name]
+            rows, (_, said) = self._remove(gone, (by, gone.c[self.amount.name]))
+            deleted.by_flag += rows
+            self.counts.move(name, "deleted", rows, said)
+        return deleted
 
-    def _count(self, rows: int, net: Sums) -> None:
+    def _remove(self, gone: Table, *amounts: Amount) -> tuple[int, list[Sums]]:
+        rows, found = remove(
+            self.warehouse, self.fact, gone, (self.currency, self.amount), *amounts
+        )
         self.rows += rows
-        self.removed = plus(self.removed, net)
+        self.removed = plus(self.removed, found[0])
+        self.warehouse.drop(gone)
+        return rows, found

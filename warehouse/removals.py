@@ -29,15 +29,19 @@ def absent(
     warehouse: Warehouse,
     table: Table,
     scope: sa.ColumnElement[bool],
-    named: Sequence[sa.FromClause],
+    named: sa.FromClause,
+    others: Sequence[Table],
 ) -> Table:
-    """The keys of the rows of `table` in `scope` that none of the staged tables `named` has, in a
-    temporary table.
+    """The keys of the rows of `table` in `scope` that neither the staged rows `named` nor `others`
+    have, in a temporary table. The others are asked about the few that are left: one join of so
+    many keys is what fits the memory.
     """
     key = business_key(table)
-    is_named = (sa.exists().where(there.c[key.name] == key) for there in named)
-    nowhere = sa.select(key).where(scope, *(sa.not_(found) for found in is_named))
-    return warehouse.keep_changes(nowhere, table, "absent")
+    is_named = sa.exists().where(named.c[key.name] == key)
+    gone = warehouse.keep_changes(sa.select(key).where(scope, sa.not_(is_named)), table, "absent")
+    for other in others:
+        warehouse.execute(sa.delete(gone).where(gone.c[key.name] == other.c[key.name]))
+    return gone
 
 
 def remove(
@@ -53,10 +57,13 @@ def remove(
     """
     key = business_key(table)
     both, count = gone.join(table, key == gone.c[key.name]), sa.func.count()
-    rows = int(warehouse.scalar(sa.select(count).select_from(both)))
+    found: list[Sums] = []
+    rows = 0
+    for by, amount in amounts:
+        (amounts_found,), (rows,) = sums(warehouse, both, by, [sa.func.sum(amount)], [count])
+        found.append(amounts_found)
     if not rows:
         return 0, [{} for _ in amounts]
-    found = [sums(warehouse, both, by, [sa.func.sum(amount)], [])[0][0] for by, amount in amounts]
     warehouse.execute(sa.delete(table).where(key == gone.c[key.name]))
     left = int(warehouse.scalar(sa.select(count).select_from(both)))
     if left:
