@@ -20,10 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cleaning import dates as date_rules
+from cleaning import flags as flag_rules
 from cleaning import numbers as number_rules
 from cleaning import people as people_rules
 from cleaning import products as product_rules
-from common import arrays, date_formats, key_rules
+from common import arrays, currencies, date_formats, key_rules
 from common.driver_words import explain, without_values
 from common.rejects import disarmed, rearmed
 from config import load_config
@@ -86,7 +87,7 @@ def assert_linear(rule: Callable[[str], object], hostile: Callable[[int], str], 
 def text_rules() -> dict[str, Callable[[Any], object]]:
     """Every public rule for a text or a column, found by the type of what it takes first."""
     modules = (arrays, key_rules, number_rules, date_rules, date_formats, people_rules,
-               product_rules)  # fmt: skip
+               product_rules, flag_rules, currencies)  # fmt: skip
     return {
         f"{module.__name__}.{name}": taking_a_text(function)
         for module in modules
@@ -96,7 +97,8 @@ def text_rules() -> dict[str, Callable[[Any], object]]:
 
 
 OF_COLUMNS: dict[str, tuple[object, ...]] = {
-    "composed": (), "normal_keys": (), "numbers": (), "shares": (), "emails": (), "prices": (),
+    "composed": (), "unreadable": (), "flags": (), "normal_keys": (), "numbers": (),
+    "shares": (), "emails": (), "prices": (),
     "with_hints": (), "dates": (["%d %b %Y %H:%M %Z", "ISO8601"], ZoneInfo("UTC")),
 }  # fmt: skip
 """Rules for a column of texts, and what else they take."""
@@ -108,6 +110,7 @@ OTHERS: dict[str, tuple[object, ...]] = {
 }
 """What rules for one text take besides."""
 NO_TEXTS = {
+    "can_be_one",
     "whole", "decoded", "unscaled", "holds_any", "on_values", "distinct_values", "per_distinct",
     "money",
     "date_key", "estimated_cost", "price_tier", "margin_pct", "phones", "split_addresses",
@@ -151,7 +154,7 @@ def taking_a_text(function: Callable[..., object]) -> Callable[[Any], object]:
 
 def test_every_rule_is_either_tried_or_takes_no_text() -> None:
     modules = (arrays, key_rules, number_rules, date_rules, date_formats, people_rules,
-               product_rules)  # fmt: skip
+               product_rules, flag_rules, currencies)  # fmt: skip
     known = {name.rpartition(".")[2] for name in text_rules()} | NO_TEXTS
     assert {name for module in modules for name, _ in public_functions(module)} <= known
 
