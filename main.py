@@ -32,7 +32,6 @@ from load_facts import FactLoader
 from run import currencies, logs, looks, members, unchanged, watermarks
 from run.absence import absence_in, absences_of_members, may_remove
 from run.frame import Run
-from run.money import is_by_currency
 from run.orphans import without_orphans
 from run.staging import (
     CleanSource,
@@ -264,7 +263,7 @@ class StarSchemaETLPipeline:
         sales = self.star.sales.name
         refused = cleaned[sales].rows - known[sales].rows
         settings, raw = self.config.source(sales), extracted[sales]
-        by_currency = is_by_currency(self.star, settings, raw, run)
+        by_currency = currencies.is_by_currency(self.star, settings, raw, run)
         return Members(keys, before, known, refused, grown, by_currency)
 
     def _run_fact_loading_phase(

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from common.currencies import can_be_one
+from common.source_settings import SourceSettings
+from common.star_model import Star
 from config import StarSchemaConfig
 from errors import GateError
 from run.frame import Run
@@ -77,6 +79,17 @@ def take(run: Run, extracted: Mapping[str, RawSource], cleaned: Mapping[str, Cle
     if found.refusal:
         raise GateError(f"{found.refusal}; nothing was published")
     run.currencies = found.known
+
+
+def is_by_currency(star: Star, settings: SourceSettings, sales: RawSource, run: Run) -> bool:
+    """Whether the sales say their currency, or the star may hold facts that do."""
+    if star.currency is None:
+        return False
+    if settings.currency is not None or star.currency.name in sales.mapped:
+        return True
+    if run.warehouse.is_created(star.fact):
+        return False
+    return run.previous is None or run.previous.has_currencies
 
 
 def _by_column(config: StarSchemaConfig, sales: CleanSource) -> list[str]:
