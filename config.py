@@ -242,6 +242,14 @@ class StarSchemaConfig(Settings):
             raise ConfigError(problems)
         return config
 
+    def for_workers(self) -> StarSchemaConfig:
+        """The same settings without secrets: without the warehouse, and where the sources are."""
+        nowhere = {"warehouse_url": make_url("duckdb:///:memory:"), "warehouse_schema": None}
+        config = self.model_copy(update=nowhere)
+        for name in self.sources:
+            config = config.with_source(name, path=None, query=None)
+        return config
+
     def in_full(self) -> StarSchemaConfig:
         """The same settings, but each source is a full extract, and any number of rows may go."""
         config = self.model_copy(update={"max_delete_rate": Decimal(1)})

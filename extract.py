@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain, count
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL
@@ -70,8 +71,8 @@ class DataExtractor:
         `products`, `transactions` and `sales_reps` (empty when not configured), and `_metadata`.
         Raises `ExtractionError` naming every faulty source.
         """
-        with Spool(self.config.work_dir) as folder:
-            extracted = self.extract(folder)
+        with Spool(self.config.work_dir) as made:
+            extracted = self.extract(made.folder)
             frames: dict[str, Any] = {
                 source.name: frame(extracted.get(source.name), source)
                 for source in self.config.star.sources
@@ -79,7 +80,7 @@ class DataExtractor:
         return {**frames, "_metadata": extraction_metadata(extracted)}
 
     def extract(
-        self, folder: Spool, progress: Callable[[str, int], None] = lambda name, records: None
+        self, folder: Path, progress: Callable[[str, int], None] = lambda name, records: None
     ) -> dict[str, RawSource]:
         """Read every configured source into `folder`. `progress` is called with the source's name
         and the number of records of each batch.
@@ -94,7 +95,7 @@ class DataExtractor:
 
     def look(
         self,
-        folder: Spool,
+        folder: Path,
         progress: Callable[[str, int], None] = lambda name, records: None,
         rows: int | None = None,
     ) -> dict[str, ReadSource]:
@@ -134,7 +135,7 @@ class DataExtractor:
         self,
         problems: Problems,
         names: Sequence[str],
-        folder: Spool,
+        folder: Path,
         numbers: Iterator[int],
         progress: Callable[[str, int], None],
         rows: int | None,

@@ -196,7 +196,7 @@ class StarSchemaETLPipeline:
             began = datetime.now(UTC)
             try:
                 extractor = DataExtractor(self.config, starts)
-                extracted = extractor.extract(run.spool, run.progress.advance)
+                extracted = extractor.extract(run.spool.folder, run.progress.advance)
                 run.watermarks, notes = watermarks.moved(
                     self.config, run.watermarks, starts, extracted, began
                 )
@@ -223,7 +223,7 @@ class StarSchemaETLPipeline:
                 [self._job(source) for source in extracted.values()],
                 self._transformer.prepare_batch,
                 self.config,
-                run.spool,
+                run.spool.folder,
                 progress=run.progress.advance,
             )
             for name, source in cleaned.items():
@@ -399,7 +399,7 @@ class StarSchemaETLPipeline:
             if (source := self.star.source_of(target_of(key))).name in cleaned
         }
         name = self.star.sales.name
-        sales = without_orphans(cleaned[name], known, run.spool)
+        sales = without_orphans(cleaned[name], known, run.spool.folder)
         run.report_cleaned(sales, extracted[name])
         return {**cleaned, name: sales}
 

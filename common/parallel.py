@@ -1,13 +1,98 @@
-"""Running work in threads while its results are taken in order."""
+"""Running work side by side while its results are taken in order."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Task(Generic[Result]):
+    """A call to be made by any worker.
+
+    One that is portable can be made by another process, on another machine: function, arguments and
+    result can be pickled, and the files that they name are found there.
+    """
+
+    function: Callable[..., Result]
+    arguments: tuple[Any, ...] = ()
+    is_portable: bool = True
+
+    def __call__(self) -> Result:
+        """Make the call here."""
+        return self.function(*self.arguments)
+
+
+class Workers:
+    """Threads of this process that do tasks side by side, until they are closed."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        """How many tasks are done at a time."""
+        self._threads = ThreadPoolExecutor(count)
+
+    def share(self, value: Value) -> Value:
+        """A value for the arguments of many tasks, which is brought to each worker only once."""
+        return value
+
+    def in_order(self, tasks: Iterable[Task[Result]], ahead: int | None = None) -> Iterator[Result]:
+        """The results of `tasks`, in their order. At most `ahead` of them wait, so memory is
+        bounded; without it as many as there are workers.
+        """
+        return _in_order(self._submit, tasks, self.count if ahead is None else ahead)
+
+    def result(self, task: Task[Result]) -> Result:
+        """The result of one task, which does not wait for others."""
+        return self._submit(task).result()
+
+    def close(self) -> None:
+        """End the workers, when what they are at is done."""
+        self._threads.shutdown(cancel_futures=True)
+
+    def _submit(self, task: Task[Result]) -> Future[Result]:
+        return self._threads.submit(task)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def in_order(pool: Executor, calls: Iterable[Callable[[], Result]], most: int) -> Iterator[Result]:
+    """The results of `calls`, in their order. At most `most` of them wait, so memory is bounded."""
+    return _in_order(pool.submit, calls, most)
+
+
+Call = TypeVar("Call")
+
+
+def _in_order(
+    submit: Callable[[Call], Future[Result]], calls: Iterable[Call], most: int
+) -> Iterator[Result]:
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for call in calls:
+            waiting.append(submit(call))
+            if len(waiting) > most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 _END: Any = object()
@@ -20,20 +105,3 @@ def ahead(items: Iterator[Result]) -> Iterator[Result]:
         while (item := future.result()) is not _END:
             future = fetching.submit(next, items, _END)
             yield item
-
-
-def in_order(
-    pool: ThreadPoolExecutor, tasks: Iterable[Callable[[], Result]], most: int
-) -> Iterator[Result]:
-    """The results of `tasks`, in their order. At most `most` of them wait, so memory is bounded."""
-    waiting: deque[Future[Result]] = deque()
-    try:
-        for task in tasks:
-            waiting.append(pool.submit(task))
-            if len(waiting) > most:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -32,24 +33,13 @@ class Spool:
     """
 
     def __init__(self, parent: Path) -> None:
-        with _disk_errors_named(parent):
+        with disk_errors_named(parent):
             private_folder(parent)
             with _alone_in(parent):
                 _remove_abandoned(parent)
                 self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
                 self._lock = (self.folder / _LOCK).open("w")
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def write(self, name: str, table: pa.Table) -> Path:
-        """Write `table` as the batch called `name`; returns its path."""
-        path = self.folder / f"{name}.arrow"
-        with (
-            _disk_errors_named(self.folder),
-            pa.OSFile(str(path), "wb") as file,
-            pa.ipc.new_file(file, table.schema) as writer,
-        ):
-            writer.write_table(table)
-        return path
 
     def close(self) -> None:
         """Remove the folder with everything in it."""
@@ -68,8 +58,31 @@ class Spool:
         self.close()
 
 
+def write(folder: Path, name: str, table: pa.Table) -> Path:
+    """Write `table` into a spool's folder as the batch called `name`; returns its path.
+
+    Each attempt has a path of its own: a batch that is written twice, or half written by a process
+    that is lost, is in nobody's way, as only paths that were returned are read. Raises `SpoolError`
+    when the disk refuses.
+    """
+    path = new_path(folder, f"{name}.arrow")
+    with (
+        disk_errors_named(folder),
+        pa.OSFile(str(path), "wb") as file,
+        pa.ipc.new_file(file, table.schema) as writer,
+    ):
+        writer.write_table(table)
+    return path
+
+
+def new_path(folder: Path, name: str) -> Path:
+    """A path for a new file called `name` in a spool's folder, other than that of any attempt."""
+    stem, dot, suffix = name.rpartition(".")
+    return folder / f"{stem}-{secrets.token_hex(4)}{dot}{suffix}"
+
+
 @contextmanager
-def _disk_errors_named(folder: Path) -> Iterator[None]:
+def disk_errors_named(folder: Path) -> Iterator[None]:
     """Turns an `OSError` into a `SpoolError` that names the folder and its setting."""
     try:
         yield
@@ -81,7 +94,7 @@ def _disk_errors_named(folder: Path) -> Iterator[None]:
 
 
 def read(path: Path) -> pa.Table:
-    """The batch that `Spool.write` put at `path`, memory-mapped: unused columns are not read."""
+    """The batch that `write` put at `path`, memory-mapped: unused columns are not read."""
     with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
         return reader.read_all()
 

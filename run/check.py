@@ -134,7 +134,7 @@ class Findings:
 
 def look_ahead(
     config: StarSchemaConfig,
-    look: Callable[[Spool, Callable[[str, int], None], int | None], dict[str, ReadSource]],
+    look: Callable[[Path, Callable[[str, int], None], int | None], dict[str, ReadSource]],
     cleaning: Callable[[StarSchemaConfig], Clean],
     progress: Progress,
     rows: int | None = None,
@@ -179,12 +179,12 @@ def look_ahead(
 
 
 @contextmanager
-def _folder(place: Path) -> Iterator[Spool]:
+def _folder(place: Path) -> Iterator[Path]:
     """A working folder that leaves nothing behind, the folders above it included."""
     made = [folder for folder in (place, *place.parents) if not folder.exists()]
     try:
-        with Spool(place) as folder:
-            yield folder
+        with Spool(place) as made_here:
+            yield made_here.folder
     finally:
         with suppress(OSError):  # somebody else has begun to use it
             for folder_made in made:

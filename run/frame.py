@@ -15,6 +15,7 @@ from tenacity import RetryCallState
 from common.duck import is_interruption
 from common.key_rules import KEY_RULES
 from common.outcomes import PhaseResult, TableCleaned
+from common.parallel import Workers
 from common.rejects import RejectFiles, ordered_reasons
 from common.spool import Spool
 from common.version import VERSION
@@ -41,6 +42,7 @@ class Run:
     warehouse: Warehouse
     """Open within `opened`."""
     spool: Spool
+    workers: Workers
     rejects: RejectFiles
 
     def __init__(self, config: StarSchemaConfig, *, quiet: bool) -> None:
@@ -111,6 +113,7 @@ class Run:
         with (
             open_warehouse(self.config, self.id) as self.warehouse,
             Spool(self.config.work_dir) as self.spool,
+            Workers(self.config.workers) as self.workers,
         ):
             self.watch.waiting = self.warehouse
             self._warehouse_warnings = self.warehouse.warnings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ import sqlalchemy as sa
 from cleaning.duplicates import BATCH_BITS
 from common.arrays import decoded
 from common.results import DETAIL, PLACE, REASON
-from common.spool import Spool
 from common.star_model import unknown_reason
 from run.refused import keep
 from run.staging import CleanSource, distinct, net_of
@@ -23,7 +23,7 @@ _ROW = (1 << BATCH_BITS) - 1
 
 
 def without_orphans(
-    sales: CleanSource, known: Mapping[sa.Column[Any], pa.Array], folder: Spool
+    sales: CleanSource, known: Mapping[sa.Column[Any], pa.Array], folder: Path
 ) -> CleanSource:
     """`sales` without the rows that name a member nobody knows, which become rejects.
 
@@ -50,7 +50,7 @@ def without_orphans(
 
 
 def _leave_out_orphans(
-    sales: CleanSource, number: int, known: Mapping[sa.Column[Any], pa.Array], folder: Spool
+    sales: CleanSource, number: int, known: Mapping[sa.Column[Any], pa.Array], folder: Path
 ) -> None:
     rows = sales.tasks()[number]()
     reason = np.full(len(rows), "", object)

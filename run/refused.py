@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 from cleaning.duplicates import BATCH_BITS
 from common import spool
 from common.results import DETAIL, LINE, PLACE, RAW, REASON
-from common.spool import Spool
 from common.values import UNREADABLE
 from sources.raw_source import RawSource
 
@@ -36,7 +35,7 @@ class Kept:
     reasons: Counter[str]
 
 
-def keep(folder: Spool, source: str, number: int, by: str, refused: pa.Table) -> Kept | None:
+def keep(folder: Path, source: str, number: int, by: str, refused: pa.Table) -> Kept | None:
     """Keep the `_place`, `_reason` and `_detail` of rows that batch `number` of a source loses, if
     it loses any.
 
@@ -44,7 +43,7 @@ def keep(folder: Spool, source: str, number: int, by: str, refused: pa.Table) ->
     """
     if not len(refused):
         return None
-    path = folder.write(f"{source}-refused-{by}-{number:06}", refused)
+    path = spool.write(folder, f"{source}-refused-{by}-{number:06}", refused)
     return Kept(number, path, Counter(refused[REASON].to_pylist()))
 
 

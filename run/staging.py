@@ -30,7 +30,6 @@ from common.arrays import whole
 from common.outcomes import Input
 from common.parallel import in_order
 from common.results import DETAIL, PLACE, REASON, REMOVAL, SKIPPED, Clean, CleanBatch
-from common.spool import Spool
 from common.star_model import DELETED_FLAG
 from common.sums import Sums, plus, summed
 from config import StarSchemaConfig
@@ -226,7 +225,7 @@ def clean_sources(
     jobs: Iterable[StagingJob],
     clean: Clean,
     config: StarSchemaConfig,
-    folder: Spool,
+    folder: Path,
     *,
     progress: Callable[[str, int], None] = lambda name, rows: None,
 ) -> dict[str, CleanSource]:
@@ -246,7 +245,7 @@ def clean_sources(
         for job in sorted(jobs, key=lambda job: job.source.records)
         for number in range(len(job.source))
     )
-    with ThreadPoolExecutor(config.workers) as pool, judging(folder.folder) as connection:
+    with ThreadPoolExecutor(config.workers) as pool, judging(folder) as connection:
         for batch in in_order(pool, calls, config.workers):
             result = results[batch.job.source.name]
             result.add(batch)
@@ -260,7 +259,7 @@ def _prepare_batch(
     job: StagingJob,
     number: int,
     clean: Clean,
-    folder: Spool,
+    folder: Path,
 ) -> _Batch:
     source = job.source
     rows = source.canonical(number)
@@ -268,7 +267,7 @@ def _prepare_batch(
     if job.removes and REMOVAL not in cleaned.rows.column_names:  # only other files have them
         none = pa.array(np.zeros(len(cleaned.rows), np.int8))
         cleaned.rows = cleaned.rows.append_column(REMOVAL, none)
-    path = folder.write(f"{source.name}-cleaned-{number:06}", cleaned.rows)
+    path = spool.write(folder, f"{source.name}-cleaned-{number:06}", cleaned.rows)
     np.save(path.with_suffix(".npy"), key_hashes(cleaned.rows[job.key]))
     no_rows = source.refused(number)
     reasons = Counter[str]() if no_rows is None else Counter(no_rows[REASON].to_pylist())
@@ -323,7 +322,7 @@ def _resolve_duplicates(
     job: StagingJob,
     result: CleanSource,
     connection: duckdb.DuckDBPyConnection,
-    folder: Spool,
+    folder: Path,
     workers: int,
 ) -> None:
     readers = [partial(spool.read, path) for path in result.paths]
@@ -354,7 +353,7 @@ def over_the_limit(cleaned: Iterable[CleanSource], limit: Decimal) -> list[str]:
 
 
 def _account_superseded(
-    result: CleanSource, key: str, folder: Spool, number: int, superseded: Superseded
+    result: CleanSource, key: str, folder: Path, number: int, superseded: Superseded
 ) -> _Lost:
     """What a batch has lost: rows with the same content as duplicates, the others as rejected."""
     conflicts = superseded.rows[~superseded.identical]

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from common import spool
 from common.results import FILE, LINE
 from common.source_settings import SourceSettings
 from common.star_model import Source
 from sources.batches import OpenSource
-from sources.canonical import to_canonical
 from sources.inspection import Inspection, names_in
 from sources.mapping import near_name, nearest, partly_absent, unused, watermark_in
 from sources.meanings import Meanings
@@ -56,19 +54,17 @@ class RawSource:
 
     def originals(self, index: int) -> pa.Table:
         """Batch `index` as it was read: the source's own columns as text, `_file`, `_line`."""
-        return spool.read(self.batches[index].rows)
+        return self.batches[index].originals()
 
     def canonical(self, index: int) -> pa.Table:
         """Batch `index` under canonical names, text; absent optional columns are left out."""
-        mapping = self.batches[index].mapping
-        return to_canonical(self.originals(index), mapping, self.source, self.settings)
+        return self.batches[index].canonical(self.source, self.settings)
 
     def refused(self, index: int) -> pa.Table | None:
         """Records of batch `index` that are not rows: `_file`, `_line`, `_reason`, `_detail` and
         `_raw`.
         """
-        path = self.batches[index].refused
-        return None if path is None else spool.read(path)
+        return self.batches[index].no_rows()
 
 
 @dataclass

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from common import spool
 from common.rejects import REJECT_FILE, rearmed
 from common.results import DETAIL, FILE, LINE, RAW, REASON
-from common.spool import Spool
+from common.source_settings import SourceSettings
 from common.star_model import Source
 from errors import SourceError
 from sources.batches import MAX_RAW, OpenSource, Piece, ReadOptions, RefusedRecord, TextBatch
+from sources.canonical import to_canonical
 from sources.formats import open_file
 from sources.inspection import Inspection, inspect_rows
 from sources.mapping import unused
@@ -37,6 +40,27 @@ class RawBatch:
     inspection: Inspection = field(default_factory=Inspection)
     meanings: Meanings = field(default_factory=Meanings)
     mapping: dict[str, list[str]] = field(default_factory=dict)
+    before: int = 0
+    """How many lines of its file come before the line that its rows are numbered from."""
+
+    def originals(self) -> pa.Table:
+        """The rows as they were read: the source's own columns as text, `_file`, `_line`."""
+        return self._numbered(spool.read(self.rows))
+
+    def canonical(self, source: Source, settings: SourceSettings) -> pa.Table:
+        """The rows under canonical names, text; absent optional columns are left out."""
+        return to_canonical(spool.read(self.rows), self.mapping, source, settings)
+
+    def no_rows(self) -> pa.Table | None:
+        """Records that are not rows: `_file`, `_line`, `_reason`, `_detail` and `_raw`."""
+        return None if self.refused is None else self._numbered(spool.read(self.refused))
+
+    def _numbered(self, rows: pa.Table) -> pa.Table:
+        """The rows with their lines counted from the beginning of the file."""
+        if not self.before:
+            return rows
+        place = rows.column_names.index(LINE)
+        return rows.set_column(place, LINE, pc.add(rows[LINE], self.before))
 
 
 @dataclass(frozen=True)
@@ -115,7 +139,7 @@ class ReadFile:
 
     source: Source
     file: SourceFile
-    folder: Spool
+    folder: Path
     batches: list[RawBatch] = field(default_factory=list)
     mapping: dict[str, list[str]] = field(default_factory=dict)
     inspection: Inspection = field(default_factory=Inspection)
@@ -175,12 +199,16 @@ class ReadFile:
         rows = rows.append_column(FILE, place).append_column(LINE, pa.array(batch.lines))
         refused = None
         if batch.refused:
-            refused = self.folder.write(f"{name}-refused", _refused_table(label, batch.refused))
+            refused = spool.write(
+                self.folder, f"{name}-refused", _refused_table(label, batch.refused)
+            )
         inspection = inspect_rows(batch.rows, batch.lines, self.mapping, self.source)
         used = {column for own in self.mapping.values() for column in own}
         ignored = unused(batch.rows.column_names, used)
         meanings = look_for_meanings(self.source, batch.rows, self.mapping, ignored)
-        return RawBatch(self.folder.write(name, rows), refused, batch.records, inspection, meanings)
+        return RawBatch(
+            spool.write(self.folder, name, rows), refused, batch.records, inspection, meanings
+        )
 
 
 def _refused_table(label: str, refused: Sequence[RefusedRecord]) -> pa.Table:

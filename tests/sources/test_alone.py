@@ -274,8 +274,8 @@ BYTES = "key column transaction_id holds bytes, written as hexadecimal digits; c
 def warnings_of(shop: Retailer, **changed: object) -> list[str]:
     """What a reader of the sales has warned of that bytes in keys are about."""
     config = shop.config(**changed)
-    with Spool(config.work_dir) as folder:
-        sales = DataExtractor(config).extract(folder)["transactions"]
+    with Spool(config.work_dir) as spool:
+        sales = DataExtractor(config).extract(spool.folder)["transactions"]
     return [warning for warning in sales.warnings if "bytes" in warning]
 
 

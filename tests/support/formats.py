@@ -189,8 +189,8 @@ def write_postgresql(url: str, schema: str, rows: Rows) -> Row:
 def records_of(config: StarSchemaConfig) -> dict[str, list[tuple[int, Any]]]:
     """The records of each source in the order of their lines: rows, or why they are none."""
     found = {}
-    with Spool(config.work_dir) as folder:
-        for name, source in DataExtractor(config).extract(folder).items():
+    with Spool(config.work_dir) as spool:
+        for name, source in DataExtractor(config).extract(spool.folder).items():
             records: list[tuple[int, Any]] = []
             for number in range(len(source)):
                 for row in source.originals(number).to_pylist():
