@@ -31,12 +31,17 @@ class Task(Generic[Result]):
 
 
 class Workers:
-    """Threads of this process that do tasks side by side, until they are closed."""
+    """Threads of this process that do tasks side by side, until they are closed.
 
-    def __init__(self, count: int) -> None:
+    Portable tasks are done by `anywhere`, if there is one: by processes, or on other machines. Who
+    has made it closes it.
+    """
+
+    def __init__(self, count: int, anywhere: Executor | None = None) -> None:
         self.count = count
         """How many tasks are done at a time."""
         self._threads = ThreadPoolExecutor(count)
+        self._anywhere = anywhere or self._threads
 
     def share(self, value: Value) -> Value:
         """A value for the arguments of many tasks, which is brought to each worker only once."""
@@ -57,7 +62,7 @@ class Workers:
         self._threads.shutdown(cancel_futures=True)
 
     def _submit(self, task: Task[Result]) -> Future[Result]:
-        return self._threads.submit(task)
+        return (self._anywhere if task.is_portable else self._threads).submit(task)
 
     def __enter__(self) -> Workers:
         return self

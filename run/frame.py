@@ -21,7 +21,7 @@ from common.spool import Spool
 from common.version import VERSION
 from config import StarSchemaConfig
 from errors import BusyError, ConfigError, EtlError, TransientError
-from run import logs, progress, unchanged
+from run import logs, progress, unchanged, workers
 from run.failures import in_words
 from run.refused import in_file_order
 from run.signals import PATIENCE_SECONDS, Watch
@@ -113,7 +113,7 @@ class Run:
         with (
             open_warehouse(self.config, self.id) as self.warehouse,
             Spool(self.config.work_dir) as self.spool,
-            Workers(self.config.workers) as self.workers,
+            workers.workers_for(self.config) as self.workers,
         ):
             self.watch.waiting = self.warehouse
             self._warehouse_warnings = self.warehouse.warnings
