@@ -44,6 +44,15 @@ _LONGEST_NAME = 63  # of a schema: PostgreSQL cuts off the rest, and would not f
 DatabaseUrl = Annotated[URL, BeforeValidator(parse_url), Masked]
 
 
+def _cores() -> int:
+    """How many cores this process may use: a container, or `taskset`, may leave it fewer than the
+    machine has.
+    """
+    if hasattr(os, "sched_getaffinity"):  # macOS has no such call
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class StarSchemaConfig(Settings):
     """All settings of a run, and the star that it loads. Frozen; secrets are masked in its repr."""
 
@@ -91,9 +100,9 @@ class StarSchemaConfig(Settings):
     )
     batch_rows: int = Field(250_000, ge=1, description="rows in one batch")
     workers: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
+        default_factory=_cores,
         ge=1,
-        description="parallel workers; the number of cores when not set",
+        description="parallel workers; when not set, the number of cores that the run may use",
     )
     lock_timeout_seconds: int = Field(
         10, ge=1, description="how long a statement waits for somebody else's lock on the star"

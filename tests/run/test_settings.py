@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from cli import main
+from config import load_config
 from support.retailer import Retailer
 
 
@@ -117,3 +118,15 @@ def test_the_environment_overrides_the_file(
     monkeypatch.setenv("LOG_LEVEL", "ERROR")
     assert main(["--env-file", duckdb_shop.env_file(LOG_LEVEL="LOUD")]) == 0
     assert capsys.readouterr().err.count("LOG_LEVEL") == 1
+
+
+def test_the_workers_are_as_many_as_the_cores_that_the_run_may_use() -> None:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        on_one = load_config(None, {})
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+    assert on_one.workers == 1
+    assert load_config(None, {}).workers == len(allowed)
