@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateTable
 
 from common.key_rules import KEY_RULES, normal_keys
 from common.star_model import business_key, surrogate_key
@@ -117,17 +116,11 @@ def _present(spellings: Iterable[Spellings], wanted: pa.Array, *, typed: bool) -
 
 
 def _rewrite(warehouse: Warehouse, table: sa.Table, changes: pa.Table, fact: str) -> None:
-    key = business_key(table)
     columns = [sa.Column("old", sa.Text()), sa.Column("new", sa.Text())]
-    staged = sa.Table(
-        f"rekeyed_{table.name}", sa.MetaData(), *columns,
-        schema=warehouse.staging_schema, prefixes=["TEMPORARY"],
-    )  # fmt: skip
-    warehouse.execute(sa.schema.DropTable(staged, if_exists=True))
-    warehouse.execute(CreateTable(staged))
+    staged = warehouse.temporary(f"rekeyed_{table.name}", columns, table)
     warehouse.append(staged, [warehouse.encode(changes, staged)])
     _refuse_collisions(warehouse, table, staged, fact)
-    warehouse.execute(sa.update(table).values({key.name: staged.c.new}).where(key == staged.c.old))
+    warehouse.rename_keys(table, staged)
     warehouse.drop(staged)
 
 

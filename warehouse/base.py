@@ -253,13 +253,24 @@ class Warehouse(ABC):
         """Bulk load encoded batches into a new temporary table like `table` with `columns`; its
         name begins with `purpose`.
         """
-        staging = bare_copy(table, f"{purpose}_{table.name}", columns, self.staging_schema)
-        self.execute(sa.schema.DropTable(staging, if_exists=True))
-        self.execute(CreateTable(staging))
+        copies = [sa.Column(name, plain_type(table.columns[name])) for name in columns]
+        staging = self.temporary(f"{purpose}_{table.name}", copies, table)
         self.append(staging, batches)
         if not self.is_created(table):
             self._analyze(staging, business_key(table).name)
         return staging
+
+    def temporary(
+        self,
+        name: str,
+        columns: Sequence[sa.Column[Any]],
+        table: Table,  # noqa: ARG002
+    ) -> Table:
+        """A new, empty table of this transaction, for rows that are to change `table`."""
+        made = Table(name, MetaData(), *columns, schema=self.staging_schema, prefixes=["TEMPORARY"])
+        self.execute(sa.schema.DropTable(made, if_exists=True))
+        self.execute(CreateTable(made))
+        return made
 
     def keep_changes(
         self, statement: sa.Select[Any], table: Table, purpose: str = "changes"
@@ -268,12 +279,7 @@ class Warehouse(ABC):
         joined to `table` by its last column; its name begins with `purpose`.
         """
         columns = [sa.Column(c.name, c.type) for c in statement.selected_columns]
-        kept = Table(
-            f"{purpose}_{table.name}", MetaData(), *columns,
-            schema=self.staging_schema, prefixes=["TEMPORARY"],
-        )  # fmt: skip
-        self.execute(sa.schema.DropTable(kept, if_exists=True))
-        self.execute(CreateTable(kept))
+        kept = self.temporary(f"{purpose}_{table.name}", columns, table)
         self.execute(sa.insert(kept).from_select([c.name for c in columns], statement))
         if not self.is_created(table):
             self._analyze(kept, columns[-1].name)
@@ -287,6 +293,13 @@ class Warehouse(ABC):
         key = business_key(table)
         values = {c.name: changes.c[c.name] for c in table.columns if c is not key}
         self.execute(sa.update(table).values(values).where(key == known))
+
+    def rename_keys(self, table: Table, renamed: Table) -> None:
+        """Give the rows of `table` whose business key is `old` in `renamed` the one that is `new`
+        there. No row has a new one yet.
+        """
+        key = business_key(table)
+        self.execute(sa.update(table).values({key.name: renamed.c.new}).where(key == renamed.c.old))
 
     def _analyze(self, table: Table, key: str) -> None:
         """Tell the engine's planner how many rows and how many keys a staged table has. Without
@@ -395,13 +408,6 @@ class Warehouse(ABC):
 
     @abstractmethod
     def _has_schema(self) -> bool: ...
-
-
-def bare_copy(table: Table, name: str, columns: Sequence[str], schema: str | None = None) -> Table:
-    """A table with the same columns and no key, index or reference; temporary with a schema."""
-    copies = [sa.Column(c, plain_type(table.columns[c]), nullable=True) for c in columns]
-    prefixes = ["TEMPORARY"] if schema else []
-    return Table(name, MetaData(), *copies, schema=schema, prefixes=prefixes)
 
 
 def without_keys(table: Table) -> Table:
