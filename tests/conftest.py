@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from support import mariadb_server
+from support import citus, mariadb_server
 from support.absent import NOT_HERE, not_here
 from support.cluster import Cluster
 from support.disturbances import Gate
@@ -172,6 +172,14 @@ def cluster() -> Iterator[Cluster]:
 def cluster_shop(cluster: Cluster, tmp_path: Path) -> Iterator[Retailer]:
     """A retailer with a warehouse in that PostgreSQL."""
     with dropping(Star(cluster.url, f"star_{uuid.uuid4().hex[:16]}")) as star:
+        yield _retailer(tmp_path, star)
+
+
+@pytest.fixture
+def citus_shop(cluster: Cluster, tmp_path: Path) -> Iterator[Retailer]:
+    """A retailer whose warehouse takes itself for a Citus cluster."""
+    with citus.database(cluster) as star:
+        citus.extend(cluster, star)
         yield _retailer(tmp_path, star)
 
 

@@ -219,6 +219,10 @@ class Warehouse(ABC):
         """Name and version of the engine, in its own words."""
         return str(self.scalar(sa.select(sa.func.version()))).partition(" on ")[0]
 
+    def problems(self) -> list[str]:
+        """What is wrong with the engine's own setup, so that a load would fail; for `check`."""
+        return []
+
     def complete(self, table: Table) -> None:
         """Add the keys and indexes that `create` has left out, once the rows are in."""
 

@@ -35,6 +35,8 @@ class PresentTable:
     may_load: bool = True
     may_delete: bool = True
     keys_are_known: bool = False
+    misplaced: str = ""
+    """What is wrong with the machines that its rows are on, and what changes it."""
     primary_key: str = ""
     unique: set[str] = field(default_factory=set)
     unique_indexes: dict[str, str] = field(default_factory=dict)

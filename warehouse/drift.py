@@ -82,6 +82,8 @@ def compare(warehouse: Warehouse, tables: Iterable[Table]) -> Drift:
 
 
 def _compare_table(found: Drift, warehouse: Warehouse, table: Table, present: PresentTable) -> None:
+    if present.misplaced:
+        found.problems.append(f"{table.name} is {present.misplaced}")
     for name in present.columns:
         if name not in table.columns:
             found.problems.append(

@@ -1,4 +1,4 @@
-"""Which engine a warehouse has: it is chosen here, once, by the URL."""
+"""Which engine a warehouse has: it is chosen here, once, by the URL and by what answers there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlalchemy import URL
 
 from config import StarSchemaConfig
 from warehouse.base import Warehouse
+from warehouse.citus import Citus
 from warehouse.duckdb import DuckDb
 from warehouse.postgresql import PostgreSql
 
@@ -20,7 +21,10 @@ def open_warehouse(config: StarSchemaConfig, run_id: str) -> Warehouse:
 
     Raises `BusyError` when another run holds it, `WarehouseError` when it cannot be reached.
     """
-    return engine_of(config.warehouse_url)(config, run_id)
+    warehouse = engine_of(config.warehouse_url)(config, run_id)
+    if isinstance(warehouse, PostgreSql) and warehouse.citus:
+        return Citus.of(warehouse)
+    return warehouse
 
 
 def engine_of(url: URL) -> type[Warehouse]:

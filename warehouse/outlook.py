@@ -44,6 +44,7 @@ def inspect_warehouse(config: StarSchemaConfig, tables: Sequence[Table]) -> tupl
         with open_warehouse(at_once, new_run_id()) as warehouse:
             found = compare(warehouse, tables)
             lines.append(f"  reachable: {warehouse.version()}, schema {warehouse.schema}")
+            problems = [*found.problems, *warehouse.problems()]
     except WarehouseError as error:
         return [*lines, f"  problem: {error}"], False
     if len(found.missing_tables) == len(tables):
@@ -52,6 +53,5 @@ def inspect_warehouse(config: StarSchemaConfig, tables: Sequence[Table]) -> tupl
         lacking = dict.fromkeys(part.words for part in found.incomplete)
         lines += [f"  the next run adds: {', '.join(found.added)}"] if found.added else []
         lines += [f"  the next run completes: {', '.join(lacking)}"] if lacking else []
-        lines += [f"  problem: {problem}" for problem in found.problems]
         lines += [] if found.problems else ["  the star there fits"]
-    return lines, not found.problems
+    return lines + [f"  problem: {problem}" for problem in problems], not problems

@@ -72,6 +72,15 @@ class PostgreSql(Warehouse):
     staging_schema = "pg_temp"
     grows_apart = True
 
+    citus = ""
+    """Version of the extension Citus, if this database has it."""
+    _settling = ""
+    """What to say, beside, of a commit whose outcome nobody knows."""
+    _stages_there = False
+    """Whether staged rows are in tables of the star's schema, and not in temporary ones."""
+    _staging_grants = "CONNECT, TEMPORARY", "USAGE"
+    """Rights on the database and on the schema without which no row is staged."""
+
     _is_hurried = False
     _session: tuple[Any, ...] | None = None
     _watchdog: watchdog.Watchdog | None = None
@@ -110,7 +119,13 @@ class PostgreSql(Warehouse):
         end our session while a run reads its sources and sends no statement. A search_path of our
         own makes sure that names mean the functions and tables of pg_catalog.
         """
-        self._home = self.scalar(sa.text("SELECT pg_catalog.current_schema()"))
+        self._home, citus = self.row(
+            sa.text(
+                "SELECT pg_catalog.current_schema(), (SELECT extversion "
+                "FROM pg_catalog.pg_extension WHERE extname = 'citus')"
+            )
+        )
+        self.citus = str(citus or "")
         for statement in _SESSION:
             self.connection.exec_driver_sql(statement)
         self.connection.exec_driver_sql(
@@ -208,7 +223,7 @@ class PostgreSql(Warehouse):
         raise OutcomeUnknownError(
             f"the connection was lost while committing run {self.run_id}, and the warehouse does "
             f"not say what became of it ({explain(reason)}); {asked}; "
-            "a row means that it was published, no row that nothing was"
+            f"a row means that it was published, no row that nothing was{self._settling}"
         ) from lost
 
     def cancel(self) -> None:
@@ -293,7 +308,8 @@ class PostgreSql(Warehouse):
         return bool(self.execute(query, {"schema": self.schema}).scalar())
 
     def present(self, tables: Sequence[Table]) -> dict[str, PresentTable]:
-        return present_tables(self.connection, self.schema, tables)
+        stages_there = self._stages_there
+        return present_tables(self.connection, self.schema, tables, stages_there=stages_there)
 
     def may_create(self) -> bool:
         query = sa.text(
@@ -317,11 +333,12 @@ class PostgreSql(Warehouse):
         quoted = self._engine.dialect.identifier_preparer.quote
         declared = list(tables)
         grantee, names = quoted(role), ", ".join(map(self.qualified, declared))
+        on_database, on_schema = self._staging_grants
         facts = ", ".join(self.qualified(table) for table in declared if table.foreign_keys)
         database = quoted(str(self.scalar(sa.select(sa.func.current_database()))))
         return [
-            f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {grantee};",
-            f"GRANT USAGE ON SCHEMA {quoted(self.schema)} TO {grantee};",
+            f"GRANT {on_database} ON DATABASE {database} TO {grantee};",
+            f"GRANT {on_schema} ON SCHEMA {quoted(self.schema)} TO {grantee};",
             f"GRANT SELECT, INSERT, UPDATE ON {names} TO {grantee};",
             f"GRANT DELETE ON {facts} TO {grantee};",
         ]
@@ -335,11 +352,15 @@ class PostgreSql(Warehouse):
 
     def append(self, table: Table, batches: Iterable[Encoded]) -> None:
         columns = ", ".join(self.quoted(c.name) for c in table.columns)
-        # FREEZE is allowed because nobody else can see a table of this transaction. Each of the ten
-        # scans that follow then skips the check whether its rows are visible.
-        options = "FORMAT binary, FREEZE" if self.is_created(table) else "FORMAT binary"
+        options = self._copy_options(table)
         statement = f"COPY {self.qualified(table)} ({columns}) FROM STDIN ({options})"
         copies.copy_in(self._driver, statement, batches)
+
+    def _copy_options(self, table: Table) -> str:
+        """FREEZE is allowed where nobody else can see a table of this transaction. Each of the ten
+        scans that follow then skips the check whether its rows are visible.
+        """
+        return "FORMAT binary, FREEZE" if self.is_created(table) else "FORMAT binary"
 
     def fetch(self, statement: sa.Select[Any]) -> pa.Table:
         driver: Any = self.connection.connection.driver_connection

@@ -11,12 +11,14 @@ from warehouse.catalog import PresentColumn, PresentTable, Reference
 
 
 def present_tables(
-    connection: Connection, schema: str, tables: Sequence[Table]
+    connection: Connection, schema: str, tables: Sequence[Table], *, stages_there: bool = False
 ) -> dict[str, PresentTable]:
-    """Those of `tables` that are in a PostgreSQL `schema`, and what our role may do with them."""
+    """Those of `tables` that are in a PostgreSQL `schema`, and what our role may do with them. With
+    `stages_there` staged rows are in tables of that schema, and in temporary ones without.
+    """
     asked = {"schema": schema, "tables": [table.name for table in tables]}
     present: dict[str, PresentTable] = {}
-    for row in connection.execute(_COLUMNS, asked):
+    for row in connection.execute(_COLUMNS, {**asked, "stages_there": stages_there}):
         table = present.setdefault(
             row.relname,
             PresentTable({}, row.may_alter, row.may_load, row.may_delete, keys_are_known=True),
@@ -50,7 +52,9 @@ SELECT c.relname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) AS 
        AND pg_catalog.has_any_column_privilege(c.oid, 'INSERT')
        AND pg_catalog.has_any_column_privilege(c.oid, 'UPDATE')
        AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
-       AND pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY') AS may_load
+       AND CASE WHEN :stages_there THEN pg_catalog.has_schema_privilege(n.oid, 'CREATE')
+       ELSE pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY')
+       END AS may_load
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = :schema AND c.relname = ANY(:tables) AND c.relkind IN ('r', 'p')

@@ -24,6 +24,11 @@ SQL_PIECES = {
         "definition",  # a column's DDL, compiled by SQLAlchemy
         "ADDED_LATE",  # a literal in the code
     },
+    "warehouse.citus: Citus._analyze": {
+        "columns",  # quoted names, joined
+        "self.qualified(table)",
+    },
+    "warehouse.citus: Citus._remedy": {"name", "business_key(table).name"},  # is shown, and not run
     "warehouse.duckdb: DuckDb.snapshot": {"self.qualified(table)"},
     "warehouse.duckdb: DuckDb._set": {
         "name",  # of an option

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -34,6 +35,11 @@ class Cluster:
     def log(self) -> str:
         """All that the server has logged."""
         return str(self._server.log.read_text(encoding="utf-8", errors="replace"))
+
+    @property
+    def folder(self) -> Path:
+        """Where it keeps its data; whoever it runs as can read what is put there."""
+        return Path(self._server.pgdata)
 
     def demand_password(self, role: str) -> None:
         """Let `role` in with its password only."""
