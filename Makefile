@@ -6,6 +6,7 @@ ARGS ?=
 ROWS ?= 1000000
 RUNS ?= 3
 ENGINES ?= duckdb postgresql
+CORES ?=
 UV = uv==0.13.9
 
 VENV := .venv
@@ -37,8 +38,8 @@ fix: $(VENV)/.installed-dev ## format the code, and correct what ruff can correc
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-bench: $(VENV)/.installed-dev ## measure both engines beside their baselines; ROWS=10000000 RUNS=3
-	@$(BIN)/python -m benchmarks --rows $(ROWS) --runs $(RUNS) $(ENGINES)
+bench: $(VENV)/.installed-dev ## measure both engines beside their baselines; ROWS=10000000 RUNS=3 CORES="1 2 4"
+	@$(BIN)/python -m benchmarks --rows $(ROWS) --runs $(RUNS) $(if $(CORES),--cores "$(CORES)") $(ENGINES)
 
 sample: $(VENV)/.installed ## make the samples in data/ again
 	@$(BIN)/python -m tools.sample_data

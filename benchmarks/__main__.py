@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report, works
+from benchmarks import cores, report, works
 from benchmarks.data import ROOT, Bench, prepare
 from benchmarks.measure import FailedError
 from benchmarks.server import open_server
@@ -28,25 +28,30 @@ SMALLEST = 20_000
 def main(argv: list[str] | None = None) -> int:
     """Measure, print and save. Exit code 1 when a run fails or leaves a wrong star behind."""
     args = _arguments(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped
     _say(f"data of {args.rows:,} sales")
     bench = prepare(args.rows)
     folder = bench.folder / "run"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
-        results = _measure(bench, args.engines, args.runs, folder)
+        results = (
+            _measure_cores(bench, args.engines, args.runs, folder, args.cores)
+            if args.cores
+            else _measure(bench, args.engines, args.runs, folder)
+        )
     except FailedError as error:
         _say(f"stopped: {error}")
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    path = report.path_of(args.rows, bench.folder)
-    report.save(path, results)
+    kind: Any = cores if args.cores else report
+    path = kind.path_of(args.rows, bench.folder)
+    kind.save(path, results)
     if args.rows >= report.MILLION:
-        report.update_readme()
-    sys.stdout.write("\n\n".join(report.render([results])) + "\n")
-    _say(f"saved in {path.relative_to(ROOT)}")
+        kind.update_readme()
+    tables = cores.render(results) if args.cores else report.render([results])
+    sys.stdout.write("\n\n".join(tables) + "\n")
+    _say(f"saved in {path}")
     return 0
 
 
@@ -54,6 +59,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="sales in the file")
     parser.add_argument("--runs", type=int, default=3, help="runs of each work; medians are shown")
+    parser.add_argument(
+        "--cores",
+        type=cores.counts_in,
+        help="loads alone, on so many cores: 2,4,8,16; more than there are is extrapolated",
+    )
     parser.add_argument("engines", nargs="*", default=["duckdb", "postgresql"], help="to measure")
     args = parser.parse_args(argv)
     if unknown := set(args.engines) - set(report.ENGINES):
@@ -81,14 +91,42 @@ def _measure(bench: Bench, names: list[str], runs: int, folder: Path) -> dict[st
                     )
             for what, seconds in works.start_up(folder):
                 start_up[what].append(seconds)
-        about = {"at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", "commit": _commit()}
         measured = {
-            name: {"version": engine.version, **about, "runs": found[name]}
-            for name, engine in engines.items()
+            name: {**_about(engine), "runs": found[name]} for name, engine in engines.items()
         }
     return {
         "rows": bench.rows, "machine": _machine(), "engines": measured, "start_up": dict(start_up)
     }  # fmt: skip
+
+
+def _measure_cores(
+    bench: Bench, names: list[str], runs: int, folder: Path, counts: list[int]
+) -> dict[str, Any]:
+    def loads(
+        threads: works.Threads,
+    ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+        number = threads.number or len(os.sched_getaffinity(0))
+        # What more threads do to the client is seen on fewer cores; to the server it is not.
+        chosen = [name for name in names if name == "duckdb" or threads.number is None]
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
+        place = folder / str(number)
+        place.mkdir()
+        with ExitStack() as stack:
+            engines = {name: _engine(name, bench, place, stack) for name in chosen}
+            for name, run in cores.rounds(engines, runs, threads):
+                found[name].append(run)
+                _say_run(f"cores: {number}, {report.ENGINES[name]}, {run['work']}", run)
+            about = {name: _about(engine) for name, engine in engines.items()}
+        shutil.rmtree(place)
+        return about, found
+
+    measured = cores.measure(counts, loads)
+    return {"rows": bench.rows, "machine": _machine(), **measured}
+
+
+def _about(engine: works.PostgreSql | works.DuckDb) -> dict[str, Any]:
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return {"version": engine.version, "at": now, "commit": _commit()}
 
 
 def _engine(
@@ -135,4 +173,5 @@ def _commit() -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped
     sys.exit(main())

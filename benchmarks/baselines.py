@@ -2,7 +2,8 @@
 
 `floor`, `night` and `removal` take the finished rows as CSV files from the working directory and
 the database from BENCH_URL; `duckdb` and `duckdb_removal` run a script on the warehouse file that
-BENCH_URL names and the sources in BENCH_FILES.
+BENCH_URL names and the sources in BENCH_FILES, in as many threads as they may use cores, or in
+BENCH_THREADS.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ def _duckdb(*, removes: bool) -> None:
     script = Path(__file__).with_name("baseline_duckdb.sql").read_text(encoding="utf-8")
     if removes:
         script = script.replace("COMMIT;", f"{REMOVE_IN_DUCKDB}\nCOMMIT;")
-    options: Any = {"file_search_path": os.environ["BENCH_FILES"]}
+    threads = os.environ.get("BENCH_THREADS") or len(os.sched_getaffinity(0))
+    options: Any = {"file_search_path": os.environ["BENCH_FILES"], "threads": threads}
     with duckdb.connect(os.environ["BENCH_URL"], config=options) as connection:
         counted = connection.execute(script).fetchall()
     json.dump(counted, sys.stdout)

@@ -8,16 +8,21 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 _POLL_SECONDS = 0.02
+_THREADS_SECONDS = 0.05
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 
 
 class FailedError(Exception):
     """A measured process failed, or left something wrong behind: no figure is worth anything."""
+
+
+Sample = tuple[float, dict[str, float]]
+"""A moment (`time.time`), and the CPU seconds that each thread has used until then."""
 
 
 class Counted(Protocol):
@@ -38,6 +43,10 @@ class Usage:
     server_cpu_seconds: float | None
     wal_mib: float | None
     output: str
+    began: float = 0
+    """When, as `time.time` has it."""
+    samples: list[Sample] = field(default_factory=list)
+    """What each thread of the process has used, if that was asked for."""
 
 
 def run(
@@ -45,18 +54,22 @@ def run(
     folder: Path,
     settings: Mapping[str, str],
     server: Counted | None = None,
+    *,
+    by_thread: bool = False,
 ) -> Usage:
-    """Run `command` in `folder` with `settings` as environment; raises `FailedError`."""
+    """Run `command` in `folder` with `settings` as environment; raises `FailedError`. `by_thread`:
+    its threads are watched, too, which takes some processor time.
+    """
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     out, err = folder / "stdout", folder / "stderr"
     os.sync()  # what earlier runs wrote is not this run's to wait for
     cpu, wal = server.counters() if server else (None, 0)
-    started = time.perf_counter()
+    began, started = time.time(), time.perf_counter()
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(  # noqa: S603  # our own commands
             command, cwd=folder, env={**environment, **settings}, stdout=stdout, stderr=stderr
         )
-    with _Sampler(process.pid, err, started) as sampler:
+    with _Sampler(process.pid, err, started, by_thread=by_thread) as sampler:
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -72,14 +85,18 @@ def run(
         server_cpu_seconds=None if cpu_after is None or cpu is None else round(cpu_after - cpu, 3),
         wal_mib=round((wal_after - wal) / 2**20, 1) if server else None,
         output=out.read_text(),
+        began=began,
+        samples=sampler.samples,
     )
 
 
 class _Sampler(threading.Thread):
-    """Watches a process tree: its memory, and when the first line is on stderr."""
+    """Watches a process tree: its memory, its threads, and when the first line is on stderr."""
 
-    def __init__(self, pid: int, stderr: Path, started: float) -> None:
+    def __init__(self, pid: int, stderr: Path, started: float, *, by_thread: bool) -> None:
         super().__init__(daemon=True)
+        self._by_thread = by_thread
+        self.samples: list[Sample] = []
         self._root, self._stderr, self._begin = pid, stderr, started
         self._stop_now = threading.Event()
         self.peak_kib = 0
@@ -90,7 +107,9 @@ class _Sampler(threading.Thread):
             self.peak_kib = max(self.peak_kib, sum(map(_peak_kib, _tree(self._root))))
             if self.first_line is None and self._stderr.stat().st_size:
                 self.first_line = round(time.perf_counter() - self._begin, 3)
-            if self._stop_now.wait(_POLL_SECONDS):
+            if self._by_thread:
+                self.samples.append((time.time(), _cpu_by_thread(self._root)))
+            if self._stop_now.wait(_THREADS_SECONDS if self._by_thread else _POLL_SECONDS):
                 return
 
     def __enter__(self) -> _Sampler:
@@ -118,3 +137,14 @@ def _peak_kib(pid: int) -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1])
     return 0
+
+
+def _cpu_by_thread(pid: int) -> dict[str, float]:
+    """The CPU seconds of each thread that is alive."""
+    used = {}
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                nanoseconds = (thread / "schedstat").read_text().split()[0]
+                used[thread.name] = int(nanoseconds) / 1e9
+    return used

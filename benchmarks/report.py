@@ -54,11 +54,15 @@ def save(path: Path, results: Results) -> None:
 def update_readme() -> None:
     """Put the tables of all kept results between the README's markers."""
     kept = [json.loads(path.read_text()) for path in HERE.glob("results-*.json")]
+    put_into_readme(BEGIN, END, list(render(kept)))
+
+
+def put_into_readme(begin: str, end: str, texts: list[str]) -> None:
+    """Put `texts` between two markers of the README."""
     readme = HERE / "README.md"
-    head, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    tail = rest.partition(END)[2]
-    text = "\n\n".join([BEGIN, *render(kept), END])
-    readme.write_text(head + text + tail, encoding="utf-8")
+    head, _, rest = readme.read_text(encoding="utf-8").partition(begin)
+    tail = rest.partition(end)[2]
+    readme.write_text(head + "\n\n".join([begin, *texts, end]) + tail, encoding="utf-8")
 
 
 def render(kept: list[Results]) -> Iterator[str]:
@@ -67,14 +71,14 @@ def render(kept: list[Results]) -> Iterator[str]:
     for results in kept:
         yield f"### {results['rows']:,} sales"
         yield "\n".join([_machine(results), *map(_measured, results["engines"].items())])
-        yield _table(("Target", "Ratio", "Limit", ""), _ratios(results))
+        yield table(("Target", "Ratio", "Limit", ""), _ratios(results))
         columns = ("Work", "Seconds", "Spread", "Rows/s", "Peak MiB", "Client CPU s",
                    "Server CPU s", "WAL MiB", "Phases, s")  # fmt: skip
-        yield _table(columns, _works(results))
+        yield table(columns, _works(results))
     sizes = list(_sizes({int(results["rows"]): results for results in kept}))
     if sizes:
         yield "### Across sizes, and starting up"
-        yield _table(("Target", "Found", "Limit", ""), sizes)
+        yield table(("Target", "Found", "Limit", ""), sizes)
 
 
 def _machine(results: Results) -> str:
@@ -89,7 +93,8 @@ def _measured(item: tuple[str, Results]) -> str:
     )
 
 
-def _table(columns: tuple[str, ...], rows: Iterator[list[str]] | list[list[str]]) -> str:
+def table(columns: tuple[str, ...], rows: Iterator[list[str]] | list[list[str]]) -> str:
+    """A Markdown table; the first column is text, the others are figures."""
     lines = [list(columns), ["---", *["---:"] * (len(columns) - 1)], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -17,6 +18,7 @@ from benchmarks import baselines
 from benchmarks.data import MOVED_TO, ROOT, SALES, Bench, Totals
 from benchmarks.measure import FailedError, Usage, run
 from benchmarks.server import Server
+from benchmarks.threads import phases_in, spent
 
 Rows = list[tuple[Any, ...]]
 Query = Callable[[str], Rows]
@@ -31,15 +33,39 @@ class Run:
     rows: int
     usage: Usage
     phases: dict[str, float]
+    spent: dict[str, dict[str, float]] = field(default_factory=dict)
+    """`threads.Spent` of each phase, if threads were watched."""
 
     def as_dict(self) -> dict[str, Any]:
-        kept = {k: v for k, v in asdict(self.usage).items() if k != "output"}
+        apart = {"output", "began", "samples"}
+        kept = {k: v for k, v in asdict(self.usage).items() if k not in apart}
         per_second = round(self.rows / self.usage.wall_seconds)
         return (
             {"work": self.work, "rows": self.rows, "rows_per_second": per_second}
             | kept
             | {"phases": self.phases}
+            | ({"spent": self.spent} if self.spent else {})
         )
+
+
+@dataclass(frozen=True)
+class Threads:
+    """How many threads pipeline and script get, if not one for each core that they may use, and
+    whether they are watched.
+    """
+
+    number: int | None = None
+    are_watched: bool = False
+
+    @property
+    def settings(self) -> dict[str, str]:
+        if self.number is None:
+            return {}
+        return {"WORKERS": str(self.number), "BENCH_THREADS": str(self.number)}
+
+
+_AS_USUAL = Threads()
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 # --- the pipeline and the baselines, as processes -----------------------------------------------
@@ -51,7 +77,9 @@ def _load(
     sources: Path,
     warehouse: str,
     server: Server | None = None,
-    **more: str,
+    *,
+    threads: Threads = _AS_USUAL,
+    more: Mapping[str, str] = _NOTHING,
 ) -> tuple[Run, dict[str, Any]]:
     """Run the pipeline on the files in `sources`; the run and the summary it printed."""
     products = next(sources.glob("products.*"))
@@ -63,13 +91,18 @@ def _load(
         "LOG_FILE": str(folder / "etl.log"),
         "REJECTS_DIR": str(folder / "rejects"),
         "WORK_DIR": str(folder / "work"),
+        **threads.settings,
         **more,
     }
-    usage = run([sys.executable, ROOT / "main.py", "--json"], folder, settings, server)
+    command: list[str | Path] = [sys.executable, ROOT / "main.py", "--json"]
+    usage = run(command, folder, settings, server, by_thread=threads.are_watched)
     summary = json.loads(usage.output)
     phases = {name: phase["duration_seconds"] for name, phase in summary["phases"].items()}
     rows = summary["extraction_results"]["transactions"]["records"]
-    return Run(work, rows, usage, phases), summary
+    if not threads.are_watched:
+        return Run(work, rows, usage, phases), summary
+    told = phases_in(folder / "etl.log", summary["run_id"])
+    return Run(work, rows, usage, phases, spent(usage.samples, usage.began, told)), summary
 
 
 def _baseline(
@@ -79,10 +112,14 @@ def _baseline(
     folder: Path,
     url: str,
     server: Server | None = None,
-    **more: str,
+    *,
+    threads: Threads = _AS_USUAL,
+    more: Mapping[str, str] = _NOTHING,
 ) -> Run:
     command = [sys.executable, baselines.__file__, kind]
-    return Run(work, rows, run(command, folder, {"BENCH_URL": url, **more}, server), {})
+    settings = {"BENCH_URL": url, **threads.settings, **more}
+    usage = run(command, folder, settings, server, by_thread=threads.are_watched)
+    return Run(work, rows, usage, {}, spent(usage.samples, usage.began) if usage.samples else {})
 
 
 # --- the proof ----------------------------------------------------------------------------------
@@ -153,19 +190,28 @@ class PostgreSql:
     def __init__(self, bench: Bench, server: Server, folder: Path) -> None:
         self.bench, self.server, self.folder = bench, server, folder
         self.version = f"PostgreSQL {server.version}"
+        self.threads = Threads()
 
     def prepare(self) -> None:
         """A loaded star to start nights from, and the finished rows for the baselines."""
+        self.prepare_loads()
+        self._prepare_nights()
+
+    def prepare_loads(self) -> None:
+        """A loaded star, and the finished rows of the floor."""
         server = self.server
         server.create("star")
         self._first("setup", "star")
         (self.folder / "floor").mkdir()
-        (self.folder / "night").mkdir()
-        (self.folder / "removal").mkdir()
         self._export("star", "SELECT * FROM fact_sales", self.folder / "floor" / "fact.csv")
         server.create("dimensions", "star")
         with server.cursor("dimensions") as cursor:
             cursor.execute("DROP TABLE fact_sales")
+
+    def _prepare_nights(self) -> None:
+        server = self.server
+        (self.folder / "night").mkdir()
+        (self.folder / "removal").mkdir()
         with server.cursor("star") as cursor:
             cursor.execute("VACUUM ANALYZE")  # as autovacuum does in the course of a day
         self._export_night()
@@ -173,8 +219,8 @@ class PostgreSql:
         self._removal("setup")
         self._export("night", "SELECT * FROM fact_sales", self.folder / "removal" / "fact.csv")
 
-    def round(self) -> Iterator[Run]:
-        """Every work once, a work and its baseline one after the other."""
+    def loads(self) -> Iterator[Run]:
+        """The floor, a first load, and the same again."""
         server = self.server
         server.create("floor", "dimensions")
         yield self._floor()
@@ -183,6 +229,11 @@ class PostgreSql:
         server.checkpoint()
         yield self._again()
         server.drop("floor", "first")
+
+    def round(self) -> Iterator[Run]:
+        """Every work once, a work and its baseline one after the other."""
+        server = self.server
+        yield from self.loads()
         server.create("night", "star")
         yield self._night("night")[0]
         server.create("night", "star")
@@ -201,14 +252,16 @@ class PostgreSql:
 
     def _first(self, work: str, database: str) -> Run:
         url = self.server.url(database, "postgresql+psycopg2")
-        done, summary = _load(work, self.folder, self.bench.base, url, self.server)
+        base = self.bench.base
+        done, summary = _load(work, self.folder, base, url, self.server, threads=self.threads)
         _prove_summary(work, summary, self.bench.truth["base"], (self.bench.loaded.rows, 0, 0))
         _prove_star(work, self._query(database), self.bench)
         return done
 
     def _again(self) -> Run:
         work, url = "same again", self.server.url("first", "postgresql+psycopg2")
-        done, summary = _load(work, self.folder, self.bench.base, url, self.server)
+        base = self.bench.base
+        done, summary = _load(work, self.folder, base, url, self.server, threads=self.threads)
         _prove_summary(work, summary, self.bench.truth["base"], (0, 0, self.bench.loaded.rows))
         _prove_star(work, self._query("first"), self.bench)
         return done
@@ -231,7 +284,7 @@ class PostgreSql:
 
     def _removal(self, work: str) -> Run:
         url, files = self.server.url("night", "postgresql+psycopg2"), self.bench.removal
-        done, summary = _load(work, self.folder, files, url, self.server, **WHOLE_TABLE)
+        done, summary = _load(work, self.folder, files, url, self.server, more=WHOLE_TABLE)
         _prove_removal(work, self._query("night"), self.bench, summary)
         return done
 
@@ -283,31 +336,37 @@ class DuckDb:
     def __init__(self, bench: Bench, folder: Path) -> None:
         self.bench, self.folder = bench, folder
         self.version = f"DuckDB {duckdb.__version__}"
+        self.threads = Threads()
+        self._by_script, self._star = folder / "script.duckdb", folder / "star.duckdb"
 
     def prepare(self) -> None:
         """Nothing: every work starts from the files."""
 
+    prepare_loads = prepare
+
+    def loads(self) -> Iterator[Run]:
+        """The script, a first load, and the same again."""
+        self._by_script.unlink(missing_ok=True)
+        self._star.unlink(missing_ok=True)
+        yield self._script(self._by_script)
+        yield self._load("first load", self._star, (self.bench.loaded.rows, 0, 0))
+        yield self._load("same again", self._star, (0, 0, self.bench.loaded.rows))
+
     def round(self) -> Iterator[Run]:
         """Every work once, a work and its baseline one after the other."""
-        script, star = self.folder / "script.duckdb", self.folder / "star.duckdb"
-        yield self._script(script)
-        yield self._load("first load", star, (self.bench.loaded.rows, 0, 0))
-        yield self._load("same again", star, (0, 0, self.bench.loaded.rows))
-        yield self._removal_script(script)
-        yield self._removal(star)
-        script.unlink()
-        star.unlink()
+        yield from self.loads()
+        yield self._removal_script(self._by_script)
+        yield self._removal(self._star)
 
     def _load(self, work: str, file: Path, changes: tuple[int, int, int]) -> Run:
-        done, summary = _load(work, self.folder, self.bench.base, f"duckdb:///{file}")
+        url, threads = f"duckdb:///{file}", self.threads
+        done, summary = _load(work, self.folder, self.bench.base, url, threads=threads)
         _prove_summary(work, summary, self.bench.truth["base"], changes)
         _prove_star(work, _query(file), self.bench)
         return done
 
     def _script(self, file: Path) -> Run:
-        sources = str(self.bench.base)
-        rows = self.bench.rows
-        done = _baseline("SQL script", "duckdb", rows, self.folder, str(file), BENCH_FILES=sources)
+        done = self._baseline("SQL script", "duckdb", self.bench.rows, file, self.bench.base)
         for name in ("transactions", "customers", "products"):
             found = {r: n for source, r, n in json.loads(done.usage.output) if source == name}
             truth = self.bench.truth["base"][name]
@@ -318,16 +377,19 @@ class DuckDb:
 
     def _removal(self, file: Path) -> Run:
         work, url = "removal night", f"duckdb:///{file}"
-        done, summary = _load(work, self.folder, self.bench.removal, url, None, **WHOLE_TABLE)
+        done, summary = _load(work, self.folder, self.bench.removal, url, more=WHOLE_TABLE)
         _prove_removal(work, _query(file), self.bench, summary)
         return done
 
     def _removal_script(self, file: Path) -> Run:
         work, rows = "removal night by the script", self.bench.truth["removal"]["loaded"]
-        sources = str(self.bench.removal)
-        done = _baseline(work, "duckdb_removal", rows, self.folder, str(file), BENCH_FILES=sources)
+        done = self._baseline(work, "duckdb_removal", rows, file, self.bench.removal)
         _prove_removal(work, _query(file), self.bench, None)
         return done
+
+    def _baseline(self, work: str, kind: str, rows: int, file: Path, sources: Path) -> Run:
+        files = {"BENCH_FILES": str(sources)}
+        return _baseline(work, kind, rows, self.folder, str(file), threads=self.threads, more=files)
 
 
 def _query(file: Path) -> Query:
