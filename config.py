@@ -12,6 +12,7 @@ import functools
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from decimal import Decimal
@@ -104,6 +105,11 @@ class StarSchemaConfig(Settings):
         ge=1,
         description="parallel workers; when not set, the number of cores that the run may use",
     )
+    dask_scheduler: str | None = Field(
+        None,
+        description="address of a Dask cluster that reads and cleans: tls://host:8786, or "
+        "tcp://127.0.0.1:8786 on this machine; see docs/cluster.md",
+    )
     lock_timeout_seconds: int = Field(
         10, ge=1, description="how long a statement waits for somebody else's lock on the star"
     )
@@ -153,6 +159,13 @@ class StarSchemaConfig(Settings):
             )
         if value.drivername == "duckdb":
             check_duckdb_file(value)
+        return value
+
+    @field_validator("dask_scheduler")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"(tls|tcp)://[^/?@\s]+:\d{1,5}", value):
+            raise ValueError("is not an address such as tls://host:8786 or tcp://127.0.0.1:8786")
         return value
 
     @field_validator("business_timezone")

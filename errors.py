@@ -48,6 +48,10 @@ class SpoolError(EtlError):
     """The working folder cannot be used. Raised by `common.spool`."""
 
 
+class ClusterError(EtlError):
+    """The Dask cluster was lost, or cannot do a task. Raised by `run.cluster`."""
+
+
 class RejectFileError(EtlError):
     """A reject row could not be written to disk. Raised by `common.rejects`."""
 

@@ -338,6 +338,7 @@ class StarSchemaETLPipeline:
             return
         mine = etl_run.c.run_id == run.id
         run.insert_row(run.warehouse, "published")
+        run.workers.check()
         self._before_commit()
         run.watch.is_committing = True
         run.warehouse.commit(

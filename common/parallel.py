@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 Result = TypeVar("Result")
 Value = TypeVar("Value")
+Result_co = TypeVar("Result_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,22 @@ class Task(Generic[Result]):
     function: Callable[..., Result]
     arguments: tuple[Any, ...] = ()
     is_portable: bool = True
+    label: str = ""
+    """What it is about, for messages: a file and the bytes or the batch of it."""
 
     def __call__(self) -> Result:
         """Make the call here."""
         return self.function(*self.arguments)
+
+
+class Awaited(Protocol[Result_co]):
+    """What comes of a task."""
+
+    def result(self) -> Result_co:
+        """Wait for it; raises what the task has raised."""
+
+    def cancel(self) -> object:
+        """Do without it."""
 
 
 class Workers:
@@ -40,11 +53,13 @@ class Workers:
     def __init__(self, count: int, anywhere: Executor | None = None) -> None:
         self.count = count
         """How many tasks are done at a time."""
+        self.warnings: list[str] = []
+        """What the user should know of them."""
         self._threads = ThreadPoolExecutor(count)
         self._anywhere = anywhere or self._threads
 
     def share(self, value: Value) -> Value:
-        """A value for the arguments of many tasks, which is brought to each worker only once."""
+        """A value to be an argument of many tasks, which is brought to each worker only once."""
         return value
 
     def in_order(self, tasks: Iterable[Task[Result]], ahead: int | None = None) -> Iterator[Result]:
@@ -57,11 +72,14 @@ class Workers:
         """The result of one task, which does not wait for others."""
         return self._submit(task).result()
 
+    def check(self) -> None:
+        """Raises `ClusterError` when those have gone who do portable tasks elsewhere."""
+
     def close(self) -> None:
         """End the workers, when what they are at is done."""
         self._threads.shutdown(cancel_futures=True)
 
-    def _submit(self, task: Task[Result]) -> Future[Result]:
+    def _submit(self, task: Task[Result]) -> Awaited[Result]:
         return (self._anywhere if task.is_portable else self._threads).submit(task)
 
     def __enter__(self) -> Workers:
@@ -85,9 +103,9 @@ Call = TypeVar("Call")
 
 
 def _in_order(
-    submit: Callable[[Call], Future[Result]], calls: Iterable[Call], most: int
+    submit: Callable[[Call], Awaited[Result]], calls: Iterable[Call], most: int
 ) -> Iterator[Result]:
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[Awaited[Result]] = deque()
     try:
         for call in calls:
             waiting.append(submit(call))

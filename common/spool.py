@@ -13,7 +13,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -37,14 +37,22 @@ class Spool:
             private_folder(parent)
             with _alone_in(parent):
                 _remove_abandoned(parent)
-                self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+                self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent)).absolute()
                 self._lock = (self.folder / _LOCK).open("w")
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def close(self) -> None:
-        """Remove the folder with everything in it."""
+        """Remove the folder with everything in it.
+
+        It gets another name first: a worker that is still at work, on whatever machine, finds
+        nothing to write into, and cannot put a file there while others are removed.
+        """
+        ending = self.folder.with_name(f"{self.folder.name}.ending")
+        with suppress(OSError):
+            self.folder.rename(ending)
         self._lock.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (ending, self.folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def __enter__(self) -> Spool:
         return self

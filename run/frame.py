@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -21,12 +21,13 @@ from common.spool import Spool
 from common.version import VERSION
 from config import StarSchemaConfig
 from errors import BusyError, ConfigError, EtlError, TransientError
-from run import logs, progress, unchanged, workers
+from run import logs, progress, unchanged
 from run.failures import in_words
 from run.refused import in_file_order
 from run.signals import PATIENCE_SECONDS, Watch
 from run.staging import CleanSource
 from run.summary import PHASES, Outcomes, RunSummary
+from run.workers import workers_for
 from schema import etl_run
 from sources.raw_source import RawSource
 from warehouse import Warehouse, explain, history, new_run_id, open_warehouse, tries
@@ -65,7 +66,8 @@ class Run:
         self.progress = progress.PhaseProgress("")
         self.watch = Watch()
         self._clock = time.perf_counter()
-        self._phase: str | None = None  # before the first one the warehouse is opened
+        self._opening = "warehouse"
+        self._phase: str | None = None  # before the first one that is opened
         self._error_class: str | None = None
         self._warehouse_warnings: list[str] = []
 
@@ -110,14 +112,14 @@ class Run:
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Take the warehouse's lock before a million rows are read; make the working folder."""
-        with (
-            open_warehouse(self.config, self.id) as self.warehouse,
-            Spool(self.config.work_dir) as self.spool,
-            workers.workers_for(self.config) as self.workers,
-        ):
+        with ExitStack() as stack:
+            self.warehouse = stack.enter_context(open_warehouse(self.config, self.id))
+            self.spool = stack.enter_context(Spool(self.config.work_dir))
+            self._opening = "cluster"
+            self.workers = stack.enter_context(workers_for(self.config, self.spool.folder))
             self.watch.waiting = self.warehouse
             self._warehouse_warnings = self.warehouse.warnings
-            self.warn(*self.warehouse.warnings)
+            self.warn(*self.warehouse.warnings, *self.workers.warnings)
             self.warehouse.spill_into(self.spool.folder)
             sources = self.config.sources.items()
             formats = {name: (s.delimiter or ",", s.encoding) for name, s in sources}
@@ -138,6 +140,7 @@ class Run:
         started = time.perf_counter()
         try:
             yield result
+            self.workers.check()
             result.status = "success"
         finally:
             result.duration_seconds = round(time.perf_counter() - started, 3)
@@ -280,7 +283,8 @@ class Run:
     @property
     def _doing(self) -> str:
         """What the run is at, in words."""
-        return "Opening the warehouse" if self._phase is None else f"{PHASES[self._phase]} phase"
+        phase = self._phase
+        return f"Opening the {self._opening}" if phase is None else f"{PHASES[phase]} phase"
 
     def _record_failure(self, error: Exception) -> None:
         self.summary.status = getattr(error, "status", "failed")
@@ -291,7 +295,7 @@ class Run:
         if self._phase is not None:
             message = f"{self._doing} failed: {message}"
         elif not isinstance(error, BusyError):
-            message = f"The warehouse cannot be opened: {message}"
+            message = f"The {self._opening} cannot be opened: {message}"
         self.summary.errors.append(message)
         logs.logger.error("%s", message)
 

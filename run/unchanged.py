@@ -29,7 +29,7 @@ from warehouse.history import Past
 
 _DO_NOT_MATTER = {
     "warehouse_url", "warehouse_schema", "batch_rows", "workers", "log_file", "log_level",
-    "rejects_dir", "work_dir", "lock_timeout_seconds", "retry_seconds",
+    "rejects_dir", "work_dir", "lock_timeout_seconds", "retry_seconds", "dask_scheduler",
 }  # fmt: skip
 
 
