@@ -17,13 +17,16 @@ LOCK = $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-faults fix bench sample docs lock audit clean
+.PHONY: help run cluster test test-faults fix bench sample docs lock audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.installed ## load the configured sources (the samples, if none are); ARGS="--dry-run"
 	@$(BIN)/python main.py $(ARGS)
+
+cluster: $(VENV)/.installed-dask ## load the samples by a Dask cluster on this machine, into data/cluster; stops it again
+	@$(BIN)/python -m tools.local_cluster $(ARGS)
 
 test: $(VENV)/.installed-dev ## format check, lint, types and all tests
 	$(BIN)/python -m ruff format --check .
@@ -76,6 +79,10 @@ $(VENV)/.installed: requirements.txt
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(PIP) install --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed-dask: requirements-dask.txt $(VENV)/.installed
+	@$(PIP) install --require-hashes --requirement requirements-dask.txt
 	@touch $@
 
 $(VENV)/lock/bin/uv:

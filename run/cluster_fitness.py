@@ -78,8 +78,8 @@ def look(
     if problems:
         raise ConfigError([f"{_some(who)}: {problem}" for problem, who in problems.items()])
     logger.info(
-        "%d workers of the cluster at %s read and clean; its dashboard is %s",
-        len(answers), address, client.dashboard_link,
+        "the cluster at %s reads and cleans, with %d worker(s) so far; its dashboard is %s",
+        address, len(answers), client.dashboard_link,
     )  # fmt: skip
     return in_the_clear([address, *answers])
 
