@@ -32,6 +32,23 @@ class SourceError(EtlError):
     """A source that cannot be read as a whole. Raised by `sources` and `extract`."""
 
 
+class LineError(SourceError):
+    """What is wrong in a line of a file, whose number may be counted from within the file. Raised
+    by `sources`.
+    """
+
+    def __init__(self, label: str, line: int, problem: str) -> None:
+        super().__init__(label, line, problem)
+        self.label, self.line, self.problem = label, line, problem
+
+    def __str__(self) -> str:
+        return f"{self.label}, line {self.line}: {self.problem}"
+
+    def moved(self, lines: int) -> LineError:
+        """The same, `lines` lines further down."""
+        return LineError(self.label, self.line + lines, self.problem)
+
+
 class SourceLostError(SourceError):
     """A source's connection was lost; reading again can help. Raised by `sources.databases`."""
 

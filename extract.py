@@ -5,9 +5,8 @@ Nothing is cleaned here. The problems of all sources are reported together, befo
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -25,15 +24,14 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from common import spool
-from common.parallel import in_order
+from common.parallel import Task, Workers
 from common.results import LINE
 from common.since import Start
 from common.spool import Spool
 from common.star_model import Source
 from config import StarSchemaConfig
-from errors import ExtractionError, SourceError, SourceLostError
-from sources.batches import OpenSource, ReadOptions
+from errors import ExtractionError, SourceLostError
+from sources.batches import ReadOptions
 from sources.databases import Databases
 from sources.inspection import inspect_rows
 from sources.mapping import (
@@ -43,17 +41,12 @@ from sources.mapping import (
     resolve_mapping,
     source_columns_of,
 )
+from sources.pieces import OpenSource
 from sources.places import find_places
 from sources.problems import Problems
 from sources.raw_source import RawSource, ReadSource, extraction_metadata, frame, join_files
-from sources.source_files import (
-    RawBatch,
-    ReadFile,
-    SourceFile,
-    first_rows,
-    place_file,
-    refuse_lost,
-)
+from sources.read_files import Part, ReadFile, refuse_lost
+from sources.source_files import SourceFile, first_rows, place_file
 
 
 class DataExtractor:
@@ -80,14 +73,17 @@ class DataExtractor:
         return {**frames, "_metadata": extraction_metadata(extracted)}
 
     def extract(
-        self, folder: Path, progress: Callable[[str, int], None] = lambda name, records: None
+        self,
+        folder: Path,
+        progress: Callable[[str, int], None] = lambda name, records: None,
+        workers: Workers | None = None,
     ) -> dict[str, RawSource]:
         """Read every configured source into `folder`. `progress` is called with the source's name
-        and the number of records of each batch.
+        and the number of records of each batch. Without `workers` it has threads of its own.
 
         Raises `ExtractionError` with the problems of all sources.
         """
-        looked = self.look(folder, progress)
+        looked = self.look(folder, progress, None, workers)
         problems = [problem for source in looked.values() for problem in source.problems]
         if problems:
             raise ExtractionError(problems)
@@ -98,24 +94,30 @@ class DataExtractor:
         folder: Path,
         progress: Callable[[str, int], None] = lambda name, records: None,
         rows: int | None = None,
+        workers: Workers | None = None,
     ) -> dict[str, ReadSource]:
         """Read every configured source into `folder`, and return its rows or its problems.
 
         With `rows`, only the batches with the first `rows` records of each source are read.
         """
-        problems, numbers = Problems(list(self.config.sources)), count()
+        if workers is None:
+            with Workers(self.config.workers) as own:
+                return self.look(folder, progress, rows, own)
+        problems = Problems(list(self.config.sources))
         names = [name for name, source in self.config.sources.items() if source.path is not None]
         found: dict[str, list[ReadFile]] = {}
 
         def read_all() -> None:
             waiting = [name for name in names if name not in found]
-            found.update(self._read_sources(problems, waiting, folder, numbers, progress, rows))
+            found.update(self._read_sources(problems, waiting, folder, workers, progress, rows))
             if problems.lost and not problems.others:
                 raise SourceLostError("; ".join(problems.messages()))
 
         def begin_again(_: RetryCallState) -> None:
             for name in self._to_read_again(problems):
-                progress(name, -sum(read.discarded() for read in found.pop(name)))
+                for read in found.pop(name):
+                    progress(name, -read.records)
+                    read.discard()
             problems.begin_again()
 
         with suppress(SourceLostError):  # it is among the problems
@@ -136,7 +138,7 @@ class DataExtractor:
         problems: Problems,
         names: Sequence[str],
         folder: Path,
-        numbers: Iterator[int],
+        workers: Workers,
         progress: Callable[[str, int], None],
         rows: int | None,
     ) -> dict[str, list[ReadFile]]:
@@ -147,9 +149,11 @@ class DataExtractor:
             found: dict[str, list[ReadFile]] = {}
             sales = self.config.star.sales.name
             for name in sorted(names, key=lambda name: name != sales):
-                files = self._collect(problems, name, databases, rows)
-                found[name] = [ReadFile(self._source(name), file, folder) for file in files]
-            self._read(problems, list(chain.from_iterable(found.values())), numbers, progress, rows)
+                files = self._collect(problems, name, databases, folder, rows)
+                source = self._source(name)
+                shared = workers.share(source)
+                found[name] = [ReadFile(source, shared, file, folder) for file in files]
+            self._read(problems, list(chain.from_iterable(found.values())), workers, progress, rows)
         return found
 
     def _to_read_again(self, problems: Problems) -> list[str]:
@@ -160,7 +164,12 @@ class DataExtractor:
         return [n for n, source in self.config.sources.items() if _server(source.path) in servers]
 
     def _collect(
-        self, problems: Problems, name: str, databases: Databases, rows: int | None
+        self,
+        problems: Problems,
+        name: str,
+        databases: Databases,
+        folder: Path,
+        rows: int | None,
     ) -> list[SourceFile]:
         """The files of a source, opened and mapped; what is wrong with them is in `problems`.
 
@@ -170,7 +179,7 @@ class DataExtractor:
         if self.config.source(name).watermark and self._start(name).value is None:
             problems.add(name, self._start(name).problem)
             return files
-        calls = self._files(problems, name, databases, rows)
+        calls = self._files(problems, name, databases, folder, rows)
         for label, call in calls:
             file = problems.attempt(name, label, call)
             if file is None:
@@ -204,7 +213,12 @@ class DataExtractor:
         return self.config.star.source(name)
 
     def _files(
-        self, problems: Problems, name: str, databases: Databases, rows: int | None
+        self,
+        problems: Problems,
+        name: str,
+        databases: Databases,
+        folder: Path,
+        rows: int | None,
     ) -> list[tuple[str, Callable[[], SourceFile]]]:
         """The files of the source, and a call that opens each; it may raise `SourceError`."""
         settings, source = self.config.source(name), self._source(name)
@@ -233,51 +247,53 @@ class DataExtractor:
         problems.passed_over[name] = found.passed_over if found else []
         problems.empty[name] = found.empty if found else []
         places = found.places if found else []
-        return [(p.label, partial(place_file, p, options, setting)) for p in places]
+        return [(p.label, partial(place_file, p, options, setting, folder)) for p in places]
 
     def _read(
         self,
         problems: Problems,
         reads: list[ReadFile],
-        numbers: Iterator[int],
+        workers: Workers,
         progress: Callable[[str, int], None],
         rows: int | None,
     ) -> None:
         """Spill all files; after a fault in one the others are read: there may be more."""
         enough, done = set[str](), Counter[str]()
-        mapped = (read for read in reads if read.file.is_mapped)
-        tasks = (task for read in mapped for task in read.tasks(numbers, enough))
-        with ThreadPoolExecutor(self.config.workers) as pool:
-            for read, spilled in in_order(pool, tasks, self.config.workers + 2):
-                if isinstance(spilled, RawBatch) and read.fault is None:
-                    if read.name in enough:  # it was read ahead
-                        continue
-                    read.batches.append(spilled)
-                    done[read.name] += spilled.records
-                    if rows is not None and done[read.name] >= rows:
-                        enough.add(read.name)
-                    progress(read.name, spilled.records)
-                elif isinstance(spilled, SourceError):
-                    read.fault = read.fault or spilled
-                elif spilled is None:  # it was the last
-                    problems.attempt(read.name, read.opened.label, partial(self._finish, read))
+        under_way: deque[tuple[ReadFile, Part]] = deque()
+
+        def tasks() -> Iterator[Task[Any]]:
+            numbers = count()
+            for read in (read for read in reads if read.file.is_mapped):
+                for part, task in read.tasks(numbers, enough):
+                    under_way.append((read, part))
+                    yield task
+
+        for result in workers.in_order(tasks(), self.config.workers + 2):
+            read, part = under_way.popleft()
+            if part is None:  # it was the last
+                problems.attempt(read.name, read.opened.label, partial(self._finish, read))
+                continue
+            if read.fault is not None or read.name in enough:  # it was read ahead
+                continue
+            before = read.records
+            again = read.take(part, result)
+            while again is not None:
+                again = read.take(again[0], workers.result(again[1]))
+            progress(read.name, read.records - before)
+            done[read.name] += read.records - before
+            if rows is not None and done[read.name] >= rows:
+                enough.add(read.name)
 
     def _finish(self, read: ReadFile) -> None:
         """Map a file that was read. Raises `SourceError` if it could not be, or has changed."""
-        if read.fault is not None:
-            raise read.fault
-        if read.file.identity() != read.file.before:
-            raise SourceError(
-                f"{read.opened.label}: the file changed while it was read; "
-                "run again when it is complete"
-            )
+        read.finish()
         mapping = self._mapping(read.name, read.opened)  # later records may bring columns
         late = {name: own for name, own in mapping.items() if own != read.mapping.get(name)}
         for batch in read.batches:
             read.inspection.add(batch.inspection)
             read.meanings.add(batch.meanings)
             if late:
-                rows = spool.read(batch.rows)
+                rows = batch.originals()
                 read.inspection.add(inspect_rows(rows, rows[LINE].to_numpy(), late, read.source))
         read.mapping = mapping
         read.opened.warn_of_bytes()

@@ -171,7 +171,7 @@ class StarSchemaETLPipeline:
         run.last_mark = previous.snapshot
         if not self.is_repeatable:
             return False
-        outcomes = unchanged.repeated(self.config, run.signature, previous)
+        outcomes = unchanged.repeated(self.config, run.signature, previous, run.workers)
         if outcomes is None:
             return False
         warehouse.begin()
@@ -196,7 +196,7 @@ class StarSchemaETLPipeline:
             began = datetime.now(UTC)
             try:
                 extractor = DataExtractor(self.config, starts)
-                extracted = extractor.extract(run.spool.folder, run.progress.advance)
+                extracted = extractor.extract(run.spool.folder, run.progress.advance, run.workers)
                 run.watermarks, notes = watermarks.moved(
                     self.config, run.watermarks, starts, extracted, began
                 )

@@ -116,15 +116,3 @@ def _in_order(
     finally:
         for future in waiting:
             future.cancel()
-
-
-_END: Any = object()
-
-
-def ahead(items: Iterator[Result]) -> Iterator[Result]:
-    """The same items; the next one is fetched in a thread while the caller uses the last."""
-    with ThreadPoolExecutor(1) as fetching:
-        future = fetching.submit(next, items, _END)
-        while (item := future.result()) is not _END:
-            future = fetching.submit(next, items, _END)
-            yield item

@@ -14,7 +14,7 @@ from config import StarSchemaConfig
 from run.check import EXAMPLES, Findings, Refusal, SourceFindings, Strangers
 from run.logs import one_line
 from run.text_tables import aligned
-from sources.batches import OpenSource
+from sources.pieces import OpenSource
 from sources.raw_source import IGNORED
 
 _FILES_SHOWN = 5

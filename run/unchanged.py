@@ -17,14 +17,17 @@ from typing import Any, BinaryIO
 
 from sqlalchemy import URL, Table
 
+from common import fingerprints
 from common.files import private_folder
 from common.outcomes import TableCleaned
+from common.parallel import Task, Workers
 from common.star_model import Star
 from config import StarSchemaConfig
 from errors import SourceError
 from run.summary import Outcomes
 from sources.partitions import folder_values
 from sources.places import find_places
+from sources.streams import Place
 from warehouse.history import Past
 
 _DO_NOT_MATTER = {
@@ -58,7 +61,9 @@ def tables(star: Star) -> list[Table]:
     return [*star.dimensions, star.fact]
 
 
-def repeated(config: StarSchemaConfig, signed: str, last: Past) -> Outcomes | None:
+def repeated(
+    config: StarSchemaConfig, signed: str, last: Past, workers: Workers
+) -> Outcomes | None:
     """The outcomes of a run that finds all rows of `last` unchanged; None unless `last` was of the
     same settings and code and read the same sources, and its rejects are as it wrote them.
     """
@@ -69,7 +74,9 @@ def repeated(config: StarSchemaConfig, signed: str, last: Past) -> Outcomes | No
         if _may_skip_what_it_removed(config, last_found):
             return None
         found = last_found.all_unchanged()
-        is_same = _same_files(config, last.sources) and _same_rejects(config, last, found.tables)
+        is_same = _same_files(config, last.sources, workers) and _same_rejects(
+            config, last, found.tables
+        )
     except (LookupError, TypeError, AttributeError, ValueError):
         return None  # somebody has written into the row
     return found if is_same else None
@@ -93,8 +100,10 @@ def copy_rejects(
 
 
 def reject_hashes(folder: Path, tables: Mapping[str, TableCleaned]) -> dict[str, str]:
-    """SHA-256 of each reject file in `folder` that a run has written, given what cleaning found."""
-    return {path.name: _sha256(path.open("rb")) for path in _reject_files(folder, tables)}
+    """The fingerprint of each reject file in `folder` that a run has written, given what cleaning
+    found.
+    """
+    return {path.name: _fingerprint(path.open("rb")) for path in _reject_files(folder, tables)}
 
 
 def _reject_files(folder: Path, tables: Mapping[str, TableCleaned]) -> list[Path]:
@@ -109,17 +118,21 @@ def _same_rejects(config: StarSchemaConfig, last: Past, tables: Mapping[str, Tab
     return last.counts.get("reject_files") == found
 
 
-def _same_files(config: StarSchemaConfig, known: dict[str, list[dict[str, Any]]]) -> bool:
+def _same_files(
+    config: StarSchemaConfig, known: dict[str, list[dict[str, Any]]], workers: Workers
+) -> bool:
     configured = [name for name, source in config.sources.items() if source.path is not None]
     if sorted(known) != sorted(configured):
         return False
     try:
-        return all(_same_content(config, name, known[name]) for name in configured)
+        return all(_same_content(config, name, known[name], workers) for name in configured)
     except (SourceError, OSError):
         return False  # the extraction will say what is wrong
 
 
-def _same_content(config: StarSchemaConfig, name: str, known: Sequence[dict[str, Any]]) -> bool:
+def _same_content(
+    config: StarSchemaConfig, name: str, known: Sequence[dict[str, Any]], workers: Workers
+) -> bool:
     path = config.source(name).path
     if path is None or isinstance(path, URL):
         return False
@@ -127,14 +140,24 @@ def _same_content(config: StarSchemaConfig, name: str, known: Sequence[dict[str,
     return len(places) == len(known) and all(
         place.member is None
         and not folder_values(place.label)  # they are in no bytes
-        and _sha256(place.open_raw()) == file["sha256"]
+        and _content(place, workers) == file["sha256"]
         for place, file in zip(places, known, strict=True)
     )
 
 
-def _sha256(opened: BinaryIO) -> str:
-    digest = hashlib.sha256()
+def _content(place: Place, workers: Workers) -> str:
+    """The fingerprint of a file."""
+    path = place.file
+    if path is None:
+        return _fingerprint(place.open_raw())
+    leaves = fingerprints.leaves(path.stat().st_size)
+    tasks = (Task(fingerprints.leaf, (path, *ends)) for ends in leaves)
+    return fingerprints.joined(list(workers.in_order(tasks)))
+
+
+def _fingerprint(opened: BinaryIO) -> str:
+    digest = fingerprints.TreeHash()
     with opened as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
-    return digest.hexdigest()
+    return digest.fingerprint()

@@ -1,12 +1,7 @@
-"""What every reader makes of a source: batches of text, each row with its place.
-
-A reader opens a file or table as an `OpenSource`, whose `pieces` are calls that parse one batch
-each and can run in any thread. A piece returns a `TextBatch`.
-"""
+"""What every reader makes of a source: batches of text, each row with its place."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -55,53 +50,6 @@ class TextBatch:
     lines: Lines
     refused: list[RefusedRecord] = field(default_factory=list)
     records: int = 0
-
-
-Piece = Callable[[], TextBatch]
-
-
-@dataclass
-class OpenSource:
-    """A source file or table that is open: its columns are known, its rows come as pieces.
-
-    `label` is its name in messages and reject files, without credentials.
-    """
-
-    label: str
-    format: str
-    columns: list[str]
-    pieces: Iterator[Piece]
-    digest: hashlib._Hash | None = None
-    """SHA-256 of the bytes read so far: of the whole file once `pieces` is exhausted."""
-    delimiter: str = ""
-    is_schemaless: bool = False
-    """Whether each record names its own columns, as in JSON: without records there are none."""
-    note: str = ""
-    """Warnings in one line, see `warn`; '' without any."""
-    below: dict[int, list[str]] = field(default_factory=dict)
-    """The first lines below the header, by number, as cells: if the header is wrong, a message
-    names the line that looks like one.
-    """
-    binary_keys: set[str] = field(default_factory=set)
-    """Key columns found to hold bytes so far; the pieces add to it, from any thread."""
-    opens_later: bool = False
-    """Whether it must be opened again when its rows are read, because it is no snapshot."""
-    close: Callable[[], None] = lambda: None
-    """Closes it when not all pieces are taken; it closes itself after the last piece."""
-
-    def warn(self, *notes: str) -> None:
-        """Add warnings to `note`."""
-        begins = f"{self.note}; " if self.note else f"{self.label}: "
-        self.note = begins + "; ".join(notes) if notes else self.note
-
-    def warn_of_bytes(self) -> None:
-        """Warn of key columns that hold bytes. To be called when all pieces have been read."""
-        if self.binary_keys:
-            where = "query" if self.format.startswith("database") else "export"
-            self.warn(
-                f"the key column {', '.join(sorted(self.binary_keys))} holds bytes, written as "
-                f"hexadecimal digits; cast it to text in the {where} where text is meant"
-            )
 
 
 @dataclass(frozen=True)

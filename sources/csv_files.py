@@ -9,50 +9,43 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from common.parallel import ahead
-from errors import SourceError
+from errors import LineError, SourceError
 from sources.batches import (
-    MAX_PIECE_BYTES,
     MAX_RECORD_BYTES,
     Lines,
-    OpenSource,
-    Piece,
     ReadOptions,
     RefusedRecord,
     TextBatch,
     column_names,
 )
-from sources.csv_lines import NEWLINE, QUOTE, Dialect, Taken, edited, take_records
-from sources.text import Text
-from sources.undecodable import MARK, Bytes, is_marked, mark_places, utf_16
+from sources.csv_lines import NEWLINE, QUOTE, Dialect, Taken, edited, overlong, take_records
+from sources.line_source import LineSource
+from sources.pieces import Findings, OpenSource
+from sources.ranges import Range, behind_lines, line_end
+from sources.undecodable import MARK, Bytes, Seen, is_marked, mark_places, utf_16
 
 _DELIMITERS = ",;|\t"
 _HEADER_LINES = 20
 _BELOW_BYTES = 20_000
+_GUESSES = 50  # lines that are looked at for one that is a record by itself
+_BEYOND = 64 << 10  # bytes that are looked at first for the end of a record
 _SEPARATOR_LINE = re.compile(rb'"?sep=([ -~\t])"?', re.IGNORECASE)
 """A first line such as `sep=;`, which gives Excel the delimiter."""
 
 
-def open_csv(
-    label: str, chunks: Text, options: ReadOptions, *, read_ahead: bool = False
-) -> OpenSource:
-    """Read the header of a CSV file, given as UTF-8 chunks; its rows come as pieces.
-
-    `read_ahead` fetches chunks in another thread. A signal cannot end the wait of a thread, so it
-    is meant for local files only.
-    """
-    lines = _Lines(label, chunks)
+def open_csv(source: LineSource, options: ReadOptions) -> OpenSource:
+    """Read the header of a CSV file; its rows come as ranges of its bytes."""
+    label, lines = source.label, _Lines(source.label, source.text)
     header = _read_header(label, lines, options)
     if MARK in header.text:
-        raise chunks.encoding_error()
+        raise source.text.encoding_error()
     fields = Dialect(label, header.delimiter, (), {}).fields(header.text)
     if fields is None:
         raise SourceError(
@@ -64,13 +57,71 @@ def open_csv(
         name: pa.dictionary(pa.int32(), pa.string()) if name in options.encoded else pa.string()
         for name in columns
     }
-    delimiter, below = header.delimiter, header.last + 1
-    is_padded = f"{delimiter} " in header.text
-    dialect = Dialect(label, delimiter, tuple(columns), types, is_padded, options.encoding)
-    rest = ahead(chunks) if read_ahead else chunks
-    pieces = _csv_pieces(dialect, lines.rest, rest, below, options.batch_rows)
-    cells = _cells_of(lines.rest[:_BELOW_BYTES], below)
-    return OpenSource(label, "csv", columns, pieces, delimiter=delimiter, below=cells)
+    is_padded = f"{header.delimiter} " in header.text
+    dialect = Dialect(label, header.delimiter, tuple(columns), types, is_padded, options.encoding)
+    opened = OpenSource(label, "csv", columns, iter(()), delimiter=header.delimiter)
+    opened.below = _cells_of(lines.rest[:_BELOW_BYTES], header.last + 1)
+    opened.lines_before = header.last
+    opened.pieces = (
+        CsvRange(*span, dialect=dialect) for span in source.spans(header.last, options.batch_rows)
+    )
+    return opened
+
+
+@dataclass(frozen=True)
+class CsvRange(Range):
+    """The records that begin in a range of a CSV file."""
+
+    dialect: Dialect = field(kw_only=True)
+
+    def batches(self, found: Findings) -> Iterator[TextBatch]:
+        own = self.own_lines()
+        if own is None:
+            return
+        skipped = 0 if self.is_exact else self._guess(own.raw)
+        found.begin, raw = own.begin + skipped, own.raw[skipped:]
+        found.end = own.end
+        counts = found.counts = Seen(self.file.label, self.file.options)
+        data = self.file.lines(raw, found.begin, counts) if raw else b""
+        count = data.count(b"\n")
+        if own.overlong is not None:
+            raise overlong(self.dialect.label, count + 1)
+        taken = take_records(
+            self.dialect, memoryview(data), count, is_last=self._ends_file(own.end)
+        )
+        size = _BEYOND
+        while taken.physical_lines < count:  # its last record goes on
+            more, is_end = self.beyond(own.end, size)
+            size *= 4
+            is_long = size > 4 * MAX_RECORD_BYTES
+            both = data + self._lines_beyond(more, own.end)
+            taken = take_records(self.dialect, memoryview(both), count, is_last=is_end or is_long)
+            found.end = own.end + behind_lines(more, taken.physical_lines - count)
+        found.lines = taken.physical_lines
+        yield _parse_csv(self.dialect, taken)
+
+    def _ends_file(self, end: int) -> bool:
+        return self.is_whole and end == self.readable
+
+    def _lines_beyond(self, more: bytes, begin: int) -> bytes:
+        """Lines that are counted with another range."""
+        seen = Seen(self.file.label, self.file.options)
+        return self.file.lines(more, begin, seen) if more else b""
+
+    def _guess(self, raw: bytes) -> int:
+        """Where the first of the next lines begins that is a record by itself; if none is, the
+        first line.
+        """
+        encoding = "utf-8" if self.file.is_text else self.file.options.encoding
+        at = 0
+        for _ in range(_GUESSES):
+            end = line_end(raw, at)
+            if end < 0:
+                break
+            if self.dialect.is_whole(raw[at:end].decode(encoding, "replace")):
+                return at
+            at = end
+        return 0
 
 
 @dataclass(frozen=True)
@@ -158,60 +209,6 @@ def _is_open(header: str, first: int, last: int) -> bool:
     return header.count('"') % 2 == 1 and last - first < _HEADER_LINES
 
 
-def _csv_pieces(
-    dialect: Dialect, rest: bytes, chunks: Iterator[bytes], line: int, batch_rows: int
-) -> Iterator[Piece]:
-    """Cut the file at the ends of records, about `batch_rows` records at a time.
-
-    `rest` and then `chunks` are the bytes after the header, the first of them in line `line`.
-    """
-    buffer, start, ended, target = rest, 0, False, 0
-    while True:
-        while not ended and (target == 0 or len(buffer) - start < target):
-            parts = [buffer[start:]]
-            size, since_newline = len(parts[0]), 0
-            while size < max(target, 1):
-                chunk = next(chunks, b"")
-                if not chunk:
-                    ended = True
-                    break
-                since_newline = 0 if b"\n" in chunk else since_newline + len(chunk)
-                if since_newline > MAX_RECORD_BYTES:
-                    raise SourceError(
-                        f"{dialect.label}, after line {line}: a line exceeds the limit of "
-                        f"{MAX_RECORD_BYTES} bytes; is the delimiter or line end as declared?"
-                    )
-                parts.append(chunk)
-                size += len(chunk)
-            buffer, start = b"".join(parts), 0
-            if ended and buffer and not buffer.endswith(b"\n"):
-                buffer += b"\n"
-            if target == 0:
-                mean = len(buffer) / max(1, buffer.count(b"\n"))
-                target = max(1, min(int(mean * batch_rows), MAX_PIECE_BYTES))
-        if start >= len(buffer):
-            return
-        end = _cut_at(buffer, start, target, ended)
-        data = memoryview(buffer)[start:end]
-        is_last = ended and end == len(buffer)
-        taken = take_records(dialect, data, line, is_last=is_last)
-        if taken.used == 0:  # one record larger than the batch: look at more of the file
-            target *= 2
-            continue
-        yield partial(_parse_csv, dialect, taken)
-        line += taken.physical_lines
-        start += taken.used
-
-
-def _cut_at(buffer: bytes, start: int, target: int, ended: bool) -> int:
-    """The end of the last line within `target` bytes, or of the first line if that is longer."""
-    if ended and len(buffer) - start <= target:
-        return len(buffer)
-    return (buffer.rfind(b"\n", start, start + target) + 1) or (
-        buffer.find(b"\n", start + target) + 1
-    )
-
-
 def _parse_csv(dialect: Dialect, taken: Taken) -> TextBatch:
     """Parse whole records. Raises `SourceError` if the parser finds other records than the scan."""
     data, lines, refused = _drop_damaged(dialect, taken)
@@ -223,9 +220,11 @@ def _parse_csv(dialect: Dialect, taken: Taken) -> TextBatch:
 
     table = _parsed(dialect, data, keep)
     if table.num_rows + len(irregular) != len(lines):
-        raise SourceError(
-            f"{dialect.label}, lines {lines[0]} to {lines[-1]}: {len(lines)} records counted but "
-            f"{table.num_rows + len(irregular)} parsed; the file's quoting is inconsistent"
+        raise LineError(
+            dialect.label,
+            int(lines[0]),
+            f"from here on {len(lines)} records are counted but "
+            f"{table.num_rows + len(irregular)} parsed; the file's quoting is inconsistent",
         )
     texts = [row.text for row in irregular.values()] + [record.raw for record in refused]
     _expect_all_lines(dialect, taken, table, texts)
@@ -275,9 +274,11 @@ def _expect_all_lines(
         breaks += sum(map(_line_breaks, table.columns))
     found = len(table) + len(others) + breaks + taken.blank_lines
     if found != taken.physical_lines:
-        raise SourceError(
-            f"{dialect.label}: of {taken.physical_lines} lines {found} are accounted for; "
-            "the file's quoting is inconsistent"
+        raise LineError(
+            dialect.label,
+            1,
+            f"from here on {found} of {taken.physical_lines} lines are accounted for; "
+            "the file's quoting is inconsistent",
         )
 
 

@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
+from errors import LineError
 from sources.batches import MAX_RECORD_BYTES, Lines, RefusedRecord
 from sources.undecodable import refused
 
@@ -84,28 +85,32 @@ class Dialect:
 class Taken:
     """Whole records cut from a file, each with an even number of quotes.
 
-    `data`: their bytes. `lines`: the line in which each begins. `used`: how many bytes of the file
-    they took, `physical_lines` how many lines, of which `blank_lines` are no records.
+    `data`: their bytes. `lines`: the line in which each begins, 1 for the first. `physical_lines`:
+    how many lines they took, of which `blank_lines` are no records.
     """
 
     data: memoryview
     lines: Lines
     refused: list[RefusedRecord]
-    used: int
     physical_lines: int
     blank_lines: int
     has_quotes: bool
 
 
-def take_records(dialect: Dialect, data: memoryview, line: int, *, is_last: bool) -> Taken:
-    """Cut `data`, whose first line has the number `line`, into records.
+def take_records(dialect: Dialect, data: memoryview, own: int, *, is_last: bool) -> Taken:
+    """Cut `data` into records: those that begin in its first `own` lines.
 
-    A record that may continue after `data` is left for the next call, unless this one `is_last`.
+    A record that may continue after `data` is left, with all that follow it, unless nothing comes
+    after `data` (`is_last`). What is decided about a record does not depend on where `data` ends.
+    Raises `LineError` where one of its own lines is too long.
     """
-    cut = _Cut(dialect, data, line)
-    used, done = len(cut.ends), -1
+    cut = _Cut(dialect, data)
+    cut.refuse_overlong(own)
+    done = -1
     odd = cut.odd
     for place, index in enumerate(odd):
+        if index >= own:
+            break
         if index <= done:
             continue
         if dialect.fits(cut.text(index)):  # a literal quote inside an unquoted field
@@ -113,17 +118,16 @@ def take_records(dialect: Dialect, data: memoryview, line: int, *, is_last: bool
             continue
         closed = cut.close(index, next(iter(odd[place + 1 : place + 2]), None), is_last=is_last)
         if closed is None:
-            used = index
-            break
+            return cut.taken(index)
         done = closed
-    return cut.taken(used)
+    return cut.taken(max(own, done + 1))
 
 
 class _Cut:
     """The lines of a batch, and what has been decided about each."""
 
-    def __init__(self, dialect: Dialect, data: memoryview, line: int) -> None:
-        self._dialect, self._data, self._line = dialect, data, line
+    def __init__(self, dialect: Dialect, data: memoryview) -> None:
+        self._dialect, self._data = dialect, data
         self._bytes = np.frombuffer(data, np.uint8)
         self.ends = np.flatnonzero(self._bytes == NEWLINE) + 1
         self._starts = np.concatenate(([0], self.ends[:-1]))
@@ -132,6 +136,13 @@ class _Cut:
         self._is_blank = ~self._is_record
         self._refused: list[RefusedRecord] = []
         self.edits: list[tuple[int, bytes]] = []  # a line, and the bytes that replace it
+
+    def refuse_overlong(self, own: int) -> None:
+        """Raise `LineError` where one of the first `own` lines is too long."""
+        if len(self._data) > MAX_RECORD_BYTES:
+            is_long = (self.ends - self._starts)[:own] > MAX_RECORD_BYTES
+            if is_long.any():
+                raise overlong(self._dialect.label, int(np.argmax(is_long)) + 1)
 
     @cached_property
     def odd(self) -> list[int]:
@@ -169,8 +180,8 @@ class _Cut:
         if last is None or fields is None or not self._dialect.has_all(fields):
             return self._refuse([first], "a quote is never closed")
         why = (
-            f"line {self._line + first} opens a quote that line {self._line + last} would close, "
-            "but each could be a record by itself"
+            f"a quote is open over {last - first + 1} lines, from one that could be a record by "
+            "itself to another"
         )
         if has_whole:  # in a narrow file, where any sentence could be one
             return self._refuse(range(first, last + 1), why)
@@ -200,8 +211,7 @@ class _Cut:
         """Refuse each of `lines` for the reason `why`. Returns the last one."""
         for index in lines:
             if self._is_record[index]:
-                line = self._line + index
-                self._refused.append(self._dialect.refused(line, why, self.text(index)))
+                self._refused.append(self._dialect.refused(index + 1, why, self.text(index)))
                 self._is_record[index] = False
                 self.edits.append((index, b""))
         return lines[-1]
@@ -215,13 +225,22 @@ class _Cut:
         is_record = self._is_record[:used_lines]
         return Taken(
             edited(self._data[:used], edits),
-            np.flatnonzero(is_record) + self._line,
+            np.flatnonzero(is_record) + 1,
             self._refused,
-            used,
             used_lines,
             int(np.count_nonzero(self._is_blank[:used_lines])),
             bool(len(self._quotes)),
         )
+
+
+def overlong(label: str, line: int) -> LineError:
+    """The error for a line that is longer than a record may be."""
+    return LineError(
+        label,
+        line,
+        f"a line exceeds the limit of {MAX_RECORD_BYTES} bytes; is the delimiter or line end as "
+        "declared?",
+    )
 
 
 def edited(data: memoryview, edits: list[tuple[int, int, bytes]]) -> memoryview:

@@ -26,9 +26,10 @@ from common.values import comma_text, key_text, text_array
 from errors import SourceError, SourceLostError
 from sources import mysql
 from sources.arrow_batches import gathered, parse_arrow
-from sources.batches import OpenSource, Piece, ReadOptions, TextBatch, column_names
+from sources.batches import ReadOptions, TextBatch, column_names
 from sources.engines import FAILURES, SHARED, Connected, connect, without_driver
 from sources.file_databases import MEMORY
+from sources.pieces import LocalPiece, OpenSource, Piece
 from sources.statements import duckdb_text, statement, without_since
 
 _IS_QUERY = re.compile(r"[\s(]*(select|with|from)\b", re.IGNORECASE)
@@ -216,7 +217,8 @@ def _pieces(
             raise source.broken_off(connected, error, count) from None
         if batch is None:
             return
-        yield partial(_parse, batch, columns, count + 1, source.options, result.cells, binary)
+        first, options = count + 1, source.options
+        yield LocalPiece(partial(_parse, batch, columns, first, options, result.cells, binary))
         count += len(batch)
 
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from itertools import chain, islice
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
@@ -17,9 +18,10 @@ import pyarrow as pa
 
 from common.values import MAX_DETAIL, UNREADABLE, as_text, comma_text, first_line, text_array
 from errors import SourceError
-from sources.batches import OpenSource, Piece, ReadOptions, RefusedRecord, TextBatch, column_names
+from sources.batches import ReadOptions, RefusedRecord, TextBatch, column_names
 from sources.excel_book import Book, Sheet
 from sources.excel_cells import excel_key
+from sources.pieces import LocalPiece, OpenSource, Piece
 from sources.streams import refuse_expansion
 
 _HEADER_ROWS = 20
@@ -27,7 +29,7 @@ Row = tuple[int, Sequence[Any]]
 """A row's number (1 for the first) and its values."""
 
 
-def open_excel(label: str, file: BinaryIO, options: ReadOptions) -> OpenSource:
+def open_excel(label: str, file: Path, options: ReadOptions) -> OpenSource:
     """Open the first visible sheet of an .xlsx workbook, whose first row is the header.
 
     Raises `SourceError` for a damaged file or a sheet without a header.
@@ -57,7 +59,7 @@ def open_excel(label: str, file: BinaryIO, options: ReadOptions) -> OpenSource:
                 while batch := list(islice(rows, options.batch_rows)):
                     for column in dates:
                         column.count(batch)
-                    yield partial(_parse_rows, batch, columns, options)
+                    yield LocalPiece(partial(_parse_rows, batch, columns, options))
             except Exception as error:  # as above: damage further down
                 raise SourceError(f"{label}: damaged ({first_line(error)})") from error
         opened.warn(*(note for column in dates for note in column.warnings()), *_merged(sheet))
@@ -66,7 +68,7 @@ def open_excel(label: str, file: BinaryIO, options: ReadOptions) -> OpenSource:
     return opened
 
 
-def _refuse_bomb(label: str, file: BinaryIO) -> None:
+def _refuse_bomb(label: str, file: Path) -> None:
     with ZipFile(file) as archive:
         for part in archive.infolist():
             refuse_expansion(label, part.compress_size, part.file_size)

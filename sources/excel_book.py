@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring, iterparse
 from zipfile import ZipFile
 
@@ -36,7 +36,7 @@ class Book:
     A damaged one raises any exception of `zipfile`, the XML parser or a dict.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Path) -> None:
         self._archive = ZipFile(file)
         self._names = {name.lower(): name for name in self._archive.namelist()}
         root = self._xml(_WORKBOOK)

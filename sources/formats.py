@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from codecs import BOM_UTF8
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.fingerprints import TreeHash
 from errors import SourceError
-from sources.batches import OpenSource, Piece, ReadOptions
+from sources.batches import ReadOptions
 from sources.csv_files import open_csv
 from sources.excel import open_excel
 from sources.json_files import open_json
+from sources.line_source import CopiedLines, LineSource
 from sources.parquet import open_parquet
 from sources.partitions import folder_values, with_folder_values
-from sources.streams import Content, Place, open_content, seekable
-from sources.text import Text
+from sources.pieces import OpenSource, Piece
+from sources.ranges import LineFile, unreadable
+from sources.streams import Content, Place, on_disk, open_content
+from sources.text import Text, has_plain_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,16 +43,17 @@ _FOREIGN = {
 """Files that are not read, by their first bytes: what they are, and what to do."""
 
 
-def open_file(place: Place, options: ReadOptions) -> OpenSource:
+def open_file(place: Place, options: ReadOptions, folder: Path) -> OpenSource:
     """Open a file and read its header; the rows come as pieces.
 
-    Raises `SourceError` naming the file, the place in it and the next step.
+    What cannot be read where it is, is copied into `folder`. Raises `SourceError` naming the file,
+    the place in it and the next step.
     """
-    digest = hashlib.sha256()
+    digest = None if place.file is not None else TreeHash()
     try:
         with ExitStack() as stack:
             content = stack.enter_context(open_content(place, digest))
-            opened = _open_format(place, content, options, stack)
+            opened = _open_format(place, content, options, folder)
             kept = stack.pop_all()
     except OSError as error:
         raise SourceError(f"{place.label}: cannot be read ({error.strerror or error})") from error
@@ -60,14 +64,13 @@ def open_file(place: Place, options: ReadOptions) -> OpenSource:
     return opened
 
 
-def _open_format(
-    place: Place, content: Content, options: ReadOptions, stack: ExitStack
-) -> OpenSource:
+def _open_format(place: Place, content: Content, options: ReadOptions, folder: Path) -> OpenSource:
     if content.head[:4] in (b"PAR1", b"PK\x03\x04"):
-        file = stack.enter_context(seekable(content, place))
-        if content.head[:4] == b"PAR1":
-            return open_parquet(place.label, file, options)
-        return open_excel(place.label, file, options)
+        path, copy = on_disk(content, place, folder)
+        open_table = open_parquet if content.head[:4] == b"PAR1" else open_excel
+        opened = open_table(place.label, path, options)
+        opened.copy = copy
+        return opened
     if what := _foreign(content):
         raise SourceError(f"{place.label}: it is {what}")
     suffix = Path(content.name).suffix.lower()
@@ -79,10 +82,22 @@ def _open_format(
             f"{place.label}: it is a web page or XML, perhaps what a failed export left behind; "
             "export it as CSV, JSON, Parquet or .xlsx"
         )
-    chunks = Text(content.stream, place.label, options)
-    if suffix in _JSON or (suffix not in _CSV and first in (b"[", b"{")) or _is_json(content.head):
-        return open_json(place.label, chunks, options)
-    return open_csv(place.label, chunks, options, read_ahead=place.is_local)
+    lines = _lines(place, content, options, folder)
+    is_json = suffix in _JSON or (suffix not in _CSV and first in (b"[", b"{"))
+    open_lines = open_json if is_json or _is_json(content.head) else open_csv
+    opened = open_lines(lines, options)
+    opened.copy = lines.copy
+    return opened
+
+
+def _lines(place: Place, content: Content, options: ReadOptions, folder: Path) -> LineSource:
+    """The file's lines: read where they are, or else from a copy."""
+    path, label = place.file, place.label
+    if path is None or content.compressed or not has_plain_lines(options.encoding):
+        return CopiedLines(content.stream, label, options, folder)
+    status = path.stat()
+    file = LineFile(path, label, options, version=(status.st_size, status.st_mtime_ns))
+    return LineSource(file, Text(content.stream, label, options))
 
 
 _OLE = b"\xd0\xcf\x11\xe0"
@@ -122,6 +137,4 @@ def _closing(label: str, pieces: Iterator[Piece], stack: ExitStack) -> Iterator[
         try:
             yield from pieces
         except OSError as error:
-            raise SourceError(
-                f"{label}: the read failed ({error.strerror or error}); is the file whole?"
-            ) from error
+            raise unreadable(label, error) from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,13 @@ class Inspection:
     """By mapped name: lists that are mapped as a whole; they are kept as JSON text."""
     objects: dict[str, Unmapped] = field(default_factory=dict)
     """By canonical column: keys that are mapped to an object."""
+
+    def move(self, lines: int) -> None:
+        """Count the lines from one that is so many lines further up."""
+        for left in chain.from_iterable(
+            found.values() for found in (self.lists, self.whole, self.objects)
+        ):
+            left.line += lines
 
     def add(self, other: Inspection) -> None:
         """Add what was found in another batch."""

@@ -2,174 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from common.values import json_number, storable, text_array
-from errors import SourceError
-from sources.batches import MAX_COLUMNS, MAX_RECORD_BYTES, OpenSource, Piece, ReadOptions, TextBatch
-from sources.json_values import same
-from sources.text import Text
-from sources.undecodable import MARK, refused
+from common.values import text_array
+from errors import LineError, SourceError
+from sources.batches import MAX_RECORD_BYTES, ReadOptions, TextBatch
+from sources.json_decoder import Decoder, Item, Malformed, TooDeepError, problem_of
+from sources.line_source import LineSource
+from sources.pieces import Findings, LocalPiece, OpenSource, Piece, refuse_too_many
+from sources.ranges import OwnLines, Range, behind_lines, is_overlong
+from sources.undecodable import MARK, Seen, refused
 
-_DEEPEST = 100
-"""The most levels of nesting; a deeper record is refused."""
 _LONG_LINE = 64 << 10
+_WINDOW = 1 << 20  # characters of a long line that are decoded at a time
 _LOOKED_AT = 1000  # the records whose keys are the file's columns before it is read
 
 
-@dataclass(frozen=True)
-class _Malformed:
-    """Text in place of a JSON object, and why it is no row."""
-
-    problem: str
-    text: str
-
-
-Record = dict[str, Any] | _Malformed
-Item = tuple[int, Record]
-"""A record's number (in an array) or line (in JSON Lines), and the record."""
-_BETWEEN = re.compile(r"[ \t\n\r]*,?[ \t\n\r]*")
-_BESIDE = re.compile(r"\}[ \t]*,?[ \t]*\{")
-
-
-class _TooDeepError(ValueError):
-    """Nested so deep that the parser gave up: where the value ends is unknown."""
-
-
-class _Decoder:
-    """Decodes JSON objects that follow each other in a text."""
-
-    def __init__(self) -> None:
-        self._twice = False
-        self._json = json.JSONDecoder(
-            object_pairs_hook=self._object,
-            parse_float=json_number,
-            parse_int=_integer,
-            parse_constant=str,
-            strict=False,
-        )
-
-    def decode(self, text: str, at: int) -> tuple[dict[str, Any] | _Malformed, int]:
-        """The value that begins at `at`, and where it ends; `_Malformed` if it is no usable record.
-
-        Raises `ValueError` if no JSON value begins there.
-        """
-        self._twice = False
-        try:
-            value, end = self._json.raw_decode(text, at)
-        except RecursionError:
-            raise _TooDeepError(f"nested more than {_DEEPEST} deep") from None
-        if not isinstance(value, dict) or text.find(MARK, at, end) >= 0:
-            return _Malformed("not a JSON object", text[at:end]), end
-        if not value:
-            return _Malformed("an object without keys", text[at:end]), end
-        if self._twice:
-            return _Malformed("a key appears twice with different values", text[at:end]), end
-        names = "".join(value)
-        if not names.isascii() and storable(names) != names:  # keys become columns' names
-            return _Malformed("a key with half of a Unicode pair", text[at:end]), end
-        is_deep = text.count("[", at, end) + text.count("{", at, end) > _DEEPEST
-        return (self._shallow(value, text[at:end]) if is_deep else value), end
-
-    def line(self, text: str, *, is_whole: bool = True) -> tuple[list[Record], str]:
-        """The objects of a line, with or without commas between them, and the rest of the text if
-        the line is not whole and may continue.
-
-        After a damaged object the next one is read, if it is certain where that begins.
-        """
-        found: list[Record] = []
-        at, text = 0, text.strip()
-        while at < len(text):
-            try:
-                value, end = self.decode(text, at)
-            except ValueError as error:
-                value = _Malformed(f"not a JSON object ({_problem(error)})", text[at:])
-                following = self._following(text, max(at, getattr(error, "pos", at)))
-                if following is not None:
-                    value = _Malformed(value.problem, text[at:following].rstrip(" \t,"))
-            else:
-                following = _after(text, end)
-                if following < len(text) and text[following] != "{":
-                    value, following = _Malformed("text after the JSON value", text[at:]), None
-            if not is_whole and following in (None, len(text)):
-                return found, text[at:]
-            found.append(value)
-            at = len(text) if following is None else following
-        return found, ""
-
-    def _following(self, text: str, damaged: int) -> int | None:
-        """Where the object after a damaged one begins, if that is certain; else None.
-
-        `}{` is always between two records. `},{` may also be inside a list of the damaged one, so
-        it counts only if everything from there on can be decoded.
-        """
-        beside = _BESIDE.search(text, damaged)
-        if beside is None:
-            return None
-        begin = beside.end() - 1
-        if "," not in beside[0]:
-            return begin
-        try:
-            at = begin
-            while at < len(text):
-                if text[at] != "{":
-                    return None
-                at = _after(text, self.decode(text, at)[1])
-        except ValueError:
-            return None
-        return begin
-
-    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        value = dict(pairs)
-        if len(value) < len(pairs) and not all(same(value[key], other) for key, other in pairs):
-            self._twice = True
-        return value
-
-    def _shallow(self, value: dict[str, Any], text: str) -> dict[str, Any] | _Malformed:
-        layer: list[Any] = [value]
-        for _ in range(_DEEPEST):
-            layer = [
-                inner
-                for outer in layer
-                for inner in (outer.values() if isinstance(outer, dict) else outer)
-                if isinstance(inner, dict | list)
-            ]
-            if not layer:
-                return value
-        return _Malformed(f"nested more than {_DEEPEST} deep", text)
-
-
-def _after(text: str, end: int) -> int:
-    """Where the next value may begin: after spaces, with at most one comma among them."""
-    between = _BETWEEN.match(text, end)
-    return end if between is None else between.end()
-
-
-def _problem(error: ValueError) -> str:
-    """The decoder's message without its position, which counts from the buffer's beginning."""
-    message = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-    return message.removesuffix(" starting at")
-
-
-def _integer(digits: str) -> int | str:
-    """An integer; one of 100 digits or more stays text, and is rejected as a number later."""
-    return int(digits) if len(digits) < 100 else digits
-
-
-def open_json(label: str, utf8: Text, options: ReadOptions) -> OpenSource:
+def open_json(source: LineSource, options: ReadOptions) -> OpenSource:
     """Open a JSON array of objects or JSON Lines, told apart by the first character.
 
-    `utf8` is the text of the file. Raises `SourceError` when it is neither.
+    Raises `SourceError` when it is neither.
     """
+    label, utf8 = source.label, source.text
     chunks = (chunk.decode() for chunk in utf8)
     head, line = "", 1
     for chunk in chunks:
@@ -182,25 +43,107 @@ def open_json(label: str, utf8: Text, options: ReadOptions) -> OpenSource:
     if head[0] == MARK:
         raise utf8.encoding_error()
     if head[0] == "[":
+        source.only_text()
         array = _Array(label, head[1:], chunks, line, utf8.encoding_error)
-        items, kind = array.items(), "json array"
-    elif head[0] == "{":
-        _refuse_spread(label, head)
-        items, kind = _line_items(label, head, chunks), "json lines"
-    else:
+        return _open_array(label, array.items(), options)
+    if head[0] != "{":
         raise SourceError(f"{label}: expected a JSON array of objects or JSON Lines")
-    columns: list[str] = []
+    _refuse_spread(label, head)
+    looked_at = list(islice(_line_items(label, head, chunks), _LOOKED_AT))
+    columns = _columns_in_head(label, looked_at, options)
+    spans = source.spans(0, options.batch_rows)
+    pieces = (JsonRange(*span, columns=tuple(columns)) for span in spans)
+    return OpenSource(label, "json lines", list(columns), pieces, is_schemaless=True)
+
+
+def _open_array(label: str, items: Iterator[Item], options: ReadOptions) -> OpenSource:
     looked_at = list(islice(items, _LOOKED_AT))
-    _refuse_wrapped(label, looked_at, options)
-    _add_columns(label, columns, looked_at)
+    columns = _columns_in_head(label, looked_at, options)
     items = chain(looked_at, items)
 
     def pieces() -> Iterator[Piece]:
         while batch := list(islice(items, options.batch_rows)):
             _add_columns(label, columns, batch)
-            yield partial(_parse_json, list(columns), batch, options)
+            yield LocalPiece(partial(_parse_json, list(columns), batch, options))
 
-    return OpenSource(label, kind, columns, pieces(), is_schemaless=True)
+    return OpenSource(label, "json array", columns, pieces(), is_schemaless=True)
+
+
+def _columns_in_head(label: str, items: list[Item], options: ReadOptions) -> list[str]:
+    columns: list[str] = []
+    _refuse_wrapped(label, items, options)
+    _add_columns(label, columns, items)
+    return columns
+
+
+@dataclass(frozen=True)
+class JsonRange(Range):
+    """The records in the lines that begin in a range of a file of JSON Lines.
+
+    `columns` are those that the file is known to have.
+    """
+
+    columns: tuple[str, ...] = field(kw_only=True)
+
+    def batches(self, found: Findings) -> Iterator[TextBatch]:
+        own = self.own_lines()
+        if own is None:
+            return
+        found.begin, found.end = own.begin, own.overlong or own.end
+        counts = found.counts = Seen(self.file.label, self.file.options)
+        found.columns = list(self.columns)
+        for items in filter(None, self._items(own, found, counts)):
+            _add_columns(self.file.label, found.columns, items)
+            yield _parse_json(list(found.columns), items, self.file.options)
+
+    def _items(self, own: OwnLines, found: Findings, counts: Seen) -> Iterator[list[Item]]:
+        """The records of the lines, each with its line, in bounded lists."""
+        decoder = Decoder()
+        data = self.file.lines(own.raw, own.begin, counts) if own.raw else b""
+        items: list[Item] = []
+        for line in data.decode().split("\n")[:-1]:
+            found.lines += 1
+            if len(line) > MAX_RECORD_BYTES // 4 and _is_overlong(own.raw, found.lines):
+                yield items
+                yield from self._run_on([line], found.lines)
+                items = []
+            else:
+                items += [(found.lines, record) for record in decoder.line(line)[0]]
+        yield items
+        if own.overlong is not None:
+            found.lines += 1
+            chunks = self.file.chunks(own.end, own.overlong, counts)
+            yield from self._run_on((chunk.decode() for chunk in chunks), found.lines)
+
+    def _run_on(self, chunks: Iterable[str], number: int) -> Iterator[list[Item]]:
+        """The records of a long line, perhaps of a file without line ends. Windows of a fixed size
+        go along it, so that the records do not depend on the ranges.
+        """
+        decoder, buffer = Decoder(), ""
+        for window in _windows(chunks):
+            records, buffer = decoder.line(buffer + window, is_whole=False)
+            yield [(number, record) for record in records]
+            if len(buffer) > MAX_RECORD_BYTES:
+                raise LineError(
+                    self.file.label, number, f"exceeds the limit of {MAX_RECORD_BYTES} bytes"
+                )
+        yield [(number, record) for record in decoder.line(buffer)[0]]
+
+
+def _is_overlong(raw: bytes, number: int) -> bool:
+    """Whether line `number` of these lines is."""
+    return is_overlong(behind_lines(raw, number) - behind_lines(raw, number - 1))
+
+
+def _windows(chunks: Iterable[str]) -> Iterator[str]:
+    """The same text in pieces of the same size, all but the last."""
+    text = ""
+    for chunk in chunks:
+        text += chunk.removesuffix("\n")
+        while len(text) > _WINDOW:
+            yield text[:_WINDOW]
+            text = text[_WINDOW:]
+    yield text
 
 
 def _add_columns(label: str, columns: list[str], batch: list[Item]) -> None:
@@ -210,8 +153,7 @@ def _add_columns(label: str, columns: list[str], batch: list[Item]) -> None:
         if isinstance(item, dict):
             found.update(dict.fromkeys(item))
     columns[:] = found
-    if len(columns) > MAX_COLUMNS:
-        raise SourceError(f"{label}: {len(columns)} keys exceed the limit of {MAX_COLUMNS} columns")
+    refuse_too_many(label, columns)
 
 
 def _refuse_wrapped(label: str, items: Sequence[Item], options: ReadOptions) -> None:
@@ -237,7 +179,7 @@ def _refuse_spread(label: str, head: str) -> None:
     """Raise `SourceError` for an object over several lines, as a pretty-printer writes it."""
     line, _, rest = head.partition("\n")
     try:
-        _Decoder().decode(line, 0)
+        Decoder().decode(line, 0)
     except ValueError:
         if rest.lstrip()[:1] not in ("", "{") or (rest and line.rstrip().endswith("[")):
             inside = re.search(r'"([^"\\]+)"\s*:\s*\[', head)
@@ -266,7 +208,7 @@ class _Array:
 
     def items(self) -> Iterator[Item]:
         """The elements, numbered from 1. Raises `SourceError` where the array is no valid JSON."""
-        decoder = _Decoder()
+        decoder = Decoder()
         number, at, after_comma = 0, 0, False
         while True:
             while at < len(self.buffer) and self.buffer[at] in " \t\n":
@@ -287,12 +229,12 @@ class _Array:
                     yield number, value
                     continue
                 problem, stop = "it never ends", len(self.buffer)
-            except _TooDeepError as error:
+            except TooDeepError as error:
                 raise SourceError(
                     f"{self.label}, record {number + 1}: {error}; take that record out of the file"
                 ) from None
             except ValueError as error:
-                problem, stop = _problem(error), getattr(error, "pos", at)
+                problem, stop = problem_of(error), getattr(error, "pos", at)
             self._expect_more(at, stop, number + 1, problem)
             self.line += self.buffer.count("\n", 0, at)
             more = next(self.chunks, "")
@@ -331,7 +273,7 @@ class _Array:
 
 
 def _line_items(label: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item]:
-    decoder, number = _Decoder(), 0
+    decoder, number = Decoder(), 0
     while True:
         *lines, buffer = buffer.split("\n")
         for line in lines:
@@ -357,7 +299,7 @@ def _line_items(label: str, buffer: str, chunks: Iterator[str]) -> Iterator[Item
 def _parse_json(columns: list[str], batch: list[Item], options: ReadOptions) -> TextBatch:
     rows, lines, no_rows = [], [], []
     for number, value in batch:
-        if isinstance(value, _Malformed):
+        if isinstance(value, Malformed):
             no_rows.append(refused(number, value.problem, value.text, options.encoding))
         else:
             rows.append(value)

@@ -13,7 +13,7 @@ from common.results import SKIPPED
 from common.source_settings import SourceSettings
 from common.star_model import Source
 from errors import SourceError
-from sources.batches import OpenSource
+from sources.pieces import OpenSource
 
 
 def resolve_mapping(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import BinaryIO
+from pathlib import Path
 
 import pyarrow as pa
 
 from common.values import first_line
 from errors import SourceError
 from sources.arrow_batches import gathered, parse_arrow
-from sources.batches import OpenSource, Piece, ReadOptions, column_names
+from sources.batches import ReadOptions, column_names
+from sources.pieces import LocalPiece, OpenSource, Piece
 
 
-def open_parquet(label: str, file: BinaryIO, options: ReadOptions) -> OpenSource:
+def open_parquet(label: str, file: Path, options: ReadOptions) -> OpenSource:
     """Open a Parquet file, to be read in batches whatever the size of its row groups.
 
     Raises `SourceError` when it is damaged; the pieces raise it as well.
@@ -33,7 +34,7 @@ def open_parquet(label: str, file: BinaryIO, options: ReadOptions) -> OpenSource
         count = 0
         try:
             for batch in gathered(parquet.iter_batches(min(options.batch_rows, 8_192)), options):
-                yield partial(parse_arrow, batch, columns, count + 1, options, binary)
+                yield LocalPiece(partial(parse_arrow, batch, columns, count + 1, options, binary))
                 count += len(batch)
         except (pa.ArrowException, OSError) as error:
             raise SourceError(

@@ -11,7 +11,8 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sources.batches import OpenSource, Piece, ReadOptions, TextBatch
+from sources.batches import ReadOptions, TextBatch
+from sources.pieces import OpenSource
 
 _NO_VALUE = ("", "__HIVE_DEFAULT_PARTITION__")
 
@@ -41,16 +42,15 @@ def with_folder_values(
         opened.columns += new
     else:
         opened.columns = [*opened.columns, *new]
-    opened.pieces = (partial(_filled, piece, new, options) for piece in opened.pieces)
+    opened.steps.append(partial(_filled, values=new, options=options))
     if twice:
         names = ", ".join(twice)
         opened.warn(f"of {names} the file's own values are read, not the folder's")
     return opened
 
 
-def _filled(piece: Piece, values: Mapping[str, str | None], options: ReadOptions) -> TextBatch:
+def _filled(batch: TextBatch, values: Mapping[str, str | None], options: ReadOptions) -> TextBatch:
     """A batch with a column for each value; a record's own value takes precedence."""
-    batch = piece()
     rows = batch.rows
     for name, value in values.items():
         column = pa.array([value] * len(rows), pa.string())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -126,7 +125,7 @@ def _is_empty(place: Place) -> bool:
     try:
         if place.size() > _NEARLY_NOTHING:
             return False
-        with open_content(place, hashlib.sha256()) as content:
+        with open_content(place) as content:
             return not content.head
     except (OSError, SourceError):
         return False  # opening it says what is wrong
@@ -192,7 +191,9 @@ def _local(path: Path) -> Place:
         status = path.stat()
         return status.st_ino, status.st_size, status.st_mtime_ns
 
-    return Place(str(path), lambda: path.open("rb"), identity, lambda: path.stat().st_size)
+    return Place(
+        str(path), lambda: path.open("rb"), identity, lambda: path.stat().st_size, path=path
+    )
 
 
 def _find_cloud(url: str, scheme: str, setting: str) -> list[Place]:
@@ -256,7 +257,6 @@ def _cloud(system: Any, scheme: str, file: str) -> Place:
         lambda: cast("BinaryIO", with_os_errors(lambda: system.open(file, "rb"))),
         lambda: with_os_errors(identity),
         lambda: with_os_errors(lambda: system.info(file).get("size") or _NEARLY_NOTHING + 1),
-        is_local=False,
     )
 
 
@@ -275,7 +275,7 @@ def _members(place: Place, pattern: str) -> tuple[list[Place], list[str]]:
         with place.open_raw() as raw:
             if with_os_errors(lambda: raw.read(4)) not in _ZIP_MARKS:
                 return [place], []
-        place = place if place.is_local else _downloaded(place)
+        place = place if place.path is not None else _downloaded(place)
         archive = zipfile.ZipFile(place.open_raw())
         names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except OSError:
@@ -345,4 +345,4 @@ def _downloaded(place: Place) -> Place:
     """The place with its bytes in a temporary file, which exists as long as the place does."""
     with place.open_raw() as raw:
         copy = with_os_errors(lambda: copied(raw))
-    return replace(place, open_raw=lambda: Path(copy.name).open("rb"), is_local=True)
+    return replace(place, open_raw=lambda: Path(copy.name).open("rb"))

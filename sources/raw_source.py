@@ -12,11 +12,12 @@ import pyarrow as pa
 from common.results import FILE, LINE
 from common.source_settings import SourceSettings
 from common.star_model import Source
-from sources.batches import OpenSource
 from sources.inspection import Inspection, names_in
 from sources.mapping import near_name, nearest, partly_absent, unused, watermark_in
 from sources.meanings import Meanings
-from sources.source_files import RawBatch, ReadFile, SourceFile, fingerprint
+from sources.pieces import OpenSource
+from sources.read_files import ReadFile, fingerprint
+from sources.source_files import RawBatch, SourceFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,9 +113,8 @@ def join_files(
         result.batches += [replace(batch, mapping=read.mapping) for batch in read.batches]
         result.mapped |= read.mapping.keys()
         result.columns = list(dict.fromkeys([*result.columns, *read.opened.columns]))
-        records = sum(batch.records for batch in read.batches)
-        result.records += records
-        result.files.append(fingerprint(read.opened, records))
+        result.records += read.records
+        result.files.append(fingerprint(read.opened, read.records, read.sha256))
     used = {column for read in reads for own in read.mapping.values() for column in own}
     used |= watermark_in(result.columns, settings)
     notes = [*notes, *(file.note for file in opened if file.note)]

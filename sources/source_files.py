@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,12 +17,13 @@ from common.results import DETAIL, FILE, LINE, RAW, REASON
 from common.source_settings import SourceSettings
 from common.star_model import Source
 from errors import SourceError
-from sources.batches import MAX_RAW, OpenSource, Piece, ReadOptions, RefusedRecord, TextBatch
+from sources.batches import MAX_RAW, ReadOptions, RefusedRecord, TextBatch
 from sources.canonical import to_canonical
 from sources.formats import open_file
 from sources.inspection import Inspection, inspect_rows
 from sources.mapping import unused
 from sources.meanings import Meanings, look_for_meanings
+from sources.pieces import Findings, OpenSource, Piece, Step
 from sources.streams import Place
 
 
@@ -75,6 +75,8 @@ class SourceFile:
     identity: Callable[[], object]
     before: object
     opened: OpenSource
+    path: Path | None = None
+    """Where it is on a disk, to be hashed there."""
     mapping: dict[str, list[str]] = field(default_factory=dict)
     is_mapped: bool = False
     is_open: bool = False
@@ -83,30 +85,27 @@ class SourceFile:
     """The first rows of a file without a mapping: `check` proposes one by them."""
 
 
-def place_file(place: Place, options: ReadOptions, setting: str) -> SourceFile:
-    """Open the file at `place`. Raises `SourceError`, which names `setting` if there is no file."""
-    call = partial(_open_place, place, options)
+def place_file(place: Place, options: ReadOptions, setting: str, folder: Path) -> SourceFile:
+    """Open the file at `place`, with copies in `folder`. Raises `SourceError`, which names
+    `setting` if there is no file.
+    """
+    call = partial(_open_place, place, options, folder)
     before = _identity(place)
     if before is None:
         raise SourceError(f"{place.label}: there is no such file; see {setting}")
-    return SourceFile(call, partial(_identity, place), before, call())
+    return SourceFile(call, partial(_identity, place), before, call(), place.file)
 
 
-def _open_place(place: Place, options: ReadOptions) -> OpenSource:
-    opened = open_file(place, options)
-    is_refused = opened.format == "csv" and set(opened.columns) >= REJECT_FILE
-    return _as_refused(opened) if is_refused else opened
+def _open_place(place: Place, options: ReadOptions, folder: Path) -> OpenSource:
+    opened = open_file(place, options, folder)
+    if opened.format == "csv" and set(opened.columns) >= REJECT_FILE:
+        # A reject file of ours: cells and names without the apostrophes of `disarmed`.
+        opened.columns = rearmed(pa.array(opened.columns)).to_pylist()
+        opened.steps.insert(0, _rearmed_batch)
+    return opened
 
 
-def _as_refused(opened: OpenSource) -> OpenSource:
-    """A reject file of ours as a source: cells and names without the apostrophes of `disarmed`."""
-    theirs = rearmed(pa.array(opened.columns)).to_pylist()
-    pieces = (partial(_rearmed_batch, piece) for piece in opened.pieces)
-    return replace(opened, columns=theirs, pieces=pieces)
-
-
-def _rearmed_batch(piece: Callable[[], TextBatch]) -> TextBatch:
-    batch = piece()
+def _rearmed_batch(batch: TextBatch) -> TextBatch:
     columns = []
     for column in batch.rows.columns:
         texts = rearmed(column.cast(pa.string()))
@@ -127,88 +126,79 @@ def _identity(place: Place) -> object:
 def first_rows(opened: OpenSource) -> pa.Table | None:
     """The first batch of an open file; None where it has none or cannot be read."""
     try:
-        piece = next(opened.pieces, None)
-        return None if piece is None else piece().rows
+        for piece in opened.pieces:
+            for batch in batches_of(piece, opened.steps, Findings()):
+                return batch.rows
     except SourceError:  # the file has a problem already
-        return None
+        pass
+    return None
+
+
+def batches_of(piece: Piece, steps: Sequence[Step], found: Findings) -> Iterator[TextBatch]:
+    """The batches of a piece, as the source's rows."""
+    for batch in piece.batches(found):
+        for step in steps:
+            batch = step(batch)  # noqa: PLW2901
+        yield batch
+
+
+@dataclass(frozen=True)
+class Spilling:
+    """How the rows of a file are written to the spool."""
+
+    label: str
+    mapping: dict[str, list[str]]
+    steps: Sequence[Step]
+    folder: Path
 
 
 @dataclass
-class ReadFile:
-    """A file that is being read: its batches so far, what was counted in them, and its fault."""
+class Spilled:
+    """What became of a piece: its batches in the spool, what was found, and its fault, if any."""
 
-    source: Source
-    file: SourceFile
-    folder: Path
-    batches: list[RawBatch] = field(default_factory=list)
-    mapping: dict[str, list[str]] = field(default_factory=dict)
-    inspection: Inspection = field(default_factory=Inspection)
-    meanings: Meanings = field(default_factory=Meanings)
+    batches: list[RawBatch]
+    found: Findings
     fault: SourceError | None = None
-    opened: OpenSource = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.opened, self.mapping = self.file.opened, self.file.mapping
-
-    @property
-    def name(self) -> str:
-        """What its source is called."""
-        return self.source.name
-
-    def discarded(self) -> int:
-        """Delete the batches read so far; returns how many records they had."""
+    def discard(self) -> None:
+        """Delete the batches."""
         for batch in self.batches:
             for path in (batch.rows, batch.refused):
                 if path is not None:
                     path.unlink(missing_ok=True)
-        return sum(batch.records for batch in self.batches)
 
-    def tasks(
-        self, numbers: Iterator[int], enough: set[str]
-    ) -> Iterator[Callable[[], tuple[ReadFile, RawBatch | SourceError | None]]]:
-        """Calls that each read a piece and write it to the spool, until there is a fault or enough
-        has been read of this source; the last call returns None.
-        """
-        try:
-            if not self.file.is_open and self.name not in enough:
-                self.opened = self.file.open()
-            for piece in self.opened.pieces:
-                if self.fault is not None or self.name in enough:
-                    self.opened.close()
-                    break
-                yield partial(self._spill, piece, f"{self.name}-{next(numbers):06}")
-        except SourceError as fault:
-            self.fault = self.fault or fault
-        yield lambda: (self, None)
 
-    def _spill(self, piece: Piece, name: str) -> tuple[ReadFile, RawBatch | SourceError]:
-        try:
-            return self, self._spilled(piece(), name)
-        except SourceError as fault:
-            return self, fault
+def spill(source: Source, how: Spilling, piece: Piece, name: str) -> Spilled:
+    """Read a piece and write its batches to the spool; any worker can do this."""
+    spilled = Spilled([], Findings())
+    try:
+        for batch in batches_of(piece, how.steps, spilled.found):
+            if batch.records:
+                spilled.batches.append(_spilled(source, how, batch, name))
+    except SourceError as fault:
+        spilled.fault = fault
+    return spilled
 
-    def _spilled(self, batch: TextBatch, name: str) -> RawBatch:
-        label = self.opened.label
-        place = pa.DictionaryArray.from_arrays(
-            pa.array(np.zeros(len(batch.lines), np.int32)), pa.array([label])
-        )
-        rows = batch.rows
-        for own in (FILE, LINE):
-            if own in rows.column_names:  # a reject file of ours: its old places are history
-                rows = rows.drop_columns([own])
-        rows = rows.append_column(FILE, place).append_column(LINE, pa.array(batch.lines))
-        refused = None
-        if batch.refused:
-            refused = spool.write(
-                self.folder, f"{name}-refused", _refused_table(label, batch.refused)
-            )
-        inspection = inspect_rows(batch.rows, batch.lines, self.mapping, self.source)
-        used = {column for own in self.mapping.values() for column in own}
-        ignored = unused(batch.rows.column_names, used)
-        meanings = look_for_meanings(self.source, batch.rows, self.mapping, ignored)
-        return RawBatch(
-            spool.write(self.folder, name, rows), refused, batch.records, inspection, meanings
-        )
+
+def _spilled(source: Source, how: Spilling, batch: TextBatch, name: str) -> RawBatch:
+    place = pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(len(batch.lines), np.int32)), pa.array([how.label])
+    )
+    rows = batch.rows
+    for own in (FILE, LINE):
+        if own in rows.column_names:  # a reject file of ours: its old places are history
+            rows = rows.drop_columns([own])
+    rows = rows.append_column(FILE, place).append_column(LINE, pa.array(batch.lines))
+    refused = None
+    if batch.refused:
+        table = _refused_table(how.label, batch.refused)
+        refused = spool.write(how.folder, f"{name}-refused", table)
+    inspection = inspect_rows(batch.rows, batch.lines, how.mapping, source)
+    used = {column for own in how.mapping.values() for column in own}
+    ignored = unused(batch.rows.column_names, used)
+    meanings = look_for_meanings(source, batch.rows, how.mapping, ignored)
+    path = spool.write(how.folder, name, rows)
+    return RawBatch(path, refused, batch.records, inspection, meanings)
 
 
 def _refused_table(label: str, refused: Sequence[RefusedRecord]) -> pa.Table:
@@ -221,41 +211,3 @@ def _refused_table(label: str, refused: Sequence[RefusedRecord]) -> pa.Table:
             RAW: [record.raw[:MAX_RAW] for record in refused],
         }
     )
-
-
-def refuse_lost(read: ReadFile) -> None:
-    """Raise `SourceError` when records of sales have lists with more values than are mapped."""
-    lost = read.inspection.lost(in_sales=True)
-    if lost:
-        raise SourceError(
-            f"{read.opened.label}: {lost[0]}; one record is one sale, and the "
-            f"other values would be lost: {_unfolded(read.opened.format)}"
-        )
-
-
-def fingerprint(opened: OpenSource, records: int) -> dict[str, Any]:
-    """What `etl_run` records of a file: path, format, number of records, SHA-256."""
-    return {
-        "path": opened.label,
-        "format": opened.format,
-        "records": records,
-        "sha256": opened.digest.hexdigest() if opened.digest else None,
-    }
-
-
-def _unfolded(form: str) -> str:
-    """How to make a row of each value of a list, in a source of the format `form`."""
-    if form.startswith("database"):
-        return "make a row of each in TRANSACTIONS__QUERY, by unnest or the like"
-    alone = "write each as a record of its own"
-    reader = _BY_QUERY.get(form.partition(" ")[0])
-    if reader is None:
-        return alone
-    return (
-        f"{alone}, or read the file by a query that makes a row of each "
-        f"(TRANSACTIONS__PATH=duckdb:///:memory: and TRANSACTIONS__QUERY with {reader} and unnest; "
-        "docs/recipes.md shows how)"
-    )
-
-
-_BY_QUERY = {"json": "read_json", "csv": "read_csv", "parquet": "read_parquet"}

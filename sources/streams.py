@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import hashlib
 import io
 import lzma
 import re
@@ -15,17 +14,20 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 import pyarrow as pa
 
+from common.fingerprints import TreeHash
+from common.spool import disk_errors_named, new_path
 from errors import SourceError
 
 MAX_EXPANSION = 300
 """The largest factor by which a compressed file may grow; real sales data grows by 5 to 50."""
 _FREE_EXPANSION = 256 << 20  # bytes to which any compressed file may grow
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException)
-_HEAD = 512
+_HEAD, _CHUNK = 512, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,20 @@ class Place:
     identity: Callable[[], object]
     """What changes when somebody writes to the file: inode, size, time; or a cloud's tag."""
     size: Callable[[], int]
-    is_local: bool = True
+    path: Path | None = None
+    """Where it is on a disk; None of files in a cloud."""
     member: str | None = None
     archive: zipfile.ZipFile | None = None
     """The archive of `member`; all members share it, so that its directory is read once."""
+
+    @property
+    def file(self) -> Path | None:
+        """Where the bytes of this file are, as they are stored, on a disk; None of a member of an
+        archive, of what is in a cloud, and of a device, or another file that tells no size.
+        """
+        if self.path is None or self.member is not None or not self.path.is_file():
+            return None
+        return self.path if self.path.stat().st_size else None
 
     @property
     def label(self) -> str:
@@ -93,7 +105,7 @@ def copied(stream: BinaryIO) -> BinaryIO:
 class _Hashed(io.RawIOBase):
     """A stream that passes its bytes to `digest`, and counts them."""
 
-    def __init__(self, inner: BinaryIO, digest: hashlib._Hash) -> None:
+    def __init__(self, inner: BinaryIO, digest: TreeHash | None) -> None:
         self._inner = inner
         self._digest = digest
         self.passed = 0
@@ -104,7 +116,8 @@ class _Hashed(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         inner: Any = self._inner
         count: int = with_os_errors(lambda: inner.readinto(buffer))
-        self._digest.update(buffer[:count])
+        if self._digest is not None:
+            self._digest.update(buffer[:count])
         self.passed += count
         return count
 
@@ -124,7 +137,7 @@ class Content:
 
 
 @contextmanager
-def open_content(place: Place, digest: hashlib._Hash) -> Iterator[Content]:
+def open_content(place: Place, digest: TreeHash | None = None) -> Iterator[Content]:
     """Open a file and decompress it, if its first bytes say that it is compressed.
 
     `digest` is updated with the bytes as they are stored. Raises `SourceError` when they are
@@ -194,13 +207,14 @@ class _Guarded(io.RawIOBase):
         return len(data)
 
 
-def seekable(content: Content, place: Place) -> BinaryIO:
-    """A file with random access, as Parquet and Excel need; where `place` has none, a local copy.
-
-    In both cases all bytes of `content` are read, so that the digest is complete.
+def on_disk(content: Content, place: Place, folder: Path) -> tuple[Path, Path | None]:
+    """The path of a file with random access, as Parquet and Excel need, and that of the copy that
+    was made in `folder` where there was none.
     """
-    if content.compressed or not place.is_local:
-        return copied(content.stream)
-    while content.stream.read(1 << 20):
-        pass
-    return place.open_raw()
+    if place.file is not None and not content.compressed:
+        return place.file, None
+    path = new_path(folder, "content-copy.bin")
+    with disk_errors_named(folder), path.open("xb") as copy:
+        while part := content.stream.read(_CHUNK):
+            copy.write(part)
+    return path, path

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import BinaryIO
 
 import numpy as np
@@ -28,8 +30,7 @@ class Text(Iterator[bytes]):
 
     def __init__(self, stream: BinaryIO, label: str, options: ReadOptions) -> None:
         self._seen = Seen(label, options)
-        is_utf8 = codecs.lookup(options.encoding).name in ("utf-8", "utf-8-sig")
-        decoded = (_verified if is_utf8 else _transcoded)(stream, self._seen)
+        decoded = _decoded(_parts(stream), 0, self._seen)
         self._chunks = _counted(_with_line_feeds(decoded), self._seen)
 
     def __next__(self) -> bytes:
@@ -39,6 +40,49 @@ class Text(Iterator[bytes]):
     def encoding_error(self) -> SourceError:
         """The error for undecodable bytes that are not part of a single record."""
         return self._seen.encoding_error()
+
+
+def has_plain_lines(encoding: str) -> bool:
+    """Whether the bytes LF and CR end a line wherever they are, so that lines can be read from the
+    middle of a file: UTF-8, and encodings of one byte a character.
+    """
+    name = codecs.lookup(encoding).name
+    if name in ("utf-8", "utf-8-sig", "ascii"):
+        return True
+    try:
+        module = importlib.import_module(f"encodings.{name.replace('-', '_')}")
+    except ImportError:
+        return False
+    table: str = getattr(module, "decoding_table", "")
+    return [place for place, character in enumerate(table) if character in "\n\r"] == [10, 13]
+
+
+def lines_of(raw: bytes, begin: int, seen: Seen) -> bytes:
+    """Whole lines, which begin at byte `begin` of their file, as `Text` gives them; the last one
+    gets a line end if it has none. They are counted in `seen`.
+    """
+    encoding = seen.options.encoding
+    if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
+        data = raw
+        if not _is_utf8(raw) or is_marked(raw):
+            text, _ = codecs.utf_8_decode(raw, KEEP, True)
+            _note(raw, "utf-8", begin, seen)
+            data = as_utf8(text, "utf-8")
+    else:
+        try:
+            text = raw.decode(encoding)
+        except UnicodeDecodeError as error:
+            seen.note(begin + error.start, error.reason, raw)
+            text = raw.decode(encoding, KEEP)
+        data = as_utf8(text, encoding)
+    if begin == 0:
+        data = data.removeprefix(codecs.BOM_UTF8)
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if not data.endswith(b"\n"):
+        data += b"\n"
+    seen.count(data)
+    return data
 
 
 def _counted(chunks: Iterator[bytes], seen: Seen) -> Iterator[bytes]:
@@ -81,10 +125,35 @@ def _parts(stream: BinaryIO) -> Iterator[bytes]:
     yield b""
 
 
-def _verified(stream: BinaryIO, seen: Seen) -> Iterator[bytes]:
+def line_chunks(parts: Iterable[bytes], begin: int, seen: Seen) -> Iterator[bytes]:
+    """A long line, which begins at byte `begin` of its file, in chunks as `Text` gives them. It is
+    counted in `seen`.
+    """
+    at_start = begin == 0
+    for chunk in _decoded(chain(parts, [b""]), begin, seen):
+        data = chunk.removeprefix(codecs.BOM_UTF8) if at_start else chunk
+        data, at_start = data.rstrip(b"\r\n"), False
+        if data:
+            seen.count(data)
+            yield data
+    seen.count(b"\n")
+
+
+def whole_characters(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """UTF-8 in parts, cut between characters."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    return (decoder.decode(part).encode() for part in parts)
+
+
+def _decoded(parts: Iterable[bytes], begin: int, seen: Seen) -> Iterator[bytes]:
+    is_utf8 = codecs.lookup(seen.options.encoding).name in ("utf-8", "utf-8-sig")
+    return (_verified if is_utf8 else _transcoded)(parts, begin, seen)
+
+
+def _verified(parts: Iterable[bytes], offset: int, seen: Seen) -> Iterator[bytes]:
     """UTF-8 in chunks that end with a whole character; undecodable bytes are marked."""
-    offset, pending = 0, b""
-    for raw in _parts(stream):
+    pending = b""
+    for raw in parts:
         data = pending + raw if pending else raw
         if raw and _is_utf8(data) and not is_marked(data):
             offset, pending = offset + len(data), b""
@@ -119,12 +188,12 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _transcoded(stream: BinaryIO, seen: Seen) -> Iterator[bytes]:
+def _transcoded(parts: Iterable[bytes], offset: int, seen: Seen) -> Iterator[bytes]:
     """Text in any other encoding as UTF-8; undecodable bytes are marked."""
     encoding = seen.options.encoding
     decoder = codecs.getincrementaldecoder(encoding)("strict")
-    offset, text = 0, ""
-    for raw in _parts(stream):
+    text = ""
+    for raw in parts:
         state, before = decoder.getstate(), text
         try:
             try:

@@ -125,7 +125,9 @@ class Seen:
     def note(self, place: int, reason: str, raw: bytes) -> None:
         """Note undecodable bytes in `raw`, the first of them at byte `place` of the file."""
         if not self._first[1]:
-            self._first = (place, reason, raw)
+            is_at_start = place < 2 or b"\0" in raw[:64]
+            sample = raw if is_at_start else _undecodable(raw, self.options.encoding)
+            self._first = (place, reason, sample[:_SAMPLE_BYTES])
         if not _is_utf8(self.options.encoding):
             self._is_utf8.update(_decodes(line, "utf-8") for line in _beyond_ascii(raw))
 
@@ -147,6 +149,15 @@ class Seen:
         self.bad += int(np.count_nonzero(bad[whole]))
         self.good += int(np.count_nonzero(high[whole] & ~bad[whole]))
         self._open = (bool(bad[-1]), bool(high[-1]))
+
+    def add(self, other: Seen) -> None:
+        """Add the counts of the part of the text that follows."""
+        if self.good >= _PROOF:
+            return
+        self.bad, self.good = self.bad + other.bad, self.good + other.good
+        self.lines += other.lines
+        self._first = self._first if self._first[1] else other._first
+        self._is_utf8.update(other._is_utf8)
 
     def end(self) -> None:
         """Count the last line. Raises `SourceError` when the file has another encoding."""
@@ -223,6 +234,11 @@ def _decodes(line: bytes, encoding: str) -> bool:
     return True
 
 
+def _undecodable(raw: bytes, declared: str) -> bytes:
+    """The lines of `raw` that cannot be decoded."""
+    return b"\n".join(line for line in _beyond_ascii(raw) if not _decodes(line, declared))
+
+
 def _fitting(raw: bytes, declared: str) -> list[str]:
     """The encodings in which the undecodable lines of `raw` make sense, the likeliest first.
 
@@ -230,8 +246,7 @@ def _fitting(raw: bytes, declared: str) -> list[str]:
     """
     from charset_normalizer import from_bytes  # noqa: PLC0415  # 30 ms that few files need
 
-    lines = [line for line in _beyond_ascii(raw) if not _decodes(line, declared)]
-    sample = b"\n".join(lines)[:_SAMPLE_BYTES]
+    sample = _undecodable(raw, declared)[:_SAMPLE_BYTES]
     found = list(from_bytes(sample, cp_isolation=_LIKELY))
     near = [match for match in found if match.chaos <= found[0].chaos + _AS_LIKELY]
     return list(dict.fromkeys(_likeliest(sample, str(match), match.encoding) for match in near))

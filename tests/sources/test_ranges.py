@@ -1,0 +1,181 @@
+"""However a file is cut into ranges, its records are those that one reader of the whole file finds:
+rows, lines, refused records, columns, and whether its encoding fits.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import count, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errors import SourceError
+from schema import STAR
+from sources import csv_files, csv_lines, json_files, ranges
+from sources.batches import ReadOptions
+from sources.places import find_places
+from sources.ranges import Range
+from sources.read_files import ReadFile
+from sources.source_files import place_file
+from support.examples import examples
+
+HEADER = "id,note,amount"
+FIELDS = [
+    "plain",
+    '"two\nlines"',
+    '"three\n\nlines, ""quoted"""',
+    '"in it\n7,what looks whole,8\nso"',
+    '"never closed',
+    'a stray " quote',
+    '"abc"def',
+    "",
+    "ü€",
+    '"ü\r\nü"',
+    "one, two",
+    "x" * 90,
+    '"' + "y\n" * 50 + '"',
+]
+LINES = ["", "too,many,fields,here", "too few", '"', '""', "7,whole,8", "\ufeff", "\0"]
+OBJECTS = [
+    '{"id": 1}', '{"id": 2, "more": "ü"}', '{"id": "}{"}', '{"id": 3', "]", '{"a": {"b": []}}',
+]  # fmt: skip
+ENDS = ["\n", "\r\n", "\r"]
+
+Found = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked at beyond a range, and what is too long, is small, as the files are."""
+    for module in (ranges, csv_files, csv_lines, json_files):
+        monkeypatch.setattr(module, "MAX_RECORD_BYTES", 85)
+    monkeypatch.setattr(ranges, "_BEYOND", 3)
+    monkeypatch.setattr(ranges, "_CHUNK", 7)
+    monkeypatch.setattr(csv_files, "_BEYOND", 1)
+    monkeypatch.setattr(json_files, "_WINDOW", 16)
+
+
+def read(path: Path, encoding: str, cuts: Sequence[int] | None, folder: Path) -> Found:
+    """What is found in a file that is cut at `cuts`, or read as one range."""
+    (place,) = find_places(str(path), "X").places
+    options = ReadOptions("transactions", encoding, None, 10_000)
+    opened = place_file(place, options, "X", folder)
+    file = ReadFile(STAR.sales, STAR.sales, replace(opened, is_mapped=True, is_open=True), folder)
+    (whole,) = file.opened.pieces
+    assert isinstance(whole, Range)
+    if cuts is not None:
+        inside = [cut for cut in sorted(set(cuts)) if whole.begin < cut < whole.stop]
+        ends = [whole.begin, *inside, whole.stop]
+        file.opened.pieces = iter(
+            [
+                replace(whole, begin=begin, stop=stop, is_exact=begin == whole.begin)
+                for begin, stop in pairwise(ends)
+            ]
+        )
+    else:
+        file.opened.pieces = iter([whole])
+    for part, task in file.tasks(count(), set()):
+        again = None if part is None else file.take(part, task())
+        while again is not None:
+            again = file.take(again[0], again[1]())
+    try:
+        file.finish()
+    except SourceError as error:
+        return {"error": str(error)}
+    return {
+        "records": sum(batch.records for batch in file.batches),
+        "rows": list(_rows(file)),
+        "refused": sorted(
+            (row for batch in file.batches for row in _listed(batch.no_rows())),
+            key=lambda row: (row["_line"], row["_raw"]),
+        ),
+        "columns": file.opened.columns,
+    }
+
+
+def _rows(file: ReadFile) -> Iterator[tuple[Any, ...]]:
+    for batch in file.batches:
+        for row in batch.originals().to_pylist():
+            yield tuple((name, row.get(name)) for name in (*file.opened.columns, "_line"))
+
+
+def _listed(table: Any) -> list[Any]:
+    return [] if table is None else table.to_pylist()
+
+
+def same_however_cut(content: bytes, encoding: str, suffix: str, several: list[list[int]]) -> Found:
+    """What one reader finds; the same must be found at every single cut, and at `several`."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / f"sales.{suffix}"
+        path.write_bytes(content)
+        try:
+            expected = read(path, encoding, None, folder)
+        except (SourceError, ValueError):  # no header, or nothing below it
+            return {}
+        every = range(len(content) + 1)
+        for cuts in (*([cut] for cut in every), every, *several):
+            assert read(path, encoding, cuts, folder) == expected, (cuts, content)
+        return expected
+
+
+def csv_file(draw: st.DrawFn) -> str:
+    lines = [HEADER]
+    for number in range(draw(st.integers(1, 8))):
+        if draw(st.integers(0, 5)):
+            lines.append(f"{number},{draw(st.sampled_from(FIELDS))},{number * 7}")
+        else:
+            lines.append(draw(st.sampled_from(LINES)))
+    return joined(draw, lines)
+
+
+def json_file(draw: st.DrawFn) -> str:
+    lines = ['{"id": 0}']
+    for _ in range(draw(st.integers(1, 6))):
+        objects = draw(st.lists(st.sampled_from(OBJECTS), max_size=5))
+        lines.append(draw(st.sampled_from(["", ",", " , "])).join(objects))
+    return joined(draw, lines)
+
+
+def joined(draw: st.DrawFn, lines: list[str]) -> str:
+    end = draw(st.sampled_from(ENDS))
+    last = draw(st.sampled_from(["", end]))
+    return end.join(lines) + last
+
+
+@st.composite
+def files(draw: st.DrawFn, suffix: str) -> tuple[bytes, str, str, list[list[int]]]:
+    text = csv_file(draw) if suffix == "csv" else json_file(draw)
+    encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "cp1252", "utf-16"]))
+    content = text.encode(encoding, "ignore")
+    if draw(st.integers(0, 3)) == 0 and encoding != "utf-16":
+        place = draw(st.integers(len(HEADER) + 4, max(len(content), len(HEADER) + 4)))
+        odd = draw(st.sampled_from([b"\xff", b"\x81", b"\xc3"]))
+        content = content[:place] + odd + content[place:]
+    cuts = st.lists(st.integers(0, len(content)), max_size=6)
+    return content, encoding, suffix, draw(st.lists(cuts, max_size=3))
+
+
+@examples(3)
+@given(files("csv"))
+def test_a_csv_file_is_the_same_however_it_is_cut(file: Any) -> None:
+    same_however_cut(*file)
+
+
+@examples(0.5)
+@given(files("jsonl"))
+def test_a_file_of_json_lines_is_the_same_however_it_is_cut(file: Any) -> None:
+    same_however_cut(*file)
+
+
+def test_what_looks_like_a_record_inside_a_field_is_none() -> None:
+    inside = '1,"a\n2,whole by itself,3\n4,and this,5\nb",6\n7,c,8\n'
+    found = same_however_cut(f"{HEADER}\n{inside}".encode(), "utf-8", "csv", [])
+    assert [row[-1] for row in found["rows"]] == [("_line", 3), ("_line", 4), ("_line", 6)]
+    assert [row["_line"] for row in found["refused"]] == [2, 5]
