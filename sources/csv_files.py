@@ -83,30 +83,29 @@ class CsvRange(Range):
         found.end = own.end
         counts = found.counts = Seen(self.file.label, self.file.options)
         data = self.file.lines(raw, found.begin, counts) if raw else b""
-        count = data.count(b"\n")
         if own.overlong is not None:
-            raise overlong(self.dialect.label, count + 1)
-        taken = take_records(
-            self.dialect, memoryview(data), count, is_last=self._ends_file(own.end)
-        )
-        size = _BEYOND
-        while taken.physical_lines < count:  # its last record goes on
-            more, is_end = self.beyond(own.end, size)
-            size *= 4
-            is_long = size > 4 * MAX_RECORD_BYTES
-            both = data + self._lines_beyond(more, own.end)
-            taken = take_records(self.dialect, memoryview(both), count, is_last=is_end or is_long)
-            found.end = own.end + behind_lines(more, taken.physical_lines - count)
+            raise overlong(self.dialect.label, data.count(b"\n") + 1)
+        is_last = self.is_whole and own.end == self.readable
+        taken = take_records(self.dialect, memoryview(data), is_last=is_last)
+        if taken.left:  # its last record goes on
+            taken, found.end = self._with_more(data, own.end, taken.physical_lines + taken.left)
         found.lines = taken.physical_lines
         yield _parse_csv(self.dialect, taken)
 
-    def _ends_file(self, end: int) -> bool:
-        return self.is_whole and end == self.readable
-
-    def _lines_beyond(self, more: bytes, begin: int) -> bytes:
-        """Lines that are counted with another range."""
-        seen = Seen(self.file.label, self.file.options)
-        return self.file.lines(more, begin, seen) if more else b""
+    def _with_more(self, data: bytes, end: int, count: int) -> tuple[Taken, int]:
+        """The records that begin in `data`, which has `count` lines up to the byte `end`, and where
+        the last of them ends. Ever more of the file is looked at until that is certain.
+        """
+        size = _BEYOND
+        while True:
+            more, is_end = self.beyond(end, size)
+            size *= 4
+            is_last = is_end or size > 4 * MAX_RECORD_BYTES
+            counts = Seen(self.file.label, self.file.options)  # they are another range's
+            lines = self.file.lines(more, end, counts) if more else b""
+            taken = take_records(self.dialect, memoryview(data + lines), count, is_last=is_last)
+            if not taken.left:
+                return taken, end + behind_lines(more, taken.physical_lines - count)
 
     def _guess(self, raw: bytes) -> int:
         """Where the first of the next lines begins that is a record by itself; if none is, the

@@ -86,25 +86,30 @@ class Taken:
     """Whole records cut from a file, each with an even number of quotes.
 
     `data`: their bytes. `lines`: the line in which each begins, 1 for the first. `physical_lines`:
-    how many lines they took, of which `blank_lines` are no records.
+    how many lines they took, of which `blank_lines` are no records. `left`: how many are left over,
+    because the record that begins in the first of them may go on.
     """
 
     data: memoryview
     lines: Lines
     refused: list[RefusedRecord]
     physical_lines: int
+    left: int
     blank_lines: int
     has_quotes: bool
 
 
-def take_records(dialect: Dialect, data: memoryview, own: int, *, is_last: bool) -> Taken:
-    """Cut `data` into records: those that begin in its first `own` lines.
+def take_records(
+    dialect: Dialect, data: memoryview, own: int | None = None, *, is_last: bool
+) -> Taken:
+    """Cut `data` into records: those that begin in its first `own` lines, or in any without.
 
     A record that may continue after `data` is left, with all that follow it, unless nothing comes
     after `data` (`is_last`). What is decided about a record does not depend on where `data` ends.
     Raises `LineError` where one of its own lines is too long.
     """
     cut = _Cut(dialect, data)
+    own = len(cut.ends) if own is None else own
     cut.refuse_overlong(own)
     done = -1
     odd = cut.odd
@@ -118,7 +123,7 @@ def take_records(dialect: Dialect, data: memoryview, own: int, *, is_last: bool)
             continue
         closed = cut.close(index, next(iter(odd[place + 1 : place + 2]), None), is_last=is_last)
         if closed is None:
-            return cut.taken(index)
+            return cut.taken(index, own - index)
         done = closed
     return cut.taken(max(own, done + 1))
 
@@ -216,8 +221,8 @@ class _Cut:
                 self.edits.append((index, b""))
         return lines[-1]
 
-    def taken(self, used_lines: int) -> Taken:
-        """The records among the first `used_lines` lines."""
+    def taken(self, used_lines: int, left: int = 0) -> Taken:
+        """The records among the first `used_lines` lines; `left` own lines come after them."""
         used = int(self.ends[used_lines - 1]) if used_lines else 0
         edits = [
             (int(self._starts[index]), int(self.ends[index]), new) for index, new in self.edits
@@ -228,6 +233,7 @@ class _Cut:
             np.flatnonzero(is_record) + 1,
             self._refused,
             used_lines,
+            left,
             int(np.count_nonzero(self._is_blank[:used_lines])),
             bool(len(self._quotes)),
         )

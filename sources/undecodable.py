@@ -138,10 +138,12 @@ class Seen:
         if self.good >= _PROOF:
             return
         if self.lines < _LINES_COUNTED:
-            self.lines += data.count(b"\n")
-        bytes_ = np.frombuffer(data, np.uint8)
-        if bytes_.max() <= _ASCII and not any(self._open):
+            self.lines += data.count(b"\n", 0, _SAMPLE_BYTES)
+        if self.lines < _LINES_COUNTED:
+            self.lines += data.count(b"\n", _SAMPLE_BYTES)
+        if data.isascii() and not any(self._open):
             return
+        bytes_ = np.frombuffer(data, np.uint8)
         ends = np.flatnonzero(bytes_ == ord("\n"))
         bad = _lines_of(ends, mark_places(bytes_), goes_on=self._open[0])
         high = _lines_of(ends, np.flatnonzero(bytes_ > _ASCII), goes_on=self._open[1])
