@@ -45,6 +45,11 @@ class Piece:
     is_portable: ClassVar[bool] = True
     """Whether another process can read it."""
 
+    @property
+    def place(self) -> str:
+        """Where in its file it is, for messages."""
+        return ""
+
     def batches(self, found: Findings) -> Iterator[TextBatch]:
         """Its rows, numbered from 1 where it has lines. Raises `SourceError`.
 

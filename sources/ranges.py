@@ -106,6 +106,10 @@ class Range(Piece):
     is_exact: bool = False
     """Whether it is known that a record begins at `begin`."""
 
+    @property
+    def place(self) -> str:
+        return f"bytes {self.begin:,} to {self.stop:,}"
+
     def exactly(self, begin: int) -> Self:
         """The rest of this range, from the record on that begins at `begin`."""
         return replace(self, begin=begin, is_exact=True)

@@ -155,7 +155,8 @@ class ReadFile:
 
     def _spilling(self, piece: Piece, name: str) -> Task[Spilled]:
         how = Spilling(self.opened.label, self.mapping, tuple(self.opened.steps), self.folder)
-        return Task(spill, (self.shared, how, piece, name), is_portable=piece.is_portable)
+        label = ", ".join(filter(None, [self.opened.label, piece.place]))
+        return Task(spill, (self.shared, how, piece, name), piece.is_portable, label)
 
     def _leaves(self) -> deque[Leaf]:
         path = self.file.path
@@ -164,8 +165,10 @@ class ReadFile:
         return deque(Leaf(*ends) for ends in fingerprints.leaves(path.stat().st_size))
 
     def _hashing(self, leaf: Leaf) -> tuple[Leaf, Task[bytes | SourceError]]:
-        arguments = (self.opened.label, self.file.path, leaf.begin, leaf.end)
-        return leaf, Task(_leaf_hash, arguments)
+        name = self.opened.label
+        label = f"{name}, bytes {leaf.begin:,} to {leaf.end:,}"
+        arguments = (name, self.file.path, leaf.begin, leaf.end)
+        return leaf, Task(_leaf_hash, arguments, label=label)
 
 
 def _leaf_hash(label: str, path: Path, begin: int, end: int) -> bytes | SourceError:
