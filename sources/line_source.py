@@ -123,6 +123,8 @@ class CopiedLines(LineSource):
     def _reach(self, size: int) -> int:
         while not self._ended and self._readable < size:
             self._ended = not self._next()
+        if self._ended and self._out is not None:
+            self._out.close()  # so that others see all of it
         return self._copied if self._ended else self._readable
 
     def _has_ended(self) -> bool:

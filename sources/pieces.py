@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 from common.fingerprints import TreeHash
 from errors import SourceError
@@ -42,8 +41,10 @@ class Findings:
 class Piece:
     """A part of a source, which is read by itself."""
 
-    is_portable: ClassVar[bool] = True
-    """Whether another process can read it."""
+    @property
+    def is_portable(self) -> bool:
+        """Whether another process can read it."""
+        return True
 
     @property
     def place(self) -> str:
@@ -64,7 +65,9 @@ class LocalPiece(Piece):
 
     call: Callable[[], TextBatch]
 
-    is_portable = False
+    @property
+    def is_portable(self) -> bool:
+        return False
 
     def batches(self, found: Findings) -> Iterator[TextBatch]:  # noqa: ARG002
         yield self.call()

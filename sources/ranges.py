@@ -107,6 +107,11 @@ class Range(Piece):
     """Whether it is known that a record begins at `begin`."""
 
     @property
+    def is_portable(self) -> bool:
+        """Of a copy that is still written, other machines may not see what is there already."""
+        return self.is_whole
+
+    @property
     def place(self) -> str:
         return f"bytes {self.begin:,} to {self.stop:,}"
 
