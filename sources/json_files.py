@@ -22,6 +22,7 @@ from sources.undecodable import MARK, Seen, refused
 
 _LONG_LINE = 64 << 10
 _WINDOW = 1 << 20  # characters of a long line that are decoded at a time
+_FEW = 10_000  # records that are decoded before they become text
 _LOOKED_AT = 1000  # the records whose keys are the file's columns before it is read
 
 
@@ -92,12 +93,20 @@ class JsonRange(Range):
         found.begin, found.end = own.begin, own.overlong or own.end
         counts = found.counts = Seen(self.file.label, self.file.options)
         found.columns = list(self.columns)
+        parsed: list[TextBatch] = []
         for items in filter(None, self._items(own, found, counts)):
             _add_columns(self.file.label, found.columns, items)
-            yield _parse_json(list(found.columns), items, self.file.options)
+            parsed.append(_parse_json(list(found.columns), items, self.file.options))
+            if sum(batch.records for batch in parsed) >= self.file.options.batch_rows:
+                yield _together(parsed)
+                parsed = []
+        if parsed:
+            yield _together(parsed)
 
     def _items(self, own: OwnLines, found: Findings, counts: Seen) -> Iterator[list[Item]]:
-        """The records of the lines, each with its line, in bounded lists."""
+        """The records of the lines, each with its line, a few at a time: Python objects are
+        ten times as large as their text.
+        """
         decoder = Decoder()
         data = self.file.lines(own.raw, own.begin, counts) if own.raw else b""
         items: list[Item] = []
@@ -109,6 +118,9 @@ class JsonRange(Range):
                 items = []
             else:
                 items += [(found.lines, record) for record in decoder.line(line)[0]]
+            if len(items) >= _FEW:
+                yield items
+                items = []
         yield items
         if own.overlong is not None:
             found.lines += 1
@@ -128,6 +140,14 @@ class JsonRange(Range):
                     self.file.label, number, f"exceeds the limit of {MAX_RECORD_BYTES} bytes"
                 )
         yield [(number, record) for record in decoder.line(buffer)[0]]
+
+
+def _together(parsed: list[TextBatch]) -> TextBatch:
+    """Consecutive batches as one."""
+    rows = pa.concat_tables([batch.rows for batch in parsed], promote_options="default")
+    refused_records = [record for batch in parsed for record in batch.refused]
+    lines = np.concatenate([batch.lines for batch in parsed])
+    return TextBatch(rows, lines, refused_records, sum(batch.records for batch in parsed))
 
 
 def _is_overlong(raw: bytes, number: int) -> bool:

@@ -59,6 +59,7 @@ def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "_CHUNK", 7)
     monkeypatch.setattr(csv_files, "_BEYOND", 1)
     monkeypatch.setattr(json_files, "_WINDOW", 16)
+    monkeypatch.setattr(json_files, "_FEW", 2)
 
 
 def read(path: Path, encoding: str, cuts: Sequence[int] | None, folder: Path) -> Found:
