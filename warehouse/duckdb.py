@@ -45,6 +45,18 @@ def _by_code_points(kind: KeyText, compiler: Any, **options: Any) -> str:  # noq
     return 'TEXT COLLATE "C"'
 
 
+class _DistinctText(KeyText):
+    """Text of which no value comes twice, as the business key of a fact."""
+
+
+@compiles(_DistinctText, "duckdb")
+def _not_by_dictionary(kind: _DistinctText, compiler: Any, **options: Any) -> str:
+    """DuckDB would make a dictionary of each few thousand keys, which takes four times as long as
+    zstd, and two fifths of the time of a load; the whole file is a twentieth smaller for it.
+    """
+    return f"{_by_code_points(kind, compiler, **options)} USING COMPRESSION zstd"
+
+
 class DuckDb(Warehouse):
     """A DuckDB file. Its own file lock keeps other processes out."""
 
@@ -255,7 +267,9 @@ class DuckDb(Warehouse):
 
     def _create(self, table: Table) -> None:
         if table.foreign_keys:  # keys on the fact make a load 8 x slower; validation checks them
-            self.execute(CreateTable(without_keys(table)))
+            bare = without_keys(table)
+            bare.columns[business_key(table).name].type = _DistinctText()
+            self.execute(CreateTable(bare))
         else:
             self.execute(CreateTable(table))
 
