@@ -144,7 +144,7 @@ def check(context: click.Context, /, rows: int | None, **extent: Any) -> int:
     from run.check_text import render
     from run.progress import PhaseProgress, live_progress
     from run.watermarks import starts
-    from transform import StarSchemaTransformer
+    from transform import batch_rules
     from warehouse.outlook import last_watermarks
 
     config: StarSchemaConfig = context.obj.for_run(**extent)
@@ -166,7 +166,7 @@ def check(context: click.Context, /, rows: int | None, **extent: Any) -> int:
         findings = look_ahead(
             config,
             DataExtractor(config, begin).look,
-            lambda settings: StarSchemaTransformer(settings).prepare_batch,
+            batch_rules,
             progress,
             rows,
         )

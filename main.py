@@ -31,19 +31,15 @@ from load_dimensions import DimensionLoader
 from load_facts import FactLoader
 from run import currencies, logs, looks, members, unchanged, watermarks
 from run.absence import absence_in, absences_of_members, may_remove
+from run.clean_source import CleanSource
 from run.frame import Run
 from run.orphans import without_orphans
-from run.staging import (
-    CleanSource,
-    StagingJob,
-    clean_sources,
-    over_the_limit,
-)
+from run.staging import clean_sources, over_the_limit
 from run.summary import Extraction, RunSummary
 from run.summary_text import render_summary
 from schema import etl_run
 from sources.raw_source import RawSource
-from transform import StarSchemaTransformer
+from transform import StarSchemaTransformer, batch_rules
 from validate import StarSchemaValidator
 from warehouse import drift, growth, history
 from warehouse.keymap import KeyMap
@@ -220,10 +216,11 @@ class StarSchemaETLPipeline:
         """Clean every batch, resolve duplicates, write the rejects."""
         with run.phase("transformation") as phase:
             cleaned = clean_sources(
-                [self._job(source) for source in extracted.values()],
-                self._transformer.prepare_batch,
+                extracted.values(),
+                batch_rules,
                 self.config,
                 run.spool.folder,
+                run.workers,
                 progress=run.progress.advance,
             )
             for name, source in cleaned.items():
@@ -346,18 +343,6 @@ class StarSchemaETLPipeline:
         )
         run.summary.status = "published"
 
-    def _job(self, raw: RawSource) -> StagingJob:
-        """How a source is to be cleaned."""
-        source = raw.source
-        parts = self.config.source(source.name).columns.get(source.key, source.key)
-        return StagingJob(
-            raw,
-            source.key,
-            (*source.references, "date_key") if source.describes_facts else (),
-            describes=not source.describes_facts,
-            parts=[parts] if isinstance(parts, str) else parts,
-        )
-
     def _described(self, cleaned: dict[str, CleanSource]) -> dict[str, list[pa.Table]]:
         """By source of members, the rows that describe them; none where there is no source."""
         return {
@@ -376,7 +361,7 @@ class StarSchemaETLPipeline:
         calendar = self.star.calendar
         rows = {calendar.name: [members.whole_years(run.warehouse, calendar, sales)]}
         for name, batches in described.items():
-            ids = sales.distinct_ids(self.star.source(name).key)
+            ids = sales.strangers(self.star.source(name).key)
             rows[self.star.table_of(name).name] = list(batches)
             if name not in cleaned or self.config.orphan_policy == "infer":
                 placeholders = self._transformer.members_without_source(name, ids, batches)
@@ -400,7 +385,7 @@ class StarSchemaETLPipeline:
             if (source := self.star.source_of(target_of(key))).name in cleaned
         }
         name = self.star.sales.name
-        sales = without_orphans(cleaned[name], known, run.spool.folder)
+        sales = without_orphans(cleaned[name], known, run.spool.folder, run.workers)
         run.report_cleaned(sales, extracted[name])
         return {**cleaned, name: sales}
 
@@ -417,7 +402,7 @@ class StarSchemaETLPipeline:
             key, has_source = source.key, source.name in loaded.cleaned
             is_expected = has_source or key in sales.required
             if key in mapped and key in loader.named and is_expected:
-                ids = loaded.cleaned[sales.name].distinct_ids(key)
+                ids = loaded.cleaned[sales.name].strangers(key)
                 described_by, keys = source.name if has_source else "", loaded.keys
                 found.append(
                     looks.Reference(

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from cleaning.columns import Cells, Reader, Rule, each
 from cleaning.currencies import counted, sale_currencies
 from cleaning.dates import calendar, date_key, date_range, dates, with_hints
-from cleaning.duplicates import BATCH_BITS, find_superseded, judging, key_hashes
+from cleaning.duplicates import BATCH_BITS, superseded
 from cleaning.frames import as_table, checked, to_frame
 from cleaning.numbers import LIMIT, money, numbers, shares
 from cleaning.people import (
@@ -45,7 +45,7 @@ from cleaning.verdicts import reject_table
 from common.amounts import MONEY, fitting, multiplied
 from common.arrays import decoded, on_values, per_distinct
 from common.arrow_types import arrow_schema, arrow_type
-from common.results import PLACE, CleanBatch
+from common.results import PLACE, Clean, CleanBatch
 from common.star_model import INFERRED_FLAG, ONLY_NAMED, Role, Source, columns_of
 from common.sums import Sums, summed
 from config import StarSchemaConfig
@@ -61,6 +61,11 @@ _ZERO = pa.scalar(Decimal(0), MONEY)
 Columns = dict[str, pa.Array]
 Rules = Callable[[Reader, Columns], Columns]
 """Makes columns of the star from a batch; the second argument has the keys of its rows, by name."""
+
+
+def batch_rules(config: StarSchemaConfig) -> Clean:
+    """The rules for a batch of any source under these settings."""
+    return StarSchemaTransformer(config).prepare_batch
 
 
 class StarSchemaTransformer:
@@ -143,16 +148,9 @@ class StarSchemaTransformer:
         is_comma = self.config.source(source).decimal_separator == ","
         table = as_table(rows, declared.keys, declared.numbers if is_comma else ())
         prepared = self.prepare_batch(source, 0, checked(table, declared.required))
-        rows = prepared.rows
-        with judging() as connection:
-            hashes = key_hashes(rows[key])
-            found = find_superseded([lambda: rows], [lambda: hashes], key, connection)
-        superseded = found.get(0)
-        if superseded is None:
-            prepared.rows = without_removals(prepared.rows)
-            return prepared
-        lost = np.isin(prepared.rows[PLACE].to_numpy(), superseded.rows)
-        conflicts = superseded.rows[~superseded.identical]
+        found = superseded(prepared.rows, key)
+        lost = np.isin(prepared.rows[PLACE].to_numpy(), found.rows)
+        conflicts = found.rows[~found.identical]
         prepared.rejects = pa.concat_tables(
             [prepared.rejects, reject_table(conflicts, "conflicting_duplicate", key)]
         )

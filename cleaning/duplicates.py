@@ -1,17 +1,17 @@
 """Rows with the same business key: found exactly, and in bounded memory.
 
-First the 64-bit hashes of all keys are sorted, a part of their range at a time. Only rows whose
-hash occurs more than once are read again; DuckDB compares them by their keys and contents. So two
-keys with the same hash cost time, but never a row.
+The 64-bit hashes of all keys are sorted, and only rows whose hash occurs more than once are looked
+at again: DuckDB compares them by their keys and contents. So two keys with the same hash cost time,
+but never a row. Here are the steps; `run.repeats` takes them over batches in files.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,17 @@ import pyarrow as pa
 
 from common.arrays import decoded, whole
 from common.duck import without_progress_bar
-from common.parallel import in_order
 from common.results import PLACE, REMOVAL
 
 BATCH_BITS = 32
 """A row's place is one int64: batch number << 32 | row number in the batch."""
 
 Hashes = npt.NDArray[np.uint64]
-"""As `key_hashes` returns them."""
+Rows = npt.NDArray[np.int64]
+"""Row numbers in a batch."""
 
-_PART = 4_000_000  # hashes that are sorted at a time: 32 MB
-_BITMAP_BITS = 20
+_BITMAP_BITS = 16, 28
+"""How many bits of a hash a bitmap knows, at least and at most."""
 
 # `content` is the whole row without its place. Of several rows with one key the last one wins.
 _SUPERSEDED = """
@@ -57,11 +57,11 @@ _SUPERSEDED = """
 class Superseded:
     """The rows of one batch that a later row with the same key replaces.
 
-    `rows`: their row numbers in the batch (int64). `identical`: whether nothing is lost with them:
-    the later row has the same content, or removes what they say (bool).
+    `rows`: their numbers, ascending. `identical`: whether nothing is lost with them: the later row
+    has the same content, or removes what they say (bool).
     """
 
-    rows: npt.NDArray[np.int64]
+    rows: Rows
     identical: npt.NDArray[np.bool_]
 
 
@@ -70,133 +70,111 @@ _local = threading.local()
 
 @cache
 def _hasher() -> duckdb.DuckDBPyConnection:
-    """The connection whose cursors the threads use. Opening takes 20 ms, so there is only one."""
+    """The connection whose cursors the threads use. Opening takes 10 ms, so there is only one."""
     return duckdb.connect(config={"threads": 1})
 
 
-def key_hashes(keys: pa.Array) -> Hashes:
-    """The 64-bit hashes of keys (text), as an array of two rows: in the order of the keys, and
-    ascending.
-    """
+@lru_cache(maxsize=1)
+def _judge(temp: Path | None) -> duckdb.DuckDBPyConnection:
+    """The connection that judges, for all sources of a run, as opening takes time."""
+    spill = str(temp or "")
+    return duckdb.connect(config={"memory_limit": "256MB", "threads": 1, "temp_directory": spill})
+
+
+def key_hashes(keys: pa.Array | pa.ChunkedArray) -> Hashes:
+    """The 64-bit hash of each key (text); the same in every process."""
     if not hasattr(_local, "connection"):
         _local.connection = _hasher().cursor()
     connection: Any = _local.connection
     connection.register("keys", pa.table({"key": keys}))
     hashes: Hashes = connection.sql("SELECT hash(key) AS h FROM keys").fetchnumpy()["h"]
     connection.unregister("keys")
-    return np.stack([hashes, np.sort(hashes)])
+    return np.asarray(hashes, np.uint64)
 
 
-def judging(temp: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """The connection that `find_superseded` needs. Opening takes 20 ms, so one serves all sources;
-    the caller closes it. What does not fit its memory goes to files in `temp`.
-    """
-    connection = duckdb.connect(
-        config={"memory_limit": "256MB", "threads": 1, "temp_directory": str(temp or "")}
-    )
-    return without_progress_bar(connection)
+def ascending(several: Iterable[Hashes]) -> Hashes:
+    """All these hashes in their order, each of them no more than twice."""
+    together = np.concatenate([np.empty(0, np.uint64), *several])
+    together.sort()
+    is_third = together[2:] == together[:-2]
+    if not is_third.any():
+        return together
+    few: Hashes = together[np.concatenate([[True, True], ~is_third])]
+    return few
 
 
-def find_superseded(
-    batches: Sequence[Callable[[], pa.Table]],
-    hashes: Sequence[Callable[[], Hashes]],
-    key: str,
-    connection: duckdb.DuckDBPyConnection,
-    workers: int = 1,
-) -> dict[int, Superseded]:
-    """The rows that a later row with the same key replaces, by batch number.
-
-    `batches`: calls that return the rows of a batch, with the column `key`, an int64 column
-    `_place`, and the content to compare. `hashes`: calls that return the `key_hashes` of each
-    batch, best from a memory-mapped file. `connection`: one of `judging`.
-    """
-    with ThreadPoolExecutor(workers) as pool:
-        parts = in_order(pool, _repeated(hashes), workers)
-        repeated = np.concatenate([np.empty(0, np.uint64), *parts])
-        if not len(repeated):
-            return {}
-        claimed = in_order(pool, _claims(batches, hashes, np.unique(repeated), key), workers)
-        connection.register("claimed", _stream(claimed))
-        found = connection.sql(_SUPERSEDED).to_arrow_table()
-        connection.unregister("claimed")
-    places = found[PLACE].to_numpy()
-    numbers = places >> BATCH_BITS
-    rows = places & ((1 << BATCH_BITS) - 1)
-    identical = found["identical"].to_numpy(zero_copy_only=False)
-    return {
-        int(number): Superseded(rows[numbers == number], identical[numbers == number])
-        for number in np.unique(numbers)
-    }
-
-
-def _repeated(hashes: Sequence[Callable[[], Hashes]]) -> Iterator[Callable[[], Hashes]]:
-    """Calls, one per part of the range of hashes, that return those that occur more than once."""
-    bits = (sum(len(batch()[1]) for batch in hashes) // _PART).bit_length()
-    bounds = np.array([part << (64 - bits) for part in range(1, 1 << bits)], np.uint64)
-    cuts = []
-    for batch in hashes:
-        ascending = batch()[1]
-        cuts.append([0, *np.searchsorted(ascending, bounds), len(ascending)])
-    return (
-        partial(_more_than_once, hashes, [slice(*at[part : part + 2]) for at in cuts])
-        for part in range(1 << bits)
-    )
-
-
-def _more_than_once(hashes: Sequence[Callable[[], Hashes]], parts: Sequence[slice]) -> Hashes:
-    """The hashes that occur more than once, in parts of ascending arrays.
-
-    A stable sort merges ascending runs instead of sorting anew.
-    """
-    runs = [batch()[1][part] for batch, part in zip(hashes, parts, strict=True)]
-    together = np.concatenate([np.empty(0, np.uint64), *runs])
-    del runs
-    together.sort(kind="stable")
+def more_than_once(several: Iterable[Hashes]) -> Hashes:
+    """The distinct hashes that occur more than once in all of these, ascending."""
+    together = ascending(several)
     repeated: Hashes = together[1:][together[1:] == together[:-1]]
     return repeated
 
 
-def _membership(wanted: Hashes) -> Callable[[Hashes], npt.NDArray[np.int64]]:
-    """A function that returns the positions of those of its hashes that are in the sorted `wanted`.
+def bitmap(wanted: Hashes) -> npt.NDArray[np.bool_]:
+    """By the low bits of a hash, whether any of `wanted` has these."""
+    fewest, most = _BITMAP_BITS
+    bits = min(max(len(wanted).bit_length() + 4, fewest), most)
+    found = np.zeros(1 << bits, bool)
+    found[wanted & np.uint64(len(found) - 1)] = True
+    return found
 
-    A bitmap of the low bits excludes nearly all of them before the binary search.
+
+def positions(hashes: Hashes, wanted: Hashes, may_be: npt.NDArray[np.bool_]) -> Rows:
+    """Where those of `hashes` are that are in the sorted `wanted`; `may_be` is its `bitmap`, which
+    excludes nearly all others before the binary search.
     """
-    low = np.uint64((1 << _BITMAP_BITS) - 1)
-    bitmap = np.zeros(1 << _BITMAP_BITS, bool)
-    bitmap[wanted & low] = True
-
-    def positions(hashed: Hashes) -> npt.NDArray[np.int64]:
-        maybe = np.flatnonzero(bitmap[hashed & low])
-        at = np.minimum(np.searchsorted(wanted, hashed[maybe]), len(wanted) - 1)
-        found: npt.NDArray[np.int64] = maybe[wanted[at] == hashed[maybe]]
-        return found
-
-    return positions
+    maybe = np.flatnonzero(may_be[hashes & np.uint64(len(may_be) - 1)])
+    at = np.minimum(np.searchsorted(wanted, hashes[maybe]), len(wanted) - 1)
+    found: Rows = maybe[wanted[at] == hashes[maybe]]
+    return found
 
 
-def _claims(
-    batches: Sequence[Callable[[], pa.Table]],
-    hashes: Sequence[Callable[[], Hashes]],
-    repeated: Hashes,
-    key: str,
-) -> Iterator[Callable[[], pa.Table]]:
-    """Calls, one per batch, that return the rows whose hash is in `repeated`; the key is `_key`.
+def claims(rows: pa.Table, at: Rows, key: str) -> pa.Table:
+    """The rows at `at` as `judged` takes them.
 
     Columns are decoded, since files differ in which of them are dictionary-encoded.
     """
-    positions = _membership(repeated)
+    table = rows.take(pa.array(at))
+    if REMOVAL not in table.column_names:
+        table = table.append_column(REMOVAL, pa.array(np.zeros(len(table), np.int8)))
+    names = ["_key" if name == key else name for name in table.column_names]
+    return pa.table([decoded(whole(column)) for column in table.columns], names)
 
-    def chosen(batch: Callable[[], pa.Table], rows: npt.NDArray[np.int64]) -> pa.Table:
-        table = batch().take(pa.array(rows))
-        if REMOVAL not in table.column_names:
-            table = table.append_column(REMOVAL, pa.array(np.zeros(len(table), np.int8)))
-        names = ["_key" if name == key else name for name in table.column_names]
-        return pa.table([decoded(whole(column)) for column in table.columns], names)
 
-    for batch, hashed in zip(batches, hashes, strict=True):
-        rows = positions(hashed()[0])
-        if len(rows):
-            yield partial(chosen, batch, rows)
+def judged(claimed: Iterable[pa.Table], temp: Path | None = None) -> pa.Table:
+    """The places (`_place`), ascending, of the rows that a later one with the same key replaces,
+    and whether they are `identical`, see `Superseded`.
+
+    `claimed`: tables of `claims`, with all rows of each key that they have. What does not fit the
+    memory goes to files in `temp`.
+    """
+    with closing(_judge(temp).cursor()) as connection:
+        connection.register("claimed", _stream(iter(claimed)))
+        found: pa.Table = without_progress_bar(connection).sql(_SUPERSEDED).to_arrow_table()
+    return found
+
+
+def superseded_in(found: Sequence[pa.Table], number: int) -> Superseded:
+    """What of the tables of `judged` is of one batch."""
+    rows, identical = [np.empty(0, np.int64)], [np.empty(0, bool)]
+    for table in found:
+        places = table[PLACE].to_numpy()
+        start, end = np.searchsorted(places, [number << BATCH_BITS, (number + 1) << BATCH_BITS])
+        rows.append(places[start:end] - (number << BATCH_BITS))
+        chosen = table["identical"][start:end]
+        identical.append(chosen.to_numpy().astype(bool))
+    order = np.argsort(np.concatenate(rows), kind="stable")
+    return Superseded(np.concatenate(rows)[order], np.concatenate(identical)[order])
+
+
+def superseded(rows: pa.Table, key: str) -> Superseded:
+    """The rows of a table that a later row with the same `key` replaces."""
+    hashes = key_hashes(rows[key])
+    wanted = more_than_once([hashes])
+    if not len(wanted):
+        return superseded_in([], 0)
+    at = positions(hashes, wanted, bitmap(wanted))
+    return superseded_in([judged([claims(rows, at, key)])], 0)
 
 
 def _stream(tables: Iterator[pa.Table]) -> pa.RecordBatchReader:

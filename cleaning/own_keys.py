@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -18,8 +18,9 @@ from common.results import PLACE
 
 SHARE = 0.01
 """The share of rows superseded by different ones above which the key is doubted."""
-_KEYS, _ROWS = 1000, 5000
+KEYS, ROWS = 1000, 5000
 """The most keys and rows that are searched for a better key."""
+_ROW = (1 << BATCH_BITS) - 1
 _COLUMNS = 12
 """The most columns that are tried in pairs."""
 _LIKELY = re.compile(
@@ -30,25 +31,37 @@ _UNLIKELY = re.compile(
 )
 
 
-def doubt(
-    source: str,
-    key: str,
-    parts: Sequence[str],
-    rows: int,
-    lost: Mapping[int, npt.NDArray[np.int64]],
-    prepared: Sequence[Callable[[], pa.Table]],
-    originals: Callable[[int], pa.Table],
-) -> str:
-    """A warning that `key` may be no key of `source`; '' where there is no doubt.
-
-    `parts`: the source's columns that make the key. `rows`: how many rows the source has. `lost`:
-    by batch, the numbers of the rows that a row with the same key and other content superseded.
-    `prepared`: calls that read the cleaned batches; `originals` reads a batch as it was extracted.
+def is_doubtful(conflicts: int, rows: int) -> bool:
+    """Whether so many of a source's rows lose to a later row with other content that its key may
+    be none.
     """
-    count = sum(map(len, lost.values()))
-    if count <= SHARE * rows:
-        return ""
-    contested = _contested(key, lost, prepared, originals)
+    return conflicts > SHARE * rows
+
+
+def contested_keys(rows: pa.Table, key: str, lost: npt.NDArray[np.int64]) -> pa.Array:
+    """The first distinct keys of the rows with the numbers `lost` of a cleaned batch."""
+    chosen = np.isin(rows[PLACE].to_numpy() & _ROW, lost)
+    return pc.unique(decoded(whole(rows[key])).filter(pa.array(chosen)))[:KEYS]
+
+
+def contested_rows(rows: pa.Table, originals: pa.Table, key: str, keys: pa.Array) -> pa.Table:
+    """The original rows of a batch that have one of `keys`, as text, with the key as the column
+    `_key`. `rows` are the cleaned ones.
+    """
+    rows = rows.select([key, PLACE])
+    rows = rows.filter(pc.is_in(decoded(whole(rows[key])), keys)).slice(0, ROWS)
+    at = pa.array(rows[PLACE].to_numpy() & _ROW)
+    return _as_text(originals.take(at)).append_column("_key", decoded(whole(rows[key])))
+
+
+def doubt(
+    source: str, key: str, parts: Sequence[str], conflicts: int, rows: int, contested: pa.Table
+) -> str:
+    """A warning that `key` may be no key of `source`.
+
+    `parts`: the source's columns that make the key. `conflicts`: how many of its `rows` lose.
+    `contested`: rows of `contested_rows`, of all batches.
+    """
     better = _better(contested)
     advice = "which columns of a row make it unique?"
     if better:
@@ -58,40 +71,9 @@ def doubt(
             f"have {source.upper()}__COLUMNS map it so: {columns}"
         )
     return (
-        f"{source}: {count:,} of {rows:,} rows ({count / rows:.1%}) lose to a later row with the "
-        f"same {key}: it may be no key; {advice}"
+        f"{source}: {conflicts:,} of {rows:,} rows ({conflicts / rows:.1%}) lose to a later row "
+        f"with the same {key}: it may be no key; {advice}"
     )
-
-
-def _contested(
-    key: str,
-    lost: Mapping[int, npt.NDArray[np.int64]],
-    prepared: Sequence[Callable[[], pa.Table]],
-    originals: Callable[[int], pa.Table],
-) -> pa.Table:
-    """Original rows whose key occurs more than once, with the key as the column `_key`."""
-    mask = (1 << BATCH_BITS) - 1
-    keys = pa.array([], pa.string())
-    for number, at in lost.items():
-        rows = prepared[number]()
-        chosen = np.isin(rows[PLACE].to_numpy() & mask, at)
-        keys = pc.unique(
-            pa.concat_arrays([keys, decoded(whole(rows[key])).filter(pa.array(chosen))])
-        )
-        if len(keys) >= _KEYS:
-            break
-    found, count = [], 0
-    for number, read in enumerate(prepared):
-        rows = read().select([key, PLACE])
-        rows = rows.filter(pc.is_in(decoded(whole(rows[key])), keys[:_KEYS])).slice(
-            0, _ROWS - count
-        )
-        at = pa.array(rows[PLACE].to_numpy() & mask)
-        found.append(
-            _as_text(originals(number).take(at)).append_column("_key", decoded(whole(rows[key])))
-        )
-        count += len(rows)
-    return pa.concat_tables(found, promote_options="default")
 
 
 def _as_text(rows: pa.Table) -> pa.Table:

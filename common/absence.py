@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -16,7 +16,7 @@ class Absence:
     """That rows of the star without a row in tonight's `source` are gone."""
 
     source: str
-    kept: Sequence[pa.Array]
+    kept: Iterable[pa.Array]
     """The keys of rows that are rejected or left out: what bears a key is not absent."""
     limit: Decimal
     """MAX_DELETE_RATE: the share of the rows in scope that may be gone."""

@@ -12,11 +12,13 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+import numpy.typing as npt
 import pyarrow as pa
 
 from common.files import private_folder
@@ -81,6 +83,20 @@ def write(folder: Path, name: str, table: pa.Table) -> Path:
     ):
         writer.write_table(table)
     return path
+
+
+def write_numbers(folder: Path, name: str, numbers: npt.NDArray[Any]) -> Path:
+    """Write an array as `write` does a table; `np.fromfile` and `np.memmap` read it, or a part."""
+    path = new_path(folder, f"{name}.bin")
+    with disk_errors_named(folder):
+        numbers.tofile(path)
+    return path
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files that nobody reads any more."""
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def new_path(folder: Path, name: str) -> Path:

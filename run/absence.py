@@ -9,7 +9,7 @@ from common.absence import Absence
 from common.rejects import REJECT_FILE
 from common.star_model import DELETED_FLAG
 from config import StarSchemaConfig
-from run.staging import CleanSource
+from run.clean_source import Arrays, CleanSource
 from sources.raw_source import RawSource
 
 
@@ -30,7 +30,7 @@ def absence_in(
         first, last = settings.period
         days = _day_key(first), _day_key(last)
     absence = Absence(
-        cleaned.name, cleaned.borne, config.max_delete_rate, days, _doubt(raw, cleaned)
+        cleaned.name, Arrays(cleaned.borne), config.max_delete_rate, days, _doubt(raw, cleaned)
     )
     return absence, ""
 

@@ -17,16 +17,19 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from common.arrays import decoded, whole
+from common.arrays import decoded
+from common.parallel import Task, Workers
 from common.rejects import ordered_reasons
 from common.results import DETAIL, FILE, LINE, PLACE, REASON, Clean
 from common.spool import Spool
 from common.star_model import Star
 from config import StarSchemaConfig
 from run.check_advice import Adviser
+from run.clean_source import CleanSource, rows_to_load
 from run.currencies import judge
 from run.refused import in_file_order
-from run.staging import CleanSource, StagingJob, clean_sources, over_the_limit
+from run.staging import clean_sources, over_the_limit
+from run.workers import workers_for
 from sources.raw_source import RawSource, ReadSource
 from warehouse.outlook import inspect_warehouse
 
@@ -36,6 +39,10 @@ _DETAILS = 200
 """Of each reason so many details are kept, to see which setting would help."""
 _SAMPLE = 3
 
+Look: TypeAlias = Callable[
+    [Path, Callable[[str, int], None], int | None, Workers], dict[str, ReadSource]
+]
+"""Reads the sources into a folder, or the first rows of each; tells of its progress."""
 Progress: TypeAlias = Callable[[str], Callable[[str, int], None]]
 """Given the name of a phase, what hears of each batch of it: its source, and its rows."""
 
@@ -134,7 +141,7 @@ class Findings:
 
 def look_ahead(
     config: StarSchemaConfig,
-    look: Callable[[Path, Callable[[str, int], None], int | None], dict[str, ReadSource]],
+    look: Look,
     cleaning: Callable[[StarSchemaConfig], Clean],
     progress: Progress,
     rows: int | None = None,
@@ -146,17 +153,16 @@ def look_ahead(
 
     Raises `SpoolError` when the working folder cannot be used.
     """
-    with _folder(config.work_dir) as folder:
-        looked = look(folder, progress("Reading"), rows)
+    with _folder(config.work_dir) as folder, workers_for(config, folder) as workers:
+        looked = look(folder, progress("Reading"), rows, workers)
         good = {
             name: source.extracted
             for name, source in looked.items()
             if source.extracted is not None
         }
         cleaned = clean_sources(
-            [StagingJob(source, source.source.key) for source in good.values()],
-            cleaning(config), config, folder, progress=progress("Cleaning"),
-        )  # fmt: skip
+            good.values(), cleaning, config, folder, workers, progress=progress("Cleaning")
+        )
         sources = {}
         for name, source in looked.items():
             found = SourceFindings(source, cleaned.get(name), inside=source.inside())
@@ -165,7 +171,7 @@ def look_ahead(
                 found.sample = _sample(source.extracted, found.cleaned)
                 found.advice = _advice(config, found, source.extracted, cleaning)
             sources[name] = found
-        strangers = [] if rows else list(_strangers(config.star, cleaned))
+        strangers = [] if rows else list(_strangers(config.star, cleaned, workers))
     warehouse, fits = inspect_warehouse(config, config.star.tables)
     places = _unwritable(config)
     can_start = fits and not places and not any(source.problems for source in looked.values())
@@ -244,22 +250,29 @@ def _may_be_too_many(sales: CleanSource | None, strangers: list[Strangers], limi
     return at_most > limit * sales.read
 
 
-def _strangers(star: Star, cleaned: dict[str, CleanSource]) -> Iterator[Strangers]:
+def _strangers(
+    star: Star, cleaned: dict[str, CleanSource], workers: Workers
+) -> Iterator[Strangers]:
     """How many sales name members that their source does not have."""
     sales = cleaned.get(star.sales.name)
-    for name, source in cleaned.items():
+    for name in cleaned:
         key = star.source(name).key
-        if sales is None or key not in star.sales.references:
+        if sales is None or key not in sales.strange:
             continue
-        known = pa.chunked_array(
-            [chunk for task in source.tasks() for chunk in task()[key].chunks], pa.string()
+        tasks = (
+            Task(_named, (*sales.left(number), key, ids))
+            for number, ids in sorted(sales.strange[key].items())
         )
         unknown: Counter[str] = Counter()
-        for task in sales.tasks():
-            ids = decoded(whole(task()[key]))
-            strange = pc.and_(pc.invert(pc.is_in(ids, known)), pc.not_equal(ids, ""))
-            for count in pc.value_counts(ids.filter(strange)).to_pylist():
-                unknown[count["values"]] += count["counts"]
+        for found in workers.in_order(tasks):
+            unknown.update(found)
         if unknown:
             rows, example = unknown.total(), next(iter(unknown))
             yield Strangers(key, name, rows, sales.rows, len(unknown), example)
+
+
+def _named(path: Path, left_out: Path | None, column: str, ids: pa.Array) -> dict[str, int]:
+    """How many rows of a batch name each of `ids`."""
+    named = decoded(rows_to_load(path, left_out)[column])
+    counts = pc.value_counts(named.filter(pc.is_in(named, ids)))
+    return {count["values"]: count["counts"] for count in counts.to_pylist()}

@@ -11,8 +11,8 @@ from common.source_settings import SourceSettings
 from common.star_model import Star
 from config import StarSchemaConfig
 from errors import GateError
+from run.clean_source import CleanSource
 from run.frame import Run
-from run.staging import CleanSource
 from sources.raw_source import RawSource
 
 _MOST_LISTED = 6

@@ -22,10 +22,10 @@ from common.version import VERSION
 from config import StarSchemaConfig
 from errors import BusyError, ConfigError, EtlError, TransientError
 from run import logs, progress, unchanged
+from run.clean_source import CleanSource
 from run.failures import in_words
 from run.refused import in_file_order
 from run.signals import PATIENCE_SECONDS, Watch
-from run.staging import CleanSource
 from run.summary import PHASES, Outcomes, RunSummary
 from run.workers import workers_for
 from schema import etl_run

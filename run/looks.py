@@ -43,7 +43,9 @@ _UNSEEN = "[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
 
 @dataclass(frozen=True)
 class Reference:
-    """What a column of the sales names: how many sales name whom, and the ids that they name."""
+    """What a column of the sales names: how many sales name whom, and which of the ids that they
+    name no source describes.
+    """
 
     column: str
     source: str

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from cleaning.dates import calendar
 from common.star_model import Star, surrogate_key
+from run.clean_source import CleanSource
 from run.costs import fill_costs
 from run.rekey import Spellings, is_due, rekey_star
-from run.staging import CleanSource
 from sources.raw_source import RawSource
 from warehouse import Warehouse
 
@@ -28,7 +28,7 @@ def counts(warehouse: Warehouse, star: Star) -> dict[str, int]:
 
 def whole_years(warehouse: Warehouse, dates: sa.Table, sales: CleanSource) -> pa.Table:
     """The days of whole years that cover the sales and the days already in `dates`."""
-    keys = [int(key) // 10_000 for key in sales.distinct_ids("date_key").to_pylist()]
+    keys = [key // 10_000 for bounds in sales.days.values() for key in bounds]
     day = dates.c.full_date
     known = warehouse.row(sa.select(sa.func.min(day), sa.func.max(day)))
     years = [*keys, *(bound.year for bound in known if bound is not None)]
@@ -64,7 +64,7 @@ def _rekey(
     tonight: dict[sa.Table, list[Spellings]] = {}
     sales = cleaned[star.sales.name]
     for source in (*star.members, star.sales):
-        named = Spellings(typed[sales.name], sales.ids.get(source.key, []))
+        named = Spellings(typed[sales.name], sales.column(source.key))
         own = cleaned.get(source.name)
         given = [] if own is None else [Spellings(typed[source.name], own.column(source.key))]
         tonight[source.feeds] = [named, *given]

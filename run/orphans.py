@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,23 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from cleaning.duplicates import BATCH_BITS
+from common import spool
 from common.arrays import decoded
+from common.parallel import Task, Workers
 from common.results import DETAIL, PLACE, REASON
 from common.star_model import unknown_reason
+from run.clean_source import About, CleanSource, SettledBatch, net_of, rows_to_load
 from run.refused import keep
-from run.staging import CleanSource, distinct, net_of
+from run.settling import named
 
 _ROW = (1 << BATCH_BITS) - 1
 
 
 def without_orphans(
-    sales: CleanSource, known: Mapping[sa.Column[Any], pa.Array], folder: Path
+    sales: CleanSource,
+    known: Mapping[sa.Column[Any], pa.Array],
+    folder: Path,
+    workers: Workers,
 ) -> CleanSource:
     """`sales` without the rows that name a member nobody knows, which become rejects.
 
@@ -31,33 +36,41 @@ def without_orphans(
     an orphan names beside is asked for no more: it makes no member and no year. Only batches in
     which an id is unknown are read.
     """
-    strange: set[int] = set()
+    unknown: dict[str, tuple[str, pa.Array]] = {}
+    concerned: set[int] = set()
     for key, keys in known.items():
-        values = enumerate(sales.ids.get(key.info["finds_by"], []))
-        strange |= {number for number, ids in values if not pc.all(pc.is_in(ids, keys)).as_py()}
-    result = replace(
-        sales,
-        left_out=dict(sales.left_out),
-        rejected=sales.rejected.copy(),
-        kept=dict(sales.kept),
-        borne=list(sales.borne),
-        money=sales.money.copy(),
-        ids={name: list(arrays) for name, arrays in sales.ids.items()},
+        column = key.info["finds_by"]
+        ids = sales.strangers(column)
+        ids = ids.filter(pc.invert(pc.is_in(ids, keys)))
+        if len(ids):
+            unknown[column] = unknown_reason(key), ids
+            strange = sales.strange[column].items()
+            concerned |= {n for n, own in strange if pc.any(pc.is_in(own, ids)).as_py()}
+    result = sales.copied()
+    about, sought = workers.share(sales.about), workers.share(unknown)
+    tasks = (
+        Task(_settled, (about, sought, number, *sales.left(number), folder))
+        for number in sorted(concerned)
     )
-    for number in sorted(strange):
-        _leave_out_orphans(result, number, known, folder)
+    for batch in workers.in_order(tasks):
+        result.settle(batch)
     return result
 
 
-def _leave_out_orphans(
-    sales: CleanSource, number: int, known: Mapping[sa.Column[Any], pa.Array], folder: Path
-) -> None:
-    rows = sales.tasks()[number]()
+def _settled(
+    about: About,
+    unknown: Mapping[str, tuple[str, pa.Array]],
+    number: int,
+    path: Path,
+    left_out: Path | None,
+    folder: Path,
+) -> SettledBatch:
+    """A batch without the rows that name one of the `unknown` ids: reason and ids, by column."""
+    rows = rows_to_load(path, left_out)
     reason = np.full(len(rows), "", object)
-    for key, keys in known.items():
-        ids = decoded(rows[key.info["finds_by"]])
-        found = pc.is_in(ids, keys).to_numpy(zero_copy_only=False)
-        reason[~found & (reason == "")] = unknown_reason(key)
+    for column, (word, ids) in unknown.items():
+        found = pc.is_in(decoded(rows[column]), ids).to_numpy(zero_copy_only=False)
+        reason[found & (reason == "")] = word
     is_orphan = reason != ""
     orphans = rows.filter(pa.array(is_orphan))
     refused = pa.table(
@@ -67,10 +80,20 @@ def _leave_out_orphans(
             DETAIL: pa.array([""] * len(orphans), pa.string()),
         }
     )
-    sales.refuse(keep(folder, sales.name, number, "orphans", refused))
-    sales.borne.append(decoded(orphans[sales.key]))
-    sales.count_money({"rejected": net_of(orphans, sales.currency)})
+    borne = None
+    if about.notes_keys:
+        keys = pa.table({about.key: decoded(orphans[about.key])})
+        borne = spool.write(folder, f"{about.name}-borne-{number:06}", keys)
     at = orphans[PLACE].to_numpy() & _ROW
-    sales.left_out[number] = np.union1d(sales.left_out.get(number, at), at)
-    for name in sales.ids:
-        sales.ids[name][number] = distinct(rows[name], np.flatnonzero(is_orphan))
+    before = np.empty(0, np.int64) if left_out is None else np.fromfile(left_out, np.int64)
+    lost = np.union1d(before, at)
+    strange, days = named(about, rows, np.flatnonzero(is_orphan))
+    return SettledBatch(
+        number,
+        spool.write_numbers(folder, f"{about.name}-left-out-{number:06}", lost),
+        refused=keep(folder, about.name, number, "orphans", refused),
+        borne=borne,
+        money={"rejected": net_of(orphans, about.currency)},
+        strange=strange,
+        days=days,
+    )

@@ -8,9 +8,8 @@ are as well.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,9 +17,11 @@ import pyarrow.compute as pc
 
 from cleaning.duplicates import BATCH_BITS
 from common import spool
+from common.parallel import Task
 from common.results import DETAIL, LINE, PLACE, RAW, REASON
 from common.values import UNREADABLE
 from sources.raw_source import RawSource
+from sources.source_files import RawBatch
 
 _ROW = (1 << BATCH_BITS) - 1
 _OURS = (REASON, DETAIL, RAW)
@@ -49,22 +50,22 @@ def keep(folder: Path, source: str, number: int, by: str, refused: pa.Table) -> 
 
 def in_file_order(
     source: RawSource, kept: Mapping[int, Sequence[Path]]
-) -> Iterator[Callable[[], pa.Table]]:
+) -> Iterator[Task[pa.Table]]:
     """A call per batch that has lost records; together they give these in the order of the files.
 
     Each returns a table of the source's own columns as they were read, `_file`, `_line`, `_reason`
     and `_detail`; `_raw` where records are no rows. `kept` has the paths of `keep`, by batch.
     """
-    for number in range(len(source)):
-        if number in kept or source.refused(number) is not None:
-            yield partial(_lost, source, number, kept.get(number, ()))
+    for number, batch in enumerate(source.batches):
+        if number in kept or batch.refused is not None:
+            yield Task(_lost, (batch, kept.get(number, ())))
 
 
-def _lost(source: RawSource, number: int, paths: Sequence[Path]) -> pa.Table:
-    no_rows = source.refused(number)
+def _lost(batch: RawBatch, paths: Sequence[Path]) -> pa.Table:
+    no_rows = batch.no_rows()
     tables = [] if no_rows is None else [no_rows]
     if paths:
-        tables.append(_rows(source.originals(number), pa.concat_tables(map(spool.read, paths))))
+        tables.append(_rows(batch.originals(), pa.concat_tables(map(spool.read, paths))))
     lost = pa.concat_tables(tables, promote_options="default")
     return lost.take(pc.sort_indices(lost[LINE]))  # which keeps the order within a line
 
