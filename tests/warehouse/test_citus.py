@@ -31,6 +31,7 @@ from support.tables import Row
 DIMENSIONS = {table.name for table in STAR.dimensions}
 WRITES = r"(INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|COPY \S+ \(.* FROM STDIN|ANALYZE)\b"
 SEQUENTIAL = "SET LOCAL citus.multi_shard_modify_mode = 'sequential'"
+NO_TENANT = "SET LOCAL citus.enable_schema_based_sharding = off"
 PROPAGATED = "SET LOCAL citus.propagate_set_commands = 'local'"
 
 
@@ -140,7 +141,7 @@ def test_every_transaction_that_writes_is_sequential_from_its_first_statement(
         if any(re.match(WRITES, text) for text in texts)
     ]
     assert len(writing) == 7  # three nights, the forgotten one, the failed one, two of the last
-    assert {(texts[0], texts[1]) for texts in writing} == {(SEQUENTIAL, PROPAGATED)}
+    assert {tuple(texts[:3]) for texts in writing} == {(SEQUENTIAL, NO_TENANT, PROPAGATED)}
     # What set_config() sets stays on the coordinator, so that nobody may rely on it alone.
     assert all("SET LOCAL lock_timeout = '10s'" in texts for texts in writing)
 
