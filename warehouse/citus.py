@@ -71,14 +71,15 @@ class Citus(PostgreSql):
         """Raises `WarehouseError` if we are connected to a worker. It could load too, but our lock
         is on one node: two runs would not see each other.
         """
-        is_coordinator, coordinator = self.row(
+        # citus_is_coordinator() would not do: it is false as long as no node was added.
+        group, coordinator = self.row(
             sa.text(
-                "SELECT pg_catalog.citus_is_coordinator(), (SELECT nodename || ':' || nodeport "
-                "FROM pg_catalog.pg_dist_node WHERE groupid = 0 LIMIT 1)"
+                "SELECT groupid, (SELECT nodename || ':' || nodeport FROM pg_catalog.pg_dist_node "
+                "WHERE groupid = 0 LIMIT 1) FROM pg_catalog.pg_dist_local_group"
             )
         )
         self.connection.commit()
-        if not is_coordinator:
+        if group != 0:
             at = f" at {coordinator}" if coordinator else ""
             raise WarehouseError(
                 f"WAREHOUSE_URL {self.config.warehouse_url}: it is a worker of a Citus cluster; "

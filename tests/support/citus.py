@@ -28,12 +28,15 @@ CREATE TABLE citus.pg_dist_shard (logicalrelid regclass, shardid bigint);
 CREATE TABLE citus.pg_dist_placement (shardid bigint, groupid int);
 CREATE TABLE citus.pg_dist_node (
     nodename text, nodeport int, groupid int, noderole text, isactive bool);
+CREATE VIEW citus.pg_dist_local_group AS
+    SELECT coalesce(current_setting('standin.is_worker_of', true), '0')::int AS groupid;
+ALTER VIEW citus.pg_dist_local_group SET SCHEMA pg_catalog;
 ALTER TABLE citus.pg_dist_partition SET SCHEMA pg_catalog;
 ALTER TABLE citus.pg_dist_shard SET SCHEMA pg_catalog;
 ALTER TABLE citus.pg_dist_placement SET SCHEMA pg_catalog;
 ALTER TABLE citus.pg_dist_node SET SCHEMA pg_catalog;
 GRANT SELECT ON pg_catalog.pg_dist_partition, pg_catalog.pg_dist_shard,
-    pg_catalog.pg_dist_placement, pg_catalog.pg_dist_node TO PUBLIC;
+    pg_catalog.pg_dist_placement, pg_catalog.pg_dist_node, pg_catalog.pg_dist_local_group TO PUBLIC;
 INSERT INTO pg_catalog.pg_dist_node VALUES
     ('coordinator', 5432, 0, 'primary', true), ('w1', 5432, 1, 'primary', true),
     ('w2', 5432, 2, 'primary', true);
@@ -101,9 +104,6 @@ END $$;
 
 CREATE FUNCTION pg_catalog.column_to_column_name(table_name regclass, column_var_text text)
 RETURNS text LANGUAGE sql AS $$ SELECT column_var_text $$;
-
-CREATE FUNCTION pg_catalog.citus_is_coordinator() RETURNS bool LANGUAGE sql AS $$
-    SELECT coalesce(current_setting('standin.is_worker', true), 'off') <> 'on' $$;
 
 CREATE FUNCTION pg_catalog.run_command_on_workers(
     command text, parallel bool DEFAULT true,

@@ -332,7 +332,7 @@ def test_an_unknown_outcome_says_what_becomes_of_other_nodes(
 
 def test_a_worker_is_refused_before_anything_is_read(citus_shop: Retailer) -> None:
     shop = citus_shop
-    url = with_options(shop.star, **{"standin.is_worker": "on"})
+    url = with_options(shop.star, **{"standin.is_worker_of": 1})
     results = shop.run(WAREHOUSE_URL=url)
     assert results["status"] == "failed"
     assert (
@@ -341,6 +341,12 @@ def test_a_worker_is_refused_before_anything_is_read(citus_shop: Retailer) -> No
     )
     assert results["phases"]["extraction"]["status"] == "not_run"
     assert shop.star.tables() == set()
+
+
+def test_a_server_to_which_no_node_was_added_is_a_cluster_of_one(citus_shop: Retailer) -> None:
+    citus_shop.star.execute("DELETE FROM pg_dist_node", "DELETE FROM citus.answers")
+    citus_shop.publish()
+    assert is_spread_right(citus_shop)
 
 
 @pytest.mark.parametrize(
