@@ -236,6 +236,7 @@ class DataExtractor:
             names_used(source, settings),
             settings.watermark or "",
             self._start(name).value,
+            rows,
         )
         if isinstance(settings.path, URL):
             call = partial(databases.open, name, settings.path, settings.query or "", options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +31,11 @@ def gathered(few: Iterator[pa.RecordBatch], options: ReadOptions) -> Iterator[pa
 
 
 def parse_arrow(
-    batch: pa.RecordBatch, columns: list[str], first: int, options: ReadOptions, binary: set[str]
+    batch: pa.RecordBatch,
+    columns: Sequence[str],
+    first: int,
+    options: ReadOptions,
+    binary: set[str],
 ) -> TextBatch:
     """A batch as text under the names `columns`; its rows are numbered from `first`.
 

@@ -74,6 +74,8 @@ class ReadOptions:
     """The column by which only new rows are read, if there is one."""
     since: Moment | None = None
     """Its value from which on they are read."""
+    most: int | None = None
+    """How many records of each file are looked at; None when all of them are read."""
 
     def text_of(self, column: str) -> Callable[[Any], str | None]:
         """The function that writes a typed value of this column as text."""

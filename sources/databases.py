@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import duckdb
@@ -29,7 +28,7 @@ from sources.arrow_batches import gathered, parse_arrow
 from sources.batches import ReadOptions, TextBatch, column_names
 from sources.engines import FAILURES, SHARED, Connected, connect, without_driver
 from sources.file_databases import MEMORY
-from sources.pieces import LocalPiece, OpenSource, Piece
+from sources.pieces import Findings, OpenSource, Piece
 from sources.statements import duckdb_text, statement, without_since
 
 _IS_QUERY = re.compile(r"[\s(]*(select|with|from)\b", re.IGNORECASE)
@@ -85,13 +84,11 @@ class Databases:
         columns = column_names(source.label, result.columns, options)
         kind = url.get_backend_name()
         doubt = libpq.doubt(url, f"{name.upper()}__PATH") if kind == "postgresql" else ""
-        binary = set[str]()
         return OpenSource(
             source.label,
             f"database {kind}",
             columns,
-            _pieces(source, connected, result, columns, binary),
-            binary_keys=binary,
+            _pieces(source, connected, result, columns),
             note=doubt or result.note,
             opens_later=not connected.is_snapshot,
             close=lambda: None if kind in SHARED else self._drop(_key(url, name)),
@@ -206,8 +203,28 @@ class _Result:
     """A warning about what the driver loses; or ''."""
 
 
+@dataclass(frozen=True)
+class _Rows(Piece):
+    """Rows that were fetched, to be made text; they are numbered from `first`."""
+
+    rows: Sequence[Sequence[Any]] | pa.RecordBatch
+    columns: list[str]
+    first: int
+    options: ReadOptions
+    cells: dict[int, mysql.Cells]
+
+    @property
+    def is_portable(self) -> bool:
+        return False
+
+    def batches(self, found: Findings) -> Iterator[TextBatch]:
+        yield _parse(
+            self.rows, self.columns, self.first, self.options, self.cells, found.binary_keys
+        )
+
+
 def _pieces(
-    source: _Source, connected: Connected, result: _Result, columns: list[str], binary: set[str]
+    source: _Source, connected: Connected, result: _Result, columns: list[str]
 ) -> Iterator[Piece]:
     count = 0
     while True:
@@ -217,8 +234,7 @@ def _pieces(
             raise source.broken_off(connected, error, count) from None
         if batch is None:
             return
-        first, options = count + 1, source.options
-        yield LocalPiece(partial(_parse, batch, columns, first, options, result.cells, binary))
+        yield _Rows(batch, columns, count + 1, source.options, result.cells)
         count += len(batch)
 
 

@@ -18,7 +18,7 @@ from sources.line_source import CopiedLines, LineSource
 from sources.parquet import open_parquet
 from sources.partitions import folder_values, with_folder_values
 from sources.pieces import OpenSource, Piece
-from sources.ranges import LineFile, unreadable
+from sources.ranges import LineFile, unreadable, version
 from sources.streams import Content, Place, on_disk, open_content
 from sources.text import Text, has_plain_lines
 
@@ -95,8 +95,7 @@ def _lines(place: Place, content: Content, options: ReadOptions, folder: Path) -
     path, label = place.file, place.label
     if path is None or content.compressed or not has_plain_lines(options.encoding):
         return CopiedLines(content.stream, label, options, folder)
-    status = path.stat()
-    file = LineFile(path, label, options, version=(status.st_size, status.st_mtime_ns))
+    file = LineFile(path, label, options, version=version(path.stat()))
     return LineSource(file, Text(content.stream, label, options))
 
 

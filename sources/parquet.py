@@ -1,48 +1,158 @@
-"""Parquet files, whose columns have types."""
+"""Parquet files, whose columns have types: read by row groups, each of which any worker opens."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from common.values import first_line
 from errors import SourceError
 from sources.arrow_batches import gathered, parse_arrow
-from sources.batches import ReadOptions, column_names
-from sources.pieces import LocalPiece, OpenSource, Piece
+from sources.batches import MAX_PIECE_BYTES, ReadOptions, TextBatch, column_names
+from sources.pieces import Findings, OpenSource, Piece
+from sources.ranges import changed, version
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+_FEW = 8_192
+"""Rows that are decoded at a time: where they are long, no more than these are in memory."""
 
 
-def open_parquet(label: str, file: Path, options: ReadOptions) -> OpenSource:
-    """Open a Parquet file, to be read in batches whatever the size of its row groups.
+def open_parquet(label: str, path: Path, options: ReadOptions) -> OpenSource:
+    """Open a Parquet file; its rows come by row groups.
 
     Raises `SourceError` when it is damaged; the pieces raise it as well.
     """
-    import pyarrow.parquet as pq  # noqa: PLC0415  # imports pandas, 0.5 s that CSV does not need
-
+    before = version(path.stat())
     try:
-        parquet = pq.ParquetFile(file)
+        with _reader(path) as parquet:
+            names, metadata = parquet.schema_arrow.names, parquet.metadata
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{label}: not a whole Parquet file ({first_line(error)})") from error
-    columns = column_names(label, parquet.schema_arrow.names, options)
+    columns = column_names(label, names, options)
+    file = _File(path, label, tuple(columns), options, before)
+    pieces = (ParquetPiece(file, span) for span in _spans(metadata, options))
+    return OpenSource(label, "parquet", columns, pieces)
 
-    binary = set[str]()
 
-    def pieces() -> Iterator[Piece]:
-        count = 0
+def _reader(path: Path) -> pq.ParquetFile:
+    import pyarrow.parquet as pq  # noqa: PLC0415  # imports pandas, 0.5 s that CSV does not need
+
+    return pq.ParquetFile(path)
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Records of the row groups from `begin` to before `end`: so many after the first `skip`, by
+    what the file says of itself. `before` come before them in the file.
+    """
+
+    begin: int
+    end: int
+    before: int
+    records: int
+    skip: int = 0
+
+
+@dataclass(frozen=True)
+class _File:
+    """A Parquet file that any worker can read; `version` is what it still must have."""
+
+    path: Path
+    label: str
+    columns: tuple[str, ...]
+    options: ReadOptions
+    version: tuple[int, int]
+
+    def batches(self, span: _Span) -> Iterator[pa.RecordBatch]:
+        """The records of a span. Raises `SourceError` when the file is another one by now."""
+        self.refuse_changed()
+        rows, groups = min(self.options.batch_rows, _FEW), range(span.begin, span.end)
+        with _reader(self.path) as parquet:
+            few = _from_to(parquet.iter_batches(rows, row_groups=groups), span.skip, span.records)
+            yield from gathered(few, self.options)
+
+    def refuse_changed(self) -> None:
+        """Raise `SourceError` when somebody has written to the file since it was opened."""
         try:
-            for batch in gathered(parquet.iter_batches(min(options.batch_rows, 8_192)), options):
-                yield LocalPiece(partial(parse_arrow, batch, columns, count + 1, options, binary))
+            is_same = version(self.path.stat()) == self.version
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise changed(self.label)
+
+
+@dataclass(frozen=True)
+class ParquetPiece(Piece):
+    """Records of a file that are read together."""
+
+    file: _File
+    span: _Span
+
+    @property
+    def place(self) -> str:
+        return f"records {self.span.before + 1:,} to {self.span.before + self.span.records:,}"
+
+    def batches(self, found: Findings) -> Iterator[TextBatch]:
+        file, count = self.file, self.span.before
+        try:
+            for batch in file.batches(self.span):
+                yield parse_arrow(batch, file.columns, count + 1, file.options, found.binary_keys)
                 count += len(batch)
         except (pa.ArrowException, OSError) as error:
+            file.refuse_changed()
             raise SourceError(
-                f"{label}, after record {count}: damaged ({first_line(error)})"
+                f"{file.label}, after record {count}: damaged ({first_line(error)})"
             ) from error
-        if count != parquet.metadata.num_rows:
+        if count != self.span.before + self.span.records:
             raise SourceError(
-                f"{label}: {count} records were read, the file says {parquet.metadata.num_rows}"
+                f"{file.label}: of the {self.place} only {count - self.span.before:,} are there; "
+                "it is damaged"
             )
 
-    return OpenSource(label, "parquet", columns, pieces(), binary_keys=binary)
+
+def _spans(metadata: pq.FileMetaData, options: ReadOptions) -> Iterator[_Span]:
+    """Small row groups are gathered to about one batch, and a large one is a span by itself; the
+    only one of a file is read by two workers, of which one decodes the other's half as well.
+    """
+    most = options.most
+    if most is not None:
+        yield _Span(0, metadata.num_row_groups, 0, min(most, metadata.num_rows))
+    elif metadata.num_row_groups == 1 and metadata.num_rows >= 2 * options.batch_rows:
+        half = metadata.num_rows // 2
+        yield _Span(0, 1, 0, half)
+        yield _Span(0, 1, half, metadata.num_rows - half, skip=half)
+    else:
+        yield from _gathered_groups(metadata, options)
+
+
+def _gathered_groups(metadata: pq.FileMetaData, options: ReadOptions) -> Iterator[_Span]:
+    begin = before = records = size = 0
+    for place in range(metadata.num_row_groups):
+        group = metadata.row_group(place)
+        is_too_much = (
+            records + group.num_rows > options.batch_rows
+            or size + group.total_byte_size > MAX_PIECE_BYTES
+        )
+        if records and is_too_much:
+            yield _Span(begin, place, before, records)
+            begin, before, records, size = place, before + records, 0, 0
+        records, size = records + group.num_rows, size + group.total_byte_size
+    if records:
+        yield _Span(begin, metadata.num_row_groups, before, records)
+
+
+def _from_to(few: Iterator[pa.RecordBatch], skip: int, records: int) -> Iterator[pa.RecordBatch]:
+    """So many records after the first `skip`."""
+    for batch in few:
+        part = batch.slice(skip, records)
+        skip, records = max(0, skip - len(batch)), records - len(part)
+        if len(part):
+            yield part
+        if not records:
+            return

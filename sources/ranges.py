@@ -41,7 +41,7 @@ class LineFile:
         try:
             with self.path.open("rb") as file:
                 status = os.fstat(file.fileno())
-                if self.version not in (None, (status.st_size, status.st_mtime_ns)):
+                if self.version not in (None, version(status)):
                     raise changed(self.label)
                 file.seek(begin)
                 data = file.read(end - begin)
@@ -61,6 +61,11 @@ class LineFile:
         """The bytes of one long line, in parts of whole characters."""
         parts = (self.read(at, min(at + _CHUNK, end)) for at in range(begin, end, _CHUNK))
         return whole_characters(parts) if self.is_text else line_chunks(parts, begin, seen)
+
+
+def version(status: os.stat_result) -> tuple[int, int]:
+    """By what a file that somebody wrote to is told from what it was."""
+    return status.st_size, status.st_mtime_ns
 
 
 def changed(label: str) -> SourceError:

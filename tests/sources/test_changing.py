@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from support.disturbances import meanwhile
@@ -93,6 +95,22 @@ def test_a_file_that_changes_while_it_is_read_is_refused(change: str, shop: Reta
     assert [status for _, status in shop.star.runs()] == ["published", "failed"]
     shop.publish()
     assert shop.star.scalar("SELECT count(*) FROM fact_sales") == 3000
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_parquet_file_that_changes_while_it_is_read_is_refused(
+    change: str, duckdb_shop: Retailer
+) -> None:
+    path = duckdb_shop.folder / "sales.parquet"
+    table = pa.Table.from_pylist(sales(3000))
+    pq.write_table(table, path, row_group_size=20, compression="none", use_dictionary=False)
+    with while_reading(duckdb_shop, "transactions", lambda: CHANGES[change](path)):
+        results = duckdb_shop.run(TRANSACTIONS__PATH=path, **SMALL_BATCHES)
+    assert results["errors"] == [
+        f"Extraction phase failed: transactions: {path}: the file changed while it was read; "
+        "run again when it is complete"
+    ]
+    assert duckdb_shop.star.tables() == {"etl_run"}
 
 
 def test_a_later_file_of_a_source_that_changes_before_its_turn_is_refused(
