@@ -76,18 +76,11 @@ def path_of(rows: int, trials: Path) -> Path:
 
 
 def save(path: Path, results: Results) -> None:
-    """Write results. Counts and engines that were not measured this time on such a machine keep
-    their last figures.
-    """
+    """Write results; an engine that was not measured this time, on this machine, keeps its own."""
     if path.is_file():
         last = json.loads(path.read_text())
         if last["machine"] == results["machine"]:
             results["engines"] = last["engines"] | results["engines"]
-            for name, engine in results["engines"].items():
-                kept = last["engines"].get(name, {"counts": {}})["counts"]
-                engine["counts"] = dict(
-                    sorted((kept | engine["counts"]).items(), key=lambda item: int(item[0]))
-                )
     path.write_text(json.dumps(results, indent=1) + "\n")
 
 
@@ -129,11 +122,11 @@ def _works(name: str, counts: Results, cores: int) -> str:
         [f"{report.ENGINES[name]}, {work}", *(f"{found:.2f}" for found in seconds[work])]
         for work in works
     ]
-    modelled = [
-        f"{_modelled(runs, 'first load', int(count)):.2f}" for count, runs in counts.items()
-    ]
-    if name == "duckdb":
-        rows.append(["first load, by the model", *modelled])
+    for work in works[:2] if name == "duckdb" else []:
+        modelled = (_modelled(runs, work, int(count)) for count, runs in counts.items())
+        rows.append([f"{work}, by the model", *(f"{found:.2f}" for found in modelled)])
+    peaks = [median(_figures(runs, "first load", "peak_mib")) for runs in counts.values()]
+    rows.append(["first load, peak MiB", *(f"{peak:.0f}" for peak in peaks)])
     for target in report.TARGETS:
         if target.engine == name and target.work in seconds and target.against in seconds:
             pairs = zip(counts, seconds[target.work], seconds[target.against], strict=True)
@@ -152,7 +145,11 @@ def _seconds(runs: list[Results], work: str, count: int, cores: int) -> float:
     """Measured, if the machine has so many cores; else as the model has it."""
     if count > cores:
         return _modelled(runs, work, count)
-    return float(median(run["wall_seconds"] for run in runs if run["work"] == work))
+    return median(_figures(runs, work, "wall_seconds"))
+
+
+def _figures(runs: list[Results], work: str, figure: str) -> list[float]:
+    return [float(run[figure]) for run in runs if run["work"] == work]
 
 
 def _modelled(runs: list[Results], work: str, count: int) -> float:

@@ -16,7 +16,9 @@ from pathlib import Path
 from benchmarks.measure import Sample
 
 _ALONE = 0.8
-"""The share of what all threads use in a moment from which on one of them works alone."""
+"""The share of what all threads use together from which on one of them works alone."""
+_MOMENT = 0.1
+"""CPU seconds in which that is looked at. In a while of a busy machine fewer threads get any."""
 _LINE = re.compile(r"(\S+ \S+),(\d{3}) (\S+) \w+ +\[\w+\] (.+)")
 _MARKS = (
     (re.compile(r"run \S+ begins"), "opening"),
@@ -67,11 +69,16 @@ def spent(
 
 
 def _used(samples: Sequence[Sample], begin: float, end: float) -> Iterator[Mapping[str, float]]:
-    """What each thread has used from one sample to the next one, from `begin` to `end`."""
+    """What each thread has used between `begin` and `end`, moment by moment."""
     zero: Sample = samples[0][0], {}
+    moment: Counter[str] = Counter()
     for (since, before), (until, after) in pairwise([zero, *samples]):
         if begin <= (since + until) / 2 < end:
-            yield {name: cpu - before.get(name, 0.0) for name, cpu in after.items()}
+            moment.update({name: cpu - before.get(name, 0.0) for name, cpu in after.items()})
+            if moment.total() >= _MOMENT:
+                yield moment
+                moment = Counter()
+    yield moment
 
 
 def phases_in(log: Path, run_id: str) -> Iterator[tuple[str, float]]:
