@@ -17,8 +17,10 @@ from benchmarks.measure import Sample
 
 _ALONE = 0.8
 """The share of what all threads use together from which on one of them works alone."""
-_MOMENT = 0.1
-"""CPU seconds in which that is looked at. In a while of a busy machine fewer threads get any."""
+_MOMENT = 0.03
+"""CPU seconds in which that is looked at: less than most statements take, which are done by another
+thread each, and more than a busy machine gives one thread in a row.
+"""
 _LINE = re.compile(r"(\S+ \S+),(\d{3}) (\S+) \w+ +\[\w+\] (.+)")
 _MARKS = (
     (re.compile(r"run \S+ begins"), "opening"),
