@@ -72,6 +72,9 @@ class Workers:
         """The result of one task, which does not wait for others."""
         return self._submit(task).result()
 
+    def cancel(self) -> None:
+        """End the waiting for what is done elsewhere, in whatever thread; may be called in any."""
+
     def check(self) -> None:
         """Raises `ClusterError` when those have gone who do portable tasks elsewhere."""
 

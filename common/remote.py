@@ -125,6 +125,18 @@ def attempt(ticket: Ticket, call: Call, *shared: Any) -> Any:
     return call.function(*(shared[a.number] if isinstance(a, Slot) else a for a in call.arguments))
 
 
+def suspects(token: str, dask_scheduler: Any = None) -> list[str]:
+    """The tasks of a run at which workers have died, by the memory of the scheduler that this is
+    called in; those that have seen most of them first.
+    """
+    found = [
+        (-task.suspicious, str(key))
+        for key, task in dask_scheduler.tasks.items()
+        if task.suspicious and token in str(key)
+    ]
+    return [key for _, key in sorted(found)]
+
+
 def itself(value: Any) -> Any:
     """The value."""
     return value

@@ -27,6 +27,7 @@ from config import StarSchemaConfig
 from run.check_advice import Adviser
 from run.clean_source import CleanSource, rows_to_load
 from run.currencies import judge
+from run.logs import logger
 from run.refused import in_file_order
 from run.staging import clean_sources, over_the_limit
 from run.workers import workers_for
@@ -154,6 +155,8 @@ def look_ahead(
     Raises `SpoolError` when the working folder cannot be used.
     """
     with _folder(config.work_dir) as folder, workers_for(config, folder) as workers:
+        for warning in workers.warnings:
+            logger.warning("%s", warning)
         looked = look(folder, progress("Reading"), rows, workers)
         good = {
             name: source.extracted
@@ -260,7 +263,7 @@ def _strangers(
         if sales is None or key not in sales.strange:
             continue
         tasks = (
-            Task(_named, (*sales.left(number), key, ids))
+            Task(_named, (*sales.left(number), key, ids), label=f"strangers in {sales.name}")
             for number, ids in sorted(sales.strange[key].items())
         )
         unknown: Counter[str] = Counter()

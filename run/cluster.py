@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -23,7 +24,7 @@ from distributed.comm import connect as dial
 from distributed.security import Security
 
 from common.parallel import Awaited, Task, Workers
-from common.remote import Call, Slot, Ticket, attempt, issue_ticket, itself
+from common.remote import Call, Slot, Ticket, attempt, issue_ticket, itself, suspects
 from errors import ClusterError, ConfigError
 from run import cluster_fitness, cluster_logs
 
@@ -72,11 +73,13 @@ def _client(address: str) -> Client:
             warnings.simplefilter("ignore")  # other versions are looked for, and refused
             return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except Exception as error:  # no scheduler has sent what was taken for one's words
+        others = "or the certificates do not fit" if address.startswith("tls://") else ""
+        reasons = ", ".join(filter(None, [cluster_fitness.first_cause(error), others]))
         raise ConfigError(
             [
-                f"DASK_SCHEDULER {address}: no scheduler can be reached there "
-                f"({cluster_fitness.first_cause(error)}); start it as docs/cluster.md says, or "
-                "leave the setting empty, and this machine does all the work"
+                f"DASK_SCHEDULER {address}: no scheduler can be reached there ({reasons}); start "
+                "it as docs/cluster.md says, or leave the setting empty, and this machine does "
+                "all the work"
             ]
         ) from error
     finally:
@@ -102,6 +105,7 @@ class ClusterWorkers(Workers):
         self._client, self._address, self._here = client, address, here
         self._numbers = itertools.count()
         self._alone_since: float | None = None
+        self._is_cancelled = False
 
     def share(self, value: Value) -> Value:
         """Stands for `value` among the arguments of tasks. The scheduler keeps how it is made, so
@@ -114,7 +118,7 @@ class ClusterWorkers(Workers):
         """As `Workers.in_order`. Of portable tasks, which return little, there are always enough
         ahead for all workers of the cluster.
         """
-        self.count = max(1, sum(self._ask(self._client.scheduler.ncores).values()))
+        self.count = max(1, sum(self._ask(self._workers).values()))
         waiting: deque[tuple[bool, Awaited[Result]]] = deque()
         most, most_here = max(2 * self.count, ahead or 0), self._here if ahead is None else ahead
         try:
@@ -128,11 +132,17 @@ class ClusterWorkers(Workers):
             for _, awaited in waiting:
                 awaited.cancel()
 
+    def cancel(self) -> None:
+        """Have all that wait for the cluster fail within a second."""
+        self._is_cancelled = True
+
     def check(self) -> None:
         """Raises `ClusterError` when the connection to the scheduler was lost."""
         self._check("")
 
     def _check(self, label: str) -> None:
+        if self._is_cancelled:
+            raise ClusterError("interrupted")
         if self._client.status != "running":
             raise self.lost(label)
 
@@ -150,16 +160,18 @@ class ClusterWorkers(Workers):
         Raises `ClusterError` when the scheduler was lost, or has had no worker for a minute.
         """
         self._check(label)
-        if self._ask(self._client.scheduler.ncores):
+        if self._ask(self._workers):
             self._alone_since = None
             return
         now = time.monotonic()
         self._alone_since = self._alone_since or now
         if now - self._alone_since > _ALONE_SECONDS:
+            keys = self._ask(partial(self._client.run_on_scheduler, suspects, self.ticket.token))
+            names = "; ".join(key.rpartition(" #")[0] for key in keys[:3])
             raise ClusterError(
-                f"{label or 'DASK_SCHEDULER'}: no worker is left at {self._address} to do this, "
-                f"and none has come for {_ALONE_SECONDS} s. If they have died of it, give them "
-                "more memory or lower BATCH_ROWS: their logs tell; nothing was published"
+                f"{names or label}: no worker is left at {self._address} to do this, and none has "
+                f"come for {_ALONE_SECONDS} s. If they have died of it, give them more memory or "
+                "lower BATCH_ROWS: their logs tell; nothing was published"
             )
 
     def close(self) -> None:
@@ -190,10 +202,17 @@ class ClusterWorkers(Workers):
         """What the scheduler calls a task: no other run may have the same."""
         return f"{label} #{self.ticket.token}-{next(self._numbers)}"
 
+    def _workers(self) -> dict[str, int]:
+        """The workers that are there, with their threads."""
+        threads: dict[str, int] = self._client.sync(
+            self._client.scheduler.ncores, callback_timeout=_SILENT_SECONDS
+        )
+        return threads
+
     def _ask(self, question: Callable[[], Any]) -> Any:
         """The scheduler's answer. Raises `ClusterError` when it gives none."""
         try:
-            return self._client.sync(question, callback_timeout=_SILENT_SECONDS)
+            return question()
         except (OSError, RuntimeError, CancelledError, asyncio.CancelledError) as error:
             raise self.lost("") from error
 

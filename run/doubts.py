@@ -18,6 +18,7 @@ from sources.raw_source import RawSource
 from sources.source_files import RawBatch
 
 _ROW = (1 << BATCH_BITS) - 1
+_LABEL = "rows with the same key"
 
 
 def doubt_of(
@@ -36,7 +37,7 @@ def doubt_of(
         return ""
     keys = pa.array([], pa.string())
     tasks = (
-        Task(_contested_keys, (source.batches[number].rows, path, source.key))
+        Task(_contested_keys, (source.batches[number].rows, path, source.key), label=_LABEL)
         for number, path in conflicts.items()
     )
     for found in workers.in_order(tasks):
@@ -54,7 +55,7 @@ def _contested(
 ) -> Iterator[pa.Table]:
     shared, count = workers.share(keys), 0
     tasks = (
-        Task(_contested_rows, (shared, cleaned.rows, batch, source.key, folder))
+        Task(_contested_rows, (shared, cleaned.rows, batch, source.key, folder), label=_LABEL)
         for cleaned, batch in zip(source.batches, raw.batches, strict=True)
     )
     for path in workers.in_order(tasks):

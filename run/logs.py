@@ -66,7 +66,6 @@ def logging_to(log_file: Path, level: str, run_id: str, *, quiet: bool) -> Itera
         _LogFormatter("%(asctime)s %(run_id)s %(levelname)-7s [%(threadName)s] %(message)s")
     )
     console = _console_handler()
-    console.addFilter(lambda record: not getattr(record, "file_only", False))
     console.setLevel(_console_level(level, quiet=quiet))
     handlers = [file, console]
     for handler in handlers:
@@ -206,6 +205,7 @@ def _console_level(level: str, *, quiet: bool) -> int | str:
 
 def _console_handler() -> logging.Handler:
     handler = _ConsoleHandler()
+    handler.addFilter(lambda record: not getattr(record, "file_only", False))
     stamp = "" if sys.stderr.isatty() else "%(asctime)s "
     handler.setFormatter(logging.Formatter(f"{stamp}%(levelname)s: %(message)s"))
     return handler

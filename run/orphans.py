@@ -49,9 +49,12 @@ def without_orphans(
     result = sales.copied()
     about, sought = workers.share(sales.about), workers.share(unknown)
     tasks = (
-        Task(_settled, (about, sought, number, *sales.left(number), folder))
+        Task(
+            _settled, (about, sought, number, *sales.left(number), folder),
+            label=f"strangers in {sales.name}, batch {number + 1}",
+        )
         for number in sorted(concerned)
-    )
+    )  # fmt: skip
     for batch in workers.in_order(tasks):
         result.settle(batch)
     return result

@@ -84,40 +84,43 @@ def find_superseded(
 
     Removes the hashes. Raises `SpoolError` when the disk refuses.
     """
-    repeated = list(_repeated(batches, folder, name, workers))
+    label = f"duplicates of {name}"
+    repeated = list(_repeated(batches, folder, name, label, workers))
     if not repeated:
         spool.remove(batch.hashes for batch in batches)
         return []
     count = sum(path.stat().st_size for path in repeated) // 8
-    wanted = workers.result(Task(_gathered, (repeated, folder, name)))
+    wanted = workers.result(Task(_gathered, (repeated, folder, name), label=label))
     spool.remove(repeated)
     bits = (count // _JUDGED).bit_length()
     tasks = (
-        Task(_claimed, (wanted, chunk, start, key, bits, folder, name))
+        Task(_claimed, (wanted, chunk, start, key, bits, folder, name), label=label)
         for start, chunk in chunks(batches, workers)
     )
     claims = [found for several in workers.in_order(tasks) for found in several]
     spool.remove([wanted.hashes, wanted.bitmap, *(batch.hashes for batch in batches)])
     shared = workers.share(claims)
-    judging = (Task(_judged, (shared, part, folder, name)) for part in range(1 << bits))
+    judging = (Task(_judged, (shared, n, folder, name), label=label) for n in range(1 << bits))
     judged = list(workers.in_order(judging))
     spool.remove(found.path for found in claims)
     return judged
 
 
 def _repeated(
-    batches: Sequence[Hashed], folder: Path, name: str, workers: Workers
+    batches: Sequence[Hashed], folder: Path, name: str, label: str, workers: Workers
 ) -> Iterator[Path]:
     """Files of hashes that occur more than once, one file a part of their range."""
     bits = (sum(batch.count for batch in batches) // _SORTED).bit_length()
     if not bits:
         runs = [_Run(batch.hashes, [batch.count]) for batch in batches]
     else:
-        tasks = (Task(_run, (several, bits, folder, name)) for several in _groups(batches))
+        groups = _groups(batches)
+        tasks = (Task(_run, (group, bits, folder, name), label=label) for group in groups)
         runs = list(workers.in_order(tasks))
     shared = workers.share(runs)
-    tasks_of_parts = (Task(_more_than_once, (shared, n, folder, name)) for n in range(1 << bits))
-    yield from filter(None, workers.in_order(tasks_of_parts))
+    parts = range(1 << bits)
+    counting = (Task(_more_than_once, (shared, n, folder, name), label=label) for n in parts)
+    yield from filter(None, workers.in_order(counting))
     if bits:
         spool.remove(run.path for run in runs)
 

@@ -39,7 +39,7 @@ def settle(source: CleanSource, folder: Path, workers: Workers) -> dict[int, Pat
         return conflicts
     paths = [batch.rows for batch in source.batches]
     tasks = (
-        Task(_settled, (about, chunk, start, found, folder))
+        Task(_settled, (about, chunk, start, found, folder), label=f"duplicates of {source.name}")
         for start, chunk in chunks(paths, workers)
     )
     for several in workers.in_order(tasks):
@@ -54,7 +54,8 @@ def settle(source: CleanSource, folder: Path, workers: Workers) -> dict[int, Pat
 def note_known(source: CleanSource, folder: Path, workers: Workers) -> Path:
     """A file of the ids that a source describes, as `About.known` has it."""
     paths = [batch.rows for batch in source.batches]
-    return workers.result(Task(_known, (source.about, paths, folder)))
+    task = Task(_known, (source.about, paths, folder), label=f"keys of {source.name}")
+    return workers.result(task)
 
 
 def named(

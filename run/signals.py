@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
+from common.parallel import Workers
+
 ENDING = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_SECONDS = 3
 """How long a run that got a signal may take before it is insisted on."""
@@ -81,6 +83,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.waiting: Waiting | None = None
+        self.workers: Workers | None = None
         self.is_committing = False
         self.has_intervened = False
         """Whether a wait was ended: what fails from then on fails because of the signal."""
@@ -122,6 +125,8 @@ class Watch:
         self.has_intervened = waiting is not None
         if waiting is not None:
             waiting.cancel()
+        if self.workers is not None:
+            self.workers.cancel()
         if _closed_within(heard, PATIENCE_SECONDS) or self._is_too_late():
             return
         if waiting is not None:

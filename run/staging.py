@@ -115,7 +115,7 @@ def _tasks(
     removes = about.describes_facts and any(asked & batch.mapping.keys() for batch in raw.batches)
     for number, batch in enumerate(raw.batches):
         arguments = (rules, about, number, batch, removes, folder)
-        yield Task(_clean_batch, arguments, label=f"{raw.name}, batch {number + 1}")
+        yield Task(_clean_batch, arguments, label=f"{raw.name}, batch {number + 1} ({batch.place})")
 
 
 def _known(facts: Source, config: StarSchemaConfig, known: Mapping[str, Path]) -> dict[str, Path]:

@@ -151,7 +151,7 @@ def _content(place: Place, workers: Workers) -> str:
     if path is None:
         return _fingerprint(place.open_raw())
     leaves = fingerprints.leaves(path.stat().st_size)
-    tasks = (Task(fingerprints.leaf, (path, *ends)) for ends in leaves)
+    tasks = (Task(fingerprints.leaf, (path, *ends), label=place.label) for ends in leaves)
     return fingerprints.joined(list(workers.in_order(tasks)))
 
 

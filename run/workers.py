@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from common.parallel import Workers
 from config import StarSchemaConfig
-from errors import ConfigError
+from errors import ConfigError, SourceError
+from sources.places import find_places
 
 
 def workers_for(config: StarSchemaConfig, folder: Path) -> Workers:
@@ -25,4 +27,20 @@ def workers_for(config: StarSchemaConfig, folder: Path) -> Workers:
                 "run pip install -r requirements-dask.txt"
             ]
         ) from None
-    return cluster.connect(config.dask_scheduler, folder, {}, config.workers)
+    return cluster.connect(config.dask_scheduler, folder, _files_of(config), config.workers)
+
+
+def _files_of(config: StarSchemaConfig) -> dict[str, tuple[int, int]]:
+    """The files on disks that the sources are in, with size and time of change. What is wrong with
+    a source, the extraction says.
+    """
+    files: dict[str, tuple[int, int]] = {}
+    for name, source in config.sources.items():
+        if not isinstance(source.path, str):  # a database, or nothing
+            continue
+        with suppress(SourceError, OSError):
+            for place in find_places(source.path, f"{name.upper()}__PATH").places:
+                if place.file is not None:
+                    found = place.file.stat()
+                    files[str(place.file)] = found.st_size, found.st_mtime_ns
+    return files

@@ -16,7 +16,7 @@ from sources.inspection import Inspection
 from sources.meanings import Meanings
 from sources.pieces import Findings, OpenSource, Piece
 from sources.ranges import Range, changed, unreadable
-from sources.source_files import RawBatch, SourceFile, Spilled, Spilling, spill
+from sources.source_files import RawBatch, SourceFile, Spilled, Spilling, place_of, spill
 from sources.undecodable import Seen
 
 
@@ -155,7 +155,7 @@ class ReadFile:
 
     def _spilling(self, piece: Piece, name: str) -> Task[Spilled]:
         how = Spilling(self.opened.label, self.mapping, tuple(self.opened.steps), self.folder)
-        label = ", ".join(filter(None, [self.opened.label, piece.place]))
+        label = place_of(self.opened.label, piece)
         return Task(spill, (self.shared, how, piece, name), piece.is_portable, label)
 
     def _leaves(self) -> deque[Leaf]:

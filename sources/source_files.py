@@ -40,6 +40,8 @@ class RawBatch:
     inspection: Inspection = field(default_factory=Inspection)
     meanings: Meanings = field(default_factory=Meanings)
     mapping: dict[str, list[str]] = field(default_factory=dict)
+    place: str = ""
+    """The file and the bytes of it that it is from, for messages."""
     before: int = 0
     """How many lines of its file come before the line that its rows are numbered from."""
 
@@ -152,6 +154,11 @@ class Spilling:
     folder: Path
 
 
+def place_of(label: str, piece: Piece) -> str:
+    """Which part of the file with this label a piece is, in words."""
+    return ", ".join(filter(None, [label, piece.place]))
+
+
 @dataclass
 class Spilled:
     """What became of a piece: its batches in the spool, what was found, and its fault, if any."""
@@ -170,11 +177,11 @@ class Spilled:
 
 def spill(source: Source, how: Spilling, piece: Piece, name: str) -> Spilled:
     """Read a piece and write its batches to the spool; any worker can do this."""
-    spilled = Spilled([], Findings())
+    spilled, place = Spilled([], Findings()), place_of(how.label, piece)
     try:
         for batch in batches_of(piece, how.steps, spilled.found):
             if batch.records:
-                spilled.batches.append(_spilled(source, how, batch, name))
+                spilled.batches.append(replace(_spilled(source, how, batch, name), place=place))
     except SourceError as fault:
         spilled.fault = fault
     return spilled

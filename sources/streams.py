@@ -73,7 +73,7 @@ class Place:
         """
         if self.path is None or self.member is not None or not self.path.is_file():
             return None
-        return self.path if self.path.stat().st_size else None
+        return self.path.absolute() if self.path.stat().st_size else None
 
     @property
     def label(self) -> str:
