@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from support import citus, mariadb_server
 from support.absent import NOT_HERE, not_here
 from support.cluster import Cluster
+from support.dask_cluster import DaskCluster
 from support.disturbances import Gate
 from support.processes import Warm
 from support.proxy import Hushed, Proxy
@@ -166,6 +167,26 @@ def cluster() -> Iterator[Cluster]:
         own = Cluster()
     with closing(own):
         yield own
+
+
+@pytest.fixture(scope="session")
+def all_dask_cluster(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[DaskCluster]:
+    """A Dask cluster for all tests."""
+    with closing(DaskCluster(tmp_path_factory.mktemp("dask"), warm)) as made:
+        yield made.start()
+
+
+@pytest.fixture
+def dask_cluster(all_dask_cluster: DaskCluster) -> DaskCluster:
+    """A Dask cluster with two workers, any of which a test may kill."""
+    return all_dask_cluster.made_whole()
+
+
+@pytest.fixture
+def own_dask_cluster(tmp_path: Path, warm: Warm) -> Iterator[DaskCluster]:
+    """A Dask cluster of a test alone, which starts it as it likes."""
+    with closing(DaskCluster(tmp_path / "dask", warm)) as made:
+        yield made
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import suppress
 
 import pytest
 
@@ -20,13 +18,6 @@ from support.dask_cluster import DaskCluster
 from support.retailer import Retailer
 
 NOWHERE = "tcp://127.0.0.1:1"
-
-
-@pytest.fixture
-def own_cluster(tmp_path: Path) -> Iterator[DaskCluster]:
-    """A cluster of this test alone, not started yet."""
-    with closing(DaskCluster(tmp_path / "cluster")) as made:
-        yield made
 
 
 def refused(
@@ -115,38 +106,37 @@ def test_somebody_else_at_that_address_is_no_scheduler(
 
 def test_a_cluster_without_workers_is_refused(
     duckdb_shop: Retailer,
-    own_cluster: DaskCluster,
+    own_dask_cluster: DaskCluster,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cluster_fitness, "_WAIT_SECONDS", 1)
-    own_cluster.start(workers=0)
-    told = refused(duckdb_shop, capsys, own_cluster.address)
+    own_dask_cluster.start(workers=0)
+    told = refused(duckdb_shop, capsys, own_dask_cluster.address)
     assert "no worker is there" in told
 
 
 def test_every_process_has_the_same_versions(
-    duckdb_shop: Retailer, own_cluster: DaskCluster, capsys: pytest.CaptureFixture[str]
+    duckdb_shop: Retailer, own_dask_cluster: DaskCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = own_cluster.folder / "other"
+    other = own_dask_cluster.folder / "other"
     other.mkdir(parents=True)
     copy_application(other)
     version = other / "common" / "version.py"
     version.write_text(version.read_text().replace(VERSION, "0.0.9"))
-    own_cluster.environment = {"PYTHONPATH": f"{other}:{ROOT / 'tests'}"}
-    own_cluster.start(workers=1)
-    told = refused(duckdb_shop, capsys, own_cluster.address)
-    assert f"the scheduler {own_cluster.address}, the worker tcp://127.0.0.1:" in told
+    own_dask_cluster.path = str(other)
+    own_dask_cluster.start(workers=1)
+    told = refused(duckdb_shop, capsys, own_dask_cluster.address)
+    assert f"the scheduler {own_dask_cluster.address}, the worker tcp://127.0.0.1:" in told
     assert f"star-schema-etl is 0.0.9 there and {VERSION} here" in told
 
 
 def test_every_process_can_import_the_application(
-    duckdb_shop: Retailer, own_cluster: DaskCluster, capsys: pytest.CaptureFixture[str]
+    duckdb_shop: Retailer, own_dask_cluster: DaskCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own_cluster.environment = {"PYTHONPATH": ""}
-    own_cluster.preload = ()
-    own_cluster.start(workers=1)
-    told = refused(duckdb_shop, capsys, own_cluster.address)
+    own_dask_cluster.path = ""
+    own_dask_cluster.start(workers=1)
+    told = refused(duckdb_shop, capsys, own_dask_cluster.address)
     assert "the scheduler tcp://" in told
     assert "the worker tcp://" in told
     assert "cannot import the application" in told
@@ -155,17 +145,47 @@ def test_every_process_can_import_the_application(
 
 def test_every_worker_sees_the_folder_of_the_run(
     duckdb_shop: Retailer,
-    own_cluster: DaskCluster,
+    own_dask_cluster: DaskCluster,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The path of the folder is another one for each process, as on machines that share none."""
-    own_cluster.start(workers=2)
+    own_dask_cluster.start(workers=2)
     monkeypatch.chdir(duckdb_shop.folder)
-    told = refused(duckdb_shop, capsys, own_cluster.address, WORK_DIR="/proc/self/cwd/work")
+    told = refused(duckdb_shop, capsys, own_dask_cluster.address, WORK_DIR="/proc/self/cwd/work")
     assert "/proc/self/cwd/work/run-" in told
     assert "is not seen there" in told
     assert "set WORK_DIR to a folder that all machines have" in told
+
+
+@pytest.mark.parametrize("other", [None, "a file of the same name"])
+def test_every_worker_sees_the_files_of_the_sources(
+    other: str | None,
+    duckdb_shop: Retailer,
+    own_dask_cluster: DaskCluster,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their path is another one for each process, too."""
+    own_dask_cluster.start(workers=1)
+    if other is not None:
+        (own_dask_cluster.folder / "worker0" / "sales.csv").write_text(other)
+    monkeypatch.chdir(duckdb_shop.folder)
+    path = "/proc/self/cwd/sales.csv"
+    told = refused(duckdb_shop, capsys, own_dask_cluster.address, TRANSACTIONS__PATH=path)
+    assert f"{path} is {'not seen' if other is None else 'another file'} there" in told
+    assert "put the sources where all machines see the same files" in told
+    assert "customers.csv" not in told
+
+
+def test_a_check_needs_the_cluster_as_well(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 1)
+    code, out, err = run_command(duckdb_shop, capsys, "check", DASK_SCHEDULER=NOWHERE)
+    assert (code, out) == (2, "")
+    assert f"{NOWHERE}: no scheduler can be reached there" in err
+    assert not (duckdb_shop.folder / "work").exists()
 
 
 def test_only_this_machine_is_spoken_to_in_the_clear_without_a_word() -> None:

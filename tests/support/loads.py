@@ -68,6 +68,21 @@ def _become(request: dict[str, Any]) -> None:
         os._exit(code)
 
 
+def dask_process(environment: dict[str, str], role: str, *options: str) -> int:
+    """A process of a Dask cluster, as `python -m dask` starts it."""
+    import dask
+    from distributed.cli import dask_scheduler, dask_worker
+
+    from support import cluster_hooks
+
+    os.environ.update(environment)
+    dask.config.refresh()
+    cluster_hooks.listen(Path(environment["HOOKS"]))
+    programs = {"scheduler": dask_scheduler.main, "worker": dask_worker.main}
+    programs[role].main(list(options), standalone_mode=False)
+    return 0
+
+
 def load(env_file: str, *options: str) -> int:
     """The command line, which ends its process as `cli.program` does."""
     from run.signals import SIGNALS
