@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,8 @@ from cleaning.duplicates import key_hashes
 from common.arrays import whole
 
 _HASH, _KEY = "hash", "key"
-_FEW = 100_000
-"""Up to so many keys a table of them is made anew for each batch, in less time than it takes to
+_FEW = 250_000
+"""Up to so many keys a table of them is made anew for some batches, in less time than it takes to
 hash the ids and look for them in a file.
 """
 
@@ -28,17 +28,28 @@ def by_hash(keys: Iterable[pa.Array]) -> pa.Table:
     return pa.table({_HASH: hashes[order], _KEY: together.take(pa.array(order))})
 
 
-def strangers(ids: pa.Array, known: pa.Table) -> pa.Array:
-    """Those of `ids` (text) that are not among the keys of `by_hash`, in their order."""
+def strangers(several: Sequence[pa.Array], known: pa.Table) -> list[pa.Array]:
+    """Those of each of `several` arrays of ids (text) that are not among the keys of `by_hash`, in
+    their order.
+    """
+    is_strange = pc.invert(_is_known(pa.concat_arrays(several), known))
+    found, start = [], 0
+    for ids in several:
+        found.append(ids.filter(is_strange.slice(start, len(ids))))
+        start += len(ids)
+    return found
+
+
+def _is_known(ids: pa.Array, known: pa.Table) -> pa.Array:
     if len(known) <= _FEW or not len(ids):
-        return ids.filter(pc.invert(pc.is_in(ids, known[_KEY])))
+        return pc.is_in(ids, known[_KEY])
     hashes, of_known = key_hashes(ids), known[_HASH].to_numpy()
     at = np.minimum(np.searchsorted(of_known, hashes), len(of_known) - 1)
     is_known = pc.equal(whole(known[_KEY]).take(pa.array(at)), ids)
     unsure = pa.array(of_known[at] == hashes)
     if pc.any(pc.and_not(unsure, is_known)).as_py():  # another key has the same hash
-        is_known = pc.is_in(ids, known[_KEY])
-    return ids.filter(pc.invert(is_known))
+        return pc.is_in(ids, known[_KEY])
+    return is_known
 
 
 def distinct(

@@ -90,13 +90,13 @@ def _settled(
     at = orphans[PLACE].to_numpy() & _ROW
     before = np.empty(0, np.int64) if left_out is None else np.fromfile(left_out, np.int64)
     lost = np.union1d(before, at)
-    strange, days = named(about, rows, np.flatnonzero(is_orphan))
+    (names,) = named(about, [(rows, np.flatnonzero(is_orphan))])
     return SettledBatch(
         number,
         spool.write_numbers(folder, f"{about.name}-left-out-{number:06}", lost),
         refused=keep(folder, about.name, number, "orphans", refused),
         borne=borne,
         money={"rejected": net_of(orphans, about.currency)},
-        strange=strange,
-        days=days,
+        strange=names.strange,
+        days=names.days,
     )

@@ -73,7 +73,7 @@ class _Claims:
 
 def chunks(items: Sequence[Item], workers: Workers) -> Iterator[tuple[int, Sequence[Item]]]:
     """Some batches for each task, with the number of the first: few where there are few."""
-    size = min(max(len(items) // (8 * workers.count), 1), _MOST_BATCHES)
+    size = min(max(len(items) // (6 * workers.count), 1), _MOST_BATCHES)
     return ((start, items[start : start + size]) for start in range(0, len(items), size))
 
 

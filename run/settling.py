@@ -5,6 +5,7 @@ whom the rows that are left name.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cleaning.duplicates import superseded_in
+from cleaning.duplicates import Rows, Superseded, superseded_in
 from cleaning.strangers import by_hash, distinct, strangers
 from common import spool
 from common.arrays import decoded
 from common.parallel import Task, Workers
-from common.results import DETAIL, PLACE, REASON
-from common.sums import Sums
+from common.results import DETAIL, PLACE, REASON, REMOVAL
 from run.clean_source import About, CleanSource, SettledBatch, net_of, positions, removing
 from run.refused import keep
 from run.repeats import chunks, find_superseded
@@ -58,23 +58,37 @@ def note_known(source: CleanSource, folder: Path, workers: Workers) -> Path:
     return workers.result(task)
 
 
-def named(
-    about: About, rows: pa.Table, lost: npt.NDArray[np.int64]
-) -> tuple[dict[str, pa.Array], tuple[int, int] | None]:
-    """Of facts but those at `lost`: by column the distinct ids that no source describes, and the
-    first and the last key of their days.
-    """
-    strange = {}
+@dataclass(frozen=True)
+class Named:
+    """What facts name."""
+
+    strange: dict[str, pa.Array]
+    """By column, the distinct ids that no source describes."""
+    days: tuple[int, int] | None
+    """The first and the last key of their days."""
+
+
+def named(about: About, batches: Sequence[tuple[pa.Table, Rows]]) -> list[Named]:
+    """What is named by batches of facts but their rows at these numbers."""
+    found = [Named({}, _days(distinct(rows[about.day], lost))) for rows, lost in batches]
     for name in about.ids:
-        ids = distinct(rows[name], lost).cast(pa.string())
-        ids = ids.filter(pc.not_equal(ids, ""))
+        several = [_ids(rows[name], lost) for rows, lost in batches]
         if name in about.known:
-            ids = strangers(ids, spool.read(about.known[name]))
-        if len(ids):
-            strange[name] = ids
-    bounds: dict[str, Any] = pc.min_max(distinct(rows[about.day], lost)).as_py()
-    first, last = bounds["min"], bounds["max"]
-    return strange, None if first is None else (first, last)
+            several = strangers(several, spool.read(about.known[name]))
+        for batch, ids in zip(found, several, strict=True):
+            if len(ids):
+                batch.strange[name] = ids
+    return found
+
+
+def _ids(column: pa.ChunkedArray, lost: Rows) -> pa.Array:
+    ids = distinct(column, lost).cast(pa.string())
+    return ids.filter(pc.not_equal(ids, ""))
+
+
+def _days(keys: pa.Array) -> tuple[int, int] | None:
+    bounds: dict[str, Any] = pc.min_max(keys).as_py()
+    return None if bounds["min"] is None else (bounds["min"], bounds["max"])
 
 
 # --- the tasks -------------------------------------------------------------------------------
@@ -88,45 +102,56 @@ def _known(about: About, paths: Sequence[Path], folder: Path) -> Path:
 def _settled(
     about: About, paths: Sequence[Path], first: int, found: Sequence[Path], folder: Path
 ) -> list[SettledBatch]:
-    """What some batches have lost to later rows, and whom the rows that are left name."""
+    """What some batches have lost to later rows, and whom the rows that are left name. A lost row
+    asks for no member and no date.
+    """
     judged = [spool.read(path) for path in found]
+    lost = [superseded_in(judged, number) for number in range(first, first + len(paths))]
+    settled = [_without(about, first + n, own, folder) for n, own in enumerate(lost)]
+    if not about.describes_facts:
+        return settled
+    batches = []
+    for path, own in zip(paths, lost, strict=True):
+        rows = spool.read(path)
+        batches.append((rows, positions(rows, own.rows)))
     return [
-        _settled_batch(about, path, number, judged, folder)
-        for number, path in enumerate(paths, first)
+        replace(
+            batch,
+            **_amounts(about, rows, at, own.identical),
+            strange=names.strange,
+            days=names.days,
+        )
+        for batch, (rows, at), own, names in zip(
+            settled, batches, lost, named(about, batches), strict=True
+        )
     ]
 
 
-def _settled_batch(
-    about: About, path: Path, number: int, judged: Sequence[pa.Table], folder: Path
-) -> SettledBatch:
-    """Rows with the same content as a later one are duplicates, the others rejected. A lost row
-    asks for no member and no date.
-    """
-    superseded = superseded_in(judged, number)
-    left_out = kept = days = None
-    money: dict[str, Sums] = {}
-    strange: dict[str, pa.Array] = {}
-    gone = 0
-    if len(superseded.rows):
-        name = f"{about.name}-left-out-{number:06}"
-        left_out = spool.write_numbers(folder, name, superseded.rows)
-        conflicts = _refused(superseded.rows[~superseded.identical], about.key)
-        kept = keep(folder, about.name, number, "duplicates", conflicts)
-    if about.describes_facts:
-        rows = spool.read(path)
-        lost = positions(rows, superseded.rows)
-        strange, days = named(about, rows, lost)
-        rows = rows.take(pa.array(lost))
-        for part, chosen in (
-            ("duplicate", superseded.identical),
-            ("rejected", ~superseded.identical),
-        ):
-            money[part] = net_of(rows.filter(pa.array(chosen)), about.currency)
-        gone = removing(rows)
-    duplicates = int(superseded.identical.sum())
+def _without(about: About, number: int, lost: Superseded, folder: Path) -> SettledBatch:
+    """Rows with the same content as a later one are duplicates, the others rejected."""
+    if not len(lost.rows):
+        return SettledBatch(number)
+    name = f"{about.name}-left-out-{number:06}"
+    conflicts = _refused(lost.rows[~lost.identical], about.key)
     return SettledBatch(
-        number, left_out, duplicates, kept, money=money, removing=gone, strange=strange, days=days
+        number,
+        spool.write_numbers(folder, name, lost.rows),
+        int(lost.identical.sum()),
+        keep(folder, about.name, number, "duplicates", conflicts),
     )
+
+
+def _amounts(
+    about: About, rows: pa.Table, lost: Rows, is_identical: npt.NDArray[np.bool_]
+) -> dict[str, Any]:
+    """The net amounts of the facts that are lost, and how many would have removed a fact."""
+    wanted = [name for name in rows.column_names if name in ("net_amount", about.currency, REMOVAL)]
+    rows = rows.select(wanted).take(pa.array(lost))  # others stay on the disk
+    money = {
+        part: net_of(rows.filter(pa.array(chosen)), about.currency)
+        for part, chosen in (("duplicate", is_identical), ("rejected", ~is_identical))
+    }
+    return {"money": money, "removing": removing(rows)}
 
 
 def _refused(conflicts: npt.NDArray[np.int64], key: str) -> pa.Table:

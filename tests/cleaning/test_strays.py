@@ -7,6 +7,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from cli import main
 from support.retailer import Retailer, counts
 from support.tables import to_csv
 
@@ -32,6 +33,14 @@ def test_a_header_and_a_total_among_customers_are_no_customers(duckdb_shop: Reta
     assert shop.star.column("SELECT customer_id FROM dim_customer ORDER BY 1") == ["", "C1", "C2"]
     assert results["transformation_results"]["dim_customer"]["attribute_issues"] == {}
     assert results["validation_results"]["reconciliation"]["sources"]["customers"]["closed"]
+
+
+def test_check_tells_of_a_line_of_totals_as_a_run_does(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    duckdb_shop.files["customers"] = CUSTOMERS + "C1,Ann,Lee,,\nC2,Bob,Ray,,\nTotal,2,,,\n"
+    assert main(["--env-file", duckdb_shop.env_file(), "check"]) == 0
+    assert "line 4: 'a line of totals, not a record'" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("word", ["TOTAL", "Grand Total", "Summe:", "subtotal", "Gesamt"])

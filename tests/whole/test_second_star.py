@@ -7,6 +7,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Date, MetaData
 
 from common.star_model import (
@@ -23,6 +24,7 @@ from extract import DataExtractor
 from load_dimensions import DimensionLoader
 from main import StarSchemaETLPipeline
 from schema import STAR
+from support.hands import Couriers, employ
 from support.retailer import Retailer, changes
 from support.tables import Row, to_csv
 from transform import StarSchemaTransformer
@@ -115,6 +117,23 @@ def test_a_star_that_is_given_is_loaded_night_after_night(shop: Retailer, tmp_pa
     third = publish(shop, tmp_path, ORPHAN_POLICY="reject")
     assert shop.reasons(third) == ["unknown_store"]
     assert shop.star.column("SELECT store_id FROM dim_store ORDER BY 1") == ["", "S1", "S9"]
+
+
+def test_a_star_that_is_given_can_be_sent_to_other_processes(
+    duckdb_shop: Retailer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = duckdb_shop
+    more = {"store_id": "S1", "tax_amount": "1.9", "order_number": "4711"}
+    shop.sales = [sale | more for sale in shop.sales]
+    shop.sales[2]["store_id"] = "S9"
+    with Couriers(2) as couriers:
+        employ(monkeypatch, 2, couriers)
+        publish(shop, tmp_path, ORPHAN_POLICY="reject")
+    assert couriers.returned
+    assert shop.star.rows(FACTS) == [
+        ("T1", "4711", Decimal("1.9"), Decimal(500), *ROME),
+        ("T2", "4711", Decimal("1.9"), Decimal("169.9725"), *ROME),
+    ]
 
 
 def test_what_is_used_alone_takes_the_star_from_the_settings(
