@@ -145,7 +145,7 @@ class DataExtractor:
         """Read these sources. The sales come first: they are the most, and whatever they refer to
         is in a table that is read after them.
         """
-        with closing(Databases()) as databases:
+        with closing(Databases(workers.count)) as databases:
             found: dict[str, list[ReadFile]] = {}
             sales = self.config.star.sales.name
             for name in sorted(names, key=lambda name: name != sales):
@@ -236,6 +236,7 @@ class DataExtractor:
             names_used(source, settings),
             settings.watermark or "",
             self._start(name).value,
+            settings.split_by or "",
             rows,
         )
         if isinstance(settings.path, URL):

@@ -25,10 +25,14 @@ _QUOTES = {
 _OTHERS = rf"\b[eE]'(?:\\.|[^'\\])*' | {_PLAIN} | \$(\w*)\$.*?\$\2\$ | {_COMMENTS}"
 
 
+_SINCE = r"(?<![:\w]):since\b"
+
+
 @cache
-def _pattern(backend: str) -> re.Pattern[str]:
+def _pattern(backend: str, wanted: str) -> re.Pattern[str]:
+    """Finds what is wanted, as its first group, and all in which that would be something else."""
     quoted = _QUOTES.get(backend, _OTHERS)
-    return re.compile(rf"(?<![:\w])(:since)\b | {quoted}", re.VERBOSE | re.DOTALL)
+    return re.compile(rf"({wanted}) | {quoted}", re.VERBOSE | re.DOTALL)
 
 
 def split_at_since(query: str, backend: str) -> list[str]:
@@ -36,7 +40,7 @@ def split_at_since(query: str, backend: str) -> list[str]:
     are none, nor is the type in `::since`.
     """
     pieces, done = [], 0
-    for found in _pattern(backend).finditer(query):
+    for found in _pattern(backend, _SINCE).finditer(query):
         if found[1]:
             pieces.append(query[done : found.start()])
             done = found.end()
@@ -46,6 +50,13 @@ def split_at_since(query: str, backend: str) -> list[str]:
 def has_since(query: str, backend: str) -> bool:
     """Whether the query asks for rows since a moment."""
     return len(split_at_since(query, backend)) > 1
+
+
+def without_end(query: str, backend: str) -> str:
+    """A single query without the semicolon at its end, and in lines of its own."""
+    quoted = _pattern(backend, ";")
+    end = next((found.start() for found in quoted.finditer(query) if found[1]), len(query))
+    return f"{query[:end]}\n"
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,9 @@ class SourceSettings(Settings):
     lag: str = Field(
         "0", description="what :since in QUERY is less than it: days, hours, or units of an integer"
     )
+    split_by: str | None = Field(
+        None, description="column by whose ranges several connections read a source in PostgreSQL"
+    )
     currency: str | None = Field(None, description="the one currency of the amounts, such as EUR")
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
@@ -127,6 +130,8 @@ class SourceSettings(Settings):
         if isinstance(self.path, URL):
             engine = self.path.get_backend_name()
         asks = bool(engine) and has_since(query, engine)
+        if self.split_by is not None and not engine:
+            problems.append(f"{name}__SPLIT_BY: {name}__PATH is no database; files are cut anyway")
         if self.watermark is None:
             if parse_lag(self.lag)[0]:
                 problems.append(f"{name}__LAG is of a WATERMARK, and {name}__WATERMARK is not set")

@@ -74,6 +74,8 @@ class ReadOptions:
     """The column by which only new rows are read, if there is one."""
     since: Moment | None = None
     """Its value from which on they are read."""
+    split_by: str = ""
+    """The column by whose ranges they are read, if there is one."""
     most: int | None = None
     """How many records of each file are looked at; None when all of them are read."""
 

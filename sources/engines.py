@@ -33,6 +33,7 @@ _BETTER = {
 }
 """What to write in a URL whose driver is not installed."""
 _DIAL_SECONDS = 60  # for a server that accepts the connection and then sends nothing
+_CANCEL_SECONDS = 2
 FAILURES = (
     sa.exc.SQLAlchemyError,
     duckdb.Error,
@@ -73,6 +74,8 @@ class Connected:
         """Discard the connection. For an orderly end some drivers would first read the rest of the
         result, and others raise an error.
         """
+        if self.driver_waits():
+            self.cut()  # or it would be waited for, however long it takes
         if self.watchdog is not None:
             self.watchdog.close()
         mysql.abandon(self.driver)
@@ -80,6 +83,22 @@ class Connected:
             self.connection.invalidate()
             self.connection.close()
         self.engine.dispose()
+
+    def driver_waits(self) -> bool:
+        """Whether psycopg2 waits for its server, in whatever thread."""
+        if self.watchdog is None:
+            return False
+        waits: bool = self.driver.get_transaction_status() == extensions.TRANSACTION_STATUS_ACTIVE
+        return waits
+
+    def cut(self) -> None:
+        """End what psycopg2 waits for, in whatever thread: it fails, within seconds. The server is
+        asked to end its statement, which it might otherwise work on for hours.
+        """
+        if self.watchdog is not None:
+            with suppress(TimeoutError, self.driver_error):
+                watchdog.in_a_thread(self.driver.cancel, lambda _: None, _CANCEL_SECONDS)
+            self.watchdog.cut()
 
     def is_cut(self, error: Exception) -> bool:
         """Whether `error` was raised because the connection is lost."""
@@ -101,6 +120,22 @@ def connect(url: sa.URL) -> Connected:
     return _KINDS.get(url.get_backend_name(), _other)(url)
 
 
+def export(connected: Connected) -> str:
+    """The name by which other connections to a PostgreSQL can see what this one sees, as long as it
+    is open. Raises one of `FAILURES`.
+    """
+    sql = "SELECT pg_catalog.pg_export_snapshot()"
+    name: str = connected.connection.exec_driver_sql(sql).scalar_one()
+    return name
+
+
+def join(url: sa.URL, snapshot: str) -> Connected:
+    """Connect to a PostgreSQL once more, and see what the connection sees that has exported
+    `snapshot`. Raises one of `FAILURES`.
+    """
+    return _postgresql(_with_driver(url), snapshot)
+
+
 def without_driver(url: sa.URL, error: ImportError | sa.exc.NoSuchModuleError) -> str:
     """What to do when the driver in `url` is not installed, or does not exist."""
     better = _BETTER.get(url.get_backend_name())
@@ -120,7 +155,7 @@ def _with_driver(url: sa.URL) -> sa.URL:
     return url
 
 
-def _postgresql(url: sa.URL) -> Connected:
+def _postgresql(url: sa.URL, snapshot: str | None = None) -> Connected:
     options: dict[str, Any] = {}
     if url.get_dialect().driver in libpq.DRIVERS:
         options = libpq.connection_options(url)
@@ -133,12 +168,26 @@ def _postgresql(url: sa.URL) -> Connected:
     connection = _dial(engine)
     if engine.driver != "psycopg2":
         return Connected(engine, connection)
+    if snapshot is not None:
+        _see(connection, snapshot)
     _keep_text(connection)
     driver = connection.connection.driver_connection
     pid = connection.exec_driver_sql("SELECT pg_catalog.pg_backend_pid()").scalar_one()
     return Connected(
         engine, connection, watchdog=watchdog.Watchdog(driver, pid, engine.raw_connection)
     )
+
+
+def _see(connection: sa.Connection, snapshot: str) -> None:
+    """Begin the connection's transaction at a snapshot, and have each scan of a table begin at its
+    first row, whatever other connections are at: so the same rows come in the same order.
+    """
+    try:
+        connection.exec_driver_sql("SET TRANSACTION SNAPSHOT %s", (snapshot,))
+        connection.exec_driver_sql("SET LOCAL synchronize_seqscans = off")
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _dial(engine: sa.Engine) -> sa.Connection:

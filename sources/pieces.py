@@ -105,6 +105,8 @@ class OpenSource:
     """
     binary_keys: set[str] = field(default_factory=set)
     """Key columns found to hold bytes so far."""
+    expected: int | None = None
+    """How many records it has, by a count of its own; None where there is none."""
     opens_later: bool = False
     """Whether it must be opened again when its rows are read, because it is no snapshot."""
     close: Callable[[], None] = lambda: None

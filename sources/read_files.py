@@ -134,6 +134,13 @@ class ReadFile:
             raise self.fault
         if self.file.identity() != self.file.before:
             raise changed(self.opened.label)
+        if self.opened.expected not in (None, self.records):
+            setting = f"{self.name.upper()}__SPLIT_BY"
+            raise SourceError(
+                f"{self.opened.label}: it has {self.opened.expected:,} records, and its ranges "
+                f"have {self.records:,}: it gives others each time it is asked, as by LIMIT "
+                f"without ORDER BY, or random(); correct that, or leave {setting} out"
+            )
 
     def _add(self, spilled: Spilled) -> None:
         found, fault = spilled.found, spilled.fault

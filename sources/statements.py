@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from common.setting_texts import Moment
-from common.since import TABLE_NAME, split_at_since
+from common.since import TABLE_NAME, split_at_since, without_end
 from sources.batches import ReadOptions
 
 _MOST_WESTERN = timedelta(hours=12)
@@ -23,6 +23,15 @@ def statement(query: str, options: ReadOptions, engine: str) -> sa.Select[Any] |
         return sa.text(query.replace(":", "\\:"))
     pieces = (piece.replace(":", "\\:") for piece in split_at_since(query, engine))
     return sa.text(":since".join(pieces)).bindparams(since=bound(since, engine))
+
+
+def as_table(query: str, options: ReadOptions, engine: str) -> sa.FromClause:
+    """The query as a table in the FROM of another one. It is a single query, and may have an end
+    of its own.
+    """
+    given = statement(without_end(query, engine), options, engine)
+    rows = given.columns() if isinstance(given, sa.TextClause) else given
+    return rows.subquery("asked")
 
 
 def duckdb_text(query: str, options: ReadOptions, dialect: sa.Dialect) -> str:

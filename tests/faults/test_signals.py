@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,7 @@ from support.disturbances import INT, TERM, Gate, assert_rolled_back
 from support.processes import Warm
 from support.retailer import Retailer, tomorrow
 from support.sessions import nobody_is_connected, somebody_waits, transaction
+from support.star import Star
 from support.waiting import HANGS, signals_are_taken, wait_until
 
 SIGNALS = [(INT,), (TERM,), (INT, INT), (TERM, TERM)]
@@ -150,6 +152,35 @@ def test_a_signal_ends_the_wait_for_a_source_that_stalls(
     assert "Extraction phase interrupted; rolled back" in run.stderr
     assert shop.star.tables() == set()
     assert not list((shop.folder / "work").iterdir())
+
+
+IN_A_RANGE = "current_setting($$synchronize_seqscans$$) = $$on$$ OR pg_sleep(1) IS NOT NULL"
+
+
+@pytest.mark.parametrize("slow", ["pg_sleep(1) IS NOT NULL", IN_A_RANGE], ids=["count", "range"])
+def test_a_signal_ends_a_source_that_is_read_by_ranges(
+    slow: str, duckdb_shop: Retailer, postgresql_star: Star, warm: Warm
+) -> None:
+    """Here the server would take many minutes to count its rows, or those of a range."""
+    name = f"till-{uuid.uuid4().hex[:8]}"
+    url = sa.make_url(postgresql_star.url).update_query_dict({"application_name": name})
+    env = duckdb_shop.env_file(
+        TRANSACTIONS__PATH=url.render_as_string(hide_password=False),
+        TRANSACTIONS__QUERY="SELECT n AS transaction_id, $$2024-02-29$$ AS transaction_date, "
+        "1 AS customer_id, 1 AS product_id, 1 AS quantity, 9.99 AS unit_price "
+        f"FROM generate_series(1, 1000) AS n WHERE {slow}",
+        TRANSACTIONS__SPLIT_BY="transaction_id",
+    )
+    run = warm.start(duckdb_shop.folder, "load", env)
+    ours = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}'"
+    asleep = f"{ours} AND wait_event = 'PgSleep'"
+    wait_until(lambda: postgresql_star.scalar(asleep) > 0, "the server is at it")
+    run.send(INT)
+    assert run.wait() == 128 + INT, run.stderr
+    assert "Extraction phase interrupted; rolled back" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert duckdb_shop.star.tables() == set()
+    wait_until(lambda: postgresql_star.scalar(ours) == 0, "its sessions end")
 
 
 def commits_wait_for(other: sa.Connection, shop: Retailer) -> None:
