@@ -7,14 +7,12 @@ but never a row. Here are the steps; `run.repeats` takes them over batches in fi
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -23,12 +21,12 @@ import pyarrow as pa
 
 from common.arrays import decoded, whole
 from common.duck import without_progress_bar
+from common.key_hashes import Hashes, key_hashes
 from common.results import PLACE, REMOVAL
 
 BATCH_BITS = 32
 """A row's place is one int64: batch number << 32 | row number in the batch."""
 
-Hashes = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
 """Row numbers in a batch."""
 
@@ -65,31 +63,11 @@ class Superseded:
     identical: npt.NDArray[np.bool_]
 
 
-_local = threading.local()
-
-
-@cache
-def _hasher() -> duckdb.DuckDBPyConnection:
-    """The connection whose cursors the threads use. Opening takes 10 ms, so there is only one."""
-    return duckdb.connect(config={"threads": 1})
-
-
 @lru_cache(maxsize=1)
 def _judge(temp: Path | None) -> duckdb.DuckDBPyConnection:
     """The connection that judges, for all sources of a run, as opening takes time."""
     spill = str(temp or "")
     return duckdb.connect(config={"memory_limit": "256MB", "threads": 1, "temp_directory": spill})
-
-
-def key_hashes(keys: pa.Array | pa.ChunkedArray) -> Hashes:
-    """The 64-bit hash of each key (text); the same in every process."""
-    if not hasattr(_local, "connection"):
-        _local.connection = _hasher().cursor()
-    connection: Any = _local.connection
-    connection.register("keys", pa.table({"key": keys}))
-    hashes: Hashes = connection.sql("SELECT hash(key) AS h FROM keys").fetchnumpy()["h"]
-    connection.unregister("keys")
-    return np.asarray(hashes, np.uint64)
 
 
 def ascending(several: Iterable[Hashes]) -> Hashes:

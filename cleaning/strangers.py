@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cleaning.duplicates import key_hashes
 from common.arrays import whole
+from common.key_hashes import key_hashes, positions_by_hash
 
 _HASH, _KEY = "hash", "key"
 _FEW = 250_000
@@ -43,13 +43,8 @@ def strangers(several: Sequence[pa.Array], known: pa.Table) -> list[pa.Array]:
 def _is_known(ids: pa.Array, known: pa.Table) -> pa.Array:
     if len(known) <= _FEW or not len(ids):
         return pc.is_in(ids, known[_KEY])
-    hashes, of_known = key_hashes(ids), known[_HASH].to_numpy()
-    at = np.minimum(np.searchsorted(of_known, hashes), len(of_known) - 1)
-    is_known = pc.equal(whole(known[_KEY]).take(pa.array(at)), ids)
-    unsure = pa.array(of_known[at] == hashes)
-    if pc.any(pc.and_not(unsure, is_known)).as_py():  # another key has the same hash
-        return pc.is_in(ids, known[_KEY])
-    return is_known
+    hashes = known[_HASH].to_numpy()
+    return pc.is_valid(positions_by_hash(ids, whole(known[_KEY]), hashes))
 
 
 def distinct(

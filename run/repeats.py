@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from cleaning import duplicates
-from cleaning.duplicates import Hashes
 from common import spool
+from common.key_hashes import Hashes
 from common.parallel import Task, Workers
 
 _SORTED = 4_000_000  # hashes that are sorted at a time: 32 MB

@@ -17,12 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cleaning.duplicates import BATCH_BITS, key_hashes
+from cleaning.duplicates import BATCH_BITS
 from cleaning.marks import marked
 from cleaning.removals import blanked
 from cleaning.strays import stray_rows
 from common import spool
 from common.arrays import whole
+from common.key_hashes import key_hashes
 from common.parallel import Task, Workers
 from common.results import DETAIL, PLACE, REASON, REMOVAL, SKIPPED, Clean, CleanBatch
 from common.star_model import DELETED_FLAG, Source, business_key, references, target_of

@@ -13,10 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.arrays import whole
+from common.key_hashes import Hashes, key_hashes, positions_by_hash
 from common.star_model import UNKNOWN_KEY
 
 DESCRIBED, INFERRED, UNKNOWN = range(3)
 """Kinds of members: described by a record of its source, only named by sales, the Unknown one."""
+_FEW = 250_000
+"""Up to so many members a table of them is made anew for each batch in less time than it takes to
+hash the batch's ids.
+"""
 IS_INFERRED = "_inferred"
 """Column of `KeyMap.members`: 1 for inferred members, 0 for others."""
 
@@ -70,9 +75,22 @@ class KeyMap(Mapping[Any, int]):
     def positions(self, ids: pa.Array) -> pa.Array:
         """Where each of `ids` is among the members (int32); null where it is not."""
         if pa.types.is_dictionary(ids.type):
-            found = pc.index_in(ids.dictionary, value_set=self._ids)
-            return found.take(ids.indices)
-        return pc.index_in(ids, value_set=self._ids)
+            return self._look_up(ids.dictionary).take(ids.indices)
+        return self._look_up(ids)
+
+    def _look_up(self, ids: pa.Array) -> pa.Array:
+        is_text = pa.types.is_string(ids.type) and pa.types.is_string(self._ids.type)
+        if not is_text or len(self._ids) <= _FEW:
+            return pc.index_in(ids, value_set=self._ids)
+        places, hashes = self._by_hash
+        return positions_by_hash(ids, self._ids, hashes, places).cast(pa.int32())
+
+    @cached_property
+    def _by_hash(self) -> tuple[npt.NDArray[np.int64], Hashes]:
+        """The positions of the members in the order of their hashes, and these."""
+        hashes = key_hashes(self._ids)
+        places = np.argsort(hashes)
+        return places, hashes[places]
 
     def column(self, index: int, positions: pa.Array) -> pa.DictionaryArray:
         """Column `index` of the members at `positions`, as a dictionary array whose dictionary has
