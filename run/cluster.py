@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
+import dask
 from distributed import Client, Future, KilledWorker
 from distributed.comm import connect as dial
 from distributed.security import Security
@@ -34,6 +35,8 @@ _ALONE_SECONDS = 60
 _SILENT_SECONDS = 60
 """How long its scheduler may take to answer a question."""
 _LOOK_SECONDS = 1
+_LARGE = "1 GiB"
+"""What is shared is sent once, so that Dask need not warn of some megabytes."""
 _CLOSE_SECONDS = 2  # less than a run that got a signal may take
 
 Result = TypeVar("Result")
@@ -111,7 +114,8 @@ class ClusterWorkers(Workers):
         """Stands for `value` among the arguments of tasks. The scheduler keeps how it is made, so
         that it outlives the workers that hold it.
         """
-        future = self._client.submit(itself, value, key=self._key("shared"), pure=False)
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": _LARGE}):
+            future = self._client.submit(itself, value, key=self._key("shared"), pure=False)
         return cast(Value, _Shared(value, future))
 
     def in_order(self, tasks: Iterable[Task[Result]], ahead: int | None = None) -> Iterator[Result]:

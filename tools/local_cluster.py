@@ -53,22 +53,33 @@ def main(arguments: Sequence[str]) -> int:
     stop = Stop()
     os.chdir(ROOT)
     shutil.rmtree(PLACE, ignore_errors=True)
-    PLACE.mkdir(parents=True)
-    file = PLACE / "scheduler.json"
-    both = ("--host", "tcp://127.0.0.1", "--scheduler-file", str(file))
-    pages = ("--dashboard-address", "127.0.0.1:0", "--idle-timeout", "10 minutes")
-    workers = ("--nworkers", str(_WORKERS), "--nthreads", "1", "--local-directory", str(PLACE))
-    with (
-        _process("scheduler", *both, "--port", "0", *pages),
-        _process("worker", *both, *workers, "--no-dashboard"),
-    ):
+    with running(PLACE, _WORKERS, pages=True) as file:
         return _load(file, arguments, stop)
+
+
+@contextmanager
+def running(place: Path, workers: int, *, pages: bool = False) -> Iterator[Path]:
+    """A cluster on this machine, whose processes are started in the folder of the application;
+    what they say goes to `place`, and so does the file with the scheduler's address, which comes in
+    a moment: see `address_in`. With `pages` it has a dashboard.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    file = place / "scheduler.json"
+    both = ("--host", "tcp://127.0.0.1", "--scheduler-file", str(file))
+    dashboard = ("--dashboard-address", "127.0.0.1:0") if pages else ("--no-dashboard",)
+    own = ("--nworkers", str(workers), "--nthreads", "1", "--local-directory", str(place))
+    scheduler = ("--port", "0", "--idle-timeout", "10 minutes", *dashboard)
+    with (
+        _process(place, "scheduler", *both, *scheduler),
+        _process(place, "worker", *both, *own, "--no-dashboard"),
+    ):
+        yield file
 
 
 def _load(scheduler_file: Path, arguments: Sequence[str], stop: Stop) -> int:
     """Load the samples once the scheduler is there."""
     until = time.monotonic() + _START_SECONDS
-    while not (address := _address(scheduler_file)):
+    while not (address := address_in(scheduler_file)):
         if stop.number:
             return 128 + stop.number
         if time.monotonic() > until:
@@ -89,7 +100,7 @@ def _load(scheduler_file: Path, arguments: Sequence[str], stop: Stop) -> int:
         return run.wait()
 
 
-def _address(scheduler_file: Path) -> str:
+def address_in(scheduler_file: Path) -> str:
     """What the scheduler has written of itself; '' before it has."""
     try:
         return str(json.loads(scheduler_file.read_text(encoding="utf-8"))["address"])
@@ -98,12 +109,12 @@ def _address(scheduler_file: Path) -> str:
 
 
 @contextmanager
-def _process(role: str, *options: str) -> Iterator[None]:
+def _process(place: Path, role: str, *options: str) -> Iterator[None]:
     """A process of the cluster; Ctrl-C is not for it, as it would end before the run."""
-    with (PLACE / f"{role}.log").open("wb") as said:
+    with (place / f"{role}.log").open("wb") as said:
         process = subprocess.Popen(  # noqa: S603  # our own commands
             [sys.executable, "-m", "dask", role, *options],
-            stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True, cwd=ROOT,
         )  # fmt: skip
     try:
         yield

@@ -11,7 +11,7 @@ from run import cluster
 from run.summary import PHASES
 from support.application import copy_application
 from support.dask_cluster import DaskCluster
-from support.disturbances import INT, TERM, Gate
+from support.disturbances import INT, TERM, Gate, meanwhile
 from support.processes import Run, Warm
 from support.retailer import Retailer
 from support.waiting import wait_until
@@ -132,6 +132,45 @@ def test_a_signal_cancels_what_the_cluster_is_at(
     wait_until(lambda: not dask_cluster.tasks(), "the cluster has nothing to do")
     dask_cluster.release()
     shop.publish(DASK_SCHEDULER=dask_cluster.address, **SMALL)
+
+
+def test_a_signal_ends_a_run_whose_scheduler_is_silent(
+    duckdb_shop: Retailer, own_dask_cluster: DaskCluster, warm: Warm
+) -> None:
+    shop = duckdb_shop
+    own_dask_cluster.start(workers=1)
+    fifty_sales(shop)
+    own_dask_cluster.hook("pause", "transactions-0")
+    run = warm.start(
+        shop.folder, "load", shop.env_file(DASK_SCHEDULER=own_dask_cluster.address, **SMALL)
+    )
+    own_dask_cluster.reached("pause")
+    own_dask_cluster.silence_scheduler()
+    run.send(TERM)
+    assert run.wait() == 128 + TERM, run.stderr
+    assert "what was waited for is left" not in run.stderr
+    assert not list((shop.folder / "work").iterdir())
+
+
+def test_a_scheduler_that_falls_silent_is_given_up(
+    duckdb_shop: Retailer, own_dask_cluster: DaskCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_SILENT_SECONDS", 1)
+    own_dask_cluster.start(workers=1)
+    fifty_sales(duckdb_shop)
+    own_dask_cluster.hook("pause", "transactions-0")
+
+    def silence() -> None:
+        own_dask_cluster.reached("pause")
+        own_dask_cluster.silence_scheduler()
+
+    with meanwhile(silence):
+        results = duckdb_shop.run(DASK_SCHEDULER=own_dask_cluster.address, **SMALL)
+    (error,) = results["errors"]
+    assert "Extraction phase failed: " in error
+    assert "the scheduler was lost" in error
+    assert [status for _, status in duckdb_shop.star.runs()] == ["failed"]
+    assert not list((duckdb_shop.folder / "work").iterdir())
 
 
 def test_a_worker_that_joins_late_has_to_fit_as_well(

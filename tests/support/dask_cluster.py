@@ -119,6 +119,11 @@ class DaskCluster:
             found: list[str] = client.run_on_scheduler(cluster_hooks.tasks)
             return found
 
+    def silence_scheduler(self) -> None:
+        """As if its machine hung: it is there, and answers nothing."""
+        assert self.scheduler is not None
+        os.kill(self.scheduler.pid, signal.SIGSTOP)
+
     def processes(self) -> list[Process]:
         """All that are alive."""
         every = [*self.workers, *([self.scheduler] if self.scheduler else [])]
