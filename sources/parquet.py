@@ -48,15 +48,14 @@ def _reader(path: Path) -> pq.ParquetFile:
 
 @dataclass(frozen=True)
 class _Span:
-    """Records of the row groups from `begin` to before `end`: so many after the first `skip`, by
-    what the file says of itself. `before` come before them in the file.
+    """The first so many records of the row groups from `begin` to before `end`, by what the file
+    says of itself. `before` come before them in the file.
     """
 
     begin: int
     end: int
     before: int
     records: int
-    skip: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class _File:
         self.refuse_changed()
         rows, groups = min(self.options.batch_rows, _FEW), range(span.begin, span.end)
         with _reader(self.path) as parquet:
-            few = _from_to(parquet.iter_batches(rows, row_groups=groups), span.skip, span.records)
+            few = _first(parquet.iter_batches(rows, row_groups=groups), span.records)
             yield from gathered(few, self.options)
 
     def refuse_changed(self) -> None:
@@ -117,21 +116,10 @@ class ParquetPiece(Piece):
 
 
 def _spans(metadata: pq.FileMetaData, options: ReadOptions) -> Iterator[_Span]:
-    """Small row groups are gathered to about one batch, and a large one is a span by itself; the
-    only one of a file is read by two workers, of which one decodes the other's half as well.
-    """
-    most = options.most
-    if most is not None:
-        yield _Span(0, metadata.num_row_groups, 0, min(most, metadata.num_rows))
-    elif metadata.num_row_groups == 1 and metadata.num_rows >= 2 * options.batch_rows:
-        half = metadata.num_rows // 2
-        yield _Span(0, 1, 0, half)
-        yield _Span(0, 1, half, metadata.num_rows - half, skip=half)
-    else:
-        yield from _gathered_groups(metadata, options)
-
-
-def _gathered_groups(metadata: pq.FileMetaData, options: ReadOptions) -> Iterator[_Span]:
+    """Small row groups are gathered to about one batch, and a large one is a span by itself."""
+    if options.most is not None:
+        yield _Span(0, metadata.num_row_groups, 0, min(options.most, metadata.num_rows))
+        return
     begin = before = records = size = 0
     for place in range(metadata.num_row_groups):
         group = metadata.row_group(place)
@@ -147,11 +135,11 @@ def _gathered_groups(metadata: pq.FileMetaData, options: ReadOptions) -> Iterato
         yield _Span(begin, metadata.num_row_groups, before, records)
 
 
-def _from_to(few: Iterator[pa.RecordBatch], skip: int, records: int) -> Iterator[pa.RecordBatch]:
-    """So many records after the first `skip`."""
+def _first(few: Iterator[pa.RecordBatch], records: int) -> Iterator[pa.RecordBatch]:
+    """So many records."""
     for batch in few:
-        part = batch.slice(skip, records)
-        skip, records = max(0, skip - len(batch)), records - len(part)
+        part = batch.slice(0, records)
+        records -= len(part)
         if len(part):
             yield part
         if not records:
