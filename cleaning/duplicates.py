@@ -7,6 +7,7 @@ but never a row. Here are the steps; `run.repeats` takes them over batches in fi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -65,9 +66,13 @@ class Superseded:
 
 @lru_cache(maxsize=1)
 def _judge(temp: Path | None) -> duckdb.DuckDBPyConnection:
-    """The connection that judges, for all sources of a run, as opening takes time."""
-    spill = str(temp or "")
-    return duckdb.connect(config={"memory_limit": "256MB", "threads": 1, "temp_directory": spill})
+    """The connection that judges, for all threads and all sources of a run, as opening takes time.
+    What fits its memory is one key that has very many rows, or what each core is at.
+    """
+    most, spill = max(2, os.cpu_count() or 1) * 128, str(temp or "")
+    return duckdb.connect(
+        config={"memory_limit": f"{most}MB", "threads": 1, "temp_directory": spill}
+    )
 
 
 def ascending(several: Iterable[Hashes]) -> Hashes:

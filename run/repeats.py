@@ -22,7 +22,7 @@ from common.key_hashes import Hashes
 from common.parallel import Task, Workers
 
 _SORTED = 4_000_000  # hashes that are sorted at a time: 32 MB
-_JUDGED = 250_000  # repeated hashes whose rows are judged at a time
+_JUDGED = 60_000  # repeated hashes whose rows are judged at a time: some 40 MB
 _CLAIMED = 100_000  # rows that are written at a time
 _MOST_BATCHES = 16  # of one task
 
