@@ -294,6 +294,7 @@ class DataExtractor:
         for batch in read.batches:
             read.inspection.add(batch.inspection)
             read.meanings.add(batch.meanings)
+            batch.forget()  # a batch goes to whoever cleans it
             if late:
                 rows = batch.originals()
                 read.inspection.add(inspect_rows(rows, rows[LINE].to_numpy(), late, read.source))

@@ -45,6 +45,10 @@ class RawBatch:
     before: int = 0
     """How many lines of its file come before the line that its rows are numbered from."""
 
+    def forget(self) -> None:
+        """Forget what was counted, once it is known of the whole file."""
+        self.inspection, self.meanings = Inspection(), Meanings()
+
     def originals(self) -> pa.Table:
         """The rows as they were read: the source's own columns as text, `_file`, `_line`."""
         return self._numbered(spool.read(self.rows))
