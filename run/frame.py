@@ -117,6 +117,7 @@ class Run:
             self.spool = stack.enter_context(Spool(self.config.work_dir))
             self._opening = "cluster"
             self.workers = stack.enter_context(workers_for(self.config, self.spool.folder))
+            self._opening = "warehouse"  # which is looked at next
             self.watch.waiting, self.watch.workers = self.warehouse, self.workers
             self._warehouse_warnings = self.warehouse.warnings
             self.warn(*self.warehouse.warnings, *self.workers.warnings)
