@@ -14,7 +14,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -33,7 +33,7 @@ from pydantic import (
 from sqlalchemy import URL, make_url
 
 from common.files import is_named_pipe
-from common.setting_texts import parse_moment, parse_span
+from common.setting_texts import joined_sources, parse_moment, parse_span
 from common.source_settings import Masked, Settings, SourceSettings
 from common.star_model import Star
 from common.urls import FILE_SCHEMES, check_duckdb_file, parse_url
@@ -135,14 +135,16 @@ class StarSchemaConfig(Settings):
     def _each_source(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         """Settings for every source of the star; one that is only partly set keeps its path."""
         star: Star = info.data["star"]
-        unknown = given.keys() - {source.name for source in star.sources}
+        paths = {source.name: source.path for source in star.sources}
+        paths |= dict.fromkeys(joined_sources(given.values()))
+        unknown = given.keys() - paths.keys()
         if unknown:
             raise ValueError(f"names what is no source: {', '.join(sorted(unknown))}")
         return {
-            source.name: {"path": source.path, **settings}
-            if isinstance(settings := given.get(source.name, {}), dict)
+            name: {"path": path, **settings}
+            if isinstance(settings := given.get(name, {}), dict)
             else settings
-            for source in star.sources
+            for name, path in paths.items()
         }
 
     @field_validator("log_level", mode="before")
@@ -199,7 +201,7 @@ class StarSchemaConfig(Settings):
             for name, settings in self.sources.items()
             if isinstance(path := settings.path, URL) and not settings.query
         ]
-        problems += self.source_problems()
+        problems += [*self.source_problems(), *self._join_problems()]
         name = self.warehouse_schema or ""
         if len(name.encode()) > _LONGEST_NAME or {".", "%"} & set(name):
             problems.append(
@@ -220,6 +222,20 @@ class StarSchemaConfig(Settings):
                 source.name.upper(), has_dates=source.describes_facts
             )
         ]
+
+    def _join_problems(self) -> Iterator[str]:
+        """What is wrong with the sources that hold the orders of others' lines."""
+        of_facts = self.star.sales.name
+        for name, settings in self.sources.items():
+            join, setting = settings.join, f"{name.upper()}__JOIN"
+            if join is None:
+                continue
+            if name != of_facts:
+                yield f"{setting}: only {of_facts.upper()} may have orders elsewhere"
+            elif join.source in {source.name for source in self.star.sources}:
+                yield f"{setting}: {join.source} is a source of its own; call the orders otherwise"
+            elif self.source(join.source).path is None:
+                yield f"{join.source.upper()}__PATH is missing, where the orders of {setting} are"
 
     def source(self, name: str) -> SourceSettings:
         """The settings of the source called `name`."""
@@ -294,9 +310,13 @@ def load_config(
     """
     from_file, problems = ({}, []) if env_file is None else _read_env_file(Path(env_file))
     from_environment = os.environ if environment is None else environment
-    problems += _unknown_names(from_file, star, strict=True)
-    problems += _unknown_names(from_environment, star, strict=False)
     merged = {**from_file, **from_environment}
+    joined = joined_sources(
+        {"join": value} for name, value in merged.items() if name.upper().endswith("__JOIN")
+    )
+    known = setting_names(star, tuple(joined))
+    problems += _unknown_names(from_file, known, strict=True)
+    problems += _unknown_names(from_environment, known, strict=False)
     sources: dict[str, dict[str, Any]] = {}
     nested: dict[str, Any] = {"star": star, "sources": sources}
     for name, value in merged.items():
@@ -304,7 +324,7 @@ def load_config(
         is_blank = value is None or (
             value.strip() == "" and not name.upper().endswith("__DELIMITER")
         )
-        if not value or is_blank or name.upper() not in setting_names(star):
+        if not value or is_blank or name.upper() not in known:
             continue
         if rest:
             sources.setdefault(head.lower(), {})[rest.lower()] = value
@@ -357,10 +377,9 @@ def _explain(detail: Any) -> list[str]:
     return [f"{name} {message[0].lower()}{message[1:]}"]
 
 
-def _unknown_names(names: Mapping[str, Any], star: Star, *, strict: bool) -> list[str]:
+def _unknown_names(names: Mapping[str, Any], known: Collection[str], *, strict: bool) -> list[str]:
     """Misspelt settings: any unknown name in our file, any near miss in the environment."""
-    known = setting_names(star)
-    prefixes = tuple(f"{source.name.upper()}__" for source in star.sources)
+    prefixes = tuple({f"{name.partition('__')[0]}__" for name in known if "__" in name})
     problems = []
     for name in names:
         upper = name.upper()
@@ -374,8 +393,10 @@ def _unknown_names(names: Mapping[str, Any], star: Star, *, strict: bool) -> lis
 
 
 @functools.cache
-def setting_names(star: Star = STAR) -> dict[str, tuple[Any, str]]:
-    """Every setting: name -> (default, one line of meaning), in declared order."""
+def setting_names(star: Star = STAR, joined: tuple[str, ...] = ()) -> dict[str, tuple[Any, str]]:
+    """Every setting: name -> (default, one line of meaning), in declared order. `joined` are the
+    sources that hold the orders of another one.
+    """
     defaults = StarSchemaConfig(star=star)
     settings: dict[str, tuple[Any, str]] = {}
     for name, field in StarSchemaConfig.model_fields.items():
@@ -386,11 +407,16 @@ def setting_names(star: Star = STAR) -> dict[str, tuple[Any, str]]:
             for part, inner in SourceSettings.model_fields.items():
                 if part == "currency" and not source.amounts:
                     continue
+                if part == "join" and not source.describes_facts:
+                    continue
                 default = getattr(defaults.source(source.name), part)
                 settings[f"{source.name.upper()}__{part.upper()}"] = (
                     default,
                     inner.description or "",
                 )
+    for name in joined:
+        for part, inner in SourceSettings.model_fields.items():
+            settings[f"{name.upper()}__{part.upper()}"] = (inner.default, inner.description or "")
     return settings
 
 
@@ -404,6 +430,7 @@ def env_example() -> str:
             text = "'{}'".format(json.dumps(default).replace("\\", r"\\"))
         else:
             text = str(default).lower() if isinstance(default, bool) else str(default)
+            text = f"'{text}'" if '"' in text else text
         lines += ["", f"# {meaning[0].upper()}{meaning[1:]}", f"{name}={text}"]
     return "\n".join(lines) + "\n"
 

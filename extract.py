@@ -36,6 +36,7 @@ from sources.databases import Databases
 from sources.inspection import inspect_rows
 from sources.mapping import (
     differing,
+    layout,
     names_used,
     refuse_without_watermark,
     resolve_mapping,
@@ -237,6 +238,7 @@ class DataExtractor:
             settings.watermark or "",
             self._start(name).value,
             settings.split_by or "",
+            layout(source, settings),
             rows,
         )
         if isinstance(settings.path, URL):

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date, datetime
+from typing import Any
+
+from common.column_rules import column_rule
 
 Moment = date | datetime | int
 """What a run may be told to begin at: a day, a moment, or a number that only grows."""
@@ -30,14 +35,27 @@ def parse_json(value: object) -> object:
 
 
 def parse_columns(value: object) -> object:
-    """Each column of ours with a name, or a list of names."""
+    """Each column of ours with what makes it: see `column_rule`."""
     value = parse_json(value)
     if not isinstance(value, dict):
         raise ValueError('is no JSON object such as {"customer_id": "their column"}')
     for ours, theirs in value.items():
-        names = theirs if isinstance(theirs, list) else [theirs]
-        if not names or not all(isinstance(name, str) and name.strip() for name in names):
-            raise ValueError(f'maps "{ours}" neither to a column\'s name nor to a list of them')
+        try:
+            column_rule(theirs)
+        except ValueError:
+            raise ValueError(
+                f'maps "{ours}" neither to a column\'s name nor to a list of them, nor to '
+                '{"any": [names]} or {"value": "text"}'
+            ) from None
+    return value
+
+
+def parse_numbers(value: object) -> object:
+    """A JSON list of whole numbers above 0."""
+    value = parse_json(value)
+    is_list = isinstance(value, list) and all(type(part) is int and part > 0 for part in value)
+    if not is_list:
+        raise ValueError("is no JSON list of widths such as [10, 8, 12]")
     return value
 
 
@@ -104,3 +122,16 @@ def parse_span(first: object, last: object) -> tuple[date, date] | None:
         raise ValueError("a period needs both, as dates such as 2026-01-31")
     period: tuple[date, date] = parse_period(days)  # type: ignore[assignment]
     return period
+
+
+def joined_sources(settings: Iterable[Any]) -> list[str]:
+    """The names of the sources that others are joined with; `settings` as they are given."""
+    names: dict[str, None] = {}
+    for given in settings:
+        join = given.get("join") if isinstance(given, dict) else getattr(given, "join", None)
+        with suppress(ValueError):
+            join = parse_json(join)
+        name = join.get("source") if isinstance(join, dict) else getattr(join, "source", None)
+        if isinstance(name, str):
+            names[name] = None
+    return list(names)

@@ -6,12 +6,21 @@ import re
 from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
 from sqlalchemy import URL
 
+from common.column_rules import COUNTED, ColumnRule, column_rule
 from common.date_formats import ISO_8601, fault
-from common.setting_texts import parse_columns, parse_list, parse_period, parse_skips
+from common.setting_texts import (
+    parse_columns,
+    parse_json,
+    parse_list,
+    parse_numbers,
+    parse_period,
+    parse_skips,
+)
 from common.since import TABLE_NAME, has_since, parse_lag
 from common.urls import is_database_url, parse_url, without_secrets
 
@@ -28,6 +37,13 @@ class Settings(BaseModel):
     )
 
 
+class Join(Settings):
+    """Where the orders of a source's lines are: another source, found by a column of both."""
+
+    source: str = Field(pattern="^[a-z][a-z0-9_]*$")
+    key: str = Field(min_length=1)
+
+
 class SourceSettings(Settings):
     """Where one source is and how it is read."""
 
@@ -35,15 +51,67 @@ class SourceSettings(Settings):
         None, description="file, glob, directory, or SQLAlchemy URL of a source database"
     )
     query: str | None = Field(None, description="SQL or table name when the path is a database")
-    columns: Annotated[dict[str, str | list[str]], BeforeValidator(parse_columns)] = Field(
-        {}, description="JSON: our column -> theirs, or -> list of columns joined with '-'"
+    columns: Annotated[dict[str, Any], BeforeValidator(parse_columns)] = Field(
+        {},
+        description="JSON: our column -> theirs, or -> list of columns joined with '-'; "
+        '{"any": [names]} is the first that a file has, {"value": "1"} the same in all rows',
     )
     encoding: str = Field("utf-8", description="text encoding")
     delimiter: str | None = Field(None, description="one character; detected when not set")
-    date_formats: TextList = Field(
-        [ISO_8601], description="JSON list of strptime formats, tried in order; or ISO8601"
+    quote: str = Field('"', description="quote character of text files, or none")
+    escape: str | None = Field(
+        None, description="character before a quote, delimiter or line end that is text, such as \\"
     )
+    widths: Annotated[list[int], BeforeValidator(parse_numbers)] = Field(
+        [], description="JSON list of the columns' widths in a file of fixed width"
+    )
+    sheet: str | None = Field(
+        None,
+        description="sheet of a workbook: name, number, pattern, or * for all; the first visible "
+        "one when not set",
+    )
+    header_row: int | None = Field(
+        None,
+        ge=1,
+        description="row of the header; found by the required names when not set",
+    )
+    header: TextList = Field(
+        [], description="JSON list of the columns of files that have no header"
+    )
+    records: str | None = Field(
+        None,
+        description="path to the list of records in a JSON document; found when one list has the "
+        "required columns",
+    )
+    explode: str | None = Field(
+        None, description="path of a list, such as line_items, of whose elements each is a row"
+    )
+    fill_down: TextList = Field(
+        [],
+        description="JSON list of columns whose blank cells take the value above; the first one "
+        "names the group",
+    )
+    join: Annotated[Join | None, BeforeValidator(parse_json)] = Field(
+        None,
+        description="JSON: the source with the orders of these lines, and the column of both that "
+        'finds them, such as {"source": "orders", "key": "order_id"}',
+    )
+    date_formats: TextList = Field(
+        [ISO_8601],
+        description="JSON list of strptime formats, tried in order; or ISO8601, EXCEL, EPOCH, "
+        "EPOCH_MS, JULIAN",
+    )
+    timezone: str | None = Field(
+        None, description="zone of timestamps without an offset; they are taken as they are without"
+    )
+    locale: str = Field("en", description="language of the names of months, such as de")
     decimal_separator: Literal[".", ","] = Field(".", description="'.' or ','")
+    rate_unit: Literal["fraction", "percent"] = Field(
+        "fraction", description="fraction: a rate of 0.05 is 5 %; percent: 5 is"
+    )
+    key_case: Literal["exact", "fold"] = Field(
+        "exact", description="fold: references find their members whatever the case of letters"
+    )
     null_tokens: TextList = Field(
         ["", "NULL", "\\N"], description="JSON list of texts that mean 'no value' in attributes"
     )
@@ -97,6 +165,28 @@ class SourceSettings(Settings):
             raise ValueError("must be one ASCII character other than a quote or line break")
         return value
 
+    @field_validator("quote", mode="before")
+    @classmethod
+    def _quote_character(cls, value: object) -> object:
+        if value != "none" and not _is_one_sign(value):
+            raise ValueError("must be one ASCII character, or none")
+        return value
+
+    @field_validator("escape", mode="before")
+    @classmethod
+    def _escape_character(cls, value: object) -> object:
+        if value is not None and not _is_one_sign(value):
+            raise ValueError("must be one ASCII character, such as \\")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        try:
+            return value and ZoneInfo(value).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("is not a time zone name such as Europe/Berlin") from None
+
     @field_validator("lag")
     @classmethod
     def _readable_lag(cls, value: str) -> str:
@@ -118,6 +208,15 @@ class SourceSettings(Settings):
             if wrong:
                 raise ValueError(f"{pattern!r} is no date format: {wrong}")
         return value
+
+    def rule(self, canonical: str) -> ColumnRule:
+        """What makes a column of ours: what is set, or else the column of its own name."""
+        return column_rule(self.columns.get(canonical, canonical))
+
+    @property
+    def counts_rows(self) -> bool:
+        """Whether a key has the number of its row among rows that are otherwise the same."""
+        return any(COUNTED in self.rule(canonical).names for canonical in self.columns)
 
     def problems(self, name: str, *, has_dates: bool) -> list[str]:
         """What contradicts itself; `name` is how the settings begin, `has_dates` whether the rows
@@ -151,3 +250,10 @@ class SourceSettings(Settings):
                 "what is not in the input, and the input is only what is new; leave one of them out"
             )
         return problems
+
+
+def _is_one_sign(value: object) -> bool:
+    """Whether it is one printable character of ASCII that is no letter, digit or space."""
+    return (
+        isinstance(value, str) and len(value) == 1 and "!" <= value <= "~" and not value.isalnum()
+    )

@@ -6,8 +6,8 @@ whatever loads, checks or shows a star names no column and no table of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -268,6 +268,8 @@ class Source:
     optional: tuple[str, ...] = ()
     other_numbers: tuple[str, ...] = ()
     other_dates: tuple[str, ...] = ()
+    instead: Mapping[str, str] = field(default_factory=dict)
+    """By required column, the optional one that may be there in its place."""
     path: str | None = None
     """Where it is, unless a setting says otherwise."""
     is_required: bool = True

@@ -140,8 +140,7 @@ def _settle(
     raw: RawSource, result: CleanSource, config: StarSchemaConfig, folder: Path, workers: Workers
 ) -> None:
     conflicts = settle(result, folder, workers)
-    parts = config.source(result.name).columns.get(result.key, result.key)
-    parts = [parts] if isinstance(parts, str) else parts
+    parts = list(config.source(result.name).rule(result.key).names)
     result.doubt = doubt_of(result, raw, parts, conflicts, folder, workers)
 
 
@@ -190,7 +189,7 @@ def _clean_batch(
         cleaned.money,
         cleaned.currencies,
         cleaned.without_cost,
-        cleaned.skipped,
+        cleaned.skipped + batch.empty,
         cleaned.nameless,
         removing(cleaned.rows),
     )

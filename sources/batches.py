@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,41 @@ class TextBatch:
     lines: Lines
     refused: list[RefusedRecord] = field(default_factory=list)
     records: int = 0
+    empty: int = 0
+    """How many of the records have an empty list where each element would be a row."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the files of a source are laid out. What is '' or empty is found out by the reader."""
+
+    quote: str = '"'
+    """The quote character of text files; '' where quotes are text."""
+    escape: str = ""
+    widths: tuple[int, ...] = ()
+    """The widths of the columns, in characters, of files of fixed width."""
+    sheet: str = ""
+    """The sheets of a workbook: a name, a number from 1, a pattern, or `*`."""
+    header_row: int = 0
+    """The row, or line, of the header, counted from 1; 0 where it is to be found."""
+    header: tuple[str, ...] = ()
+    """The columns of files that have no header."""
+    records: str = ""
+    """The path to the list of records in a JSON document."""
+    explode: str = ""
+    """The path of a list in each record, whose elements are the rows."""
+    required: tuple[tuple[str, ...], ...] = ()
+    """What a header must have: of each column the names that it may go by, case-folded. One inside
+    another column is a path, such as `prices.net`.
+    """
+
+    def bears(self, names: Iterable[str]) -> bool:
+        """Whether these are the names of a header, or of a record: all that are required."""
+        there = {name.strip().casefold() for name in names}
+        return bool(self.required) and all(
+            any(name in there or name.partition(".")[0] in there for name in part)
+            for part in self.required
+        )
 
 
 @dataclass(frozen=True)
@@ -76,6 +111,7 @@ class ReadOptions:
     """Its value from which on they are read."""
     split_by: str = ""
     """The column by whose ranges they are read, if there is one."""
+    layout: Layout = Layout()
     most: int | None = None
     """How many records of each file are looked at; None when all of them are read."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,7 +15,7 @@ from common.results import SKIPPED
 from common.source_settings import SourceSettings
 from common.star_model import Source
 from common.values import UNREADABLE, as_text, comma_text, key_text
-from sources.json_values import text_at
+from sources.json_values import head_and_path, text_at
 
 
 def to_canonical(
@@ -23,7 +24,8 @@ def to_canonical(
     """`rows` as text columns under canonical names.
 
     `mapping` gives for each canonical column the columns of the file that make it; several are
-    joined with `-`. Canonical columns that are not mapped are left out.
+    joined with `-`, and of a column with a constant there are none. Canonical columns that are not
+    mapped are left out.
     """
     numbers = source.numbers if settings.decimal_separator == "," else ()
     columns = {}
@@ -31,6 +33,10 @@ def to_canonical(
         columns[SKIPPED] = _skipped(rows, mapping.get(SKIPPED, []), settings)
     for canonical, own in mapping.items():
         if canonical == SKIPPED:
+            continue
+        value = settings.rule(canonical).value
+        if value is not None:
+            columns[canonical] = _same_in_all(value, len(rows))
             continue
         written = comma_text if canonical in numbers else as_text
         written = key_text if canonical in source.keys else written
@@ -43,6 +49,10 @@ def to_canonical(
         else:
             columns[canonical] = _joined_text(parts)
     return pa.table(columns) if columns else rows.select([])
+
+
+def _same_in_all(value: str, rows: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([value]))
 
 
 def _joined_key(parts: Sequence[pa.ChunkedArray], none: Sequence[str]) -> pa.Array:
@@ -89,7 +99,7 @@ def _own_column(rows: pa.Table, name: str, written: Callable[[Any], str | None])
     """
     if name in rows.column_names:
         return rows[name]
-    head, *path = name.split(".")
+    head, path = head_and_path(name, rows.column_names)
     if head not in rows.column_names:  # only later records of the file have it
         return pa.chunked_array([pa.nulls(len(rows), pa.string())])
     encoded = rows[head].combine_chunks().cast(pa.string()).dictionary_encode()

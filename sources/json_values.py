@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 from common.values import MAX_DETAIL, as_text, json_number, to_json, unreadable
@@ -73,3 +73,15 @@ def names_inside(name: str, value: Any) -> Iterator[str]:
         return
     for key, inner in value.items():
         yield from names_inside(f"{name}.{key}", inner)
+
+
+def head_and_path(name: str, columns: Container[str]) -> tuple[str, list[str]]:
+    """The column that a name begins with, and the path inside it: the longest name in `columns`,
+    or else what is before the first dot. A column may have dots in its name itself.
+    """
+    parts = name.split(".")
+    for count in range(len(parts), 1, -1):
+        head = ".".join(parts[:count])
+        if head in columns:
+            return head, parts[count:]
+    return parts[0], parts[1:]

@@ -7,12 +7,15 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from common.column_rules import COUNTED
 from common.rejects import REJECT_COLUMNS
-from common.results import SKIPPED
+from common.results import NUMBER, SKIPPED
 from common.source_settings import SourceSettings
 from common.star_model import Source
 from errors import SourceError
+from sources.batches import Layout
 from sources.pieces import OpenSource
 
 
@@ -29,22 +32,27 @@ def resolve_mapping(
     by_case = _by_case(columns)
     mapping: dict[str, list[str]] = {}
     absent: dict[str, list[str]] = {}  # of the mapped columns, those that are not there
-    missing = []
     for canonical in source.columns:
-        wanted = as_list(settings.columns.get(canonical, canonical))
-        found = [_own_name(column, by_case) for column in wanted]
-        for column, own in zip(wanted, found, strict=True):
-            alike = by_case.get(column.casefold(), [])
+        parts = settings.rule(canonical).parts
+        found = [_first_of(part, by_case) for part in parts]
+        for part, own in zip(parts, found, strict=True):
+            alike = by_case.get(part[0].casefold(), [])
             if own is None and len(alike) > 1:
                 raise SourceError(_in_two_cases(file, source, settings, canonical, alike))
         if canonical in settings.columns:
-            mapping[canonical] = [own or given for own, given in zip(found, wanted, strict=True)]
+            given = zip(found, parts, strict=True)
+            mapping[canonical] = [own or part[0] for own, part in given]
             if not file.is_schemaless or (columns and canonical in source.required):
-                absent[canonical] = [w for w, own in zip(wanted, found, strict=True) if own is None]
+                lacking = [p for p, own in zip(parts, found, strict=True) if own is None]
+                absent[canonical] = [" or ".join(part) for part in lacking]
         elif found[0] is not None:
             mapping[canonical] = [found[0]]
-        elif canonical in source.required and (columns or not file.is_schemaless):
-            missing.append(canonical)
+    missing = [
+        canonical
+        for canonical in source.required
+        if canonical not in mapping and source.instead.get(canonical) not in mapping
+        if columns or not file.is_schemaless
+    ]
     if settings.skip_when:
         mapping[SKIPPED] = _asked_by_skip_when(file, source, settings, by_case)
     strange = [canonical for canonical in settings.columns if canonical not in source.columns]
@@ -57,14 +65,23 @@ def resolve_mapping(
 
 def own_columns(columns: Sequence[str], canonical: str, settings: SourceSettings) -> list[str]:
     """Those of a file's `columns` that make a canonical one; [] where one of them is not there."""
-    wanted = as_list(settings.columns.get(canonical, canonical))
-    found = [own_name(name, columns) for name in wanted]
+    by_case = _by_case(columns)
+    found = [_first_of(part, by_case) for part in settings.rule(canonical).parts]
     return [name for name in found if name is not None] if None not in found else []
 
 
 def own_name(wanted: str, columns: Iterable[str]) -> str | None:
     """The column of a file that a name means."""
     return _own_name(wanted, _by_case(columns))
+
+
+def _first_of(names: Sequence[str], by_case: dict[str, list[str]]) -> str | None:
+    """The file's column that the first of `names` means which means any; None where none does.
+
+    `#` means the counted number of a row, where no column is called that.
+    """
+    own = next(filter(None, (_own_name(name, by_case) for name in names)), None)
+    return NUMBER if own is None and COUNTED in names else own
 
 
 def _by_case(columns: Iterable[str]) -> dict[str, list[str]]:
@@ -93,7 +110,9 @@ def _asked_by_skip_when(
 def _own_name(wanted: str, by_case: dict[str, list[str]]) -> str | None:
     """The file's column, or the path inside one, that a name means: in this case, or in another."""
     wanted = unicodedata.normalize("NFC", wanted.strip())
-    for head, rest in ((wanted, ""), (wanted.partition(".")[0], wanted[wanted.find(".") :])):
+    parts = wanted.split(".")
+    for count in range(len(parts), 0, -1):
+        head, rest = ".".join(parts[:count]), "".join(f".{part}" for part in parts[count:])
         same = by_case.get(head.casefold(), [])
         if head in same:
             return head + rest
@@ -152,11 +171,11 @@ def _mapping_error(
 
 def _wrongly_mapped(
     file: OpenSource, source: Source, settings: SourceSettings, absent: dict[str, list[str]]
-) -> tuple[list[str], dict[str, str | list[str]]]:
+) -> tuple[list[str], dict[str, Any]]:
     """What is wrong with `<SOURCE>__COLUMNS`, and the mapping that would be right."""
     setting = f"{source.name.upper()}__COLUMNS"
     problems: list[str] = []
-    right: dict[str, str | list[str]] = {}
+    right: dict[str, Any] = {}
     for canonical, wanted in settings.columns.items():
         if canonical not in source.columns:
             near = near_name(canonical, source.columns)
@@ -170,9 +189,17 @@ def _wrongly_mapped(
             f"{setting} maps {canonical} to {w!r}, which the file does not have{nearest(near)}"
             for w, near in better.items()
         ]
-        names = [better.get(w) or (_THEIRS if w in better else w) for w in as_list(wanted)]
-        right[canonical] = names[0] if isinstance(wanted, str) else names
+        right[canonical] = _corrected(wanted, {w: near or _THEIRS for w, near in better.items()})
     return problems, right
+
+
+def _corrected(wanted: Any, better: Mapping[str, str]) -> Any:
+    """What a column is mapped to, with better names."""
+    if isinstance(wanted, list):
+        return [_corrected(part, better) for part in wanted]
+    if isinstance(wanted, dict):
+        return better.get(" or ".join(wanted.get("any", ())), wanted)
+    return better.get(wanted, wanted)
 
 
 def _nearest_of(missing: Sequence[str], free: Sequence[str]) -> dict[str, str | None]:
@@ -192,7 +219,7 @@ def _are_missing(near_by: Mapping[str, str | None]) -> str:
     return f"the required columns {names} are missing"
 
 
-def _pasted(name: str, columns: Mapping[str, str | list[str]]) -> str:
+def _pasted(name: str, columns: Mapping[str, Any]) -> str:
     """A mapping as the setting to paste into `.env`."""
     text = json.dumps(columns, ensure_ascii=False).replace("\\", "\\\\").replace("'", "\\'")
     return f"{name.upper()}__COLUMNS='{text}'"
@@ -252,7 +279,7 @@ def source_columns_of(
     return frozenset(
         column.lower() if in_lower_case else column
         for canonical in names
-        for column in as_list(settings.columns.get(canonical, canonical))
+        for column in settings.rule(canonical).names
     )
 
 
@@ -261,8 +288,30 @@ def names_used(source: Source, settings: SourceSettings) -> frozenset[str]:
     `specifications.color` that is also the column it begins with.
     """
     found = source_columns_of(source.columns, settings) | settings.skip_when.keys()
-    found |= set(filter(None, [settings.watermark]))
-    return frozenset(part.casefold() for n in found for part in (n, n.partition(".")[0]))
+    found |= {*settings.fill_down, *filter(None, [settings.watermark])}
+    parts = (name.casefold().split(".") for name in found)
+    return frozenset(".".join(p[:count]) for p in parts for count in range(1, len(p) + 1))
+
+
+def layout(source: Source, settings: SourceSettings) -> Layout:
+    """How the files of a source are laid out, as far as the settings say."""
+    required = [settings.rule(name) for name in source.required if name not in source.instead]
+    return Layout(
+        "" if settings.quote == "none" else settings.quote,
+        settings.escape or "",
+        tuple(settings.widths),
+        settings.sheet or "",
+        settings.header_row or 0,
+        tuple(settings.header),
+        settings.records or "",
+        settings.explode or "",
+        tuple(
+            tuple(name.casefold() for name in part)
+            for rule in required
+            for part in rule.parts
+            if COUNTED not in part
+        ),
+    )
 
 
 def watermark_in(columns: Sequence[str], settings: SourceSettings) -> set[str]:
@@ -326,11 +375,6 @@ def listed(names: Sequence[str], what: str = "") -> str:
     """The first five names, and how many more (`what`) there are."""
     more = f" and {len(names) - _MOST_NAMED} more{what}" if names[_MOST_NAMED:] else ""
     return ", ".join(names[:_MOST_NAMED]) + more
-
-
-def as_list(value: str | list[str]) -> list[str]:
-    """One name or several, as a list."""
-    return [value] if isinstance(value, str) else value
 
 
 def near_name(name: str, names: Iterable[str]) -> str | None:

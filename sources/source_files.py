@@ -42,6 +42,8 @@ class RawBatch:
     mapping: dict[str, list[str]] = field(default_factory=dict)
     place: str = ""
     """The file and the bytes of it that it is from, for messages."""
+    empty: int = 0
+    """How many records have an empty list where each element would be a row: they are skipped."""
     before: int = 0
     """How many lines of its file come before the line that its rows are numbered from."""
 
@@ -209,7 +211,7 @@ def _spilled(source: Source, how: Spilling, batch: TextBatch, name: str) -> RawB
     ignored = unused(batch.rows.column_names, used)
     meanings = look_for_meanings(source, batch.rows, how.mapping, ignored)
     path = spool.write(how.folder, name, rows)
-    return RawBatch(path, refused, batch.records, inspection, meanings)
+    return RawBatch(path, refused, batch.records, inspection, meanings, empty=batch.empty)
 
 
 def _refused_table(label: str, refused: Sequence[RefusedRecord]) -> pa.Table:
