@@ -177,7 +177,15 @@ def test_the_messages_that_are_explained_are_those_of_the_code() -> None:
 
 def application_files() -> list[Path]:
     """The application's own Python files."""
-    rooms = ("*.py", "common/*.py", "sources/*.py", "cleaning/*.py", "warehouse/*.py", "run/*.py")
+    rooms = (
+        "*.py",
+        "common/*.py",
+        "sources/*.py",
+        "cleaning/*.py",
+        "warehouse/*.py",
+        "run/*.py",
+        "proposal/*.py",
+    )
     return [path for room in rooms for path in ROOT.glob(room)]
 
 
