@@ -35,13 +35,13 @@ from sources.batches import ReadOptions
 from sources.databases import Databases
 from sources.inspection import inspect_rows
 from sources.mapping import (
-    differing,
     layout,
     names_used,
     refuse_without_watermark,
     resolve_mapping,
     source_columns_of,
 )
+from sources.mapping_errors import differing
 from sources.pieces import OpenSource
 from sources.places import find_places
 from sources.problems import Problems

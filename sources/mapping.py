@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from common.column_rules import COUNTED
 from common.rejects import REJECT_COLUMNS
@@ -16,6 +12,7 @@ from common.source_settings import SourceSettings
 from common.star_model import Source
 from errors import SourceError
 from sources.batches import Layout
+from sources.mapping_errors import in_two_cases, mapping_error, near_name, nearest
 from sources.pieces import OpenSource
 
 
@@ -38,7 +35,7 @@ def resolve_mapping(
         for part, own in zip(parts, found, strict=True):
             alike = by_case.get(part[0].casefold(), [])
             if own is None and len(alike) > 1:
-                raise SourceError(_in_two_cases(file, source, settings, canonical, alike))
+                raise SourceError(in_two_cases(file, source, settings, canonical, alike))
         if canonical in settings.columns:
             given = zip(found, parts, strict=True)
             mapping[canonical] = [own or part[0] for own, part in given]
@@ -58,7 +55,7 @@ def resolve_mapping(
     strange = [canonical for canonical in settings.columns if canonical not in source.columns]
     if strange or missing or any(absent.values()):
         raise SourceError(
-            f"{file.label}: {_mapping_error(file, source, settings, mapping, absent, missing)}"
+            f"{file.label}: {mapping_error(file, source, settings, mapping, absent, missing)}"
         )
     return mapping
 
@@ -119,157 +116,6 @@ def _own_name(wanted: str, by_case: dict[str, list[str]]) -> str | None:
         if len(same) == 1:
             return same[0] + rest
     return None
-
-
-def _in_two_cases(
-    file: OpenSource, source: Source, settings: SourceSettings, canonical: str, alike: Sequence[str]
-) -> str:
-    """The message for columns of a file whose names differ only in case."""
-    mapped = {**settings.columns, canonical: alike[0]}
-    return (
-        f"{file.label}: {canonical} may be any of {', '.join(alike)}; "
-        f"say which: {_pasted(source.name, mapped)}"
-    )
-
-
-def _mapping_error(
-    file: OpenSource,
-    source: Source,
-    settings: SourceSettings,
-    mapping: dict[str, list[str]],
-    absent: dict[str, list[str]],
-    missing: list[str],
-) -> str:
-    """What is wrong with the columns of a file, and the setting that would be right.
-
-    `mapping`: what was found. `absent`: by canonical column, the mapped names that the file does
-    not have. `missing`: required columns that are neither mapped nor found.
-    """
-    used = {own for found in mapping.values() for own in found}
-    free = [column for column in file.columns if column not in used]
-    if len(free) == len(file.columns) and any(map(_is_value, free)):  # no data in a message
-        return (
-            "the first line looks like a row, but must name the columns, among them "
-            f"{', '.join(source.required)}; add a header"
-        )
-    if file.format == "csv" and _is_fixed_width(file.columns, source):
-        return (
-            "it looks like fixed width, which is not read yet: export it with a delimiter, or cut "
-            "its lines by a query (duckdb:///:memory: as the path, read_csv and substr)"
-        )
-    problems, right = _wrongly_mapped(file, source, settings, absent)
-    if missing:
-        near_by = _nearest_of(missing, free)
-        problems.append(_are_missing(near_by))
-        right |= {canonical: near or _THEIRS for canonical, near in near_by.items()}
-    return (
-        f"{'; '.join(problems)}; set {_pasted(source.name, right)} "
-        f"(it has: {', '.join(file.columns[:50])}){_doubt(file, source)}"
-        + (f"; {file.note}" if file.note else "")
-    )
-
-
-def _wrongly_mapped(
-    file: OpenSource, source: Source, settings: SourceSettings, absent: dict[str, list[str]]
-) -> tuple[list[str], dict[str, Any]]:
-    """What is wrong with `<SOURCE>__COLUMNS`, and the mapping that would be right."""
-    setting = f"{source.name.upper()}__COLUMNS"
-    problems: list[str] = []
-    right: dict[str, Any] = {}
-    for canonical, wanted in settings.columns.items():
-        if canonical not in source.columns:
-            near = near_name(canonical, source.columns)
-            where = f"{source.name}{nearest(near)}"
-            problems.append(f"{setting} maps {canonical!r}, which is not a column of {where}")
-            if near is not None:
-                right[near] = wanted
-            continue
-        better = {w: near_name(w, file.columns) for w in absent.get(canonical, [])}
-        problems += [
-            f"{setting} maps {canonical} to {w!r}, which the file does not have{nearest(near)}"
-            for w, near in better.items()
-        ]
-        right[canonical] = _corrected(wanted, {w: near or _THEIRS for w, near in better.items()})
-    return problems, right
-
-
-def _corrected(wanted: Any, better: Mapping[str, str]) -> Any:
-    """What a column is mapped to, with better names."""
-    if isinstance(wanted, list):
-        return [_corrected(part, better) for part in wanted]
-    if isinstance(wanted, dict):
-        return better.get(" or ".join(wanted.get("any", ())), wanted)
-    return better.get(wanted, wanted)
-
-
-def _nearest_of(missing: Sequence[str], free: Sequence[str]) -> dict[str, str | None]:
-    """For each missing column the name in `free` that is most like it; each is taken once."""
-    near_by: dict[str, str | None] = {}
-    for canonical in missing:
-        near_by[canonical] = near_name(canonical, [c for c in free if c not in near_by.values()])
-    return near_by
-
-
-def _are_missing(near_by: Mapping[str, str | None]) -> str:
-    """The message for missing columns, with the nearest name of each."""
-    if len(near_by) == 1:
-        ((canonical, near),) = near_by.items()
-        return f"the required column {canonical} is missing{nearest(near)}"
-    names = ", ".join(f"{canonical}{nearest(near)}" for canonical, near in near_by.items())
-    return f"the required columns {names} are missing"
-
-
-def _pasted(name: str, columns: Mapping[str, Any]) -> str:
-    """A mapping as the setting to paste into `.env`."""
-    text = json.dumps(columns, ensure_ascii=False).replace("\\", "\\\\").replace("'", "\\'")
-    return f"{name.upper()}__COLUMNS='{text}'"
-
-
-_THEIRS = "<their column>"
-
-
-def _doubt(file: OpenSource, source: Source) -> str:
-    """Other causes when the columns do not look like a header, as the end of a message; or ''."""
-    columns, doubts = file.columns, []
-    place, what = _header_below(file, source), "row" if file.format == "excel" else "line"
-    if place is not None:
-        return f"; {what} {place} has the required names: remove the {what}s above it"
-    others = [d for d in ",;|\t:" if d != file.delimiter and any(d in c for c in columns)]
-    if file.delimiter and (len(columns) == 1 or others):
-        doubts.append(
-            f"if {file.delimiter!r} is not the delimiter, set {source.name.upper()}__DELIMITER"
-            + (f", perhaps to {others[0]!r}" if others else "")
-        )
-    if file.format in ("csv", "excel") and (
-        len(columns) == 1 or any(map(_NAMELESS.fullmatch, columns))
-    ):
-        doubts.append(f"if the header comes further down, remove the {what}s above it")
-    return f"; {'; '.join(doubts)}" if doubts else ""
-
-
-def _header_below(file: OpenSource, source: Source) -> int | None:
-    """The number of a line below the header that has the required names; or None."""
-    for number, cells in file.below.items():
-        names = {cell.strip().casefold() for cell in cells}
-        if names.issuperset(source.required):
-            return number
-    return None
-
-
-def _is_fixed_width(columns: Sequence[str], source: Source) -> bool:
-    """Whether the header is one column of names with only spaces between them."""
-    words = columns[0].casefold().split() if len(columns) == 1 else []
-    return len(set(words) & set(source.columns)) > 1 or (
-        len(words) > 2 and len(re.findall(r"\S {2,}(?=\S)", columns[0])) > 1
-    )
-
-
-_NAMELESS = re.compile(r"column_\d+")
-
-
-def _is_value(name: str) -> bool:
-    """Whether a column's name looks like an e-mail address, a number or a date."""
-    return bool(re.search(r"@|^[+$(-]?\d[\d\s().,:/+-]*$", name))
 
 
 def source_columns_of(
@@ -337,53 +183,3 @@ def unused(columns: Iterable[str], used: set[str]) -> list[str]:
 
 
 _MOST_NAMED = 5
-
-
-def partly_absent(
-    files: Sequence[OpenSource], mappings: Sequence[dict[str, list[str]] | None]
-) -> list[str]:
-    """Warnings about columns that some files of a source have and others lack, perhaps under
-    another name. JSON files do not count: a record need not name what it has no value for.
-    """
-    pairs = [(f, m) for f, m in zip(files, mappings, strict=True) if m is not None]
-    notes = []
-    for canonical in dict.fromkeys(column for _, mapping in pairs for column in mapping):
-        lacking = [f.label for f, m in pairs if canonical not in m and not f.is_schemaless]
-        if lacking:
-            notes.append(f"{canonical} is in other files, not in {listed(lacking, ' files')}")
-    return notes
-
-
-def differing(name: str, mapped: Sequence[OpenSource], others: Sequence[OpenSource]) -> str:
-    """What to do where some files of a source have columns that others lack."""
-    advice = (
-        f"{_some(mapped)} has the columns that {_some(others)} lacks: call them the same in all "
-        "files, or make them the same by a query (duckdb:///:memory: as the path; read_csv with "
-        "union_by_name = true, and coalesce)"
-    )
-    archive, is_member, member = mapped[0].label.rpartition("!")
-    if is_member and any(file.label.startswith(f"{archive}!") for file in others):
-        advice += f"; or read one member alone: {name.upper()}__PATH={archive}!{member}"
-    return advice
-
-
-def _some(files: Sequence[OpenSource]) -> str:
-    return listed([file.label for file in files], " files")
-
-
-def listed(names: Sequence[str], what: str = "") -> str:
-    """The first five names, and how many more (`what`) there are."""
-    more = f" and {len(names) - _MOST_NAMED} more{what}" if names[_MOST_NAMED:] else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
-
-
-def near_name(name: str, names: Iterable[str]) -> str | None:
-    """Of `names`, the one most like `name`, without regard to case and punctuation; or None."""
-    plain = {re.sub(r"[\W_]+", "", other).casefold() or other: other for other in names}
-    close = difflib.get_close_matches(re.sub(r"[\W_]+", "", name).casefold(), plain, 1, 0.6)
-    return plain[close[0]] if close else None
-
-
-def nearest(near: str | None) -> str:
-    """` (nearest: 'name')` for the end of a message; '' without a name."""
-    return "" if near is None else f" (nearest: {near!r})"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from errors import SourceError, SourceLostError
-from sources.mapping import listed
+from sources.mapping_errors import listed
 
 Result = TypeVar("Result")
 

@@ -13,7 +13,8 @@ from common.results import FILE, LINE
 from common.source_settings import SourceSettings
 from common.star_model import Source
 from sources.inspection import Inspection, names_in
-from sources.mapping import near_name, nearest, partly_absent, unused, watermark_in
+from sources.mapping import unused, watermark_in
+from sources.mapping_errors import near_name, nearest, partly_absent
 from sources.meanings import Meanings
 from sources.pieces import OpenSource
 from sources.read_files import ReadFile, fingerprint

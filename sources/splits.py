@@ -24,7 +24,8 @@ from errors import SourceError
 from sources import engines
 from sources.batches import TextBatch, column_names
 from sources.engines import FAILURES, Connected
-from sources.mapping import listed, near_name, nearest, own_name
+from sources.mapping import own_name
+from sources.mapping_errors import listed, near_name, nearest
 from sources.pieces import Findings, OpenSource, Piece
 from sources.queries import Query
 from sources.query_rows import executed, parse, refuse_several
