@@ -65,7 +65,7 @@ class Refusal:
     first: list[Place] = field(default_factory=list)
 
 
-def _refusals(source: RawSource, cleaned: CleanSource) -> dict[str, Refusal]:
+def refusals(source: RawSource, cleaned: CleanSource) -> dict[str, Refusal]:
     """The rows that a run would write to its reject file, by reason."""
     found: dict[str, Refusal] = {}
     for call in in_file_order(source, cleaned.kept):
@@ -154,7 +154,7 @@ def look_ahead(
 
     Raises `SpoolError` when the working folder cannot be used.
     """
-    with _folder(config.work_dir) as folder, workers_for(config, folder) as workers:
+    with working_folder(config.work_dir) as folder, workers_for(config, folder) as workers:
         for warning in workers.warnings:
             logger.warning("%s", warning)
         looked = look(folder, progress("Reading"), rows, workers)
@@ -170,11 +170,11 @@ def look_ahead(
         for name, source in looked.items():
             found = SourceFindings(source, cleaned.get(name), inside=source.inside())
             if source.extracted is not None and found.cleaned is not None:
-                found.refusals = _refusals(source.extracted, found.cleaned)
+                found.refusals = refusals(source.extracted, found.cleaned)
                 found.sample = _sample(source.extracted, found.cleaned)
                 found.advice = _advice(config, found, source.extracted, cleaning)
             sources[name] = found
-        strangers = [] if rows else list(_strangers(config.star, cleaned, workers))
+        strangers = [] if rows else list(strangers_in(config.star, cleaned, workers))
     warehouse, fits = inspect_warehouse(config, config.star.tables)
     places = _unwritable(config)
     can_start = fits and not places and not any(source.problems for source in looked.values())
@@ -188,7 +188,7 @@ def look_ahead(
 
 
 @contextmanager
-def _folder(place: Path) -> Iterator[Path]:
+def working_folder(place: Path) -> Iterator[Path]:
     """A working folder that leaves nothing behind, the folders above it included."""
     made = [folder for folder in (place, *place.parents) if not folder.exists()]
     try:
@@ -253,7 +253,7 @@ def _may_be_too_many(sales: CleanSource | None, strangers: list[Strangers], limi
     return at_most > limit * sales.read
 
 
-def _strangers(
+def strangers_in(
     star: Star, cleaned: dict[str, CleanSource], workers: Workers
 ) -> Iterator[Strangers]:
     """How many sales name members that their source does not have."""

@@ -1,0 +1,71 @@
+"""Proposed settings on top of those that are in force, checked as any others are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from common.source_settings import SourceSettings
+from config import StarSchemaConfig, load_config
+from proposal.model import Proposal
+
+KEPT = ("query", "extract", "period", "watermark", "lag", "split_by", "currency", "null_tokens")
+"""What a proposal leaves alone: no look at a file tells it."""
+
+
+def with_proposal(config: StarSchemaConfig, proposal: Proposal) -> StarSchemaConfig:
+    """The settings of a run with what is proposed.
+
+    A source that is proposed has what is proposed, and of its former settings those that no look
+    at a file tells, if it is still the same. One that is not proposed stays as it is set; where it
+    is not set, there is none. Raises `ConfigError` with all that is wrong with a proposed setting.
+    """
+    made = load_config(env_file=None, environment=_as_texts(proposal), star=config.star)
+    sources = {
+        name: settings
+        for name, settings in config.sources.items()
+        if name not in proposal.sources and is_set(config, name)
+    }
+    for name in proposal.sources:
+        sources[name] = made.source(name).model_copy(update=kept(config, name, proposal))
+    for source in config.star.sources:
+        sources.setdefault(source.name, SourceSettings(path=None))
+    general = {name: getattr(made, name) for name in proposal.general}
+    return config.model_copy(update={"sources": sources, **general})
+
+
+def is_set(config: StarSchemaConfig, name: str) -> bool:
+    """Whether somebody has said where a source is: the samples are nobody's."""
+    declared = {source.name: source.path for source in config.star.sources}
+    return config.source(name).path not in (None, declared.get(name))
+
+
+def kept(config: StarSchemaConfig, name: str, proposal: Proposal) -> dict[str, Any]:
+    """The settings of a source that a proposal for the same files leaves as they are."""
+    proposed = proposal.sources[name]
+    before = config.sources.get(name)
+    if before is None or str(before.path) != proposed.path:
+        return {}
+    fixed = {"path": before.path} | {part: getattr(before, part) for part in KEPT}
+    return {
+        part: value
+        for part, value in fixed.items()
+        if part in before.model_fields_set and part not in proposed.settings
+    }
+
+
+def _as_texts(proposal: Proposal) -> dict[str, str]:
+    """The settings as an environment would have them."""
+    texts = {name.upper(): as_text(value) for name, value in proposal.general.items()}
+    for name, source in proposal.sources.items():
+        given: Mapping[str, Any] = {"path": source.path, **source.settings}
+        texts |= {f"{name}__{part}".upper(): as_text(value) for part, value in given.items()}
+    return texts
+
+
+def as_text(value: Any) -> str:
+    """A value as a line of `.env` has it."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
