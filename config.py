@@ -1,4 +1,4 @@
-"""Settings: one frozen object, built from `.env` and the environment.
+"""Settings: one frozen object, built from `star.toml`, `.env` and the environment.
 
 Each setting is documented where it is defined; `python config.py` prints `.env.example` from
 here and a test keeps the file equal. Every problem is reported at once, and never a value that
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import io
 import json
 import os
 import re
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dotenv.parser import parse_stream
 from pydantic import (
     BeforeValidator,
     Field,
@@ -32,9 +30,10 @@ from pydantic import (
 )
 from sqlalchemy import URL, make_url
 
-from common.files import is_named_pipe
+from common.setting_files import read_env_file, read_star_file
+from common.setting_kinds import kind_of
 from common.setting_texts import joined_sources, parse_moment, parse_span
-from common.source_settings import Masked, Settings, SourceSettings
+from common.source_settings import Join, Masked, Settings, SourceSettings
 from common.star_model import Star
 from common.urls import FILE_SCHEMES, check_duckdb_file, parse_url
 from errors import ConfigError
@@ -59,6 +58,11 @@ class StarSchemaConfig(Settings):
 
     star: SkipValidation[Star] = Field(
         STAR, exclude=True, repr=False, description="tables and sources; no setting, but a value"
+    )
+    star_file: Path | None = Field(
+        None,
+        description="file with settings as tables, beneath .env and the environment; star.toml, if "
+        "it is there, when not set",
     )
     warehouse_url: DatabaseUrl = Field(
         default_factory=lambda: make_url("duckdb:///data/warehouse.duckdb"),
@@ -302,79 +306,66 @@ def load_config(
     environment: Mapping[str, str] | None = None,
     star: Star = STAR,
 ) -> StarSchemaConfig:
-    """Settings from `env_file` (absent is fine), overridden by the environment; `star` says which
-    sources there are.
+    """Settings from `star.toml` (or the file that STAR_FILE names), overridden by `env_file`
+    (absent is fine), and by the environment; `star` says which sources there are.
 
     Raises `ConfigError` listing every problem at once; no message holds a setting's value
     unless it is harmless.
     """
-    from_file, problems = ({}, []) if env_file is None else _read_env_file(Path(env_file))
+    from_file, problems = ({}, []) if env_file is None else read_env_file(Path(env_file))
     from_environment = os.environ if environment is None else environment
-    merged = {**from_file, **from_environment}
-    joined = joined_sources(
-        {"join": value} for name, value in merged.items() if name.upper().endswith("__JOIN")
-    )
-    known = setting_names(star, tuple(joined))
+    given = {
+        name.upper(): value
+        for name, value in {**from_file, **from_environment}.items()
+        if value and (value.strip() or name.upper().endswith("__DELIMITER"))
+    }
+    file = read_star_file(given.get("STAR_FILE"))
+    joins = [{"join": value} for name, value in given.items() if name.endswith("__JOIN")]
+    known = setting_names(star, tuple(joined_sources([*file.sources.values(), *joins])))
     problems += _unknown_names(from_file, known, strict=True)
     problems += _unknown_names(from_environment, known, strict=False)
-    sources: dict[str, dict[str, Any]] = {}
-    nested: dict[str, Any] = {"star": star, "sources": sources}
-    for name, value in merged.items():
-        head, _, rest = name.upper().partition("__")
-        is_blank = value is None or (
-            value.strip() == "" and not name.upper().endswith("__DELIMITER")
-        )
-        if not value or is_blank or name.upper() not in known:
-            continue
-        if rest:
-            sources.setdefault(head.lower(), {})[rest.lower()] = value
-        else:
-            nested[head.lower()] = value.strip()
+    from_tables, places, wrong = file.usable(setting_kinds(known))
+    problems += wrong
+    given = {name: value for name, value in given.items() if name in known}
+    places = {name: place for name, place in places.items() if name not in given}
     try:
-        config = StarSchemaConfig.model_validate(nested)
+        config = StarSchemaConfig.model_validate(
+            {"star": star, **_nested({**from_tables, **given})}
+        )
     except ValidationError as error:
-        problems += [line for detail in error.errors() for line in _explain(detail)]
+        problems += [line for detail in error.errors() for line in _explain(detail, places)]
     if problems:
         raise ConfigError(problems) from None
     return config
 
 
-def _read_env_file(path: Path) -> tuple[dict[str, str | None], list[str]]:
-    """The settings in a file, and the lines that are none: they may hold secrets, so the number
-    of each is all that a message has.
+def _nested(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by their names as the fields of the configuration."""
+    sources: dict[str, dict[str, Any]] = {}
+    nested: dict[str, Any] = {"sources": sources}
+    for name, value in given.items():
+        head, _, rest = name.lower().partition("__")
+        if rest:
+            sources.setdefault(head, {})[rest] = value
+        else:
+            nested[head] = value.strip() if isinstance(value, str) else value
+    return nested
+
+
+def _explain(detail: Any, places: Mapping[str, str]) -> list[str]:
+    """A pydantic error as our own words: the setting's name, then what is wrong with it. `places`
+    are of those settings that `star.toml` has.
     """
-    try:
-        if is_named_pipe(path):
-            raise ConfigError(
-                [f"{path}: is a named pipe, whose writer may never come; name a file"]
-            )
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        if str(path) == ".env":
-            return {}, []
-        raise ConfigError([f"{path}: there is no such file"]) from None
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read ({error.strerror})"]) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: byte {error.start} is not UTF-8; save it as UTF-8"]) from None
-    bindings = list(parse_stream(io.StringIO(text)))
-    settings = {binding.key: binding.value for binding in bindings if binding.key is not None}
-    return settings, [
-        f"{path}, line {binding.original.line}: cannot be read; write NAME=value, and a value with "
-        "quotes, spaces or # as NAME='value' with \\' for a quote in it"
-        for binding in bindings
-        if binding.error
-    ]
-
-
-def _explain(detail: Any) -> list[str]:
-    """A pydantic error as our own words: the setting's name, then what is wrong with it."""
     place = detail["loc"][1:] if detail["loc"][:1] == ("sources",) else detail["loc"]
     name = "__".join(str(part).upper() for part in place[:2])
     message: str = detail["msg"].removeprefix("Value error, ")
-    if not name:
-        return message.splitlines()
-    return [f"{name} {message[0].lower()}{message[1:]}"]
+    if name:
+        inner = "".join(f".{part}" for part in place[2:] if part in Join.model_fields)
+        return [f"{places.get(name, name)}{inner} {message[0].lower()}{message[1:]}"]
+    return [
+        re.sub(r"^\w+", lambda found: places.get(found[0], found[0]), line)
+        for line in message.splitlines()
+    ]
 
 
 def _unknown_names(names: Mapping[str, Any], known: Collection[str], *, strict: bool) -> list[str]:
@@ -390,6 +381,13 @@ def _unknown_names(names: Mapping[str, Any], known: Collection[str], *, strict: 
             hint = f"; did you mean {close[0]}?" if close else ""
             problems.append(f"{name} is not a setting{hint}")
     return problems
+
+
+def setting_kinds(names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """What a value of each setting may be in `star.toml`, as JSON Schema."""
+    fields = {**StarSchemaConfig.model_fields, **SourceSettings.model_fields}
+    parts = {name: name.rpartition("__")[2].lower() for name in names if name != "STAR_FILE"}
+    return {name: kind_of(part, fields[part]) for name, part in parts.items()}
 
 
 @functools.cache
@@ -422,7 +420,10 @@ def setting_names(star: Star = STAR, joined: tuple[str, ...] = ()) -> dict[str, 
 
 def env_example() -> str:
     """The text of `.env.example`: every setting with its default and one line of meaning."""
-    lines = ["# Settings of the star-schema ETL. Copy to .env and change what differs."]
+    lines = [
+        "# Settings of the star-schema ETL. Copy to .env and keep the lines that you change: each",
+        "# line there has precedence over star.toml.",
+    ]
     for name, (default, meaning) in setting_names().items():
         if default is None or name == "WORKERS":  # the number of cores differs by machine
             text = ""

@@ -33,6 +33,7 @@ from warehouse.history import Past
 _DO_NOT_MATTER = {
     "warehouse_url", "warehouse_schema", "batch_rows", "workers", "log_file", "log_level",
     "rejects_dir", "work_dir", "lock_timeout_seconds", "retry_seconds", "dask_scheduler",
+    "star_file",
 }  # fmt: skip
 
 

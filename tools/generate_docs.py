@@ -1,7 +1,7 @@
 """Writes those parts of the documents that the code knows best: `make docs`.
 
-`.env.example`, the picture of the star, and in README.md and docs/ the parts between
-`<!-- generated: name -->` and `<!-- end -->`. A test compares them with the code.
+`.env.example`, the JSON Schema of `star.toml`, the picture of the star, and in README.md and docs/
+the parts between `<!-- generated: name -->` and `<!-- end -->`. A test compares them with the code.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from cli import cli
 from common.star_model import Role, columns_of, plain_type
 from config import env_example, setting_names
 from schema import STAR, etl_run, fact_sales
+from tools.settings_schema import settings_schema
 
 ROOT = Path(__file__).parents[1]
 _GENERATED = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -35,6 +36,7 @@ def documents() -> dict[Path, str]:
     pages = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
     return {
         ROOT / ".env.example": env_example(),
+        ROOT / "docs" / "star.schema.json": settings_schema(),
         ROOT / "docs" / "star.svg": star(),
         **{page: filled_in(page.read_text(encoding="utf-8")) for page in pages},
     }
