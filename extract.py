@@ -32,6 +32,7 @@ from common.star_model import Source
 from config import StarSchemaConfig
 from errors import ExtractionError, SourceLostError
 from sources.batches import ReadOptions
+from sources.continued import continuation, continue_rows
 from sources.databases import Databases
 from sources.inspection import inspect_rows
 from sources.mapping import (
@@ -204,7 +205,9 @@ class DataExtractor:
     def _mapping(self, name: str, opened: OpenSource) -> dict[str, list[str]]:
         source, settings = self._source(name), self.config.source(name)
         refuse_without_watermark(opened, source, settings)
-        return resolve_mapping(opened, source, settings)
+        mapping = resolve_mapping(opened, source, settings)
+        continuation(opened, source, settings, mapping)  # raises where it cannot be
+        return mapping
 
     def _start(self, name: str) -> Start:
         unknown = f"{name.upper()}__WATERMARK: nothing says where to begin; give --since"
@@ -301,6 +304,9 @@ class DataExtractor:
                 rows = batch.originals()
                 read.inspection.add(inspect_rows(rows, rows[LINE].to_numpy(), late, read.source))
         read.mapping = mapping
+        how = continuation(read.opened, read.source, self.config.source(read.name), mapping)
+        if how is not None:
+            continue_rows(read.batches, how, read.folder)
         read.opened.warn_of_bytes()
         if read.source.describes_facts:
             refuse_lost(read)

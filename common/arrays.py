@@ -29,6 +29,16 @@ def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
 
 
+def with_columns(rows: pa.Table, columns: pa.Table) -> pa.Table:
+    """`rows` with these columns, each in the place of the one of the same name, or behind all."""
+    for name in columns.column_names:
+        if name in rows.column_names:
+            rows = rows.set_column(rows.column_names.index(name), name, columns[name])
+        else:
+            rows = rows.append_column(name, columns[name])
+    return rows
+
+
 def unscaled(amounts: pa.Array) -> npt.NDArray[np.int64] | None:
     """The integers that decimals are stored as (12.34 with scale 2 is 1234), as int64.
 

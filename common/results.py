@@ -23,6 +23,12 @@ RAW = "_raw"
 
 NUMBER = "_number"
 """Text: the number of a raw row among consecutive rows of one key, where a key counts rows."""
+LOST = "_lost"
+"""Beside a raw row: whether its group, by FILL_DOWN, is on a line that cannot be read, so that it
+has no key.
+"""
+JOINED = "_order."
+"""Beside a raw row, before the canonical names of columns: those of the order of a line."""
 ORPHANED = "UNKNOWN_ORDER"
 """Beside a source's canonical columns: `true` where the order of a line is not there."""
 SKIPPED = "SKIP_WHEN"

@@ -231,6 +231,7 @@ class SourceSettings(Settings):
         asks = bool(engine) and has_since(query, engine)
         if self.split_by is not None and not engine:
             problems.append(f"{name}__SPLIT_BY: {name}__PATH is no database; files are cut anyway")
+        problems += self._problems_of_order(name, engine)
         if self.watermark is None:
             if parse_lag(self.lag)[0]:
                 problems.append(f"{name}__LAG is of a WATERMARK, and {name}__WATERMARK is not set")
@@ -250,6 +251,16 @@ class SourceSettings(Settings):
                 "what is not in the input, and the input is only what is new; leave one of them out"
             )
         return problems
+
+    def _problems_of_order(self, name: str, engine: str) -> Iterator[str]:
+        """What is missing where rows depend on those above them, in a source of a database."""
+        if not engine or not (self.fill_down or self.counts_rows):
+            return
+        asks = f"{name}__FILL_DOWN" if self.fill_down else f'"#" in {name}__COLUMNS'
+        if not re.search(r"\border\s+by\b", self.query or "", re.IGNORECASE):
+            yield f"{asks} needs rows in a fixed order: end {name}__QUERY with ORDER BY"
+        if self.split_by is not None:
+            yield f"{name}__SPLIT_BY reads ranges side by side, and {asks} needs one order"
 
 
 def _is_one_sign(value: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from common.arrays import composed, decoded, on_values, unreadable, whole
 from common.key_rules import normal_keys
-from common.results import SKIPPED
+from common.results import JOINED, LOST, ORPHANED, SKIPPED
 from common.source_settings import SourceSettings
 from common.star_model import Source
 from common.values import UNREADABLE, as_text, comma_text, key_text
@@ -40,7 +40,7 @@ def to_canonical(
             continue
         written = comma_text if canonical in numbers else as_text
         written = key_text if canonical in source.keys else written
-        parts = [_own_column(rows, column, written) for column in own]
+        parts = [own_column(rows, column, written) for column in own]
         if len(parts) == 1:
             columns[canonical] = parts[0]
         elif canonical in source.required or canonical in source.keys:
@@ -48,7 +48,25 @@ def to_canonical(
             columns[canonical] = _joined_key(parts, none)
         else:
             columns[canonical] = _joined_text(parts)
+    columns |= _of_orders(rows, columns)
+    if LOST in rows.column_names and source.key in columns:
+        columns[source.key] = pc.if_else(rows[LOST], "", decoded(columns[source.key]))
     return pa.table(columns) if columns else rows.select([])
+
+
+def _of_orders(rows: pa.Table, columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+    """The columns that the orders of these lines have; what a line says itself counts."""
+    found = {}
+    for name in rows.column_names:
+        if not name.startswith(JOINED):
+            continue
+        canonical, column = name.removeprefix(JOINED), whole(rows[name])
+        if canonical in columns and canonical != ORPHANED:
+            own = decoded(columns[canonical])
+            is_blank = pc.equal(pc.utf8_trim_whitespace(pc.coalesce(own, "")), "")
+            column = pc.if_else(is_blank, decoded(column), own)
+        found[canonical] = column
+    return found
 
 
 def _same_in_all(value: str, rows: int) -> pa.Array:
@@ -87,12 +105,12 @@ def _skipped(rows: pa.Table, own: Sequence[str], settings: SourceSettings) -> pa
             found = pc.if_else(pc.is_in(cells, wanted), "true", pa.scalar(None, pa.string()))
             return pc.if_else(unreadable(cells), UNREADABLE, found)
 
-        told = on_values(whole(_own_column(rows, name, as_text)), look)
+        told = on_values(whole(own_column(rows, name, as_text)), look)
         answer = pc.coalesce(answer, decoded(told))
     return answer
 
 
-def _own_column(rows: pa.Table, name: str, written: Callable[[Any], str | None]) -> pa.ChunkedArray:
+def own_column(rows: pa.Table, name: str, written: Callable[[Any], str | None]) -> pa.ChunkedArray:
     """A column of the file, or the value at a path inside a JSON column (`specifications.color`).
 
     `written` turns that value into text. A column that only later records have is null here.

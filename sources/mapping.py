@@ -12,6 +12,7 @@ from common.source_settings import SourceSettings
 from common.star_model import Source
 from errors import SourceError
 from sources.batches import Layout
+from sources.json_values import head_and_path
 from sources.mapping_errors import in_two_cases, mapping_error, near_name, nearest
 from sources.pieces import OpenSource
 
@@ -160,16 +161,16 @@ def layout(source: Source, settings: SourceSettings) -> Layout:
     )
 
 
-def watermark_in(columns: Sequence[str], settings: SourceSettings) -> set[str]:
-    """The column that the setting `<SOURCE>__WATERMARK` names, if it is there."""
-    name = own_name(settings.watermark or "", columns)
-    return {name} & set(columns) if name else set()
+def asked_for(columns: Sequence[str], settings: SourceSettings) -> set[str]:
+    """The columns that WATERMARK and FILL_DOWN name, those that are there."""
+    named = (own_name(name, columns) for name in (settings.watermark or "", *settings.fill_down))
+    return {name for name in named if name is not None and name in columns}
 
 
 def refuse_without_watermark(file: OpenSource, source: Source, settings: SourceSettings) -> None:
     """Raise `SourceError` when the column of the watermark is not in the file."""
     name = settings.watermark
-    if name and not watermark_in(file.columns, settings):
+    if name and own_name(name, file.columns) not in file.columns:
         raise SourceError(
             f"{file.label}: {source.name.upper()}__WATERMARK names {name!r}, which is no column of "
             f"the result{nearest(near_name(name, file.columns))}"
@@ -178,7 +179,8 @@ def refuse_without_watermark(file: OpenSource, source: Source, settings: SourceS
 
 def unused(columns: Iterable[str], used: set[str]) -> list[str]:
     """The columns of a file that are not `used`, not even in part, and are not a reject file's."""
-    known = used | {column.partition(".")[0] for column in used} | set(REJECT_COLUMNS)
+    columns = list(columns)
+    known = used | {head_and_path(name, columns)[0] for name in used} | set(REJECT_COLUMNS)
     return [column for column in columns if column not in known]
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from common.results import FILE, LINE
+from common.results import FILE, LINE, NUMBER
 from common.source_settings import SourceSettings
 from common.star_model import Source
 from sources.inspection import Inspection, names_in
-from sources.mapping import unused, watermark_in
+from sources.json_values import head_and_path
+from sources.mapping import asked_for, unused
 from sources.mapping_errors import near_name, nearest, partly_absent
 from sources.meanings import Meanings
 from sources.pieces import OpenSource
@@ -93,7 +94,7 @@ class ReadSource:
         used = {column for f in self.files for own in f.mapping.values() for column in own}
         columns = dict.fromkeys(column for file in self.opened for column in file.columns)
         if self.extracted is not None:
-            used |= watermark_in(list(columns), self.extracted.settings)
+            used |= asked_for(list(columns), self.extracted.settings)
         return unused(columns, used)
 
     def inside(self) -> list[str]:
@@ -117,7 +118,7 @@ def join_files(
         result.records += read.records
         result.files.append(fingerprint(read.opened, read.records, read.sha256))
     used = {column for read in reads for own in read.mapping.values() for column in own}
-    used |= watermark_in(result.columns, settings)
+    used |= asked_for(result.columns, settings)
     notes = [*notes, *(file.note for file in opened if file.note)]
     inspection, meanings = Inspection(), Meanings()
     for read in reads:
@@ -127,6 +128,8 @@ def join_files(
     notes += partly_absent(opened, [read.mapping for read in reads])
     notes += meanings.warnings(source.name, unused(result.columns, used))
     result.currencies = meanings.amounts_in(unused(result.columns, used))
+    if any(NUMBER in own for read in reads for own in read.mapping.values()):
+        result.columns = list(dict.fromkeys([*result.columns, NUMBER]))
     result.warnings = [*_ignored(result, used), *(f"{source.name}: {note}" for note in notes)]
     return result
 
@@ -161,7 +164,7 @@ def _seen(
     """Warnings from the inspection of a source's records."""
     notes = []
     for canonical, name in ((c, name) for c, own in mapping.items() for name in own):
-        is_there = name in columns or name.partition(".")[0] in columns
+        is_there = name == NUMBER or head_and_path(name, columns)[0] in columns
         if inspection.records and not is_there:
             near = nearest(near_name(name, columns))
             notes.append(f"no record has {name!r}, which {canonical} is mapped to{near}")

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common import spool
+from common.arrays import with_columns
 from common.rejects import REJECT_FILE, rearmed
-from common.results import DETAIL, FILE, LINE, RAW, REASON
+from common.results import DETAIL, FILE, JOINED, LINE, LOST, RAW, REASON
 from common.source_settings import SourceSettings
 from common.star_model import Source
 from errors import SourceError
@@ -42,6 +43,10 @@ class RawBatch:
     mapping: dict[str, list[str]] = field(default_factory=dict)
     place: str = ""
     """The file and the bytes of it that it is from, for messages."""
+    beside: tuple[Path, ...] = ()
+    """Files of columns that belong to its rows, but were found later: those of the same name are
+    replaced.
+    """
     empty: int = 0
     """How many records have an empty list where each element would be a row: they are skipped."""
     before: int = 0
@@ -53,11 +58,19 @@ class RawBatch:
 
     def originals(self) -> pa.Table:
         """The rows as they were read: the source's own columns as text, `_file`, `_line`."""
-        return self._numbered(spool.read(self.rows))
+        rows = self._with_beside()
+        hidden = [n for n in rows.column_names if n == LOST or n.startswith(JOINED)]
+        return self._numbered(rows.drop_columns(hidden))
 
     def canonical(self, source: Source, settings: SourceSettings) -> pa.Table:
         """The rows under canonical names, text; absent optional columns are left out."""
-        return to_canonical(spool.read(self.rows), self.mapping, source, settings)
+        return to_canonical(self._with_beside(), self.mapping, source, settings)
+
+    def _with_beside(self) -> pa.Table:
+        rows = spool.read(self.rows)
+        for path in self.beside:
+            rows = with_columns(rows, spool.read(path))
+        return rows
 
     def no_rows(self) -> pa.Table | None:
         """Records that are not rows: `_file`, `_line`, `_reason`, `_detail` and `_raw`."""
@@ -176,7 +189,7 @@ class Spilled:
     def discard(self) -> None:
         """Delete the batches."""
         for batch in self.batches:
-            for path in (batch.rows, batch.refused):
+            for path in (batch.rows, batch.refused, *batch.beside):
                 if path is not None:
                     path.unlink(missing_ok=True)
 

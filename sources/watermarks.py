@@ -14,7 +14,7 @@ from common.arrays import whole
 from common.setting_texts import Moment
 from common.spool import read
 from errors import ExtractionError
-from sources.mapping import watermark_in
+from sources.mapping import own_name
 from sources.raw_source import RawSource
 
 _KINDS = {
@@ -61,7 +61,7 @@ def _batches(source: RawSource) -> Iterator[pa.Array]:
     """The values of each batch that has any, as integers, dates or timestamps."""
     for batch in source.batches:
         rows = read(batch.rows)
-        (name,) = watermark_in(rows.column_names, source.settings)
+        name = own_name(source.settings.watermark or "", rows.column_names)
         texts = pc.utf8_trim_whitespace(whole(rows[name]).cast(pa.string()))
         texts = texts.filter(pc.fill_null(pc.not_equal(texts, ""), False))
         if len(texts):
