@@ -30,7 +30,7 @@ from pydantic import (
 )
 from sqlalchemy import URL, make_url
 
-from common.setting_files import read_env_file, read_star_file
+from common.setting_files import nested, read_env_file, read_star_file
 from common.setting_kinds import kind_of
 from common.setting_texts import joined_sources, parse_moment, parse_span
 from common.source_settings import Join, Masked, Settings, SourceSettings
@@ -329,27 +329,27 @@ def load_config(
     given = {name: value for name, value in given.items() if name in known}
     places = {name: place for name, place in places.items() if name not in given}
     try:
-        config = StarSchemaConfig.model_validate(
-            {"star": star, **_nested({**from_tables, **given})}
-        )
-    except ValidationError as error:
-        problems += [line for detail in error.errors() for line in _explain(detail, places)]
+        config = checked({**from_tables, **given}, star, places)
+    except ConfigError as error:
+        problems += error.problems
     if problems:
         raise ConfigError(problems) from None
     return config
 
 
-def _nested(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by their names as the fields of the configuration."""
-    sources: dict[str, dict[str, Any]] = {}
-    nested: dict[str, Any] = {"sources": sources}
-    for name, value in given.items():
-        head, _, rest = name.lower().partition("__")
-        if rest:
-            sources.setdefault(head, {})[rest] = value
-        else:
-            nested[head] = value.strip() if isinstance(value, str) else value
-    return nested
+def checked(
+    given: Mapping[str, Any], star: Star = STAR, places: Mapping[str, str] | None = None
+) -> StarSchemaConfig:
+    """Settings from their values, by names as in `.env`; `places` says where some of them stand.
+
+    Raises `ConfigError` listing every problem at once.
+    """
+    try:
+        return StarSchemaConfig.model_validate({"star": star, **nested(given)})
+    except ValidationError as error:
+        raise ConfigError(
+            [line for detail in error.errors() for line in _explain(detail, places or {})]
+        ) from None
 
 
 def _explain(detail: Any, places: Mapping[str, str]) -> list[str]:

@@ -172,6 +172,19 @@ def read_star_file(named: str | None) -> StarFile:
         raise ConfigError([f"{path}, {where}: is not valid TOML: {reason}"]) from None
 
 
+def nested(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by their names as the fields of the configuration."""
+    sources: dict[str, dict[str, Any]] = {}
+    nested: dict[str, Any] = {"sources": sources}
+    for name, value in given.items():
+        head, _, rest = name.lower().partition("__")
+        if rest:
+            sources.setdefault(head, {})[rest] = value
+        else:
+            nested[head] = value.strip() if isinstance(value, str) else value
+    return nested
+
+
 def _source_of(name: str) -> str:
     return name.rpartition("__")[0]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from common.source_settings import SourceSettings
-from config import StarSchemaConfig, load_config
-from proposal.model import Proposal
+from config import StarSchemaConfig, checked
+from proposal.model import Choice, Proposal, Question
 
 KEPT = ("query", "extract", "period", "watermark", "lag", "split_by", "currency", "null_tokens")
 """What a proposal leaves alone: no look at a file tells it."""
@@ -21,7 +21,7 @@ def with_proposal(config: StarSchemaConfig, proposal: Proposal) -> StarSchemaCon
     at a file tells, if it is still the same. One that is not proposed stays as it is set; where it
     is not set, there is none. Raises `ConfigError` with all that is wrong with a proposed setting.
     """
-    made = load_config(env_file=None, environment=_as_texts(proposal), star=config.star)
+    made = checked(_by_name(proposal), config.star)
     sources = {
         name: settings
         for name, settings in config.sources.items()
@@ -55,13 +55,13 @@ def kept(config: StarSchemaConfig, name: str, proposal: Proposal) -> dict[str, A
     }
 
 
-def _as_texts(proposal: Proposal) -> dict[str, str]:
-    """The settings as an environment would have them."""
-    texts = {name.upper(): as_text(value) for name, value in proposal.general.items()}
+def _by_name(proposal: Proposal) -> dict[str, Any]:
+    """The proposed settings by their names as in `.env`."""
+    given = {name.upper(): value for name, value in proposal.general.items()}
     for name, source in proposal.sources.items():
-        given: Mapping[str, Any] = {"path": source.path, **source.settings}
-        texts |= {f"{name}__{part}".upper(): as_text(value) for part, value in given.items()}
-    return texts
+        parts = {"path": source.path, **source.settings}
+        given |= {f"{name}__{part}".upper(): value for part, value in parts.items()}
+    return given
 
 
 def as_text(value: Any) -> str:
@@ -69,3 +69,14 @@ def as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def answered(proposal: Proposal, question: Question, choice: Choice) -> Proposal:
+    """The proposal with the settings that an answer means, and without the question."""
+    left = [other for other in proposal.questions if other is not question]
+    source = proposal.sources[question.source]
+    settings = {**source.settings, **choice.settings}
+    if columns := choice.settings.get("columns"):
+        settings["columns"] = {**source.settings.get("columns", {}), **columns}
+    sources = {**proposal.sources, source.name: replace(source, settings=settings)}
+    return replace(proposal, sources=sources, questions=left)

@@ -1,0 +1,196 @@
+"""A proposal as the text of `star.toml`, for people: what was seen, and what is open, is beside it.
+
+What stands in a file already stays, but for the sources that are proposed anew.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from common.setting_files import VERSION
+from common.source_settings import SourceSettings
+from errors import EtlError
+from proposal.applied import KEPT
+from proposal.model import Choice, Proposal, Question, SourceProposal
+
+_WIDTH = 100
+_HEAD = "Found by `python main.py setup`. What each setting means: docs/settings.md."
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+class StarFileError(EtlError):
+    """A `star.toml` that cannot be changed."""
+
+    exit_code = 2
+
+
+def toml_text(proposal: Proposal, before: str | None = None) -> str:
+    """The text of `star.toml` with what is proposed; `before` is what stands in the file now.
+
+    Raises `StarFileError` where `before` cannot be changed without loss.
+    """
+    if before is None or not before.strip():
+        head = [*_commented(_HEAD), f"version = {VERSION}"]
+        head += [f"{name} = {_value(value)}" for name, value in proposal.general.items()]
+        parts = [head, *(list(_source(proposal, s)) for s in proposal.sources.values())]
+        return _text(parts, proposal)
+    return _changed(proposal, before)
+
+
+def setting_lines(source: SourceProposal) -> list[str]:
+    """The settings of a source, a line for each, as they stand below `[sources.<name>]`."""
+    return [f"{name} = {value}" for name, value in _settings(source.path, source.settings)]
+
+
+def as_values(proposal: Proposal) -> dict[str, Any]:
+    """What `star.toml` holds, as values."""
+    sources = {
+        name: {"path": source.path, **source.settings} for name, source in proposal.sources.items()
+    }
+    return {"version": VERSION, **proposal.general, "sources": sources}
+
+
+def _text(parts: Iterable[Sequence[str]], proposal: Proposal) -> str:
+    """Parts of lines, with an empty line between them, and what is left over at the end."""
+    return "\n\n".join("\n".join(p) for p in [*parts, list(_left_over(proposal))] if p) + "\n"
+
+
+# --- a source -------------------------------------------------------------------------------------
+
+
+def _source(proposal: Proposal, source: SourceProposal) -> Iterator[str]:
+    """A table of the file, with comments."""
+    yield f"[sources.{source.name}]"
+    lines = list(_settings(source.path, source.settings))
+    width = max(
+        [len(f"{name} = {value}") for name, value in lines if _evidence(source, name)] + [0]
+    )
+    for name, value in lines:
+        line, seen = f"{name} = {value}", _evidence(source, name)
+        beside = f"{line:<{min(width, _WIDTH // 2)}}  # {seen}"
+        if seen and len(beside) > _WIDTH:
+            yield from _commented(seen)
+        yield beside if seen and len(beside) <= _WIDTH else line
+    for text in source.unknown:
+        yield from _commented(f"Not known: {text}")
+    for question in proposal.questions:
+        if question.source == source.name:
+            yield from _question(question)
+
+
+def _settings(path: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Names and values, in the order in which the settings are declared; the columns one by one."""
+    order = {name: number for number, name in enumerate(SourceSettings.model_fields)}
+    given = {"path": path, **settings}
+    for name in sorted(given, key=lambda name: (name == "columns", order.get(name, len(order)))):
+        if name == "columns":
+            for ours, theirs in given[name].items():
+                yield f"columns.{ours}", _value(theirs)
+        else:
+            yield name, _value(given[name])
+
+
+def _evidence(source: SourceProposal, name: str) -> str:
+    return " ".join(_plain(source.evidence.get(name.removeprefix("columns."), "")).split())
+
+
+def _question(question: Question) -> Iterator[str]:
+    """What is to be decided, and what to uncomment for each answer."""
+    yield from _commented(f"To be decided: {question.text}")
+    for letter, choice in zip(_LETTERS, question.choices, strict=False):
+        yield from _commented(f"{letter}) {choice.text}", "   ")
+        for line in _choice(choice):
+            yield f"# {line}"
+
+
+def _choice(choice: Choice) -> Iterator[str]:
+    for name, value in choice.settings.items():
+        if name == "columns":
+            yield from (f"columns.{ours} = {_value(theirs)}" for ours, theirs in value.items())
+        else:
+            yield f"{name} = {_value(value)}"
+
+
+def _left_over(proposal: Proposal) -> Iterator[str]:
+    """Why there can be no run yet, and what is made of no source."""
+    for problem in proposal.problems:
+        yield from _commented(f"Missing: {problem}")
+    for path, why in proposal.unused.items():
+        yield from _commented(f"Not used: {path}: {why}")
+    for question in proposal.questions:
+        if question.source not in proposal.sources:
+            yield from _question(question)
+
+
+def _commented(text: str, indent: str = "  ") -> list[str]:
+    """Lines of comments."""
+    return textwrap.wrap(
+        _plain(text), _WIDTH, initial_indent="# ", subsequent_indent=f"# {indent}",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """A text without line ends, and other signs that no comment may have."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _value(value: Any) -> str:
+    """A value as a person writes it in TOML: `["order", "line"]`, `{ value = "1" }`."""
+    if isinstance(value, Mapping):
+        pairs = (f"{tomlkit.key(name).as_string()} = {_value(v)}" for name, v in value.items())
+        return f"{{ {', '.join(pairs)} }}" if value else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, str) and "\\" in value and "'" not in value and value.isprintable():
+        return f"'{value}'"
+    return tomlkit.item(value if isinstance(value, bool | int | str) else str(value)).as_string()
+
+
+# --- a file that is there -------------------------------------------------------------------------
+
+
+def _changed(proposal: Proposal, before: str) -> str:
+    """What stands in the file, with the proposed sources in place of those of their names."""
+    try:
+        document = tomlkit.parse(before)
+        old = tomllib.loads(before)
+    except (TOMLKitError, tomllib.TOMLDecodeError) as error:
+        raise StarFileError(f"it is no TOML ({error}); correct it, or move it away") from None
+    tables = old.get("sources", {})
+    if not isinstance(tables, dict):
+        raise StarFileError("its `sources` are no tables; correct it, or move it away")
+    anew = {name: _with_kept(s, tables.get(name)) for name, s in proposal.sources.items()}
+    for name in anew.keys() & tables.keys():
+        document["sources"].remove(name)
+    for name, value in {"version": VERSION, **proposal.general}.items():
+        document[name] = tomlkit.value(_value(value))
+    left = tomlkit.dumps(document).rstrip()
+    text = _text([[left], *(list(_source(proposal, source)) for source in anew.values())], proposal)
+    expected = {**old, **as_values(Proposal(anew, proposal.general))}
+    expected["sources"] = {**tables, **expected["sources"]}
+    if _read_again(text) != tomllib.loads(tomlkit.dumps(expected)):
+        raise StarFileError("it cannot be changed without loss; move it away, and begin anew")
+    return text
+
+
+def _read_again(text: str) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+def _with_kept(source: SourceProposal, before: Any) -> SourceProposal:
+    """A source with those of its settings that no look at a file tells."""
+    if not isinstance(before, dict) or before.get("path") != source.path:
+        return source
+    kept = {name: value for name, value in before.items() if name in KEPT}
+    settings = {**kept, **source.settings}
+    return SourceProposal(source.name, source.path, settings, source.evidence, source.unknown)
