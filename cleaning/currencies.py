@@ -1,4 +1,4 @@
-"""The currency of a sale: its column, the symbols beside its amounts, and the one declared."""
+"""The currency of a sale: its column, what is told beside its amounts, and the one declared."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cleaning.columns import Reader, each
+from common.amount_marks import tells_currencies, told_currencies
 from common.arrays import decoded, on_values, per_distinct, whole
 from common.currencies import can_be_one, currency
 
-_SYMBOL, _OTHERS = r"\p{Sc}", r"\P{Sc}+"
 _REASON = "other_currency"
 
 
@@ -21,14 +21,15 @@ def sale_currencies(read: Reader, amounts: Iterable[str]) -> pa.Array:
     """The currency of each sale, which has its `amounts` in these columns: the declared one, else
     what its column says, null where that is blank.
 
-    A row is refused where the column, or a symbol, is no currency, or another one. It keeps what
-    its column says, so that its amount is counted as none of the declared currency.
+    A row is refused where the column is no currency, or it, or what is beside an amount, another
+    one. It keeps what its column says, so that its amount is counted as none of the declared
+    currency.
     """
     cells, declared = read.cells("currency", each(currency)), read.settings.currency
     if not cells.is_readable():
         details = pc.binary_join_element_wise(cells.given(), "is no currency", " ")
         read.verdict.reject(_REASON, cells.unreadable(), details)
-    named = [*_symbols(read, amounts)]
+    named = [*_beside(read, amounts)]
     if not cells.is_absent():
         named.append(cells.plain)
     if named and (declared or len(named) > 1):
@@ -48,10 +49,10 @@ def sale_currencies(read: Reader, amounts: Iterable[str]) -> pa.Array:
 
 
 def not_in(texts: pa.Array, declared: str | None) -> pa.Array:
-    """Booleans: whether a symbol in a text is of another currency than the `declared` one."""
-    symbols = pc.replace_substring_regex(texts, _OTHERS, "")
-    found = per_distinct(symbols, lambda text: _wrong(text, declared) if declared else None)
-    return pc.is_valid(found)
+    """Booleans: whether an amount says another currency than the `declared` one."""
+    if declared is None:
+        return pa.array(np.zeros(len(texts), bool))
+    return pc.is_valid(per_distinct(told_currencies(texts), lambda text: _wrong(text, declared)))
 
 
 def counted(currencies: pa.Array) -> Counter[str]:
@@ -60,28 +61,21 @@ def counted(currencies: pa.Array) -> Counter[str]:
     return Counter({pair["values"]: pair["counts"] for pair in pairs})
 
 
-def _symbols(read: Reader, columns: Iterable[str]) -> Iterator[pa.Array]:
-    """Of each of the columns that has any: the symbols in its texts."""
+def _beside(read: Reader, columns: Iterable[str]) -> Iterator[pa.Array]:
+    """Of each of the columns whose amounts say any: their currencies."""
     for name in columns:
         if name not in read.batch.column_names:
             continue
         column = whole(read.batch[name])
         texts = column.dictionary if pa.types.is_dictionary(column.type) else column
-        if pc.any(pc.match_substring_regex(texts, _SYMBOL)).as_py():
-            yield decoded(
-                on_values(column, lambda given: pc.replace_substring_regex(given, _OTHERS, ""))
-            )
+        if tells_currencies(texts):
+            yield decoded(on_values(column, told_currencies))
 
 
 def _wrong(text: str, declared: str | None) -> str | None:
     """What contradicts the declared currency, or each other; None where nothing does."""
-    names = list(dict.fromkeys(filter(None, map(currency, _parts(text)))))
+    names = list(dict.fromkeys(filter(None, map(currency, text.split()))))
     if declared is None:
         return None if can_be_one(names) else f"{' and '.join(names)} in one row"
     other = [name for name in names if not can_be_one([name, declared])]
     return f"{' and '.join(other)} is not {declared}" if other else None
-
-
-def _parts(text: str) -> list[str]:
-    """The codes and the single symbols in a text."""
-    return [part for word in text.split() for part in ([word] if word.isalpha() else word)]

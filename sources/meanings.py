@@ -1,6 +1,6 @@
 """Ignored columns that change what a row means: its currency, or that a sale was cancelled.
 
-Columns with a name of that kind, and currency symbols next to amounts, are counted over all
+Columns with a name of that kind, and currencies told beside amounts, are counted over all
 records, so that a warning can say what is being added up.
 """
 
@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from common.amount_marks import tells_currencies, told_currencies
 from common.arrays import decoded
 from common.currencies import currency
 from common.star_model import DELETED_FLAG, Source
 
-_SYMBOL, _NO_SYMBOL = r"\p{Sc}", r"\P{Sc}+"
 _CURRENCY = re.compile(
     r"currenc|(^|_)(ccy|curr?|money_unit|w(ä|ae)hrung|devise|moneda|valuta|moeda)($|_)"
 )
@@ -47,7 +47,7 @@ class Meanings:
     """Counts over a file's records, added up batch by batch."""
 
     symbols: Counter[str] = field(default_factory=Counter)
-    """How many amounts have each currency symbol next to them."""
+    """How many amounts have each symbol or code of a currency beside them."""
     currencies: dict[str, Counter[str]] = field(default_factory=dict)
     """By column: how many records have which currency."""
     gone: dict[str, Counter[str]] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Meanings:
                 own.setdefault(name, Counter()).update(found)
 
     def amounts_in(self, ignored: Iterable[str]) -> Counter[str]:
-        """How many amounts are in which currency: by the symbols beside them, and by the columns of
+        """How many amounts are in which currency: by what is beside them, and by the columns of
         currencies that nothing is mapped to.
         """
         found = Counter[str]()
@@ -97,7 +97,7 @@ def _left_out(source: str, column: str, found: Counter[str]) -> str:
 def look_for_meanings(
     source: Source, rows: pa.Table, mapping: Mapping[str, list[str]], ignored: Iterable[str]
 ) -> Meanings:
-    """Count the currency symbols in a batch, and the words of its ignored columns."""
+    """Count the currencies beside amounts in a batch, and the words of its ignored columns."""
     seen = Meanings()
     for canonical in source.amounts:
         for name in mapping.get(canonical, ()):
@@ -125,10 +125,10 @@ def _symbols(column: pa.ChunkedArray) -> Counter[str]:
     for chunk in column.chunks:
         is_encoded = pa.types.is_dictionary(chunk.type)
         texts = chunk.dictionary if is_encoded else chunk
-        if pc.any(pc.match_substring_regex(texts, _SYMBOL)).as_py():
-            signs = pc.replace_substring_regex(texts, _NO_SYMBOL, "")
-            for text, count in _values(signs.take(chunk.indices) if is_encoded else signs):
-                found.update(dict.fromkeys(text, count))
+        if tells_currencies(texts):
+            told = told_currencies(texts)
+            for names, count in _values(told.take(chunk.indices) if is_encoded else told):
+                found.update(dict.fromkeys(names.split(), count))
     return found
 
 

@@ -53,7 +53,7 @@ class Source:
     columns: dict[str, Column]
 
 
-NO_NUMBERS = ("x", "1_000", "NaN", "0,350", "1,50", "12.5 EUR", "1e400", "--5")
+NO_NUMBERS = ("x", "1_000", "NaN", "0,350", "1,50", "12.5 CR", "1e400", "--5")
 NO_DATES = ("soon", "03/04/2024", "2024-02-30", "1710460800", "2024-02-29 10:00 EST")
 SOURCES = {
     "customers": Source(

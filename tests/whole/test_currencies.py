@@ -54,6 +54,35 @@ def said(results: Row, word: str) -> list[str]:
 # --- no setting, no column -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("prices", "told"),
+    [
+        (["USD 10", "10 EUR", "EUR 10"], "EUR (2), USD (1)"),
+        (["R$ 10", "R$ 10", "$10"], ""),
+        (["10 kr", "10 z\u0142", "kr. 5"], "kr (2), PLN (1)"),
+        (["10 kr", "SEK 10", "NOK 5"], "kr (1), SEK (1), NOK (1)"),
+    ],
+)
+def test_codes_and_short_forms_beside_amounts_count_as_symbols_do(
+    prices: list[object], told: str, duckdb_shop: Retailer
+) -> None:
+    duckdb_shop.sales = sales(unit_price=prices)
+    if told:
+        assert told in refused(duckdb_shop)
+    else:
+        duckdb_shop.publish()
+
+
+def test_a_code_beside_an_amount_of_another_currency_than_the_declared_one_is_refused(
+    duckdb_shop: Retailer,
+) -> None:
+    duckdb_shop.sales = sales(unit_price=["USD 110", "110 EUR", "110", "$110", "110 kr"])
+    duckdb_shop.products[0]["price"] = "CAD 250"
+    results = duckdb_shop.publish(**{SALES: "USD", PRODUCTS: "USD"})
+    assert duckdb_shop.reasons(results) == ["other_currency"] * 2
+    assert duckdb_shop.star.scalar("SELECT price FROM dim_product WHERE product_id = 'P1'") is None
+
+
 def test_several_currencies_beside_amounts_are_refused_with_counts(shop: Retailer) -> None:
     """By the sign beside each amount, over all batches."""
     shop.sales = sales(
