@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cleaning.columns import Cells, Reader, Rule, each
+from cleaning.columns import Reader, Rule, each
 from cleaning.currencies import counted, sale_currencies
 from cleaning.dates import calendar, date_key, date_range, dates, with_hints
 from cleaning.duplicates import BATCH_BITS, superseded
 from cleaning.frames import as_table, checked, to_frame
-from cleaning.numbers import LIMIT, money, numbers, shares
+from cleaning.numbers import numbers
 from cleaning.people import (
     ADDRESS,
     email_segment,
@@ -41,11 +41,12 @@ from cleaning.removals import (
     with_removals,
     without_removals,
 )
+from cleaning.sales import discounts, line_amounts
 from cleaning.verdicts import reject_table
-from common.amounts import MONEY, fitting, multiplied
+from common.amounts import MONEY
 from common.arrays import decoded, on_values, per_distinct
 from common.arrow_types import arrow_schema, arrow_type
-from common.results import PLACE, Clean, CleanBatch
+from common.results import ORPHANED, PLACE, Clean, CleanBatch
 from common.star_model import INFERRED_FLAG, ONLY_NAMED, Role, Source, columns_of
 from common.sums import Sums, summed
 from config import StarSchemaConfig
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from cleaning.frames import Rows
 
 _ZERO = pa.scalar(Decimal(0), MONEY)
-
 
 Columns = dict[str, pa.Array]
 Rules = Callable[[Reader, Columns], Columns]
@@ -147,7 +147,9 @@ class StarSchemaTransformer:
         declared, key = self.star.source(source), self.key_of(source)
         is_comma = self.config.source(source).decimal_separator == ","
         table = as_table(rows, declared.keys, declared.numbers if is_comma else ())
-        prepared = self.prepare_batch(source, 0, checked(table, declared.required))
+        prepared = self.prepare_batch(
+            source, 0, checked(table, declared.required, declared.instead)
+        )
         found = superseded(prepared.rows, key)
         lost = np.isin(prepared.rows[PLACE].to_numpy(), found.rows)
         conflicts = found.rows[~found.identical]
@@ -221,6 +223,9 @@ class StarSchemaTransformer:
         kinds = leave_out_skipped(read)
         read.verdict.reject("missing_key", _blank(key), f"{source.key} is blank")
         kinds = take_out_deleted(read, kinds)
+        if ORPHANED in read.batch.column_names:
+            is_lost = pc.equal(decoded(read.batch[ORPHANED]), "true")
+            read.verdict.reject("unknown_order", is_lost, "there is no order of this line")
         keys = {source.key: key, **{name: read.reference(name) for name in source.references}}
         columns = {**keys, **self._ruled(source, read, keys)}
         given = columns_of(source.feeds, Role.ATTRIBUTE, Role.MEASURE)
@@ -320,22 +325,20 @@ class StarSchemaTransformer:
     def _sales(self, read: Reader, keys: Columns) -> Columns:
         read.verdict.reject("missing_key", _blank(keys["product_id"]), "product_id is blank")
         days = self._sale_dates(read)
+        amounts = line_amounts(read, self.config)
+        discount = discounts(read, amounts)
         rule = partial(numbers, separator=read.settings.decimal_separator)
-        quantity, price = read.cells("quantity", rule), read.cells("unit_price", rule)
-        gross = self._gross(read, quantity, price)
-        is_return = pc.less(quantity.plain, _ZERO) if self.config.accept_returns else None
-        discounts = _discounts(read, gross, is_return)
         cost = read.cells("unit_cost", rule)
         if not cost.is_absent():  # as it is in most sources
             read.verdict.reject("invalid_unit_cost", cost.unreadable(), cost.given())
             read.verdict.reject("invalid_unit_cost", pc.less(cost.plain, _ZERO), cost.given())
         return {
             "date_key": date_key(days),
-            "quantity": quantity.values,
-            "unit_price": price.values,
-            "discount_amount": discounts,
-            "gross_amount": gross,
-            "net_amount": pc.subtract(gross, decoded(discounts)).cast(MONEY),
+            "quantity": amounts.quantity,
+            "unit_price": amounts.unit_price,
+            "discount_amount": discount,
+            "gross_amount": amounts.gross,
+            "net_amount": pc.subtract(amounts.gross, decoded(discount)).cast(MONEY),
             "unit_cost": cost.values,
             "currency": sale_currencies(read, self.star.sales.amounts),
         }
@@ -354,52 +357,6 @@ class StarSchemaTransformer:
 
     def _dates(self, read: Reader) -> Rule:
         return partial(dates, formats=read.settings.date_formats, zone=self._zone)
-
-    def _gross(self, read: Reader, quantities: Cells, prices: Cells) -> pa.Array:
-        """Quantity x price as MONEY. Rows are rejected where either cannot be accepted."""
-        reject = read.verdict.reject
-        quantity, price = quantities.plain, prices.plain
-        reject("invalid_quantity", pc.is_null(quantity), quantities.given())
-        unwanted = pc.equal(quantity, _ZERO)
-        if not self.config.accept_returns:
-            unwanted = pc.less_equal(quantity, _ZERO)
-        reject("non_positive_quantity", unwanted, quantities.given())
-        reject("invalid_unit_price", pc.is_null(price), prices.given())
-        too_low = pc.less if self.config.accept_free_items else pc.less_equal
-        reject("non_positive_price", too_low(price, _ZERO), prices.given())
-        gross = fitting(multiplied(quantity, price), LIMIT)
-        too_large = pc.is_null(pc.if_else(read.verdict.good(), gross, _ZERO))
-        reject("invalid_unit_price", too_large, "quantity x unit_price is out of range")
-        return gross
-
-
-def _discounts(read: Reader, gross: pa.Array, is_return: pa.Array | None) -> pa.Array:
-    """Discounts as MONEY: the amount if there is one, else rate x gross, else 0.
-
-    Rows are rejected where the amount or rate is unreadable, negative, or larger than gross. A
-    return's discount reduces the refund, whichever sign the source gives it.
-    """
-    reject, separator = read.verdict.reject, read.settings.decimal_separator
-    amounts = read.cells("discount_amount", partial(numbers, separator=separator))
-    rates = read.cells("discount_rate", partial(shares, separator=separator))
-    reject("invalid_discount", amounts.unreadable(), amounts.given())
-    discounts = amounts.where_missing(_ZERO)
-    if not rates.is_absent():  # as it is in most sources
-        reject("invalid_discount", pc.and_(amounts.missing(), rates.unreadable()), rates.given())
-        from_rate = money(pc.multiply(gross, rates.plain))
-        from_rate = pc.if_else(rates.missing(), _ZERO, from_rate)
-        discounts = amounts.where_missing(from_rate)
-    details = amounts.given(), rates.given()
-    discount = decoded(discounts)
-    if is_return is None or not pc.any(is_return).as_py():
-        reject("invalid_discount", pc.less(discount, _ZERO), *details)
-        reject("negative_net_amount", pc.greater(discount, gross), *details)
-        return discounts
-    size = pc.abs(discount)
-    invalid = pc.if_else(is_return, pc.greater(size, pc.abs(gross)), pc.less(discount, _ZERO))
-    reject("invalid_discount", invalid, *details)
-    reject("negative_net_amount", pc.and_(pc.invert(is_return), pc.greater(size, gross)), *details)
-    return pc.if_else(is_return, pc.negate(size), discount)
 
 
 def _blank(key: pa.Array) -> pa.Array:

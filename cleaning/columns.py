@@ -135,10 +135,14 @@ class Reader:
         """A column's texts in NFC, without (Unicode) space at the ends; null when it is absent."""
         return on_values(self._column(name), lambda texts: composed(pc.utf8_trim_whitespace(texts)))
 
-    def cells(self, name: str, rule: Rule = lambda texts: texts) -> Cells:
-        """A column after `rule`. The caller decides what unreadable cells mean."""
+    def cells(self, name: str, rule: Rule = lambda texts: texts, none: Sequence[str] = ()) -> Cells:
+        """A column after `rule`. The caller decides what unreadable cells mean; the texts `none`
+        are no value, beside the null tokens.
+        """
         given, spread = distinct_values(self.text(name))
         missing = self._is_none(given)
+        if none:
+            missing = pc.or_(missing, pc.is_in(given, pa.array(none)))
         given = texts = pc.if_else(missing, _NO_TEXT, given)
         if name in self._marked:
             texts = pc.if_else(pc.match_substring(given, UNREADABLE), _NO_TEXT, given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -40,12 +40,17 @@ def as_table(rows: Rows, keys: Sequence[str], commas: Sequence[str] = ()) -> pa.
     )  # fmt: skip
 
 
-def checked(table: pa.Table, required: Sequence[str]) -> pa.Table:
-    """`table` with the `required` columns, which are added to a table without rows.
+def checked(
+    table: pa.Table, required: Sequence[str], instead: Mapping[str, str] | None = None
+) -> pa.Table:
+    """`table` with the `required` columns, which are added to a table without rows. By required
+    column, `instead` has the one that may be there in its place.
 
     Raises `KeyError` that names those that are missing.
     """
-    missing = [name for name in required if name not in table.column_names]
+    there = {*table.column_names}
+    there |= {name for name, other in (instead or {}).items() if other in there}
+    missing = [name for name in required if name not in there]
     if missing and len(table):
         raise KeyError(
             f"these required columns are missing: {', '.join(missing)} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,38 @@ def multiplied(left: pa.Array, right: pa.Array) -> pa.Array:
 def rounded(amounts: pa.Array) -> pa.Array:
     """Decimals of any scale, rounded half away from zero to four places."""
     return pc.round(amounts, ndigits=MONEY_SCALE, round_mode="half_towards_infinity")
+
+
+def divided(left: pa.Array, right: pa.Array) -> pa.Array:
+    """`left` / `right` as MONEY, rounded half away from zero; null where either is null, `right` is
+    0, or the result needs more digits than MONEY has. Both are MONEY.
+    """
+    whole, other = unscaled(left), unscaled(right)
+    if whole is None or other is None or _largest(whole) * _UNIT >= _LARGEST // 2:
+        pairs = zip(left.to_pylist(), right.to_pylist(), strict=True)
+        return pa.array([_quotient(*pair) for pair in pairs], MONEY)
+    size = np.abs(np.where(other == 0, 1, other))
+    exact = np.abs(whole) * _UNIT
+    half_up = exact // size
+    half_up += exact - half_up * size >= size - size // 2
+    result = _as_money(np.where((whole < 0) == (other < 0), half_up, -half_up))
+    is_there = pc.and_(pc.and_(pc.is_valid(left), pc.is_valid(right)), pa.array(other != 0))
+    return pc.if_else(is_there, result, pa.scalar(None, MONEY))
+
+
+def _quotient(left: Decimal | None, right: Decimal | None) -> Decimal | None:
+    if left is None or not right:
+        return None
+    exact = Fraction(left) / Fraction(right) * _UNIT
+    half_up = (2 * abs(exact) + 1) // 2
+    if half_up >= 10**MONEY_PRECISION:
+        return None
+    return Decimal(half_up if exact >= 0 else -half_up).scaleb(-MONEY_SCALE)
+
+
+def has_places(amounts: pa.Array, places: int) -> pa.Array:
+    """Booleans: whether amounts (MONEY) have no more than so many decimal places."""
+    return pc.equal(amounts, pc.round(amounts, ndigits=places, round_mode="half_towards_infinity"))
 
 
 def fitting(amounts: pa.Array, limit: int | Decimal) -> pa.Array:

@@ -52,6 +52,7 @@ REASONS = (
     "invalid_unit_cost",
     "other_currency",
     "conflicting_duplicate",
+    "unknown_order",
     "unknown_customer",
     "unknown_product",
     "unknown_sales_rep",

@@ -258,8 +258,8 @@ def references(table: Table) -> list[Column[Any]]:
 class Source:
     """What one table is made of: the columns of its rows, under the names that the rules know.
 
-    The column of the same name in the table declares what a column holds; `other_numbers` and
-    `other_dates` are those that the table does not have.
+    The column of the same name in the table declares what a column holds; `other_numbers`,
+    `other_amounts` and `other_dates` are those that the table does not have.
     """
 
     name: str
@@ -267,6 +267,7 @@ class Source:
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     other_numbers: tuple[str, ...] = ()
+    other_amounts: tuple[str, ...] = ()
     other_dates: tuple[str, ...] = ()
     instead: Mapping[str, str] = field(default_factory=dict)
     """By required column, the optional one that may be there in its place."""
@@ -298,12 +299,13 @@ class Source:
     @cached_property
     def numbers(self) -> tuple[str, ...]:
         """The columns that hold numbers, which may have a decimal comma."""
-        return self._of(lambda column: isinstance(column.type, Numeric)) + self.other_numbers
+        own = self._of(lambda column: isinstance(column.type, Numeric))
+        return own + self.other_numbers + self.other_amounts
 
     @cached_property
     def amounts(self) -> tuple[str, ...]:
         """The numbers that are amounts of a currency."""
-        return self._of(lambda column: column.info.get("is_amount", False))
+        return self._of(lambda column: column.info.get("is_amount", False)) + self.other_amounts
 
     @cached_property
     def dates(self) -> tuple[str, ...]:

@@ -165,7 +165,8 @@ def test_the_reasons_are_those_of_the_contract_in_its_order() -> None:
         "malformed_row", "invalid_text", "missing_key", "invalid_date", "date_out_of_range",
         "invalid_quantity", "non_positive_quantity", "invalid_unit_price", "non_positive_price",
         "invalid_discount", "negative_net_amount", "invalid_unit_cost", "other_currency",
-        "conflicting_duplicate", "unknown_customer", "unknown_product", "unknown_sales_rep",
+        "conflicting_duplicate", "unknown_order", "unknown_customer", "unknown_product",
+        "unknown_sales_rep",
     )  # fmt: skip
 
 
@@ -232,3 +233,53 @@ def test_free_items_are_accepted_when_the_setting_says_so() -> None:
     assert isinstance(row, dict)
     assert (row["gross_amount"], row["net_amount"]) == (0, 0)
     assert sale({"ACCEPT_FREE_ITEMS": True}, unit_price="-1") == "non_positive_price"
+
+
+def test_a_line_whose_order_is_not_there_is_refused_before_all_that_the_order_says() -> None:
+    lost = {"UNKNOWN_ORDER": "true", "transaction_date": None, "customer_id": None}
+    rows = [
+        SALE | {"UNKNOWN_ORDER": None},
+        SALE | {"transaction_id": "T2"} | lost,
+        SALE | {"transaction_id": ""} | lost,
+        SALE | {"transaction_id": "T4", "is_deleted": "yes"} | lost,
+    ]
+    prepared = transformer().prepare("transactions", rows)
+    assert prepared.rejects["_reason"].to_pylist() == ["missing_key", "unknown_order"]
+    assert prepared.rows["transaction_id"].to_pylist() == ["T1"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "discount"),
+    [("5", "5"), ("5%", "5"), ("5 %", "5"), ("0.5", "0.5"), ("0", "0"), ("100", "100")],
+)
+def test_a_rate_may_be_in_percent(rate: str, discount: str) -> None:
+    percent = {"TRANSACTIONS__RATE_UNIT": "percent"}
+    row = sale(percent, quantity="1", unit_price="100", discount_amount="", discount_rate=rate)
+    assert isinstance(row, dict), row
+    assert row["discount_amount"] == Decimal(discount)
+
+
+@pytest.mark.parametrize("rate", ["100.01", "101%", "-5", "$5", "x"])
+def test_a_rate_in_percent_is_from_0_to_100(rate: str) -> None:
+    percent = {"TRANSACTIONS__RATE_UNIT": "percent"}
+    assert sale(percent, discount_amount="", discount_rate=rate) == "invalid_discount"
+
+
+@pytest.mark.parametrize(
+    ("rate", "is_told"),
+    [("15", True), ("1.5", True), ("100", True), ("101", False), ("15x", False)],
+)
+def test_the_detail_of_a_rate_above_1_names_the_setting(rate: str, is_told: bool) -> None:
+    rows = [SALE | {"discount_amount": "", "discount_rate": rate}]
+    (detail,) = transformer().prepare("transactions", rows).rejects["_detail"].to_pylist()
+    assert detail.startswith(rate)
+    assert ("RATE_UNIT=percent" in detail) == is_told
+
+
+@pytest.mark.parametrize("dash", ["-", "\u2013", "\u2014", "\u2212", " - "])
+def test_a_lone_dash_is_no_discount_and_no_number_elsewhere(dash: str) -> None:
+    row = sale(discount_amount=dash, discount_rate=dash)
+    assert isinstance(row, dict), row
+    assert row["discount_amount"] == 0
+    assert sale(unit_price=dash) == "invalid_unit_price"
+    assert sale(quantity=dash) == "invalid_quantity"
