@@ -48,6 +48,7 @@ from sources.places import find_places
 from sources.problems import Problems
 from sources.raw_source import RawSource, ReadSource, extraction_metadata, frame, join_files
 from sources.read_files import Part, ReadFile, refuse_lost
+from sources.sheet_places import with_sheets
 from sources.source_files import SourceFile, first_rows, place_file
 
 
@@ -253,7 +254,9 @@ class DataExtractor:
         found = problems.attempt(name, path, partial(find_places, path, setting))
         problems.passed_over[name] = found.passed_over if found else []
         problems.empty[name] = found.empty if found else []
-        places = found.places if found else []
+        sheets = partial(with_sheets, found.places if found else [], options, folder)
+        places, no_tables = problems.attempt(name, path, sheets) or ([], [])
+        problems.passed_over[name] = [*problems.passed_over[name], *no_tables]
         return [(p.label, partial(place_file, p, options, setting, folder)) for p in places]
 
     def _read(

@@ -133,9 +133,7 @@ def column_names(label: str, header: list[str], options: ReadOptions) -> list[st
         raise SourceError(
             f"{label}, header: {len(header)} columns exceed the limit of {MAX_COLUMNS}"
         )
-    lines = pa.array([storable(" ".join(_in_one_line(name))) for name in header], pa.string())
-    named = enumerate(composed(lines).to_pylist(), 1)
-    names = [name or f"column_{number}" for number, name in named]
+    names = [name or f"column_{number}" for number, name in enumerate(plain_names(header), 1)]
     times = Counter(names)
     for name, found in times.items():
         if found > 1 and name.casefold() in options.used:
@@ -145,6 +143,13 @@ def column_names(label: str, header: list[str], options: ReadOptions) -> list[st
                 f"called {name}_1 and {name}_2 there"
             )
     return names if len(times) == len(names) else _numbered(names, times)
+
+
+def plain_names(header: Iterable[str]) -> list[str]:
+    """Names out of a header: each in one line, trimmed, in NFC."""
+    lines = pa.array([storable(" ".join(_in_one_line(name))) for name in header], pa.string())
+    names: list[str] = composed(lines).to_pylist()
+    return names
 
 
 def _numbered(names: Sequence[str], times: Counter[str]) -> list[str]:

@@ -7,7 +7,6 @@ must agree. So no value moves to another column, and no row is lost in a neighbo
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from errors import LineError, SourceError
+from errors import LineError
 from sources.batches import (
     MAX_RECORD_BYTES,
     Lines,
@@ -25,45 +24,37 @@ from sources.batches import (
     TextBatch,
     column_names,
 )
+from sources.csv_header import read_header
 from sources.csv_lines import NEWLINE, QUOTE, Dialect, Taken, edited, overlong, take_records
 from sources.line_source import LineSource
 from sources.pieces import Findings, OpenSource
 from sources.ranges import Range, behind_lines, line_end
-from sources.undecodable import MARK, Bytes, Seen, is_marked, mark_places, utf_16
+from sources.undecodable import MARK, Bytes, Seen, mark_places
 
-_DELIMITERS = ",;|\t"
-_HEADER_LINES = 20
-_BELOW_BYTES = 20_000
 _GUESSES = 50  # lines that are looked at for one that is a record by itself
 _BEYOND = 64 << 10  # bytes that are looked at first for the end of a record
-_SEPARATOR_LINE = re.compile(rb'"?sep=([ -~\t])"?', re.IGNORECASE)
-"""A first line such as `sep=;`, which gives Excel the delimiter."""
 
 
 def open_csv(source: LineSource, options: ReadOptions) -> OpenSource:
     """Read the header of a CSV file; its rows come as ranges of its bytes."""
-    label, lines = source.label, _Lines(source.label, source.text)
-    header = _read_header(label, lines, options)
-    if MARK in header.text:
+    label = source.label
+    header = read_header(label, source.text, options)
+    text, delimiter = header.row.text, header.row.delimiter
+    if MARK in text and header.has_line:
         raise source.text.encoding_error()
-    fields = Dialect(label, header.delimiter, (), {}).fields(header.text)
-    if fields is None:
-        raise SourceError(
-            f"{label}, line {header.first}: the header is not a well-formed CSV line; "
-            "correct its quotes in the file"
-        )
-    columns = column_names(label, fields, options)
+    columns = column_names(label, header.names, options)
     types = {
         name: pa.dictionary(pa.int32(), pa.string()) if name in options.encoded else pa.string()
         for name in columns
     }
-    is_padded = f"{header.delimiter} " in header.text
-    dialect = Dialect(label, header.delimiter, tuple(columns), types, is_padded, options.encoding)
-    opened = OpenSource(label, "csv", columns, iter(()), delimiter=header.delimiter)
-    opened.below = _cells_of(lines.rest[:_BELOW_BYTES], header.last + 1)
-    opened.lines_before = header.last
+    is_padded = f"{delimiter} " in text
+    dialect = Dialect(label, delimiter, tuple(columns), types, is_padded, options.encoding)
+    opened = OpenSource(label, "csv", columns, iter(()), delimiter=delimiter)
+    opened.warn(*filter(None, [header.note]))
+    opened.hint = header.hint
+    opened.lines_before = header.before
     opened.pieces = (
-        CsvRange(*span, dialect=dialect) for span in source.spans(header.last, options.batch_rows)
+        CsvRange(*span, dialect=dialect) for span in source.spans(header.before, options.batch_rows)
     )
     return opened
 
@@ -121,91 +112,6 @@ class CsvRange(Range):
                 return at
             at = end
         return 0
-
-
-@dataclass(frozen=True)
-class _Header:
-    """The header of a file: its text, from line `first` to line `last`, and the delimiter."""
-
-    text: str
-    first: int
-    last: int
-    delimiter: str
-
-
-def _read_header(label: str, lines: _Lines, options: ReadOptions) -> _Header:
-    """The first line that is not blank, after a `sep=` line; or several, while a quote is open."""
-    first, number = lines.take(), 1
-    while not first.strip() and not lines.at_end():
-        first, number = lines.take(), number + 1
-    if not first.strip():
-        raise SourceError(f"{label}: the file is empty; a source needs at least a header line")
-    if b"\0" in first and not is_marked(first):
-        raise SourceError(
-            f"{label}, line {number}: the header holds NUL characters, it is not "
-            f"{options.encoding} text; set {options.source.upper()}__ENCODING, "
-            f"such as {utf_16(first)}"
-        )
-    separator = _SEPARATOR_LINE.fullmatch(first)
-    if separator and not lines.at_end():
-        first, number = lines.take(), number + 1
-    text, begin = first.decode(), number
-    declared = separator[1].decode() if separator else _likely_delimiter(text)
-    delimiter = options.delimiter or declared
-    dialect = Dialect(label, delimiter, (), {})
-    while dialect.fields(text) is None and _is_open(text, begin, number) and not lines.at_end():
-        text, number = f"{text}\n{lines.take().decode()}", number + 1
-    return _Header(text, begin, number, delimiter)
-
-
-class _Lines:
-    """The first lines of a file, one by one; `rest` has the bytes read after them."""
-
-    def __init__(self, label: str, chunks: Iterator[bytes]) -> None:
-        self._without_secrets, self._chunks = label, chunks
-        self._number = 0
-        self.rest = b""
-
-    def take(self) -> bytes:
-        """The next line, without its end."""
-        self._number += 1
-        while b"\n" not in self.rest and self._more():
-            if len(self.rest) > MAX_RECORD_BYTES:
-                raise SourceError(
-                    f"{self._without_secrets}, line {self._number}: the line exceeds the limit of "
-                    f"{MAX_RECORD_BYTES} bytes"
-                )
-        line, _, self.rest = self.rest.partition(b"\n")
-        return line
-
-    def at_end(self) -> bool:
-        """Whether there is no other line."""
-        return not self.rest and not self._more()
-
-    def _more(self) -> bool:
-        chunk = next(self._chunks, b"")
-        self.rest += chunk
-        return bool(chunk)
-
-
-def _likely_delimiter(header: str) -> str:
-    """The delimiter that occurs most often in the header, outside of quotes."""
-    unquoted = re.sub(r'"[^"]*"', "", header)
-    return max(_DELIMITERS, key=unquoted.count)
-
-
-def _cells_of(text: bytes, number: int) -> dict[int, list[str]]:
-    """The first lines, by number, each split at the delimiter that occurs most in it."""
-    found = {}
-    for place, line in enumerate(text.split(b"\n")[:_HEADER_LINES], number):
-        decoded = line.decode(errors="replace")
-        found[place] = [cell.strip(' "') for cell in decoded.split(_likely_delimiter(decoded))]
-    return found
-
-
-def _is_open(header: str, first: int, last: int) -> bool:
-    """Whether a quoted name may continue in the next line."""
-    return header.count('"') % 2 == 1 and last - first < _HEADER_LINES
 
 
 def _parse_csv(dialect: Dialect, taken: Taken) -> TextBatch:

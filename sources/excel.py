@@ -18,39 +18,40 @@ import pyarrow as pa
 
 from common.values import MAX_DETAIL, UNREADABLE, as_text, comma_text, first_line, text_array
 from errors import SourceError
-from sources.batches import ReadOptions, RefusedRecord, TextBatch, column_names
-from sources.excel_book import Book, Sheet
+from sources.batches import ReadOptions, RefusedRecord, TextBatch, column_names, plain_names
+from sources.excel_book import Book
 from sources.excel_cells import excel_key
+from sources.headers import LINES, Header, Row, find_header, lines_needed
 from sources.pieces import LocalPiece, OpenSource, Piece
+from sources.sheets import Sheet, Workbook, chosen, listed, setting
 from sources.streams import refuse_expansion
 
-_HEADER_ROWS = 20
-Row = tuple[int, Sequence[Any]]
+Line = tuple[int, Sequence[Any]]
 """A row's number (1 for the first) and its values."""
 
 
 def open_excel(label: str, file: Path, options: ReadOptions) -> OpenSource:
-    """Open the first visible sheet of an .xlsx workbook, whose first row is the header.
+    """Open a sheet of a workbook: the one that is set, or the first visible one.
 
-    Raises `SourceError` for a damaged file or a sheet without a header.
+    Raises `SourceError` for a damaged file, or a sheet that is not there or has no header.
     """
     try:
-        _refuse_bomb(label, file)
-        book = Book(file)
-        sheet, *others = [s for s in book.sheets if s.state == "visible"] or book.sheets
+        book = open_book(label, file)
+        sheet = chosen(label, book.sheets, options)
         rows = book.rows(sheet)
-        first = next(rows, (1, []))
-        below = list(islice(rows, _HEADER_ROWS))
+        below, header = _header(label, sheet, rows, options)
+        hint = header.hint or _elsewhere(book, sheet, header, options)
         rows = chain(below, rows)
     except SourceError:
         raise
     except Exception as error:  # damage raises whatever exception comes up
         raise SourceError(f"{label}: not a whole Excel file ({first_line(error)})") from error
-    columns = column_names(label, _header(label, sheet, others, first), options)
+    columns = column_names(label, header.names, options)
     dates = [_Dates(n, place) for place, n in enumerate(columns) if n.lower() in options.dates]
-    cells = {number: [as_text(value) or "" for value in values] for number, values in below}
-    opened = OpenSource(label, "excel", columns, iter(()), below=cells)
-    if others:
+    others = [s for s in book.sheets if s is not sheet and s.is_visible]
+    opened = OpenSource(label, "excel", columns, iter(()), hint=hint)
+    opened.warn(*filter(None, [header.note]))
+    if others and not options.layout.sheet:
         opened.warn(_unread(sheet, others))
 
     def pieces() -> Iterator[Piece]:
@@ -62,49 +63,80 @@ def open_excel(label: str, file: Path, options: ReadOptions) -> OpenSource:
                     yield LocalPiece(partial(_parse_rows, batch, columns, options))
             except Exception as error:  # as above: damage further down
                 raise SourceError(f"{label}: damaged ({first_line(error)})") from error
-        opened.warn(*(note for column in dates for note in column.warnings()), *_merged(sheet))
+        merged = _merged(sheet, header.before)
+        opened.warn(*(note for column in dates for note in column.warnings()), *merged)
 
     opened.pieces = pieces()
     return opened
 
 
-def _refuse_bomb(label: str, file: Path) -> None:
+def open_book(label: str, file: Path) -> Workbook:
+    """Open a workbook. Raises `SourceError`, or whatever a damaged one raises."""
     with ZipFile(file) as archive:
         for part in archive.infolist():
             refuse_expansion(label, part.compress_size, part.file_size)
         if "xl/workbook.xml" not in archive.namelist():
             raise SourceError(f"{label}: an archive inside another one; unpack one of them")
+    return Book(file)
 
 
-def _header(label: str, sheet: Sheet, others: Sequence[Sheet], first: Row) -> list[str]:
-    """The names of the columns. Raises `SourceError` when the first row has none."""
-    number, values = first
-    fields = [as_text(value) or "" for value in values] if number == 1 else []
-    while fields and not fields[-1].strip():
-        fields.pop()
-    if not fields:
-        more = f" ({_unread(sheet, others)})" if others else ""
+def _header(
+    label: str, sheet: Sheet, rows: Iterator[Line], options: ReadOptions
+) -> tuple[list[Line], Header]:
+    """The header, and those of the first rows that are below it. Raises `SourceError`."""
+    first = list(islice(rows, lines_needed(options)))
+    found = [Row(number, number, _cells(values)) for number, values in first]
+    if all(row.is_blank for row in found):
         raise SourceError(
-            f"{label}: the first sheet, {sheet.title!r}, has no header in its first row; "
-            f"put the sheet that holds the rows first, and its header into row 1{more}"
+            f"{label}: the sheet {sheet.title!r} has no header in its first {LINES} rows; if it "
+            f"is further down, set {options.source.upper()}__HEADER_ROW; if another sheet holds "
+            f"the rows, set {setting(options)} to its name"
         )
-    for place, field in enumerate(fields, 1):
+    header = find_header(label, found, options, "row")
+    for place, field in enumerate(header.names if header.has_line else [], 1):
         if field.startswith(UNREADABLE):
             raise SourceError(
                 f"{label}: the header's cell {place} has no name, but {field.strip(UNREADABLE)}"
             )
-    return fields
+    return [row for row in first if row[0] > header.before], header
 
 
-def _unread(sheet: Sheet, others: Iterable[Sheet]) -> str:
-    titles = ", ".join(repr(other.title) for other in others)
-    return f"only its first sheet, {sheet.title!r}, is read; not read: {titles}"
+def _cells(values: Sequence[Any]) -> list[str]:
+    """The texts of a row, without blank cells at its end."""
+    texts = [as_text(value) or "" for value in values]
+    while texts and not texts[-1].strip():
+        texts.pop()
+    return texts
 
 
-def _merged(sheet: Sheet) -> list[str]:
+def _elsewhere(book: Workbook, sheet: Sheet, header: Header, options: ReadOptions) -> str:
+    """Where the required names are, if not in this sheet; '' if they are, or are nowhere."""
+    layout = options.layout
+    if not layout.required or layout.header or layout.bears(plain_names(header.names)):
+        return ""
+    bearing = [
+        other
+        for other in book.sheets
+        if other is not sheet
+        and any(
+            layout.bears(plain_names(_cells(values)))
+            for _, values in islice(book.rows(other), LINES)
+        )
+    ]
+    if not bearing:
+        return ""
+    title = next((other for other in bearing if other.is_visible), bearing[0]).title
+    return f"the sheet {listed(bearing)} has the required names: set {setting(options)}={title}"
+
+
+def _unread(sheet: Sheet, others: Sequence[Sheet]) -> str:
+    return f"only its first sheet, {sheet.title!r}, is read; not read: {listed(others)}"
+
+
+def _merged(sheet: Sheet, header: int) -> list[str]:
     """A warning about merged cells below the header; or []."""
     last_rows = (re.fullmatch(r"[A-Z]+\d+:[A-Z]+(\d+)", cells) for cells in sheet.merged)
-    count = sum(1 for last in last_rows if last and int(last[1]) > 1)
+    count = sum(1 for last in last_rows if last and int(last[1]) > header)
     if not count:
         return []
     return [
@@ -113,19 +145,20 @@ def _merged(sheet: Sheet) -> list[str]:
     ]
 
 
-def _is_blank(value: Any) -> bool:
+def is_blank(value: Any) -> bool:
+    """Whether a cell has no value."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _parse_rows(batch: Sequence[Row], columns: list[str], options: ReadOptions) -> TextBatch:
+def _parse_rows(batch: Sequence[Line], columns: list[str], options: ReadOptions) -> TextBatch:
     """Rows as text. Blank rows are left out; a filled cell beyond the header refuses its row."""
     width, records = len(columns), 0
     good, lines, refused = [], [], []
     for number, values in batch:
-        if all(map(_is_blank, values)):
+        if all(map(is_blank, values)):
             continue
         records += 1
-        if not all(map(_is_blank, values[width:])):
+        if not all(map(is_blank, values[width:])):
             raw = "; ".join(as_text(value) or "" for value in values).replace(UNREADABLE, "")
             detail = f"more cells than the header's {width}: {raw[:MAX_DETAIL]}"
             refused.append(RefusedRecord(number, detail, raw))
@@ -166,7 +199,7 @@ class _Dates:
         self._name, self._place = name, place
         self._dates = self._texts = self._unlike = self._serials = 0
 
-    def count(self, rows: Iterable[Row]) -> None:
+    def count(self, rows: Iterable[Line]) -> None:
         """Count the dates, texts and numbers in a batch, and the values that disprove a swap."""
         values = [row[self._place] for _, row in rows if len(row) > self._place]
         days = [value.day for value in values if isinstance(value, datetime)]

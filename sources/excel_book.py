@@ -9,25 +9,16 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring, iterparse
 from zipfile import ZipFile
 
 from sources.excel_cells import Cells, Format, Stored, cell_text, number_format
+from sources.sheets import Sheet
 
 _WORKBOOK = "xl/workbook.xml"
 _TRUE = ("1", "true")
-
-
-@dataclass
-class Sheet:
-    """One worksheet. `merged` has the ranges of merged cells, once all rows have been read."""
-
-    title: str
-    state: str
-    part: str
-    merged: list[str]
 
 
 class Book:
@@ -50,7 +41,7 @@ class Book:
         }
         self._parts = dict(related.values())
         self.sheets = [
-            Sheet(sheet.get("name", ""), sheet.get("state", "visible"), part, [])
+            Sheet(sheet.get("name", ""), sheet.get("state", "visible") == "visible", part)
             for sheet in root.iterfind(self._path("sheets", "sheet"))
             for kind, part in [related[_relation_of(sheet)]]
             if kind == "worksheet"
@@ -67,8 +58,8 @@ class Book:
         cells = Cells(
             Stored(
                 self._namespace,
-                self._texts(),
-                self._formats(),
+                self._texts,
+                self._formats,
                 self._begins_1904,
                 self._is_recalculated,
             )
@@ -97,6 +88,7 @@ class Book:
     def _xml(self, part: str) -> Element:
         return fromstring(self._archive.read(self._names[part.lower()]))
 
+    @cached_property
     def _texts(self) -> list[str]:
         """The shared strings, to which cells refer by position."""
         part = self._names.get(self._parts.get("sharedStrings", "").lower())
@@ -110,6 +102,7 @@ class Book:
                     element.clear()
         return texts
 
+    @cached_property
     def _formats(self) -> dict[str, Format]:
         """The number format of each style, by the style's number (text), as cells refer to it."""
         if self._parts.get("styles", "").lower() not in self._names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF8
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def _open_format(place: Place, content: Content, options: ReadOptions, folder: P
     if content.head[:4] in (b"PAR1", b"PK\x03\x04"):
         path, copy = on_disk(content, place, folder)
         open_table = open_parquet if content.head[:4] == b"PAR1" else open_excel
-        opened = open_table(place.label, path, options)
+        opened = open_table(place.label, path, _of_sheet(place, options))
         opened.copy = copy
         return opened
     if what := _foreign(content):
@@ -88,6 +89,13 @@ def _open_format(place: Place, content: Content, options: ReadOptions, folder: P
     opened = open_lines(lines, options)
     opened.copy = lines.copy
     return opened
+
+
+def _of_sheet(place: Place, options: ReadOptions) -> ReadOptions:
+    """The options for this place, which may be a sheet of a workbook."""
+    if not place.sheet:
+        return options
+    return replace(options, layout=replace(options.layout, sheet=place.sheet))
 
 
 def _lines(place: Place, content: Content, options: ReadOptions, folder: Path) -> LineSource:

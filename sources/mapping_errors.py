@@ -42,7 +42,8 @@ def mapping_error(
     if len(free) == len(file.columns) and any(map(_is_value, free)):  # no data in a message
         return (
             "the first line looks like a row, but must name the columns, among them "
-            f"{', '.join(source.required)}; add a header"
+            f"{', '.join(source.required)}; add a header, or set {source.name.upper()}__HEADER to "
+            f"the names of its {len(file.columns)} columns, in their order"
         )
     if file.format == "csv" and _is_fixed_width(file.columns, source):
         return (
@@ -119,30 +120,21 @@ def _pasted(name: str, columns: Mapping[str, Any]) -> str:
 
 def _doubt(file: OpenSource, source: Source) -> str:
     """Other causes when the columns do not look like a header, as the end of a message; or ''."""
-    columns, doubts = file.columns, []
-    place, what = _header_below(file, source), "row" if file.format == "excel" else "line"
-    if place is not None:
-        return f"; {what} {place} has the required names: remove the {what}s above it"
+    if file.hint:
+        return f"; {file.hint}"
+    columns, doubts, name = file.columns, [], source.name.upper()
     others = [d for d in ",;|\t:" if d != file.delimiter and any(d in c for c in columns)]
     if file.delimiter and (len(columns) == 1 or others):
         doubts.append(
-            f"if {file.delimiter!r} is not the delimiter, set {source.name.upper()}__DELIMITER"
+            f"if {file.delimiter!r} is not the delimiter, set {name}__DELIMITER"
             + (f", perhaps to {others[0]!r}" if others else "")
         )
     if file.format in ("csv", "excel") and (
         len(columns) == 1 or any(map(_NAMELESS.fullmatch, columns))
     ):
-        doubts.append(f"if the header comes further down, remove the {what}s above it")
+        what = "row" if file.format == "excel" else "line"
+        doubts.append(f"if the header comes further down, set {name}__HEADER_ROW to its {what}")
     return f"; {'; '.join(doubts)}" if doubts else ""
-
-
-def _header_below(file: OpenSource, source: Source) -> int | None:
-    """The number of a line below the header that has the required names; or None."""
-    for number, cells in file.below.items():
-        names = {cell.strip().casefold() for cell in cells}
-        if names.issuperset(source.required):
-            return number
-    return None
 
 
 def _is_fixed_width(columns: Sequence[str], source: Source) -> bool:
@@ -171,6 +163,12 @@ def differing(name: str, mapped: Sequence[OpenSource], others: Sequence[OpenSour
         "union_by_name = true, and coalesce)"
     )
     archive, is_member, member = mapped[0].label.rpartition("!")
+    if mapped[0].format == others[0].format == "excel" and is_member:
+        return (
+            f"{_some(mapped)} has the columns that {_some(others)} lacks: set "
+            f"{name.upper()}__SHEET={member} to read that sheet alone, or to a pattern that only "
+            "the right ones match"
+        )
     if is_member and any(file.label.startswith(f"{archive}!") for file in others):
         advice += f"; or read one member alone: {name.upper()}__PATH={archive}!{member}"
     return advice

@@ -99,10 +99,8 @@ class OpenSource:
     """Whether each record names its own columns, as in JSON: without records there are none."""
     note: str = ""
     """Warnings in one line, see `warn`; '' without any."""
-    below: dict[int, list[str]] = field(default_factory=dict)
-    """The first lines below the header, by number, as cells: if the header is wrong, a message
-    names the line that looks like one.
-    """
+    hint: str = ""
+    """If the header is wrong: where a header with the required names is, and how to choose it."""
     binary_keys: set[str] = field(default_factory=set)
     """Key columns found to hold bytes so far."""
     expected: int | None = None

@@ -65,6 +65,8 @@ class Place:
     member: str | None = None
     archive: zipfile.ZipFile | None = None
     """The archive of `member`; all members share it, so that its directory is read once."""
+    sheet: str = ""
+    """The sheet of a workbook, where each sheet is a file of its own."""
 
     @property
     def file(self) -> Path | None:
@@ -78,7 +80,7 @@ class Place:
     @property
     def label(self) -> str:
         """The name for messages and reject files."""
-        return f"{self.name}!{self.member}" if self.member else self.name
+        return "!".join(filter(None, [self.name, self.member, self.sheet]))
 
 
 Result = TypeVar("Result")
@@ -205,6 +207,14 @@ class _Guarded(io.RawIOBase):
         refuse_expansion(self._place.label, self._raw.passed, self._given)
         buffer[: len(data)] = data
         return len(data)
+
+
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+
+
+def is_workbook(head: bytes) -> bool:
+    """Whether a file that begins so may be a workbook."""
+    return head.startswith(_WORKBOOKS)
 
 
 def on_disk(content: Content, place: Place, folder: Path) -> tuple[Path, Path | None]:

@@ -521,7 +521,7 @@ def test_a_header_in_another_sheet_or_row_is_told(duckdb_shop: Retailer, tmp_pat
     book.create_sheet("March").append(list(duckdb_shop.sales[0]))
     book.save(tmp_path / "sales.xlsx")
     (error,) = duckdb_shop.run(TRANSACTIONS__PATH=tmp_path / "sales.xlsx")["errors"]
-    assert "if the header comes further down, remove the rows above it" in error
+    assert "the sheet 'March' has the required names: set TRANSACTIONS__SHEET=March" in error
     assert "not read: 'March'" in error
 
 
