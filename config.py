@@ -13,7 +13,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,9 +30,10 @@ from pydantic import (
 )
 from sqlalchemy import URL, make_url
 
+from common.order_settings import join_problems, joined_sources, with_values_of_lines
 from common.setting_files import nested, read_env_file, read_star_file
 from common.setting_kinds import kind_of
-from common.setting_texts import joined_sources, parse_moment, parse_span
+from common.setting_texts import parse_moment, parse_span
 from common.source_settings import Join, Masked, Settings, SourceSettings
 from common.star_model import Star
 from common.urls import FILE_SCHEMES, check_duckdb_file, parse_url
@@ -139,6 +140,7 @@ class StarSchemaConfig(Settings):
     def _each_source(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         """Settings for every source of the star; one that is only partly set keeps its path."""
         star: Star = info.data["star"]
+        given = with_values_of_lines(given)
         paths = {source.name: source.path for source in star.sources}
         paths |= dict.fromkeys(joined_sources(given.values()))
         unknown = given.keys() - paths.keys()
@@ -205,7 +207,7 @@ class StarSchemaConfig(Settings):
             for name, settings in self.sources.items()
             if isinstance(path := settings.path, URL) and not settings.query
         ]
-        problems += [*self.source_problems(), *self._join_problems()]
+        problems += [*self.source_problems(), *join_problems(self.sources, self.star)]
         name = self.warehouse_schema or ""
         if len(name.encode()) > _LONGEST_NAME or {".", "%"} & set(name):
             problems.append(
@@ -226,20 +228,6 @@ class StarSchemaConfig(Settings):
                 source.name.upper(), has_dates=source.describes_facts
             )
         ]
-
-    def _join_problems(self) -> Iterator[str]:
-        """What is wrong with the sources that hold the orders of others' lines."""
-        of_facts = self.star.sales.name
-        for name, settings in self.sources.items():
-            join, setting = settings.join, f"{name.upper()}__JOIN"
-            if join is None:
-                continue
-            if name != of_facts:
-                yield f"{setting}: only {of_facts.upper()} may have orders elsewhere"
-            elif join.source in {source.name for source in self.star.sources}:
-                yield f"{setting}: {join.source} is a source of its own; call the orders otherwise"
-            elif self.source(join.source).path is None:
-                yield f"{join.source.upper()}__PATH is missing, where the orders of {setting} are"
 
     def source(self, name: str) -> SourceSettings:
         """The settings of the source called `name`."""

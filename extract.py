@@ -35,6 +35,7 @@ from sources.batches import ReadOptions
 from sources.continued import continuation, continue_rows
 from sources.databases import Databases
 from sources.inspection import inspect_rows
+from sources.joins import join_orders, lacking, orders_of, with_order_key
 from sources.mapping import (
     layout,
     names_used,
@@ -125,7 +126,26 @@ class DataExtractor:
 
         with suppress(SourceLostError):  # it is among the problems
             _again(self.config.retry_seconds, begin_again)(read_all)
-        return {name: self._looked(name, found.get(name, []), problems) for name in names}
+        looked = {name: self._looked(name, found.get(name, []), problems) for name in names}
+        self._join(looked, folder, workers)
+        return looked
+
+    def _join(self, looked: dict[str, ReadSource], folder: Path, workers: Workers) -> None:
+        """Bring the orders to their lines: they are no source of the star by themselves."""
+        sales = self.config.star.sales
+        join = self.config.source(sales.name).join
+        if join is None:
+            return
+        of_lines, of_orders = looked[sales.name], looked[join.source]
+        lines, orders = of_lines.extracted, of_orders.extracted
+        of_orders.extracted = None
+        if lines is None or orders is None:
+            return
+        problem = lacking(lines, orders, sales)
+        if problem:
+            of_lines.problems.append(problem)
+        else:
+            join_orders(lines, orders, join, folder, workers.count)
 
     def _looked(self, name: str, reads: list[ReadFile], problems: Problems) -> ReadSource:
         messages = problems.messages(name)
@@ -215,6 +235,12 @@ class DataExtractor:
         return self.starts.get(name, Start(None, unknown))
 
     def _source(self, name: str) -> Source:
+        sales = self.config.star.sales
+        join = self.config.source(sales.name).join
+        if join is not None and name == join.source:
+            return orders_of(sales, join)
+        if join is not None and name == sales.name:
+            return with_order_key(sales, join)
         return self.config.star.source(name)
 
     def _files(

@@ -199,13 +199,14 @@ class StarSchemaETLPipeline:
             except ExtractionError as error:
                 found.extraction_errors = error.problems
                 raise
-            for name, source in extracted.items():
-                found.sources[name] = SourceRead(source.records, source.files)
+            read = [one for source in extracted.values() for one in (source, *source.joined)]
+            for source in read:
+                found.sources[source.name] = SourceRead(source.records, source.files)
                 run.warn(*source.warnings)
-                logs.logger.info("%s: %s records read", name, f"{source.records:,}")
+                logs.logger.info("%s: %s records read", source.name, f"{source.records:,}")
             run.warn(*notes)
-            run.sources = {source.name: source.files for source in extracted.values()}
-            found.total_records = sum(source.records for source in extracted.values())
+            run.sources = {source.name: source.files for source in read}
+            found.total_records = sum(source.records for source in read)
             found.success = True
             phase.rows = found.total_records
         return extracted

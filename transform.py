@@ -224,8 +224,8 @@ class StarSchemaTransformer:
         read.verdict.reject("missing_key", _blank(key), f"{source.key} is blank")
         kinds = take_out_deleted(read, kinds)
         if ORPHANED in read.batch.column_names:
-            is_lost = pc.equal(decoded(read.batch[ORPHANED]), "true")
-            read.verdict.reject("unknown_order", is_lost, "there is no order of this line")
+            which = decoded(read.batch[ORPHANED])
+            read.verdict.reject("unknown_order", pc.is_valid(which), which)
         keys = {source.key: key, **{name: read.reference(name) for name in source.references}}
         columns = {**keys, **self._ruled(source, read, keys)}
         given = columns_of(source.feeds, Role.ATTRIBUTE, Role.MEASURE)

@@ -30,7 +30,7 @@ has no key.
 JOINED = "_order."
 """Beside a raw row, before the canonical names of columns: those of the order of a line."""
 ORPHANED = "UNKNOWN_ORDER"
-"""Beside a source's canonical columns: `true` where the order of a line is not there."""
+"""Beside a source's canonical columns: where the order of a line is not there, which it is."""
 SKIPPED = "SKIP_WHEN"
 """Beside a source's canonical columns: `true` where SKIP_WHEN leaves the row out."""
 REMOVAL = "_removal"

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from contextlib import suppress
 from datetime import date, datetime
-from typing import Any
 
 from common.column_rules import column_rule
 
@@ -122,16 +119,3 @@ def parse_span(first: object, last: object) -> tuple[date, date] | None:
         raise ValueError("a period needs both, as dates such as 2026-01-31")
     period: tuple[date, date] = parse_period(days)  # type: ignore[assignment]
     return period
-
-
-def joined_sources(settings: Iterable[Any]) -> list[str]:
-    """The names of the sources that others are joined with; `settings` as they are given."""
-    names: dict[str, None] = {}
-    for given in settings:
-        join = given.get("join") if isinstance(given, dict) else getattr(given, "join", None)
-        with suppress(ValueError):
-            join = parse_json(join)
-        name = join.get("source") if isinstance(join, dict) else getattr(join, "source", None)
-        if isinstance(name, str):
-            names[name] = None
-    return list(names)

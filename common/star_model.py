@@ -259,7 +259,7 @@ class Source:
     """What one table is made of: the columns of its rows, under the names that the rules know.
 
     The column of the same name in the table declares what a column holds; `other_numbers`,
-    `other_amounts` and `other_dates` are those that the table does not have.
+    `other_amounts`, `other_dates` and `other_keys` are those that the table does not have.
     """
 
     name: str
@@ -269,6 +269,7 @@ class Source:
     other_numbers: tuple[str, ...] = ()
     other_amounts: tuple[str, ...] = ()
     other_dates: tuple[str, ...] = ()
+    other_keys: tuple[str, ...] = ()
     instead: Mapping[str, str] = field(default_factory=dict)
     """By required column, the optional one that may be there in its place."""
     path: str | None = None
@@ -293,8 +294,8 @@ class Source:
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
-        """Its own key and its references."""
-        return (self.key, *self.references)
+        """Its own key, its references, and whatever else is text that finds a row."""
+        return (self.key, *self.references, *self.other_keys)
 
     @cached_property
     def numbers(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from config import StarSchemaConfig
 from run.check import EXAMPLES, Findings, Refusal, SourceFindings, Strangers
 from run.logs import one_line
 from run.text_tables import aligned
+from sources.joins import orders_of
 from sources.pieces import OpenSource
 from sources.raw_source import IGNORED
 
@@ -33,6 +34,12 @@ def render(findings: Findings, config: StarSchemaConfig) -> list[str]:
             lines += [f"{name}: not configured (set {name.upper()}__PATH); not required", ""]
         else:
             lines += [*_source(source, found, config, findings), ""]
+    sales = config.star.sales
+    join = config.source(sales.name).join
+    if join is not None and join.source in findings.sources:
+        found, orders = findings.sources[join.source], orders_of(sales, join)
+        lines += [*_files(found, config.source(join.source)), *_columns(found, orders)]
+        lines += [*(f"  problem: {problem}" for problem in found.looked.problems), ""]
     lines += [*findings.warehouse, *(f"  problem: {place}" for place in findings.places), ""]
     lines += [_NOT_JUDGED, "", _verdict(findings)]
     return [one_line(line) for line in lines]

@@ -210,6 +210,8 @@ class Run:
         )
         rows = in_file_order(extracted, source.kept)
         self.rejects.write(source.name, extracted.columns, rows)
+        for orders in extracted.joined:
+            self.rejects.write(orders.name, orders.columns, in_file_order(orders, orders.kept))
 
     @contextmanager
     def repeating(self, previous: history.Past, outcomes: Outcomes) -> Iterator[None]:

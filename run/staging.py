@@ -113,7 +113,7 @@ def _tasks(
 ) -> Iterator[Task[CleanedBatch]]:
     """A task per batch that cleans it."""
     asked = {DELETED_FLAG, SKIPPED}
-    removes = about.describes_facts and any(asked & batch.mapping.keys() for batch in raw.batches)
+    removes = about.describes_facts and bool(asked & raw.mapped)
     for number, batch in enumerate(raw.batches):
         arguments = (rules, about, number, batch, removes, folder)
         yield Task(_clean_batch, arguments, label=f"{raw.name}, batch {number + 1} ({batch.place})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -45,6 +46,12 @@ class RawSource:
     """How many amounts are in which currency, by symbols and by columns that are not used."""
     empty_files: list[str] = field(default_factory=list)
     """Files without a byte, which were passed over."""
+    joined: list[RawSource] = field(default_factory=list)
+    """The source of the orders of these lines, if there is one."""
+    kept: dict[int, tuple[Path, ...]] = field(default_factory=dict)
+    """Of a source of orders: by batch, files with the places of rows that are rejected, and why."""
+    duplicates: int = 0
+    """Of a source of orders: rows that say the same as a later one."""
 
     @property
     def name(self) -> str:

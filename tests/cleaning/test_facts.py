@@ -236,7 +236,11 @@ def test_free_items_are_accepted_when_the_setting_says_so() -> None:
 
 
 def test_a_line_whose_order_is_not_there_is_refused_before_all_that_the_order_says() -> None:
-    lost = {"UNKNOWN_ORDER": "true", "transaction_date": None, "customer_id": None}
+    lost = {
+        "UNKNOWN_ORDER": "no order has order_id 7",
+        "transaction_date": None,
+        "customer_id": None,
+    }
     rows = [
         SALE | {"UNKNOWN_ORDER": None},
         SALE | {"transaction_id": "T2"} | lost,

@@ -89,7 +89,7 @@ def test_a_shop_without_a_fault_is_described_whole(shop: Retailer, capsys: Captu
     for required in ("transaction_id", "transaction_date", "customer_id", "unit_price"):
         assert f"* {required} <- {required}" in sales
     assert "discount_amount <- discount_amount" in sales
-    assert "not found: discount_rate, unit_cost, currency, is_deleted" in sales
+    assert "not found: line_amount, discount_rate, unit_cost, currency, is_deleted" in sales
     shown = sales[sales.index("as they are read:") + 2 :]
     assert shown[:3] == [
         "T1 2024-02-29 C1 P1 2 250.00 grace_hopper 0",
