@@ -277,7 +277,7 @@ class DataExtractor:
             return [(label, lambda: SourceFile(call, lambda: None, None, call()))]
         setting = f"{name.upper()}__PATH"
         path = settings.path or ""
-        found = problems.attempt(name, path, partial(find_places, path, setting))
+        found = problems.attempt(name, path, partial(find_places, path, setting, folder))
         problems.passed_over[name] = found.passed_over if found else []
         problems.empty[name] = found.empty if found else []
         sheets = partial(with_sheets, found.places if found else [], options, folder)

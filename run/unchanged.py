@@ -25,6 +25,7 @@ from common.star_model import Star
 from config import StarSchemaConfig
 from errors import SourceError
 from run.summary import Outcomes
+from sources.file_names import archive_and_members
 from sources.partitions import folder_values
 from sources.places import find_places
 from sources.streams import Place
@@ -137,10 +138,12 @@ def _same_content(
     path = config.source(name).path
     if path is None or isinstance(path, URL):
         return False
+    if any(archive_and_members(file["path"])[1] != "*" for file in known):
+        return False  # members of archives are not compared, and need not be unpacked for that
     places = find_places(path, f"{name.upper()}__PATH").places
     return len(places) == len(known) and all(
         place.member is None
-        and not folder_values(place.label)  # they are in no bytes
+        and not folder_values(place)  # they are in no bytes
         and _content(place, workers) == file["sha256"]
         for place, file in zip(places, known, strict=True)
     )

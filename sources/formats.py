@@ -58,7 +58,7 @@ def open_file(place: Place, options: ReadOptions, folder: Path) -> OpenSource:
             kept = stack.pop_all()
     except OSError as error:
         raise SourceError(f"{place.label}: cannot be read ({error.strerror or error})") from error
-    if values := folder_values(place.label):
+    if values := folder_values(place):
         opened = with_folder_values(opened, values, options)
     opened.digest, opened.close = digest, kept.close
     opened.pieces = _closing(opened.label, opened.pieces, kept)
@@ -116,7 +116,7 @@ def _foreign(content: Content) -> str:
     if content.head.startswith(_OLE):
         return _ole(content)
     if content.head[257:262] == _TAR:
-        return "a tar archive; unpack it, and set the path to its folder"
+        return "a tar archive; call it .tar, .tar.gz, .tar.bz2 or .tar.xz, as it is compressed"
     return next((what for mark, what in _FOREIGN.items() if content.head.startswith(mark)), "")
 
 

@@ -13,13 +13,17 @@ import pyarrow.compute as pc
 
 from sources.batches import ReadOptions, TextBatch
 from sources.pieces import OpenSource
+from sources.streams import Place
 
 _NO_VALUE = ("", "__HIVE_DEFAULT_PARTITION__")
 
 
-def folder_values(label: str) -> dict[str, str | None]:
-    """The columns in the names of the folders above a file, with their values."""
-    folders = PurePosixPath(label).parts[:-1]
+def folder_values(place: Place) -> dict[str, str | None]:
+    """The columns in the names of the folders above a file, with their values; those in an archive
+    are nearer than those above it.
+    """
+    paths = (PurePosixPath(place.name), PurePosixPath(place.member or ""))
+    folders = [folder for path in paths for folder in path.parts[:-1]]
     pairs = (folder.partition("=") for folder in folders)
     return {
         unquote(name): None if value in _NO_VALUE else unquote(value)

@@ -3,57 +3,30 @@
 from __future__ import annotations
 
 import glob
-import re
-import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from errors import SourceError
-from sources.streams import Place, copied, open_content, with_os_errors
+from sources.archives import members
+from sources.file_names import (
+    archive_and_members,
+    is_archive,
+    is_hidden,
+    is_hidden_table,
+    is_prose,
+    is_table,
+    may_be_prose,
+    natural,
+    reason_to_pass_over,
+)
+from sources.streams import Place, open_content, with_os_errors
 
-_ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06")  # the second: an archive without files
-
-
-_TABLES = {
-    ".csv",
-    ".tsv",
-    ".tab",
-    ".psv",
-    ".json",
-    ".jsonl",
-    ".ndjson",
-    ".parquet",
-    ".xlsx",
-    ".xlsm",
-}
-_COMPRESSED = {".gz", ".zst", ".bz2", ".xz"}
-_NO_TABLES = {
-    ".txt",
-    ".md",
-    ".pdf",
-    ".html",
-    ".htm",
-    ".xml",
-    ".log",
-    ".rtf",
-    ".doc",
-    ".docx",
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".gif",
-    ".svg",
-    ".md5",
-    ".sha1",
-    ".sha256",
-}
-_BESIDE = re.compile(r"~\$.*|_.*|.*\.crc|thumbs\.db|desktop\.ini", re.IGNORECASE)
-"""Names of files that programs leave in a folder: Excel's locks, Spark's markers, Windows' own."""
-_READMES = re.compile("readme|licen[cs]e|changelog", re.IGNORECASE)
 _NEARLY_NOTHING = 200  # bytes; an empty file has fewer when it is compressed
 
 
@@ -67,57 +40,89 @@ class Found:
     """Those among them that have no byte: something may be missing."""
 
 
-def find_places(path: str, setting: str) -> Found:
-    """The files of a path, folder, glob or cloud URL, in the order of their names.
+def find_places(path: str, setting: str, folder: Path | None = None) -> Found:
+    """The files of a path, folder, glob or cloud URL, in the natural order of their names.
 
-    Each member of a zip archive is a file of its own; `export.zip!*.csv` selects some of them.
-    Files that are no tables are passed over if there are others. Raises `SourceError`, which names
-    `setting`, when there is no file.
+    Each member of a zip or tar archive is a file of its own; `export.zip!*.csv` selects some of
+    them. A compressed tar archive is unpacked in `folder`, without a name there. Files that are no
+    tables are passed over if there are others. Raises `SourceError`, which names `setting`, when
+    there is no file.
     """
-    path, pattern = _archive_and_members(path)
-    scheme = urlsplit(path).scheme.lower()
+    archive, pattern = (path, "*") if Path(path).exists() else archive_and_members(path)
+    scheme = urlsplit(archive).scheme.lower()
     if scheme == "file":
-        path = urlsplit(path).path
-    is_url = "://" in path
-    found = _find_cloud(path, scheme, setting) if is_url else _find_local(path, setting)
-    places, passed_over = _kept(found, lambda place: _is_beside(place, path), "no table")
-    members: list[Place] = []
+        archive = urlsplit(archive).path
+    is_url = "://" in archive
+    found, passed_over = (
+        _find_cloud(archive, scheme, setting) if is_url else _find_local(archive, setting)
+    )
+    places, none = _kept(found, _Beside(found, archive))
+    passed_over += none
+    files: list[Place] = []
     for place in places:
-        kept, readmes = _members(place, pattern)
-        members += kept
-        passed_over += readmes
-    filled, empty = _kept(members, _is_empty, "zero bytes")
+        inside, links = members(place, pattern, folder)
+        passed_over += links
+        if pattern == "*" and inside[0].member is not None:
+            inside, none = _kept(inside, _Beside(inside, ""))
+            passed_over += none
+        files += inside
+    filled, empty = _kept(files, lambda place: "zero bytes" if _is_empty(place) else "")
     return Found(filled, passed_over + empty, empty)
 
 
-def _archive_and_members(path: str) -> tuple[str, str]:
-    """The path of an archive, and the pattern for its members after `!`; `*` without one."""
-    named = re.fullmatch(r"(.+\.zip)!(.+)", path, re.IGNORECASE)
-    return (named[1], named[2]) if named and not Path(path).exists() else (path, "*")
-
-
-def _kept(
-    places: list[Place], is_none: Callable[[Place], bool], why: str
-) -> tuple[list[Place], list[str]]:
-    """The places without those that are `is_none`, and the names of these with the reason `why`.
+def _kept(places: list[Place], reason: Callable[[Place], str]) -> tuple[list[Place], list[str]]:
+    """The places without those for which there is a `reason`, and the names of these with it.
 
     All are kept if none would remain: opening them then says what is wrong.
     """
     if len(places) == 1:
         return places, []
-    kept = [place for place in places if not is_none(place)]
+    reasons = [reason(place) for place in places]
+    kept = [place for place, why in zip(places, reasons, strict=True) if not why]
     if not kept:
         return places, []
-    lost = set(map(id, places)) - set(map(id, kept))
-    return kept, [f"{place.label} ({why})" for place in places if id(place) in lost]
+    lost = [f"{p.label} ({why})" for p, why in zip(places, reasons, strict=True) if why]
+    return kept, lost
 
 
-def _is_beside(place: Place, path: str) -> bool:
-    """Whether a file's name is one that programs give to files without data, unless `path` itself
-    names such a file.
-    """
-    is_asked_for = PurePosixPath(path).name.startswith("_")
-    return not is_asked_for and bool(_BESIDE.fullmatch(PurePosixPath(place.name).name))
+class _Beside:
+    """Why a file is none of the data, by its name, among others that are there for `path`."""
+
+    def __init__(self, places: Sequence[Place], path: str) -> None:
+        self._has_tables = any(is_table(p.label) or is_archive(p.label) for p in places)
+        self._given = len(PurePosixPath(_without_wildcards(path)).parts)
+        wild = PurePosixPath(path).parts[self._given :]
+        self._is_asked_for = any(part.startswith(("_", ".")) for part in wild)
+
+    def __call__(self, place: Place) -> str:
+        name = place.member or place.name
+        parts = PurePosixPath(name).parts[0 if place.member else self._given :]
+        if not self._is_asked_for:
+            if any(map(is_hidden, parts)):
+                return "hidden"
+            if any(part.startswith("_") and "=" not in part for part in parts):
+                return "no table"
+        reason = "" if parts[-1].startswith("_") else reason_to_pass_over(name)
+        if not reason and self._has_tables and may_be_prose(name):
+            return "no table" if _is_prose(place) else ""
+        return reason
+
+
+def _without_wildcards(path: str) -> str:
+    """The folder that a path or pattern begins with, or the path itself."""
+    begin = path
+    while glob.has_magic(begin):
+        begin = begin.rpartition("/")[0]
+    return begin
+
+
+def _is_prose(place: Place) -> bool:
+    """Whether a file is a text for people, by its first line."""
+    try:
+        with open_content(place) as content:
+            return is_prose(content.head)
+    except (OSError, SourceError):
+        return False  # opening it says what is wrong
 
 
 def _is_empty(place: Place) -> bool:
@@ -131,10 +136,12 @@ def _is_empty(place: Place) -> bool:
         return False  # opening it says what is wrong
 
 
-def _find_local(path: str, setting: str) -> list[Place]:
-    place = Path(path)
+def _find_local(path: str, setting: str) -> tuple[list[Place], list[str]]:
+    place, passed_over = Path(path), list[str]()
     if place.is_dir():
-        files = [Path(name) for name in _files_in(str(place), _local_entries)]
+        names, folders = _files_in(str(place), _local_entries)
+        files = [Path(name) for name in names]
+        passed_over = [_of_a_folder(path, folder, setting) for folder in folders]
         if not files:
             inside = any(p.is_dir() for p in place.iterdir())
             raise SourceError(
@@ -153,27 +160,102 @@ def _find_local(path: str, setting: str) -> list[Place]:
     elif place.exists():
         files = [place]
     else:
-        # Path.glob takes no absolute patterns.
-        files = [Path(m) for m in glob.glob(path, recursive=True) if _is_file(Path(m))]  # noqa: PTH207
+        files = [file for name in _matching(path) if _is_file(file := Path(name))]
     if not files:
         wild = glob.has_magic(path)
         kind = "no file matches this pattern" if wild else "there is no such file"
         raise SourceError(f"{path}: {kind}; set {setting} to where the source is")
-    return [_local(file) for file in sorted(files)]
+    once, twice = _once(sorted(set(files), key=lambda file: natural(str(file))))
+    return [_local(file) for file in once], [*passed_over, *twice]
+
+
+def _once(files: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The files, each once though links lead to it, and the names of the links."""
+    if len(files) == 1:
+        return list(files), []
+    named: dict[str, list[Path]] = {}
+    for file in files:
+        named.setdefault(os.path.realpath(file), []).append(file)
+    kept = {
+        min(names, key=lambda file: (file.is_symlink(), len(file.parts)))
+        for names in named.values()
+    }
+    return (
+        [file for file in files if file in kept],
+        [f"{file} (a link to a file that is read)" for file in files if file not in kept],
+    )
+
+
+def _matching(pattern: str) -> Iterator[str]:
+    """The paths that a pattern matches, with `**` for folders of any depth, but not hidden ones.
+
+    Each folder is entered once, though links lead back to it.
+    """
+    parts = pattern.split("/")
+    if "**" not in parts:
+        yield from glob.glob(pattern)  # noqa: PTH207  # Path.glob takes no absolute patterns
+        return
+    begin = parts.index("**")
+    rest = "/".join(parts[begin + 1 :]) or "*"
+    above = "/".join(parts[:begin]) or ("/" if pattern.startswith("/") else "")
+    seen: set[str] = set()
+    for base in sorted(glob.glob(above) if above else [""]):  # noqa: PTH207
+        for folder in _folders(base, seen):
+            yield from _matching(os.path.join(glob.escape(folder), rest))  # noqa: PTH118
+
+
+def _folders(base: str, seen: set[str]) -> Iterator[str]:
+    """A folder and those in it that are not hidden, each once."""
+    waiting = deque([base])
+    while waiting:
+        folder = waiting.popleft()
+        real = os.path.realpath(folder)
+        if real in seen or not Path(folder).is_dir():
+            continue
+        seen.add(real)
+        yield folder
+        with os.scandir(folder or ".") as entries:
+            inside = sorted(entry.name for entry in entries if entry.is_dir())
+        _refuse_versions(folder, inside)
+        names = (name for name in inside if not is_hidden(name))
+        waiting.extend(os.path.join(folder, name) for name in names)  # noqa: PTH118
 
 
 Entries = Callable[[str], list[tuple[str, bool]]]
 """Lists a folder: the path of each entry, and whether it is a folder."""
 
 
-def _files_in(folder: str, entries: Entries) -> Iterator[str]:
-    """The files of a folder, and of folders in it whose names are columns (`region=EMEA`)."""
-    for path, is_folder in entries(folder):
-        name = PurePosixPath(path).name
-        if is_folder and "=" in name:
-            yield from _files_in(path, entries)
-        elif not is_folder and not name.startswith("."):
-            yield path
+def _files_in(folder: str, entries: Entries) -> tuple[list[str], list[str]]:
+    """The files of a folder, and of folders in it whose names are columns (`region=EMEA`); and the
+    other folders in it.
+    """
+    files, others, waiting = list[str](), list[str](), [folder]
+    while waiting:
+        found = entries(waiting.pop())
+        _refuse_versions(folder, [PurePosixPath(path).name for path, _ in found])
+        for path, is_folder in found:
+            name = PurePosixPath(path).name
+            if is_folder and "=" in name:
+                waiting.append(path)
+            elif not is_hidden(name) or (not is_folder and is_hidden_table(name)):
+                (others if is_folder else files).append(path)
+    return files, others
+
+
+_VERSIONED = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
+
+
+def _refuse_versions(folder: str, inside: Sequence[str]) -> None:
+    """Raise `SourceError` for a folder of files that are versions of each other."""
+    for name in set(inside) & _VERSIONED.keys():
+        raise SourceError(
+            f"{folder}: it is a table of {_VERSIONED[name]}, among whose files are older versions "
+            "of its rows; write it out as Parquet or CSV first"
+        )
+
+
+def _of_a_folder(path: str, folder: str, setting: str) -> str:
+    return f"{folder} (a folder; {setting}={path.rstrip('/')}/**/* reads what is in it)"
 
 
 def _local_entries(folder: str) -> list[tuple[str, bool]]:
@@ -196,7 +278,7 @@ def _local(path: Path) -> Place:
     )
 
 
-def _find_cloud(url: str, scheme: str, setting: str) -> list[Place]:
+def _find_cloud(url: str, scheme: str, setting: str) -> tuple[list[Place], list[str]]:
     try:
         import fsspec  # noqa: PLC0415  # optional: local files need none of it
     except ImportError:
@@ -207,15 +289,18 @@ def _find_cloud(url: str, scheme: str, setting: str) -> list[Place]:
     try:
         web = scheme in ("http", "https")
         system, root = fsspec.core.url_to_fs(url, **(_web_options() if web else {}))
+        found, folders = [root], list[str]()
         if not web and system.isdir(root):
-            found = list(_files_in(root, partial(_cloud_entries, system)))
-        else:
+            found, folders = _files_in(root, partial(_cloud_entries, system))
+        elif "*" in root if web else glob.has_magic(root):
             # In a web address, ? begins the query, which may contain a signature.
-            wild = "*" in root if web else glob.has_magic(root)
-            found = system.glob(root) if wild else [root]
-        places = [_cloud(system, scheme, file) for file in sorted(found)]
+            entries = system.glob(root, detail=True).items()
+            found = [name for name, entry in entries if entry.get("type") != "directory"]
+        places = [_cloud(system, scheme, file) for file in sorted(found, key=natural)]
         for place in places:
             place.identity()  # raises an error where it does not exist or may not be read
+    except SourceError:
+        raise
     except ImportError as error:
         raise SourceError(
             f"{_without_secrets(url)}: {error.name or 'a package'} is missing; "
@@ -228,7 +313,8 @@ def _find_cloud(url: str, scheme: str, setting: str) -> list[Place]:
         ) from None
     if not places:
         raise SourceError(f"{_without_secrets(url)}: no file is there; set {setting}")
-    return places
+    where = _without_secrets(url)
+    return places, [_of_a_folder(where, f"{scheme}://{folder}", setting) for folder in folders]
 
 
 def _cloud_entries(system: Any, folder: str) -> list[tuple[str, bool]]:
@@ -264,85 +350,3 @@ def _without_secrets(url: str) -> str:
     """A URL without user, password and query, which may be secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _members(place: Place, pattern: str) -> tuple[list[Place], list[str]]:
-    """The place itself, or the files in it if it is a zip archive; and those passed over.
-
-    What is wrong with it is reported when it is opened, as for any other file.
-    """
-    try:
-        with place.open_raw() as raw:
-            if with_os_errors(lambda: raw.read(4)) not in _ZIP_MARKS:
-                return [place], []
-        place = place if place.path is not None else _downloaded(place)
-        archive = zipfile.ZipFile(place.open_raw())
-        names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    except OSError:
-        return [place], []
-    except (zipfile.BadZipFile, NotImplementedError, ValueError):  # as the damage happens to look
-        return [_faulty(place, "it is a damaged zip archive; fetch it again")], []
-    if "xl/workbook.xml" in names:
-        return [place], []
-    kept = sorted(n for n in names if not Path(n).name.startswith(".") and "__MACOSX" not in n)
-    problem = _document(set(kept)) if kept else "the zip archive holds no files"
-    wanted = [name for name in kept if PurePosixPath(name).match(pattern)]
-    if kept and not problem and not wanted:
-        problem = f"no file in it matches {pattern}; it has {', '.join(kept[:20])}"
-    if problem:
-        return [_faulty(place, problem)], []
-    members = [
-        replace(place, member=name, archive=archive, size=partial(_size_in, archive, name))
-        for name in wanted
-    ]
-    return _without_readmes(members) if pattern == "*" else (members, [])
-
-
-def _without_readmes(members: list[Place]) -> tuple[list[Place], list[str]]:
-    has_tables = any(_suffix(member.label) in _TABLES for member in members)
-
-    def is_readme(member: Place) -> bool:
-        named_so = _READMES.match(PurePosixPath(member.label.rpartition("!")[2]).name)
-        suffix = _suffix(member.label)
-        return suffix not in _TABLES and bool(named_so or (has_tables and suffix in _NO_TABLES))
-
-    return _kept(members, is_readme, "no table")
-
-
-def _size_in(archive: zipfile.ZipFile, name: str) -> int:
-    return archive.getinfo(name).file_size
-
-
-def _document(names: set[str]) -> str:
-    """What kind of document an archive with these names is, and what to do; '' if it is none."""
-    if "xl/workbook.bin" in names:
-        return "it is a binary Excel workbook (.xlsb); save it as .xlsx"
-    if "[Content_Types].xml" in names:
-        return "it is an office document of another kind; save it as .xlsx"
-    if "mimetype" in names:
-        return "it is an OpenDocument file, such as .ods; save it as .xlsx"
-    if any(name.endswith(".iwa") for name in names):
-        return "it is a document of Apple's Numbers; export it as .xlsx"
-    return ""
-
-
-def _suffix(name: str) -> str:
-    """The suffix of a file's name, without that of a compression."""
-    path = PurePosixPath(name.lower())
-    return PurePosixPath(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
-
-
-def _faulty(place: Place, problem: str) -> Place:
-    """A place that raises its problem as `SourceError` when it is opened."""
-
-    def refuse() -> BinaryIO:
-        raise SourceError(f"{place.name}: {problem}")
-
-    return replace(place, open_raw=refuse)
-
-
-def _downloaded(place: Place) -> Place:
-    """The place with its bytes in a temporary file, which exists as long as the place does."""
-    with place.open_raw() as raw:
-        copy = with_os_errors(lambda: copied(raw))
-    return replace(place, open_raw=lambda: Path(copy.name).open("rb"))

@@ -168,6 +168,8 @@ def open_content(place: Place, digest: TreeHash | None = None) -> Iterator[Conte
 def _open_member(place: Place, archive: zipfile.ZipFile) -> BinaryIO:
     """Open a file of a zip archive. `zipfile` never returns more than the declared size."""
     member = archive.getinfo(place.member or "")
+    if member.flag_bits & 1:
+        raise SourceError(f"{place.label}: it is encrypted; unpack the archive yourself")
     refuse_expansion(place.label, member.compress_size, member.file_size)
     try:
         return cast("BinaryIO", archive.open(member))
