@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -80,3 +81,30 @@ def answered(proposal: Proposal, question: Question, choice: Choice) -> Proposal
         settings["columns"] = {**source.settings.get("columns", {}), **columns}
     sources = {**proposal.sources, source.name: replace(source, settings=settings)}
     return replace(proposal, sources=sources, questions=left)
+
+
+def as_decided(proposal: Proposal) -> Proposal:
+    """The proposal without the settings that its open questions are about: a run shall not go by
+    what nobody has decided.
+    """
+    general, sources = dict(proposal.general), dict(proposal.sources)
+    for question in proposal.questions:
+        for choice in question.choices:
+            if not question.source:
+                general = {n: v for n, v in general.items() if n not in choice.settings}
+            elif question.source in sources:
+                source = sources[question.source]
+                settings = _without(source.settings, choice.settings)
+                sources[question.source] = replace(source, settings=settings)
+    return replace(proposal, general=general, sources=sources)
+
+
+def _without(settings: dict[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` without those that an answer sets; of the columns only those that it names."""
+    left = {name: value for name, value in settings.items() if name not in asked}
+    if "columns" in asked:
+        columns = {
+            n: v for n, v in settings.get("columns", {}).items() if n not in asked["columns"]
+        }
+        left |= {"columns": columns} if columns else {}
+    return left

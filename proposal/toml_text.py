@@ -16,7 +16,7 @@ from tomlkit.exceptions import TOMLKitError
 from common.setting_files import VERSION
 from common.source_settings import SourceSettings
 from errors import EtlError
-from proposal.applied import KEPT
+from proposal.applied import KEPT, as_decided
 from proposal.model import Choice, Proposal, Question, SourceProposal
 
 _WIDTH = 100
@@ -31,15 +31,18 @@ class StarFileError(EtlError):
 
 
 def toml_text(proposal: Proposal, before: str | None = None) -> str:
-    """The text of `star.toml` with what is proposed; `before` is what stands in the file now.
+    """The text of `star.toml` with what is proposed; `before` is what stands in the file now. What
+    an open question is about is in it as comments only.
 
     Raises `StarFileError` where `before` cannot be changed without loss.
     """
+    proposal = as_decided(proposal)
     if before is None or not before.strip():
         head = [*_commented(_HEAD), f"version = {VERSION}"]
         head += [f"{name} = {_value(value)}" for name, value in proposal.general.items()]
+        head += [line for q in proposal.questions if not q.source for line in _question(q)]
         parts = [head, *(list(_source(proposal, s)) for s in proposal.sources.values())]
-        return _text(parts, proposal)
+        return _text(parts, _left_over(proposal))
     return _changed(proposal, before)
 
 
@@ -50,15 +53,16 @@ def setting_lines(source: SourceProposal) -> list[str]:
 
 def as_values(proposal: Proposal) -> dict[str, Any]:
     """What `star.toml` holds, as values."""
+    proposal = as_decided(proposal)
     sources = {
         name: {"path": source.path, **source.settings} for name, source in proposal.sources.items()
     }
     return {"version": VERSION, **proposal.general, "sources": sources}
 
 
-def _text(parts: Iterable[Sequence[str]], proposal: Proposal) -> str:
+def _text(parts: Iterable[Sequence[str]], left_over: Iterable[str]) -> str:
     """Parts of lines, with an empty line between them, and what is left over at the end."""
-    return "\n\n".join("\n".join(p) for p in [*parts, list(_left_over(proposal))] if p) + "\n"
+    return "\n\n".join("\n".join(part) for part in [*parts, list(left_over)] if part) + "\n"
 
 
 # --- a source -------------------------------------------------------------------------------------
@@ -100,9 +104,9 @@ def _evidence(source: SourceProposal, name: str) -> str:
     return " ".join(_plain(source.evidence.get(name.removeprefix("columns."), "")).split())
 
 
-def _question(question: Question) -> Iterator[str]:
+def _question(question: Question, place: str = "") -> Iterator[str]:
     """What is to be decided, and what to uncomment for each answer."""
-    yield from _commented(f"To be decided: {question.text}")
+    yield from _commented(f"To be decided: {place}{question.text}")
     for letter, choice in zip(_LETTERS, question.choices, strict=False):
         yield from _commented(f"{letter}) {choice.text}", "   ")
         for line in _choice(choice):
@@ -110,11 +114,13 @@ def _question(question: Question) -> Iterator[str]:
 
 
 def _choice(choice: Choice) -> Iterator[str]:
-    for name, value in choice.settings.items():
-        if name == "columns":
-            yield from (f"columns.{ours} = {_value(theirs)}" for ours, theirs in value.items())
-        else:
-            yield f"{name} = {_value(value)}"
+    """The lines of an answer; a setting that it takes away has none."""
+    given = {name: value for name, value in choice.settings.items() if value is not None}
+    columns = given.pop("columns", {})
+    yield from (f"{name} = {_value(value)}" for name, value in given.items())
+    for ours, theirs in columns.items():
+        if theirs is not None:
+            yield f"columns.{ours} = {_value(theirs)}"
 
 
 def _left_over(proposal: Proposal) -> Iterator[str]:
@@ -123,9 +129,13 @@ def _left_over(proposal: Proposal) -> Iterator[str]:
         yield from _commented(f"Missing: {problem}")
     for path, why in proposal.unused.items():
         yield from _commented(f"Not used: {path}: {why}")
+
+
+def _general(proposal: Proposal) -> Iterator[str]:
+    """The questions whose answers stand at the top of a file that has a top already."""
     for question in proposal.questions:
-        if question.source not in proposal.sources:
-            yield from _question(question)
+        if not question.source:
+            yield from _question(question, "at the top of this file, ")
 
 
 def _commented(text: str, indent: str = "  ") -> list[str]:
@@ -172,7 +182,8 @@ def _changed(proposal: Proposal, before: str) -> str:
     for name, value in {"version": VERSION, **proposal.general}.items():
         document[name] = tomlkit.value(_value(value))
     left = tomlkit.dumps(document).rstrip()
-    text = _text([[left], *(list(_source(proposal, source)) for source in anew.values())], proposal)
+    over = [*_left_over(proposal), *_general(proposal)]
+    text = _text([[left], *(list(_source(proposal, source)) for source in anew.values())], over)
     expected = {**old, **as_values(Proposal(anew, proposal.general))}
     expected["sources"] = {**tables, **expected["sources"]}
     if _read_again(text) != tomllib.loads(tomlkit.dumps(expected)):
