@@ -1,10 +1,9 @@
 """Files of DuckDB and SQLite as sources read themselves and nothing else; DuckDB as a tool may read
-the files that its query names, and does no more than read. The recipes of the documents.
+the files that its query names, and does no more than read.
 """
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import uuid
 from datetime import date
@@ -19,10 +18,7 @@ import sqlalchemy as sa
 
 from common.spool import Spool
 from common.values import UNREADABLE
-from config import load_config
 from extract import DataExtractor
-from main import StarSchemaETLPipeline
-from support.application import ROOT
 from support.retailer import Retailer
 from support.star import Star
 from support.tables import csv_rows
@@ -214,41 +210,6 @@ def test_the_tool_does_no_more_than_read(query: str, duckdb_shop: Retailer, tmp_
     (error,) = results["errors"]
     assert "correct TRANSACTIONS__QUERY" in error or "TRANSACTIONS__QUERY must be" in error
     assert not made.exists()
-
-
-# --- the recipes ----------------------------------------------------------------------------------
-
-RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", RECIPES, re.MULTILINE))
-
-
-@pytest.mark.parametrize("name", SECTIONS)
-def test_a_recipe_gives_the_sales_that_it_shows(name: str, shop: Retailer, tmp_path: Path) -> None:
-    text = SECTIONS[name]
-    for path, content in re.findall(r"`(data/\S+)`:\n\n```\w+\n(.*?)```", text, re.DOTALL):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).write_text(content, encoding="utf-8")
-    (settings,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "recipe.env").write_text(settings, encoding="utf-8")
-    others = {k: v for k, v in shop.settings().items() if not k.startswith("TRANSACTIONS__")}
-    config = load_config(tmp_path / "recipe.env", others)
-    results = StarSchemaETLPipeline(config, quiet=True).run_full_pipeline()
-    assert results["errors"] == []
-    shown = [
-        tuple(cell.strip() for cell in line.strip("|").split("|"))
-        for line in re.findall(r"^\|.*\|$", text, re.MULTILINE)[2:]
-    ]
-    sold = shop.star.rows(
-        "SELECT transaction_id, full_date, customer_id, product_id, net_amount FROM fact_sales "
-        "JOIN dim_date USING (date_key) JOIN dim_customer USING (customer_key) "
-        "JOIN dim_product USING (product_key) ORDER BY transaction_id"
-    )
-    assert [(*map(str, row[:4]), f"{row[4]:.2f}") for row in sold] == shown
-    assert not (Path(results["rejects_dir"]) / "transactions.csv").exists()
-
-
-def test_there_are_three_recipes() -> None:
-    assert len(SECTIONS) == 3
 
 
 def test_the_reject_file_of_the_tool_counts_the_rows_of_its_result(
