@@ -35,7 +35,7 @@ from sources.batches import ReadOptions
 from sources.continued import continuation, continue_rows
 from sources.databases import Databases
 from sources.inspection import inspect_rows
-from sources.joins import join_orders, lacking, orders_of, with_order_key
+from sources.joins import all_sources, join_orders, lacking
 from sources.mapping import (
     layout,
     names_used,
@@ -60,6 +60,7 @@ class DataExtractor:
         """`starts` says where to begin reading each source that has a WATERMARK."""
         self.config = config
         self.starts = starts or {}
+        self._sources = all_sources(config.star, config.source(config.star.sales.name).join)
 
     def extract_all_sources(self) -> dict[str, Any]:
         """Every source as a whole, for a notebook; a pipeline run works batch by batch.
@@ -235,13 +236,7 @@ class DataExtractor:
         return self.starts.get(name, Start(None, unknown))
 
     def _source(self, name: str) -> Source:
-        sales = self.config.star.sales
-        join = self.config.source(sales.name).join
-        if join is not None and name == join.source:
-            return orders_of(sales, join)
-        if join is not None and name == sales.name:
-            return with_order_key(sales, join)
-        return self.config.star.source(name)
+        return self._sources[name]
 
     def _files(
         self,

@@ -26,6 +26,7 @@ from common.source_settings import SourceSettings
 from common.star_model import Source, references, target_of
 from config import StarSchemaConfig
 from sources.canonical import to_canonical
+from sources.joins import all_sources
 from sources.mapping import own_columns
 
 _ROWS = 20_000
@@ -65,7 +66,8 @@ def erase(config: StarSchemaConfig, table: Table, member: str, *, dry_run: bool)
     """
     erased = Erased()
     csv.field_size_limit(_LONGEST_CELL)
-    sources = [source for source in config.star.sources if _named_by(source, table)]
+    found = all_sources(config.star, config.source(config.star.sales.name).join)
+    sources = [source for source in found.values() if _named_by(source, table)]
     for path, source in _files(config.rejects_dir, sources, erased):
         erased.looked_at += 1
         settings = config.source(source.name)

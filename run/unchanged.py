@@ -96,7 +96,11 @@ def copy_rejects(
     config: StarSchemaConfig, previous: Past, tables: Mapping[str, TableCleaned], folder: Path
 ) -> None:
     """The previous run's rejects are this one's too, given what its cleaning found."""
-    for path in _reject_files(config.rejects_dir / previous.run_id, tables):
+    before = config.rejects_dir / previous.run_id
+    join = config.source(config.star.sales.name).join
+    orders = [] if join is None else [before / f"{join.source}.csv"]
+    there = [path for path in orders if path.exists()]
+    for path in [*_reject_files(before, tables), *there]:
         private_folder(folder)
         shutil.copy(path, folder / path.name)
 

@@ -24,11 +24,20 @@ from common.key_rules import normal_keys
 from common.rejects import ordered_reasons
 from common.results import DETAIL, JOINED, ORPHANED, PLACE, REASON, SKIPPED
 from common.source_settings import Join, SourceSettings
-from common.star_model import Source
+from common.star_model import Source, Star
 from sources.raw_source import RawSource
 
 _MEMORY = 256  # MB, of DuckDB, and as much for each thread
 _SHIFT = 32
+
+
+def all_sources(star: Star, join: Join | None) -> dict[str, Source]:
+    """The sources of a star by name, as their files must be, with that of the orders, if any."""
+    found = {source.name: source for source in star.sources}
+    if join is not None:
+        found[star.sales.name] = with_order_key(star.sales, join)
+        found[join.source] = orders_of(star.sales, join)
+    return found
 
 
 def with_order_key(lines: Source, join: Join) -> Source:
@@ -160,7 +169,7 @@ class _Orders:
         yield from reader
 
     def _table(self, sql: str) -> pa.Table:
-        table: pa.Table = self.database.execute(sql).to_arrow_table()
+        table: pa.Table = self.database.sql(sql).to_arrow_table()
         return table
 
     def _number(self, sql: str) -> int:

@@ -213,6 +213,24 @@ def test_wrong_settings_of_orders_are_told(duckdb_shop: Retailer, wrong: Row, to
     assert told in str(error.value)
 
 
+def test_the_rejects_of_orders_stay_on_a_repeated_night(shop: Retailer) -> None:
+    orders = ORDERS + "1001;19.03.2024;C2;;paid\n"
+    shop.publish(**joined(shop, orders))
+    results = shop.publish(**joined(shop, orders))
+    assert results["repeats_run"]
+    (refused,) = csv_rows(Path(results["rejects_dir"]) / "orders.csv")
+    assert refused["_reason"] == "conflicting_duplicate"
+
+
+def test_a_customer_is_erased_from_the_rejects_of_orders(duckdb_shop: Retailer) -> None:
+    shop = duckdb_shop
+    settings = joined(shop, ORDERS + "1001;19.03.2024;C2;;paid\n")
+    results = shop.publish(**settings)
+    assert main(["--env-file", shop.env_file(**settings), "forget", "C1"]) == 0
+    assert not (Path(results["rejects_dir"]) / "orders.csv").exists()
+    assert len(shop.rejects(results)) == 1
+
+
 def test_check_shows_the_orders(duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]) -> None:
     settings = joined(duckdb_shop)
     assert main(["--env-file", duckdb_shop.env_file(**settings), "check"]) == 0
