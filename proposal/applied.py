@@ -75,10 +75,13 @@ def as_text(value: Any) -> str:
 def answered(proposal: Proposal, question: Question, choice: Choice) -> Proposal:
     """The proposal with the settings that an answer means, and without the question."""
     left = [other for other in proposal.questions if other is not question]
+    if not question.source:
+        general = _without_blanks({**proposal.general, **choice.settings})
+        return replace(proposal, general=general, questions=left)
     source = proposal.sources[question.source]
-    settings = {**source.settings, **choice.settings}
+    settings = _without_blanks({**source.settings, **choice.settings})
     if columns := choice.settings.get("columns"):
-        settings["columns"] = {**source.settings.get("columns", {}), **columns}
+        settings["columns"] = _without_blanks({**source.settings.get("columns", {}), **columns})
     sources = {**proposal.sources, source.name: replace(source, settings=settings)}
     return replace(proposal, sources=sources, questions=left)
 
@@ -108,3 +111,8 @@ def _without(settings: dict[str, Any], asked: Mapping[str, Any]) -> dict[str, An
         }
         left |= {"columns": columns} if columns else {}
     return left
+
+
+def _without_blanks(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings without those that an answer takes away."""
+    return {name: value for name, value in settings.items() if value is not None}

@@ -26,7 +26,9 @@ class SourceProposal:
 
 @dataclass(frozen=True)
 class Choice:
-    """One answer to a question: its text, and the settings of the source that it means."""
+    """One answer to a question: its text, and the settings that it means. A setting, or a column,
+    that is None is taken away.
+    """
 
     text: str
     settings: Mapping[str, Any]
@@ -34,9 +36,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Question:
-    """What only a person can tell. Without an answer the proposal is not complete."""
+    """What only a person can tell. Without an answer the proposal is not complete; its settings are
+    those of the first choice.
+    """
 
     source: str
+    """Whose settings the choices are; blank for settings of no source."""
     text: str
     choices: tuple[Choice, ...]
 

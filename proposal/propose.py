@@ -2,16 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from config import StarSchemaConfig
-from proposal.model import Proof, Proposal
+from proposal.casting import Cast, cast
+from proposal.looking import look
+from proposal.members import from_sales, member_source
+from proposal.model import Proof, Proposal, SourceProposal
+from proposal.sales import Sales, propose_sales
+from proposal.second_thoughts import revise
+
+_ORDER = ("customers", "products", "transactions", "sales_reps")
+Prove = Callable[[Proposal, StarSchemaConfig], Proof]
 
 
-def propose(
-    paths: Sequence[str],
-    config: StarSchemaConfig,  # noqa: ARG001
-    prove: Callable[[Proposal, StarSchemaConfig], Proof],  # noqa: ARG001
-) -> Proposal:
-    """Settings for the files at `paths`, or for those of the sources that are set."""
-    return Proposal(problems=[f"{path}: nothing looks at files yet" for path in paths])
+def propose(paths: Sequence[str], config: StarSchemaConfig, prove: Prove) -> Proposal:
+    """Settings for the files at `paths`, or for those of the sources that are set; `prove` tells
+    what a run with a proposal would find.
+
+    With questions the settings are those of each question's first choice.
+    """
+    unused: dict[str, str] = {}
+    given = paths or [str(s.path) for s in config.sources.values() if s.path is not None]
+    tables = look(given, unused)
+    found = cast(tables)
+    proposal = Proposal(unused=unused | found.left)
+    if found.sales is None:
+        proposal.problems.append(
+            "none of the files looks like sales: that needs a date, and a quantity or an amount"
+        )
+        _without_sales(proposal, found)
+        return proposal
+    sales = propose_sales(found, found.sales)
+    sales.proposal.unknown += found.unknown
+    sources: dict[str, SourceProposal] = {config.star.sales.name: sales.proposal}
+    for name in ("customers", "products", "sales_reps"):
+        member = found.members.get(name)
+        if member is not None:
+            sources[name] = member_source(member, sales.references.get(name), sales)
+        elif name != "sales_reps" and (made := from_sales(name, sales)) is not None:
+            sources[name] = made
+    _put_together(proposal, sales, sources)
+    return revise(proposal, sales, prove, config)
+
+
+def _put_together(proposal: Proposal, sales: Sales, sources: Mapping[str, SourceProposal]) -> None:
+    proposal.sources = {name: sources[name] for name in _ORDER if name in sources}
+    if sales.orders is not None:
+        proposal.sources[sales.orders.name] = sales.orders
+    proposal.general |= sales.general
+    proposal.questions += sales.questions
+    proposal.problems += sales.problems
+
+
+def _without_sales(proposal: Proposal, found: Cast) -> None:
+    """What was found beside the sales, which are missing."""
+    for name, reading in found.members.items():
+        proposal.sources[name] = member_source(reading, None, None)

@@ -1,0 +1,216 @@
+"""What a discount is: money of the line, of a piece or of the order, or a rate."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from proposal.ledger import ALL, Amounts, Answer, Ledger, is_system
+from proposal.numbers import Floats, agree
+from proposal.words import says
+
+
+def add_discount(ledger: Ledger, found: Amounts, gross: Floats) -> None:
+    """What a discount is: money of the line, of the order, or a rate."""
+    reading = ledger.reading
+    names = [reading.columns[r] for r in ("discount_rate", "discount_amount") if reading.has(r)]
+    names += reading.others.get("discount_amount", [])
+    names = [n for n in dict.fromkeys(names) if not _is_used(found, n)]
+    filled = [name for name in names if np.nan_to_num(ledger.column(name)).any()]
+    clear = [name for name in filled if _is_rate_by_name(ledger, name)]
+    of_lines = [name for name in filled if not ledger.only_on_first_lines(name)]
+    kinds = {"discount_rate", "discount_amount"}
+    ordered = list(dict.fromkeys([*clear, *of_lines, *filled]))
+    if len(filled) > 1:
+        _tell_other_discounts(ledger, found, ordered)
+    for name in ordered or names[:1]:
+        if _map_discount(ledger, found, name, gross) and found.columns.keys() & kinds:
+            break
+    own = found.columns.keys() & kinds
+    if own and "line_amount" in found.columns and not is_system(ledger, "line_amount"):
+        _before_or_after(ledger, found, own.pop(), gross)
+
+
+def _is_used(found: Amounts, name: str) -> bool:
+    return name in found.columns.values()
+
+
+def _tell_other_discounts(ledger: Ledger, found: Amounts, names: list[str]) -> None:
+    """Of several columns with discounts one is taken: say so where they are not the same."""
+    first, *others = names
+    sums = [ledger.by_order(name) for name in names]
+    rest = [n for n, s in zip(others, sums[1:], strict=True) if agree(sums[0], s) < ALL]
+    rest = [name for name in rest if not _is_rate_by_name(ledger, name)]
+    if rest:
+        found.unknown.append(
+            f"of the discounts {first} is taken, and {', '.join(rest)} is left out"
+        )
+
+
+def _before_or_after(ledger: Ledger, found: Amounts, role: str, gross: Floats) -> None:
+    """Find out, or ask, whether a line's total has its discount taken from it already."""
+    name, total = found.columns[role], found.columns["line_amount"]
+    d = np.nan_to_num(ledger.column(name))
+    if not d.any():
+        return
+    if role == "discount_rate":
+        d = d / 100 if found.settings.get("rate_unit") == "percent" else d
+        d = gross * d
+    if ledger.prices is not None:
+        q = ledger.quantity if ledger.has_quantity else 1.0
+        listed = np.asarray(q * ledger.prices, np.float64)
+        if agree(listed[d != 0], gross[d != 0]) >= 0.8:
+            found.evidence["line_amount"] = "quantity x the list price, before the discount"
+            return
+        if agree(listed[d != 0] - d[d != 0], gross[d != 0]) >= 0.8:
+            found.columns.pop(role)
+            found.evidence["line_amount"] = "the list price less the discount"
+            return
+    before = Answer("no, it is the amount before the discount", {role: name})
+    after = Answer("yes, it is what was paid", {role: None})
+    found.choices.append((f"Is {name} taken from {total} already?", [before, after]))
+
+
+def _is_rate_by_name(ledger: Ledger, name: str) -> bool:
+    return says(name, "percent") or ledger.table.shapes[name].is_percent
+
+
+def _map_discount(ledger: Ledger, found: Amounts, name: str, gross: Floats) -> bool:
+    """Map one discount; False where it cannot be."""
+    values = ledger.column(name)
+    known = values[~np.isnan(values)]
+    if not len(known) or not known.any():
+        found.columns["discount_amount"] = name
+        return True
+    if ledger.is_of_order(name):
+        found.unknown.append(
+            f"{name} is the discount of the whole order, repeated on each of its lines: it is not "
+            "taken, or it would be counted several times"
+        )
+        return False
+    below = (values < 0) & (gross > 0)
+    if below.sum() > 0.02 * (values != 0).sum():
+        return _negative_discount(ledger, found, name, values, gross)
+    return _map_positive(ledger, found, name, gross)
+
+
+def _map_positive(ledger: Ledger, found: Amounts, name: str, gross: Floats) -> bool:
+    """Map a discount that is not below 0; False where it cannot be."""
+    values = ledger.column(name)
+    if ledger.table.shapes[name].is_percent:
+        found.columns["discount_rate"] = name
+        found.evidence["discount_rate"] = "its values have a % sign"
+        return True
+    after = _after_discount(ledger, values, gross)
+    if after == "per piece":
+        found.unknown.append(f"{name} is the discount of one piece, which no setting multiplies")
+        return False
+    if after:
+        _set_discount(found, name, after, "so the line's total comes out")
+        return True
+    return _by_values(ledger, found, name, values[~np.isnan(values)], gross, values)
+
+
+def _after_discount(ledger: Ledger, d: Floats, gross: Floats) -> str:
+    """What a discount is, if a total after discount shows it."""
+    d = np.nan_to_num(d)
+    reading = ledger.reading
+    names = [reading.columns.get("line_amount"), *reading.others.get("line_amount", [])]
+    rows = d != 0
+    for name in filter(None, names):
+        t = ledger.column(name)
+        if not rows.any() or agree(gross[rows], t[rows]) >= 0.5:
+            continue
+        made = {
+            "amount": gross - d,
+            "percent": gross * (1 - d / 100),
+            "fraction": gross * (1 - d),
+            "per piece": gross - d * ledger.quantity,
+        }
+        fitting = [kind for kind, net in made.items() if agree(net[rows], t[rows]) >= ALL]
+        if fitting:
+            return fitting[0]
+    return ""
+
+
+def _set_discount(found: Amounts, name: str, kind: str, why: str) -> None:
+    if kind == "amount":
+        found.columns["discount_amount"], found.evidence["discount_amount"] = name, why
+        return
+    found.columns["discount_rate"], found.evidence["discount_rate"] = name, why
+    if kind == "percent":
+        found.settings["rate_unit"] = "percent"
+
+
+def _by_values(
+    ledger: Ledger, found: Amounts, name: str, known: Floats, gross: Floats, values: Floats
+) -> bool:
+    """A discount of which only its name and values tell what it is."""
+    distinct = np.unique(known[known != 0])
+    if _is_rate_by_name(ledger, name):
+        if (distinct > 1).any() and (known <= 100).all():
+            text = ", ".join(f"{value:g}" for value in distinct[:3])
+            _set_discount(found, name, "percent", f"values {text}: per cent")
+        elif (distinct < 1).all():
+            _set_discount(found, name, "fraction", f"values such as {distinct[0]:g}: shares of 1")
+        else:
+            _ask_rate(found, name, ("percent", "fraction"))
+        return True
+    if (distinct < 1).all() and (known <= 1).all() and len(distinct) <= 40:
+        money = ledger.reading.columns.get("discount_amount") == name
+        is_rate = _is_few(distinct) and not _in_proportion(values, gross)
+        if not is_rate and money and len(distinct) > 5:
+            _set_discount(found, name, "amount", "")
+        else:
+            _ask_rate(found, name, ("fraction", "amount"))
+        return True
+    is_whole = bool((distinct == np.round(distinct)).all() and (distinct <= 100).all())
+    if not is_whole or len(distinct) > 25 or _in_proportion(values, gross):
+        _set_discount(found, name, "amount", "values such as " + f"{distinct[-1]:g}: money")
+        return True
+    if ledger.reading.weights.get("discount_amount", 0) >= 0.999 or ledger.only_on_first_lines(
+        name
+    ):
+        _set_discount(found, name, "amount", "")
+    else:
+        _ask_rate(found, name, ("percent", "amount"))
+    return True
+
+
+def _is_few(distinct: Floats) -> bool:
+    return bool(np.allclose(distinct * 200, np.round(distinct * 200), atol=1e-6))
+
+
+def _in_proportion(values: Floats, gross: Floats) -> bool:
+    """Whether discounts are everywhere one of few shares of the amount, so that they are money."""
+    rows = (values > 0) & (gross > 0)
+    if rows.sum() < 5:
+        return False
+    shares = np.round(values[rows] / gross[rows], 3)
+    varied = len(np.unique(np.round(values[rows], 2))) > 3 * len(np.unique(shares))
+    return bool(varied and (shares <= 1).all())
+
+
+def _ask_rate(found: Amounts, name: str, kinds: tuple[str, ...]) -> None:
+    texts = {
+        "percent": Answer("per cent: 5 is 5 %", {"discount_rate": name}, {"rate_unit": "percent"}),
+        "fraction": Answer("shares: 0.05 is 5 %, 1 is 100 %", {"discount_rate": name}),
+        "amount": Answer("money for the whole line", {"discount_amount": name}),
+    }
+    choices = [texts[kind] for kind in kinds]
+    found.columns |= choices[0].columns
+    found.settings |= choices[0].settings
+    found.choices.append((f"What are the values of {name}?", choices))
+
+
+def _negative_discount(ledger: Ledger, found: Amounts, name: str, d: Floats, gross: Floats) -> bool:
+    """A discount below 0: a total from which it is taken already is used in its place."""
+    reading = ledger.reading
+    after = np.asarray(gross + np.nan_to_num(d), np.float64)
+    for other in [reading.columns.get("line_amount"), *reading.others.get("line_amount", [])]:
+        if other and agree(ledger.column(other), after) >= ALL:
+            found.columns.pop("unit_price", None)
+            found.columns["line_amount"] = other
+            found.evidence["line_amount"] = f"after the discount, which {name} has below 0"
+            return True
+    found.unknown.append(f"{name} has discounts below 0, which cannot be taken; they are left out")
+    return False

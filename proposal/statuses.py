@@ -1,0 +1,52 @@
+"""Sales that do not count, by their status: cancelled, voided, refunded, never finished."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from proposal.roles import Reading
+from proposal.words import is_one_of
+
+
+@dataclass
+class Statuses:
+    """Which texts of a status mean that a sale does not count."""
+
+    skip_when: dict[str, list[str]] = field(default_factory=dict)
+    evidence: str = ""
+    unknown: list[str] = field(default_factory=list)
+
+
+def skipped(reading: Reading) -> Statuses:
+    """The texts in the columns for a status by which sales are skipped."""
+    found = Statuses()
+    names = [reading.columns.get("status"), *reading.others.get("status", [])]
+    for name in dict.fromkeys(filter(None, names)):
+        _look(found, reading, name)
+    cancelled = reading.columns.get("cancelled_at")
+    if cancelled is not None and reading.shape("cancelled_at").filled:
+        count = reading.shape("cancelled_at").filled
+        found.unknown.append(
+            f"{count:,} rows have a date in {cancelled}: they count as sales unless a status says "
+            "otherwise"
+        )
+    return found
+
+
+def _look(found: Statuses, reading: Reading, name: str) -> None:
+    shape = reading.table.shapes[name]
+    if shape.distinct > 60 or shape.is_number or shape.is_date:
+        return
+    none = [value for value in shape.values if is_one_of(value, "none") and len(value) > 1]
+    unclear = [value for value in shape.values if is_one_of(value, "unclear")]
+    known = {*none, *unclear, *(value for value in shape.values if is_one_of(value, "good"))}
+    if not known:
+        return
+    if none:
+        found.skip_when[name] = none
+        rows = sum(n for v, n in zip(shape.values, shape.counts, strict=True) if v in none)
+        found.evidence += ("; " if found.evidence else "") + f"{rows:,} rows are {', '.join(none)}"
+    strange = [value for value in shape.values if value not in known]
+    if unclear or (none and strange):
+        texts = ", ".join([*unclear, *strange][:5])
+        found.unknown.append(f"sales whose {name} is {texts} count; skip_when would leave them out")

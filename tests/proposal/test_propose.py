@@ -1,0 +1,168 @@
+"""What is proposed for the exports of shops loads their true totals."""
+
+from __future__ import annotations
+
+import csv
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config import load_config
+from proposal.model import Proof, Proposal
+from proposal.proof import prove
+from proposal.propose import propose
+from support.absent import shared_data
+from support.shops import SHAPES, Shop
+
+SALES = "transactions"
+
+
+def proposed(*paths: Path) -> tuple[Proposal, Proof]:
+    """What is proposed for some paths, and what a run with it would find."""
+    config = load_config(None, {"WORK_DIR": "work", "LOG_FILE": "etl.log"})
+    proposal = propose([str(path) for path in paths], config, prove)
+    return proposal, prove(proposal, config)
+
+
+def net(proof: Proof) -> Decimal:
+    return sum(proof.sources[SALES].net.values(), Decimal(0))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
+def test_the_exports_of_a_system_are_proposed_with_their_true_totals(
+    shape: Any, tmp_path: Path
+) -> None:
+    shop: Shop = shape(tmp_path / "in")
+    proposal, proof = proposed(*sorted((tmp_path / "in").iterdir()))
+    assert not proposal.problems
+    assert not proof.problems
+    assert not proof.refused
+    assert len(proposal.questions) <= shop.questions, proposal.questions
+    sales = proof.sources[SALES]
+    assert (sales.accepted, net(proof)) == (shop.sales, shop.net)
+    assert not sales.rejected
+    for reference, strangers in sales.strangers.items():
+        assert not strangers, reference
+    for name, columns in shop.columns.items():
+        mapped = proposal.sources[name].settings.get("columns", {})
+        assert columns.items() <= mapped.items()
+
+
+@pytest.mark.parametrize("disguise", ["canonical", "renamed", "german", "shopify"])
+@pytest.mark.parametrize("name", ["northwind", "chinook"])
+def test_real_data_in_disguise_has_its_true_totals(
+    name: str, disguise: str, tmp_path: Path
+) -> None:
+    folder = shared_data(name)
+    truth = json.loads((folder / "truth.json").read_text())
+    paths = [folder / n for n in ("customers.csv", "products.json", "sales.csv", "sales_reps.csv")]
+    if disguise != "canonical":
+        paths = DISGUISES[disguise](folder, tmp_path)
+    proposal, proof = proposed(*paths)
+    assert not proof.problems
+    assert len(proposal.questions) <= 1
+    sales = proof.sources[SALES]
+    assert (sales.accepted, net(proof)) == (truth["sales_lines"], Decimal(truth["net"]))
+
+
+def _rows(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _written(path: Path, rows: list[dict[str, Any]], **how: Any) -> Path:
+    encoding = how.pop("encoding", "utf-8")
+    with path.open("w", encoding=encoding, errors="replace", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), **how)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def _renamed(rows: list[dict[str, Any]], names: dict[str, str]) -> list[dict[str, Any]]:
+    return [{names[k]: v for k, v in row.items() if k in names} for row in rows]
+
+
+def _other_names(folder: Path, out: Path) -> list[Path]:
+    """The same files with English names."""
+    sales = {
+        "transaction_id": "Order Line ID", "transaction_date": "Sold On", "quantity": "Qty",
+        "customer_id": "Customer No", "product_id": "SKU", "sales_rep_id": "Salesperson",
+        "unit_price": "Unit Price", "discount_amount": "Discount",
+    }  # fmt: skip
+    customers = {
+        "customer_id": "Customer No", "first_name": "Given Name", "last_name": "Surname",
+        "company": "Business Name", "city": "Town", "country": "Country Name",
+    }  # fmt: skip
+    items = [
+        {"SKU": p["product_id"], "Title": p["name"], "List Price": p["price"]}
+        for p in json.loads((folder / "products.json").read_text(encoding="utf-8"))
+    ]
+    return [
+        _written(out / "orders.tsv", _renamed(_rows(folder, "sales"), sales), delimiter="\t"),
+        _written(out / "clients.csv", _renamed(_rows(folder, "customers"), customers)),
+        _written(out / "items.csv", items),
+    ]
+
+
+def _german(folder: Path, out: Path) -> list[Path]:
+    """Semicolons, cp1252, decimal commas, points in dates."""
+    how = {"delimiter": ";", "encoding": "cp1252"}
+    sales = [
+        {
+            "Belegnr": row["transaction_id"],
+            "Datum": ".".join(reversed(row["transaction_date"].split("-"))),
+            "Kundennr": row["customer_id"],
+            "Artikelnr": row["product_id"],
+            "Verkäufer": row["sales_rep_id"],
+            "Menge": row["quantity"],
+            "Einzelpreis": row["unit_price"].replace(".", ","),
+            "Rabatt": row["discount_amount"].replace(".", ","),
+        }
+        for row in _rows(folder, "sales")
+    ]
+    customers = {"customer_id": "Kundennr", "last_name": "Nachname", "city": "Ort"}
+    products = [
+        {"artikelnr": p["product_id"], "bezeichnung": p["name"], "preise": {"vk": p["price"]}}
+        for p in json.loads((folder / "products.json").read_text(encoding="utf-8"))
+    ]
+    articles = out / "artikel.json"
+    articles.write_text(json.dumps(products))
+    return [
+        _written(out / "Verkauf.csv", sales, **how),
+        _written(out / "Kunden.csv", _renamed(_rows(folder, "customers"), customers), **how),
+        articles,
+    ]
+
+
+def _like_shopify(folder: Path, out: Path) -> list[Path]:
+    """One file, with what belongs to an order on its first line only."""
+    rows: list[dict[str, Any]] = []
+    number, before = 1000, ("", "")
+    for row in _rows(folder, "sales"):
+        order = (row["transaction_date"], row["customer_id"])
+        is_first, before = order != before, order
+        number += is_first
+        rows.append(
+            {
+                "Name": f"#{number}",
+                "Email": f"{row['customer_id'].lower()}@shop.example",
+                "Financial Status": "paid" if is_first else "",
+                "Currency": "USD" if is_first else "",
+                "Total": "99.00" if is_first else "",
+                "Discount Amount": "0.00" if is_first else "",
+                "Created at": f"{row['transaction_date']} 10:00:00 +0000",
+                "Lineitem quantity": row["quantity"],
+                "Lineitem name": f"Product {row['product_id']}",
+                "Lineitem price": row["unit_price"],
+                "Lineitem sku": row["product_id"],
+                "Lineitem discount": row["discount_amount"],
+            }
+        )
+    return [_written(out / "orders_export.csv", rows)]
+
+
+DISGUISES = {"renamed": _other_names, "german": _german, "shopify": _like_shopify}
