@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from common.values import as_text, key_text
 from sources.batches import MAX_PIECE_BYTES, ReadOptions, TextBatch
+from sources.explode_arrow import explode, has_nested
 
 
 def gathered(few: Iterator[pa.RecordBatch], options: ReadOptions) -> Iterator[pa.RecordBatch]:
@@ -31,18 +32,38 @@ def gathered(few: Iterator[pa.RecordBatch], options: ReadOptions) -> Iterator[pa
 
 
 def parse_arrow(
+    label: str,
     batch: pa.RecordBatch,
     columns: Sequence[str],
     first: int,
     options: ReadOptions,
     binary: set[str],
 ) -> TextBatch:
-    """A batch as text under the names `columns`; its rows are numbered from `first`.
+    """A batch as text under the names `columns`; its records are numbered from `first`.
 
     The names of key columns that hold bytes are added to `binary`.
     """
+    if not has_nested(columns, batch.schema.types, options):
+        texts = _texts(batch.columns, columns, options, binary)
+        lines = np.arange(first, first + len(batch), dtype=np.int64)
+        return TextBatch(pa.table(texts, names=columns), lines, records=len(batch))
+    rows = explode(label, columns, batch.columns, options)
+    texts = _texts(rows.columns, rows.names, options, binary)
+    empty = len(batch) - len(np.unique(rows.places))
+    return TextBatch(
+        pa.table(texts, names=rows.names),
+        rows.places + first,
+        records=len(rows.places) + empty,
+        empty=empty,
+        is_exploded=True,
+    )
+
+
+def _texts(
+    arrays: Sequence[pa.Array], columns: Sequence[str], options: ReadOptions, binary: set[str]
+) -> list[pa.Array]:
     texts = []
-    for name, column in zip(columns, batch.columns, strict=True):
+    for name, column in zip(columns, arrays, strict=True):
         is_key = name.lower() in options.keys
         if is_key and _is_binary(column.type) and column.null_count < len(column):
             binary.add(name)
@@ -50,8 +71,7 @@ def parse_arrow(
         if name.lower() in options.commas and _is_fractional(column.type):
             text = pc.replace_substring(text, ".", ",")
         texts.append(text.dictionary_encode() if name in options.encoded else text)
-    lines = np.arange(first, first + len(batch), dtype=np.int64)
-    return TextBatch(pa.table(texts, names=columns), lines, records=len(batch))
+    return texts
 
 
 def text_column(column: pa.Array) -> pa.Array:

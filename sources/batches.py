@@ -52,6 +52,8 @@ class TextBatch:
     records: int = 0
     empty: int = 0
     """How many of the records have an empty list where each element would be a row."""
+    is_exploded: bool = False
+    """Whether each row is an element of a list already, where that was asked for."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from common import libpq
 from errors import SourceError
 from sources.batches import ReadOptions, column_names
 from sources.engines import FAILURES, SHARED, Connected, connect, without_driver
+from sources.explode import with_lists_in_text
 from sources.file_databases import MEMORY
 from sources.pieces import OpenSource
 from sources.queries import Query
@@ -59,7 +60,7 @@ class Databases:
         opened.opens_later = not connected.is_snapshot
         if kind not in SHARED:
             opened.close = lambda: self._drop(_key(url, name))
-        return opened
+        return with_lists_in_text(opened, options)
 
     def close(self) -> None:
         """Close all connections, and with them the snapshots."""

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from common.arrays import holds_any
 from common.star_model import Source
 from sources.batches import Lines
-from sources.json_values import at, names_inside, parsed
+from sources.json_values import at, head_and_path, names_inside, parsed
 
 _MOST_NAMES = 20
 
@@ -81,22 +81,23 @@ class Inspection:
             for name, left in theirs.items():
                 _count(own, name, left)
 
-    def lost(self, *, in_sales: bool) -> list[str]:
-        """A message for each list with more values than are mapped, in the order of the records.
+    def lost(self, *, in_sales: bool) -> dict[str, str]:
+        """By path: a message for each list with more values than are mapped, in the order of the
+        records.
 
         In sales these include lists mapped as a whole, since no key and no measure is a list.
         """
         lists = {**self.whole, **self.lists} if in_sales else self.lists
-        return [
-            f"{name!r} holds up to {left.size} values, {left.what}{_in_all(left)}"
+        return {
+            name: f"{name!r} holds up to {left.size} values, {left.what}{_in_all(left)}"
             for name, left in sorted(lists.items(), key=lambda item: item[1].line)
-        ]
+        }
 
     def warnings(self, mapping: Mapping, columns: Sequence[str]) -> list[str]:
         """Warnings about mapped names that have no value in any record, or an object for a key."""
         notes = []
         for canonical, name in ((c, name) for c, own in mapping.items() for name in own):
-            head = name.partition(".")[0]
+            head, _ = head_and_path(name, columns)
             if name in columns or head not in columns or not self.records or name in self.names:
                 continue
             keys = ", ".join(islice(self.keys.get(head, {}), _MOST_NAMES))
@@ -130,7 +131,7 @@ def inspect_rows(rows: pa.Table, lines: Lines, mapping: Mapping, source: Source)
     by_head: dict[str, list[_Mapped]] = {}
     for canonical, name in ((c, name) for c, own in mapping.items() for name in own):
         is_plain = name in rows.column_names
-        head, *path = [name] if is_plain else name.split(".")
+        head, path = (name, []) if is_plain else head_and_path(name, rows.column_names)
         is_document = is_plain and canonical in source.json
         if head in rows.column_names and not is_document:
             own = _Mapped(canonical, name, path, canonical in source.keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from common.values import json_number, storable
 from sources.json_values import same
 from sources.undecodable import MARK
 
-_DEEPEST = 100
+DEEPEST = 100
 """The most levels of nesting; a deeper record is refused."""
 
 
@@ -37,8 +38,10 @@ class TooDeepError(ValueError):
 class Decoder:
     """Decodes JSON objects that follow each other in a text."""
 
-    def __init__(self) -> None:
+    def __init__(self, fault: Callable[[dict[str, Any]], str] | None = None) -> None:
+        """`fault` says why an object is no usable record, or ''."""
         self._twice = False
+        self._fault = fault
         self._json = json.JSONDecoder(
             object_pairs_hook=self._object,
             parse_float=json_number,
@@ -56,7 +59,7 @@ class Decoder:
         try:
             value, end = self._json.raw_decode(text, at)
         except RecursionError:
-            raise TooDeepError(f"nested more than {_DEEPEST} deep") from None
+            raise TooDeepError(f"nested more than {DEEPEST} deep") from None
         if not isinstance(value, dict) or text.find(MARK, at, end) >= 0:
             return Malformed("not a JSON object", text[at:end]), end
         if not value:
@@ -66,7 +69,9 @@ class Decoder:
         names = "".join(value)
         if not names.isascii() and storable(names) != names:  # keys become columns' names
             return Malformed("a key with half of a Unicode pair", text[at:end]), end
-        is_deep = text.count("[", at, end) + text.count("{", at, end) > _DEEPEST
+        if self._fault is not None and (problem := self._fault(value)):
+            return Malformed(problem, text[at:end]), end
+        is_deep = text.count("[", at, end) + text.count("{", at, end) > DEEPEST
         return (self._shallow(value, text[at:end]) if is_deep else value), end
 
     def line(self, text: str, *, is_whole: bool = True) -> tuple[list[Record], str]:
@@ -125,7 +130,7 @@ class Decoder:
 
     def _shallow(self, value: dict[str, Any], text: str) -> dict[str, Any] | Malformed:
         layer: list[Any] = [value]
-        for _ in range(_DEEPEST):
+        for _ in range(DEEPEST):
             layer = [
                 inner
                 for outer in layer
@@ -134,7 +139,7 @@ class Decoder:
             ]
             if not layer:
                 return value
-        return Malformed(f"nested more than {_DEEPEST} deep", text)
+        return Malformed(f"nested more than {DEEPEST} deep", text)
 
 
 def _after(text: str, end: int) -> int:

@@ -13,6 +13,7 @@ from common.values import first_line
 from errors import SourceError
 from sources.arrow_batches import gathered, parse_arrow
 from sources.batches import MAX_PIECE_BYTES, ReadOptions, TextBatch, column_names
+from sources.explode_arrow import explode, has_nested
 from sources.pieces import Findings, OpenSource, Piece
 from sources.ranges import changed, version
 
@@ -31,12 +32,15 @@ def open_parquet(label: str, path: Path, options: ReadOptions) -> OpenSource:
     before = version(path.stat())
     try:
         with _reader(path) as parquet:
-            names, metadata = parquet.schema_arrow.names, parquet.metadata
+            schema, metadata = parquet.schema_arrow, parquet.metadata
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{label}: not a whole Parquet file ({first_line(error)})") from error
-    columns = column_names(label, names, options)
+    columns = column_names(label, schema.names, options)
     file = _File(path, label, tuple(columns), options, before)
     pieces = (ParquetPiece(file, span) for span in _spans(metadata, options))
+    if has_nested(columns, schema.types, options):
+        none = [pa.nulls(0, kind) for kind in schema.types]
+        columns = explode(label, columns, none, options).names
     return OpenSource(label, "parquet", columns, pieces)
 
 
@@ -101,7 +105,9 @@ class ParquetPiece(Piece):
         file, count = self.file, self.span.before
         try:
             for batch in file.batches(self.span):
-                yield parse_arrow(batch, file.columns, count + 1, file.options, found.binary_keys)
+                yield parse_arrow(
+                    file.label, batch, file.columns, count + 1, file.options, found.binary_keys
+                )
                 count += len(batch)
         except (pa.ArrowException, OSError) as error:
             file.refuse_changed()

@@ -97,6 +97,10 @@ class OpenSource:
     delimiter: str = ""
     is_schemaless: bool = False
     """Whether each record names its own columns, as in JSON: without records there are none."""
+    list_column: str = ""
+    """A column with lists of which each element becomes a row: it stands for the columns that these
+    bring, which only the records tell.
+    """
     note: str = ""
     """Warnings in one line, see `warn`; '' without any."""
     hint: str = ""

@@ -45,15 +45,18 @@ class Rows(Piece):
     first: int
     options: ReadOptions
     cells: dict[int, mysql.Cells]
+    label: str = ""
 
     @property
     def is_portable(self) -> bool:
         return False
 
     def batches(self, found: Findings) -> Iterator[TextBatch]:
-        yield parse(
-            self.rows, self.columns, self.first, self.options, self.cells, found.binary_keys
-        )
+        first, options, binary = self.first, self.options, found.binary_keys
+        if isinstance(self.rows, pa.RecordBatch):
+            yield parse_arrow(self.label, self.rows, self.columns, first, options, binary)
+        else:
+            yield parse(self.rows, self.columns, first, options, self.cells, binary)
 
 
 def pieces(
@@ -68,7 +71,7 @@ def pieces(
             raise query.broken_off(connected, error, count) from None
         if batch is None:
             return
-        yield Rows(batch, columns, count + 1, query.options, result.cells)
+        yield Rows(batch, columns, count + 1, query.options, result.cells, query.label)
         count += len(batch)
 
 
@@ -149,7 +152,7 @@ def _arrow_rows(connection: sa.Connection, query: Query) -> Result:
 
 
 def parse(
-    rows: Sequence[Sequence[Any]] | pa.RecordBatch,
+    rows: Sequence[Sequence[Any]],
     columns: list[str],
     first: int,
     options: ReadOptions,
@@ -161,8 +164,6 @@ def parse(
     `cells` converts the values of some columns, by position. The names of key columns that hold
     bytes are added to `binary`.
     """
-    if isinstance(rows, pa.RecordBatch):
-        return parse_arrow(rows, columns, first, options, binary)
     texts = []
     for place, (name, values) in enumerate(zip(columns, zip(*rows, strict=True), strict=True)):
         read: Callable[[Sequence[Any]], Sequence[Any]] = cells.get(place, _as_they_are)

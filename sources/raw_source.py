@@ -176,7 +176,8 @@ def _seen(
             near = nearest(near_name(name, columns))
             notes.append(f"no record has {name!r}, which {canonical} is mapped to{near}")
     notes += inspection.warnings(mapping, columns)
-    return [*notes, *(f"{lost}: one record is one row" for lost in inspection.lost(in_sales=False))]
+    lost = inspection.lost(in_sales=False).values()
+    return [*notes, *(f"{what}: one record is one row" for what in lost)]
 
 
 def _ignored(source: RawSource, used: set[str]) -> list[str]:

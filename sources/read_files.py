@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ class ReadFile:
     meanings: Meanings = field(default_factory=Meanings)
     fault: SourceError | None = None
     opened: OpenSource = field(init=False)
+    _found: set[str] = field(default_factory=set)
+    """The columns that the records themselves name."""
     _hashes: list[bytes] = field(default_factory=list)
     _counts: Seen | None = None
     _lines: int = 0
@@ -128,17 +131,19 @@ class ReadFile:
         """To be called after the last result. Raises `SourceError` where the file has a fault."""
         if self.opened.copy is not None:
             self.opened.copy.unlink(missing_ok=True)
+        stand_in = {self.opened.list_column} - self._found if self._found else set()
+        self.opened.columns[:] = [name for name in self.opened.columns if name not in stand_in]
         if self.fault is None and self._counts is not None:
             self._counts.judge()
         if self.fault is not None:
             raise self.fault
         if self.file.identity() != self.file.before:
             raise changed(self.opened.label)
-        if self.opened.expected not in (None, self.records):
+        if self.opened.expected not in (None, self._lines):
             setting = f"{self.name.upper()}__SPLIT_BY"
             raise SourceError(
                 f"{self.opened.label}: it has {self.opened.expected:,} records, and its ranges "
-                f"have {self.records:,}: it gives others each time it is asked, as by LIMIT "
+                f"have {self._lines:,}: it gives others each time it is asked, as by LIMIT "
                 f"without ORDER BY, or random(); correct that, or leave {setting} out"
             )
 
@@ -155,6 +160,7 @@ class ReadFile:
         self.opened.binary_keys |= found.binary_keys
         if self.opened.is_schemaless:
             self.opened.add_columns(found.columns)
+            self._found.update(found.columns)
         if found.counts is not None:
             self._counts = self._counts or found.counts
             if self._counts is not found.counts:
@@ -204,26 +210,23 @@ def fingerprint(opened: OpenSource, records: int, sha256: str | None) -> dict[st
 def refuse_lost(read: ReadFile) -> None:
     """Raise `SourceError` when records of sales have lists with more values than are mapped."""
     lost = read.inspection.lost(in_sales=True)
-    if lost:
-        raise SourceError(
-            f"{read.opened.label}: {lost[0]}; one record is one sale, and the "
-            f"other values would be lost: {_unfolded(read.opened.format)}"
-        )
-
-
-def _unfolded(form: str) -> str:
-    """How to make a row of each value of a list, in a source of the format `form`."""
-    if form.startswith("database"):
-        return "make a row of each in TRANSACTIONS__QUERY, by unnest or the like"
-    alone = "write each as a record of its own"
-    reader = _BY_QUERY.get(form.partition(" ")[0])
-    if reader is None:
-        return alone
-    return (
-        f"{alone}, or read the file by a query that makes a row of each "
-        f"(TRANSACTIONS__PATH=duckdb:///:memory: and TRANSACTIONS__QUERY with {reader} and unnest; "
-        "docs/recipes.md shows how)"
+    if not lost:
+        return
+    found = next(iter(lost))
+    path = ".".join(step for step in found.split(".") if not step.isdecimal())
+    setting = f"{read.name.upper()}__EXPLODE"
+    raise SourceError(
+        f"{read.opened.label}: {lost[found]}; one record is one sale, and the other values would "
+        f"be lost; where each is a sale, set {setting}={path}, and map the columns of its "
+        f"elements, such as {_example(path, read.mapping)}, in {read.name.upper()}__COLUMNS"
     )
 
 
-_BY_QUERY = {"json": "read_json", "csv": "read_csv", "parquet": "read_parquet"}
+def _example(path: str, mapping: dict[str, list[str]]) -> str:
+    """How a column of the list at `path` is mapped when each of its elements is a row."""
+    for canonical, own in mapping.items():
+        for name in own:
+            plain = ".".join(step for step in name.split(".") if not step.isdecimal())
+            if plain.startswith(f"{path}."):
+                return json.dumps({canonical: plain})
+    return json.dumps({"product_id": f"{path}.sku"})

@@ -20,6 +20,7 @@ from common.star_model import Source
 from errors import SourceError
 from sources.batches import MAX_RAW, ReadOptions, RefusedRecord, TextBatch
 from sources.canonical import to_canonical
+from sources.explode import with_lists_in_text
 from sources.formats import open_file
 from sources.inspection import Inspection, inspect_rows
 from sources.mapping import unused
@@ -123,7 +124,8 @@ def _open_place(place: Place, options: ReadOptions, folder: Path) -> OpenSource:
         # A reject file of ours: cells and names without the apostrophes of `disarmed`.
         opened.columns = rearmed(pa.array(opened.columns)).to_pylist()
         opened.steps.insert(0, _rearmed_batch)
-    return opened
+        return opened  # its lists are rows already
+    return with_lists_in_text(opened, options)
 
 
 def _rearmed_batch(batch: TextBatch) -> TextBatch:
@@ -160,6 +162,8 @@ def batches_of(piece: Piece, steps: Sequence[Step], found: Findings) -> Iterator
     for batch in piece.batches(found):
         for step in steps:
             batch = step(batch)  # noqa: PLW2901
+        if batch.is_exploded:
+            found.columns = list(dict.fromkeys([*found.columns, *batch.rows.column_names]))
         yield batch
 
 

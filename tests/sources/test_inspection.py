@@ -73,7 +73,7 @@ def test_a_sale_with_more_lines_than_are_mapped_fails_in_any_record_of_any_form(
     assert results["status"] == "failed"
     assert "'lines' holds up to 2 values, of which 1 are mapped (2 records, the first at" in error
     assert f"line or number {place})" in error or form == "duckdb"
-    assert "unnest" in error
+    assert "set TRANSACTIONS__EXPLODE=lines, and map the columns of its elements" in error
 
 
 def test_lines_that_are_all_mapped_are_loaded(shop: Retailer) -> None:
