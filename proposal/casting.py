@@ -38,13 +38,12 @@ def cast(tables: Sequence[Found]) -> Cast:
     members = _members(tables, good[0] if good else None)
     taken = {id(reading.table) for reading in members.values()}
     good = [reading for reading in good if id(reading.table) not in taken]
+    rest = [r for _, r in _readings(tables, "transactions") if id(r.table) not in taken]
     if good:
         found.sales = best = _best_list(good)
-        _join(
-            found,
-            best,
-            [r for _, r in _readings(tables, "transactions") if id(r.table) not in taken],
-        )
+        _join(found, best, rest)
+    else:
+        _join(found, None, rest)
     found.members = members
     _leave(found, tables, good)
     return found
@@ -108,32 +107,34 @@ def _is_more_like_sales(reading: Reading, score: float) -> bool:
     return likeness(read_as(reading.table, "transactions")) > max(score, 5)
 
 
-def _join(found: Cast, sales: Reading, readings: Sequence[Reading]) -> None:
+def _join(found: Cast, sales: Reading | None, readings: Sequence[Reading]) -> None:
     """Find the orders of lines that have no date of their own, or the lines of orders."""
-    others = [
-        r
-        for r in readings
-        if (r.table is not sales.table and r.table.path != sales.table.path)
-        or r.table.settings.get("sheet") != sales.table.settings.get("sheet")
-    ]
-    has_lines = like_lines(sales)
-    if (
-        has_lines
-        and sales.weight("transaction_date") >= 0.6
-        and sales.has("customer_id", "customer_email")
-    ):
+    if sales is not None and like_lines(sales) and _is_complete(sales):
         return
-    if has_lines:
-        pairs = [(sales, other) for other in others if like_orders(other)]
-    else:
-        pairs = [(other, sales) for other in others if like_lines(other) and like_orders(sales)]
+    all_lines = [r for r in readings if like_lines(r) and not _is_complete(r)]
+    if sales is not None and like_lines(sales):
+        all_lines = [sales]
     best: tuple[float, Reading, Reading, tuple[str, str]] | None = None
-    for lines, orders in pairs:
-        key, share = _order_key(lines, orders)
-        if share > 0.5 and (best is None or share > best[0]):
-            best = share, lines, orders, key
+    for lines in all_lines:
+        for orders in readings:
+            if _is_same_file(lines, orders) or not like_orders(orders):
+                continue
+            key, share = _order_key(lines, orders)
+            if share > 0.5 and (best is None or share > best[0]):
+                best = share, lines, orders, key
     if best is not None:
         _, found.sales, found.orders, found.join_key = best
+
+
+def _is_complete(sales: Reading) -> bool:
+    """Whether sales say themselves when they were, and to whom."""
+    is_dated = sales.weight("transaction_date") >= 0.6
+    return is_dated and sales.has("customer_id", "customer_email")
+
+
+def _is_same_file(one: Reading, other: Reading) -> bool:
+    mine, theirs = one.table, other.table
+    return mine.path == theirs.path and mine.settings.get("sheet") == theirs.settings.get("sheet")
 
 
 def _order_key(lines: Reading, orders: Reading) -> tuple[tuple[str, str], float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from common.column_rules import COUNTED
 from proposal.roles import Reading
 from proposal.tables import Found, overlap
 
+_CODE = re.compile(r"(?=.*\d)[\w#/.:-]{3,40}")
 _NEARLY = 0.98
 _LEAST_OVERLAP = 0.3
 _NO_KEYS = {
@@ -50,6 +52,9 @@ def _key_of_lines(reading: Reading, order: str) -> Key:
     for line in filter(None, lines):
         if line != order and _is_key(table, [order, line]):
             return Key([order, line], f"{_told(table, [order, line])} ({alone})")
+    unnamed = _unnamed_key(reading)
+    if unnamed is not None:
+        return Key(unnamed, _told(table, [unnamed]))
     product = reading.columns.get("product_id")
     is_product = product is not None and table.is_unique([order, product])
     by_product = Key([order, product], f"{_told(table, [order, product or order])} ({alone})")
@@ -103,15 +108,24 @@ def _is_consecutive(table: Found, order: str) -> bool:
 def _without_order(reading: Reading) -> Key:
     """The key of sales that have neither a number of their own nor an order's."""
     table = reading.table
-    used = {c for role, c in reading.columns.items() if role in _NO_KEYS}
-    for name, shape in table.shapes.items():
-        is_plain = not shape.is_date and (shape.is_whole or not shape.is_number)
-        if shape.is_unique and name not in used and is_plain and len(shape.values) > 3:
-            return Key(name, _told(table, [name]))
+    own = _unnamed_key(reading)
+    if own is not None:
+        return Key(own, _told(table, [own]))
     roles = ("transaction_date", "customer_id", "product_id")
     parts = [reading.columns[role] for role in roles if reading.has(role)]
     text = f"no column tells the sales apart: they are counted within {', '.join(parts)}"
     return Key([*parts, COUNTED], "", [text])
+
+
+def _unnamed_key(reading: Reading) -> str | None:
+    """A column of codes or whole numbers, each of which is there once, whatever it is called."""
+    used = {column for role, column in reading.columns.items() if role in _NO_KEYS}
+    for name, shape in reading.table.shapes.items():
+        if not shape.is_unique or name in used or shape.is_date or len(shape.values) < 20:
+            continue
+        if shape.is_whole or all(_CODE.fullmatch(value) for value in shape.values):
+            return name
+    return None
 
 
 @dataclass

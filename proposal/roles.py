@@ -64,7 +64,7 @@ def read_as(table: Found, source: str) -> Reading:
     weights = {
         (name, role): weight * compatible(role, shape)
         for name, shape in table.shapes.items()
-        for role, weight in _fits(name, bare[name], source).items()
+        for role, weight in _fits(_inside(table, name), bare[name], source).items()
     }
     if source == "transactions":
         reading.system = _system(table.rows.column_names)
@@ -82,6 +82,11 @@ def read_as(table: Found, source: str) -> Reading:
         else:
             reading.others.setdefault(role, []).append(name)
     return reading
+
+
+def _inside(table: Found, name: str) -> str:
+    """The name of a column; of one inside the exploded list, without its path."""
+    return name.removeprefix(f"{table.elements}.") if table.elements else name
 
 
 def _fits(name: str, bare: str, source: str) -> Mapping[str, float]:

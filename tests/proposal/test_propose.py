@@ -109,7 +109,7 @@ def _other_names(folder: Path, out: Path) -> list[Path]:
 
 
 def _german(folder: Path, out: Path) -> list[Path]:
-    """Semicolons, cp1252, decimal commas, points in dates."""
+    """Semicolons, cp1252, decimal commas, points in dates, and an envelope around the products."""
     how = {"delimiter": ";", "encoding": "cp1252"}
     sales = [
         {
@@ -130,7 +130,7 @@ def _german(folder: Path, out: Path) -> list[Path]:
         for p in json.loads((folder / "products.json").read_text(encoding="utf-8"))
     ]
     articles = out / "artikel.json"
-    articles.write_text(json.dumps(products))
+    articles.write_text(json.dumps({"stand": "2026-01-01", "artikel": products}))
     return [
         _written(out / "Verkauf.csv", sales, **how),
         _written(out / "Kunden.csv", _renamed(_rows(folder, "customers"), customers), **how),
