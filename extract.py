@@ -221,7 +221,8 @@ class DataExtractor:
         mapped = [file.opened for file in files if file.is_mapped]
         others = [file.opened for file in files if not file.is_mapped]
         if mapped and others:
-            problems.add(name, differing(name, mapped, others))
+            advice = differing(self._source(name), self.config.source(name), mapped, others)
+            problems.add(name, advice)
         return files
 
     def _mapping(self, name: str, opened: OpenSource) -> dict[str, list[str]]:

@@ -107,7 +107,7 @@ def _wanted(
 def _member(place: Place) -> Place:
     """A member, which is refused when it is opened if it is an archive itself."""
     if is_archive(place.member or ""):
-        problem = f"{place.label}: it is an archive inside an archive; unpack the outer one"
+        problem = f"{place.label}: an archive inside another one; unpack one of them"
         return replace(_refusing(place, problem), archive=None)
     return place
 

@@ -16,6 +16,7 @@ from common.source_settings import SourceSettings
 from common.star_model import Source
 from common.values import UNREADABLE, as_text, comma_text, key_text
 from sources.json_values import head_and_path, text_at
+from sources.mapping import own_name
 
 
 def to_canonical(
@@ -41,6 +42,9 @@ def to_canonical(
         written = comma_text if canonical in numbers else as_text
         written = key_text if canonical in source.keys else written
         parts = [own_column(rows, column, written) for column in own]
+        names = settings.rule(canonical).parts
+        if len(names) == len(parts) and any(len(part) > 1 for part in names):
+            parts = [_or_other(rows, *given, written) for given in zip(parts, names, strict=True)]
         if len(parts) == 1:
             columns[canonical] = parts[0]
         elif canonical in source.required or canonical in source.keys:
@@ -52,6 +56,21 @@ def to_canonical(
     if LOST in rows.column_names and source.key in columns:
         columns[source.key] = pc.if_else(rows[LOST], "", decoded(columns[source.key]))
     return pa.table(columns) if columns else rows.select([])
+
+
+def _or_other(
+    rows: pa.Table,
+    column: pa.ChunkedArray,
+    names: Sequence[str],
+    written: Callable[[Any], str | None],
+) -> pa.ChunkedArray:
+    """A column with several names; a record that lacks it may have it under another one."""
+    for name in names:
+        if not column.null_count:
+            break
+        other = own_column(rows, own_name(name, rows.column_names) or name, written)
+        column = pc.coalesce(decoded(column), decoded(other))
+    return column
 
 
 def _of_orders(rows: pa.Table, columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:

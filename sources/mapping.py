@@ -162,8 +162,13 @@ def layout(source: Source, settings: SourceSettings) -> Layout:
 
 
 def asked_for(columns: Sequence[str], settings: SourceSettings) -> set[str]:
-    """The columns that WATERMARK and FILL_DOWN name, those that are there."""
-    named = (own_name(name, columns) for name in (settings.watermark or "", *settings.fill_down))
+    """The columns that are there of those that WATERMARK and FILL_DOWN name, and of the further
+    names of columns.
+    """
+    names = {settings.watermark or "", *settings.fill_down}
+    for canonical in settings.columns:
+        names.update(n for part in settings.rule(canonical).parts if len(part) > 1 for n in part)
+    named = (own_name(name.partition(".")[0], columns) for name in names)
     return {name for name in named if name is not None and name in columns}
 
 

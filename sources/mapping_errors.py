@@ -155,23 +155,59 @@ _NAMELESS = re.compile(r"column_\d+")
 _MOST_NAMED = 5
 
 
-def differing(name: str, mapped: Sequence[OpenSource], others: Sequence[OpenSource]) -> str:
+def differing(
+    source: Source,
+    settings: SourceSettings,
+    mapped: Sequence[OpenSource],
+    others: Sequence[OpenSource],
+) -> str:
     """What to do where some files of a source have columns that others lack."""
+    name = source.name.upper()
+    both = _both_names(source, settings, mapped, others)
     advice = (
-        f"{_some(mapped)} has the columns that {_some(others)} lacks: call them the same in all "
-        "files, or make them the same by a query (duckdb:///:memory: as the path; read_csv with "
-        "union_by_name = true, and coalesce)"
+        f"{_some(mapped)} has the columns that {_some(others)} lacks: "
+        + (f"give all their names: {_pasted(name, both)}; or " if both else "")
+        + "call them the same in all files, or make them the same by a query (duckdb:///:memory: "
+        "as the path; read_csv with union_by_name = true, and coalesce)"
     )
     archive, is_member, member = mapped[0].label.rpartition("!")
-    if mapped[0].format == others[0].format == "excel" and is_member:
-        return (
-            f"{_some(mapped)} has the columns that {_some(others)} lacks: set "
-            f"{name.upper()}__SHEET={member} to read that sheet alone, or to a pattern that only "
-            "the right ones match"
-        )
     if is_member and any(file.label.startswith(f"{archive}!") for file in others):
-        advice += f"; or read one member alone: {name.upper()}__PATH={archive}!{member}"
+        advice += f"; or read one member alone: {name}__PATH={archive}!{member}"
     return advice
+
+
+def _both_names(
+    source: Source,
+    settings: SourceSettings,
+    mapped: Sequence[OpenSource],
+    others: Sequence[OpenSource],
+) -> dict[str, Any]:
+    """The mapping that fits the files of both kinds; empty where it is not clear what is called
+    otherwise.
+    """
+    known = {column.casefold() for file in mapped for column in file.columns}
+    right = dict(settings.columns)
+    for file in others:
+        own = {column.casefold() for column in file.columns}
+        new = [column for column in file.columns if column.casefold() not in known]
+        for canonical in source.columns:
+            parts = settings.rule(canonical).parts
+            is_needed = canonical in settings.columns or canonical in source.required
+            lacks = len(parts) == 1 and own.isdisjoint(name.casefold() for name in parts[0])
+            if not is_needed or not lacks or not known & {n.casefold() for n in parts[0]}:
+                continue
+            near = near_name(canonical, new) or near_name(parts[0][0], new)
+            if near is None:
+                near = new[0] if len(new) == 1 else _THEIRS
+            new = [column for column in new if column != near]
+            right[canonical] = {"any": _with_name(right.get(canonical, canonical), near)}
+    return right if right != dict(settings.columns) else {}
+
+
+def _with_name(given: Any, name: str) -> list[str]:
+    """The names that a column has, and one more."""
+    names = given["any"] if isinstance(given, dict) else given
+    return list(dict.fromkeys([*(names if isinstance(names, list) else [names]), name]))
 
 
 def _some(files: Sequence[OpenSource]) -> str:

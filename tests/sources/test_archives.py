@@ -275,7 +275,7 @@ def test_an_archive_inside_an_archive_is_told(inner: str, form: str, duckdb_shop
         else tarred(entry(inner, b"PK"), entry("a.csv", sales))
     )
     path = write(duckdb_shop, f"outer.{form}", content)
-    assert f"{path}!{inner}: it is an archive inside an archive" in fault(duckdb_shop, path)
+    assert f"{path}!{inner}: an archive inside another one" in fault(duckdb_shop, path)
     duckdb_shop.publish(TRANSACTIONS__PATH=f"{path}!*.csv")
 
 

@@ -209,3 +209,57 @@ def test_a_column_may_have_another_name_in_other_files(
         "SELECT transaction_id, product_id FROM fact_sales JOIN dim_product USING (product_key) "
         "ORDER BY 1"
     ) == [("T1", "P1"), ("T2", "P2"), ("T3", "P2")]
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+@pytest.mark.parametrize(
+    "names", [["product_id", "sku"], ["sku", "product_id"], ["item.id", "sku"]]
+)
+def test_records_of_one_file_may_call_a_column_otherwise(
+    form: str, names: list[str], duckdb_shop: Retailer
+) -> None:
+    shop = duckdb_shop
+    head = names[0].partition(".")[0]
+    rows: list[Row] = []
+    for sale in shop.sales:
+        key = head if sale is shop.sales[0] else names[1]
+        value = {"id": sale["product_id"]} if key == "item" else sale["product_id"]
+        rows.append({key: value, **{k: v for k, v in sale.items() if k != "product_id"}})
+    columns = {"product_id": {"any": names}}
+    results = shop.publish(
+        TRANSACTIONS__PATH=sales_in(shop, {f"a.{form}": rows}),
+        TRANSACTIONS__COLUMNS=json.dumps(columns),
+    )
+    assert results["warnings"] == []
+    products = "SELECT product_id FROM fact_sales JOIN dim_product USING (product_key) ORDER BY 1"
+    assert shop.star.column(products) == ["P1", "P2", "P2"]
+
+
+def test_several_names_go_into_a_key_of_several_parts(duckdb_shop: Retailer) -> None:
+    shop = duckdb_shop
+    first, second = (
+        [{("Order" if k == "transaction_id" else k): v for k, v in s.items()} | {"line": "1"}]
+        for s in shop.sales[:2]
+    )
+    second = [{("Bestellung" if k == "Order" else k): v for k, v in second[0].items()}]
+    columns = {"transaction_id": [{"any": ["Order", "Bestellung"]}, "line"]}
+    shop.publish(
+        TRANSACTIONS__PATH=sales_in(shop, {"a.csv": first, "b.jsonl": second}),
+        TRANSACTIONS__COLUMNS=json.dumps(columns),
+    )
+    assert shop.star.column(IDS) == ["T1-1", "T2-1"]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "xlsx"])
+def test_a_column_that_files_name_otherwise_is_told_with_the_setting(
+    form: str, duckdb_shop: Retailer
+) -> None:
+    """The setting that the message has is right as it is."""
+    shop = duckdb_shop
+    renamed = [{"sku" if k == "product_id" else k: v for k, v in s.items()} for s in shop.sales[1:]]
+    folder = sales_in(shop, {f"a.{form}": shop.sales[:1], f"b.{form}": renamed})
+    (error,) = shop.run(TRANSACTIONS__PATH=folder)["errors"]
+    setting = '{"product_id": {"any": ["product_id", "sku"]}}'
+    assert f"give all their names: TRANSACTIONS__COLUMNS='{setting}'" in error
+    shop.publish(TRANSACTIONS__PATH=folder, TRANSACTIONS__COLUMNS=setting)
+    assert shop.star.column(IDS) == ["T1", "T2", "T3"]
