@@ -337,12 +337,16 @@ def _cloud(system: Any, scheme: str, file: str) -> Place:
         tags = ("ETag", "etag", "md5", "LastModified", "last_modified", "updated", "mtime")
         return info.get("size"), *(str(info.get(tag)) for tag in tags)
 
+    def size() -> int:
+        known = system.info(file).get("size")
+        return _NEARLY_NOTHING + 1 if known is None else int(known)
+
     name = file if "://" in file else f"{scheme}://{file}"
     return Place(
         _without_secrets(name),
         lambda: cast("BinaryIO", with_os_errors(lambda: system.open(file, "rb"))),
         lambda: with_os_errors(identity),
-        lambda: with_os_errors(lambda: system.info(file).get("size") or _NEARLY_NOTHING + 1),
+        lambda: with_os_errors(size),
     )
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import tarfile
 import threading
 from collections.abc import Iterator
 from datetime import date
@@ -234,6 +235,37 @@ def test_objects_under_a_prefix_and_by_a_pattern_give_the_same_star(
         folder.mkdir(exist_ok=True)
         settings["TRANSACTIONS__PATH"] = f"{s3}/{path}"
         assert digest_of(folder, settings) == the_star
+
+
+def test_objects_are_chosen_and_in_order_as_files_are(s3: str, duckdb_shop: Retailer) -> None:
+    """By numbers, without what is no table; members of archives, and folders that name columns."""
+    shop, folder = duckdb_shop, duckdb_shop.folder / "mixed"
+    sale = {k: v for k, v in shop.sales[0].items() if k != "sales_rep_id"}
+    for number in (9, 10):
+        day = folder / f"sales_rep_id=rep%20{number}"
+        day.mkdir(parents=True)
+        (day / "part-0.csv").write_bytes(csv_text([{**sale, "quantity": str(number)}]))
+    (folder / "old").mkdir()
+    for name in ("_SUCCESS", "README.md", "notes.txt", ".part.csv", "empty.csv", "old/a.csv"):
+        (folder / name).write_bytes(b"" if name == "empty.csv" else b"about\n")
+    members = {f"day/{s['transaction_id']}.csv": csv_text([s]) for s in shop.sales[1:]}
+    with tarfile.open(folder / "more.tgz", "w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    upload(folder, under="mixed")
+    warnings = shop.publish(TRANSACTIONS__PATH=f"{s3}/mixed")["warnings"]
+    (told,) = (warning for warning in warnings if "passed over" in warning)
+    assert told.startswith("transactions: passed over: s3://shop/mixed/old (a folder; ")
+    assert "mixed/.part.csv (hidden), s3://shop/mixed/README.md (no table)" in told
+    assert told.endswith(" and 1 more")
+    shop.publish(TRANSACTIONS__PATH=f"{s3}/mixed/**/part-*.csv")
+    shop.publish(TRANSACTIONS__PATH=f"{s3}/mixed/*.tgz!T2.csv")
+    assert shop.star.rows(
+        "SELECT transaction_id, quantity, sales_rep_id FROM fact_sales "
+        "JOIN dim_sales_rep USING (sales_rep_key) ORDER BY 1"
+    ) == [("T1", 10, "rep 10"), ("T2", 3, "grace_hopper"), ("T3", 1, "john_backus")]
 
 
 @pytest.mark.parametrize("form", ["csv", "excel", "zip"])
