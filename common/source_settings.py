@@ -223,6 +223,10 @@ class SourceSettings(Settings):
         are sales.
         """
         problems = []
+        signs = {"QUOTE": self.quote, "ESCAPE": self.escape, "DELIMITER": self.delimiter}
+        for first, second in (("QUOTE", "DELIMITER"), ("ESCAPE", "DELIMITER")):
+            if signs[first] is not None and signs[first] == signs[second]:
+                problems.append(f"{name}__{first} and {name}__{second} are the same character")
         if self.extract == "period" and not has_dates:
             problems.append(f"{name}__EXTRACT=period: its rows have no date; use full")
         query, engine = self.query or "", ""

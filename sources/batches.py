@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,19 @@ class Layout:
             any(name in there or name.partition(".")[0] in there for name in part)
             for part in self.required
         )
+
+
+def as_plain_text(layout: Layout) -> Layout:
+    """The layout of a text file with a header, without anything special."""
+    plain = Layout()
+    return replace(
+        layout,
+        quote=plain.quote,
+        escape=plain.escape,
+        widths=plain.widths,
+        header_row=plain.header_row,
+        header=plain.header,
+    )
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ from sources.batches import (
     column_names,
 )
 from sources.csv_header import read_header
-from sources.csv_lines import NEWLINE, QUOTE, Dialect, Taken, edited, overlong, take_records
+from sources.csv_lines import NEWLINE, Dialect, Taken, edited, overlong, take_records
+from sources.escapes import Escapes
+from sources.fixed_width import likely_widths
 from sources.line_source import LineSource
 from sources.pieces import Findings, OpenSource
 from sources.ranges import Range, behind_lines, line_end
@@ -42,19 +44,24 @@ def open_csv(source: LineSource, options: ReadOptions) -> OpenSource:
     text, delimiter = header.row.text, header.row.delimiter
     if MARK in text and header.has_line:
         raise source.text.encoding_error()
-    columns = column_names(label, header.names, options)
+    escapes = Escapes.of(options.layout, options.delimiter)
+    names = list(map(escapes.shown, header.names)) if escapes else header.names
+    columns = column_names(label, names, options)
     types = {
         name: pa.dictionary(pa.int32(), pa.string()) if name in options.encoded else pa.string()
         for name in columns
     }
     is_padded = f"{delimiter} " in text
-    dialect = Dialect(label, delimiter, tuple(columns), types, is_padded, options.encoding)
+    quote = options.layout.quote
+    dialect = Dialect(label, delimiter, tuple(columns), types, is_padded, options.encoding, quote)
     opened = OpenSource(label, "csv", columns, iter(()), delimiter=delimiter)
     opened.warn(*filter(None, [header.note]))
     opened.hint = header.hint
+    opened.widths = likely_widths(header.near) if len(columns) == 1 else []
     opened.lines_before = header.before
     opened.pieces = (
-        CsvRange(*span, dialect=dialect) for span in source.spans(header.before, options.batch_rows)
+        CsvRange(*span, dialect=dialect, escapes=escapes)
+        for span in source.spans(header.before, options.batch_rows)
     )
     return opened
 
@@ -64,6 +71,7 @@ class CsvRange(Range):
     """The records that begin in a range of a CSV file."""
 
     dialect: Dialect = field(kw_only=True)
+    escapes: Escapes | None = field(default=None, kw_only=True)
 
     def batches(self, found: Findings) -> Iterator[TextBatch]:
         own = self.own_lines()
@@ -81,7 +89,11 @@ class CsvRange(Range):
         if taken.left:  # its last record goes on
             taken, found.end = self._with_more(data, own.end, taken.physical_lines + taken.left)
         found.lines = taken.physical_lines
-        yield _parse_csv(self.dialect, taken)
+        batch = _parse_csv(self.dialect, taken)
+        if self.escapes is not None:
+            batch, more = self.escapes.restored(batch)
+            found.lines += more
+        yield batch
 
     def _with_more(self, data: bytes, end: int, count: int) -> tuple[Taken, int]:
         """The records that begin in `data`, which has `count` lines up to the byte `end`, and where
@@ -160,7 +172,10 @@ def _parsed(
             use_threads=False, column_names=list(dialect.columns), block_size=len(data) + 2
         ),
         parse_options=pa_csv.ParseOptions(
-            delimiter=dialect.delimiter, newlines_in_values=True, invalid_row_handler=irregular
+            delimiter=dialect.delimiter,
+            quote_char=dialect.quote or False,
+            newlines_in_values=True,
+            invalid_row_handler=irregular,
         ),
         convert_options=pa_csv.ConvertOptions(
             column_types=dialect.types, strings_can_be_null=False, check_utf8=False
@@ -221,7 +236,7 @@ def _drop_damaged(dialect: Dialect, taken: Taken) -> tuple[memoryview, Lines, li
     Returns the remaining bytes, the line of each remaining record, and all refused records.
     """
     bytes_ = np.frombuffer(taken.data, np.uint8)
-    quotes = np.flatnonzero(bytes_ == QUOTE)
+    quotes = dialect.quotes(bytes_)
     suspects = np.concatenate([mark_places(bytes_), _misplaced(dialect, bytes_, quotes)])
     if not len(suspects):
         return taken.data, taken.lines, taken.refused
@@ -247,7 +262,7 @@ def _misplaced(dialect: Dialect, bytes_: Bytes, quotes: Lines) -> Lines:
     quote, and after a closing one, must be a delimiter, a line end or another quote.
     """
     allowed = np.zeros(256, bool)
-    allowed[[ord(dialect.delimiter), NEWLINE, QUOTE]] = True
+    allowed[[ord(dialect.delimiter), NEWLINE, *dialect.quote.encode()]] = True
     opening, closing = quotes[::2], quotes[1::2]
     opens_well = allowed[bytes_[np.maximum(opening - 1, 0)]] | (opening == 0)
     return np.concatenate([opening[~opens_well], closing[~allowed[bytes_[closing + 1]]]])

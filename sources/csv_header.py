@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from errors import SourceError
 from sources.batches import MAX_RECORD_BYTES, ReadOptions
@@ -44,7 +45,7 @@ def read_header(label: str, text: Iterator[bytes], options: ReadOptions) -> Head
             f"{label}, line {header.row.number}: the header is not a well-formed CSV line; "
             "correct its quotes in the file"
         )
-    return header
+    return replace(header, near=texts[:LINES])
 
 
 def _row(
@@ -53,9 +54,12 @@ def _row(
     """The record that begins in a line."""
     text, last = texts[place], place
     delimiter = declared or _delimiter(text, options)
-    dialect = Dialect("", delimiter, (), {})
+    quote = options.layout.quote
+    dialect = Dialect("", delimiter, (), {}, quote=quote)
     fields = dialect.fields(text) if text else []
-    while fields is None and _is_open(text) and last - place < LINES and last + 1 < len(texts):
+    while (
+        fields is None and _is_open(text, quote) and last - place < LINES and last + 1 < len(texts)
+    ):
         last += 1
         text = f"{text}\n{texts[last]}"
         fields = dialect.fields(text)
@@ -104,15 +108,15 @@ def _delimiter(text: str, options: ReadOptions) -> str:
     """The delimiter of a line: one by which it has as many fields as `HEADER` has names, or else
     the one that occurs most often, outside of quotes.
     """
-    names = options.layout.header
+    names, quote = options.layout.header, options.layout.quote
     for delimiter in _DELIMITERS if len(names) > 1 else "":
-        fields = Dialect("", delimiter, (), {}).fields(text)
+        fields = Dialect("", delimiter, (), {}, quote=quote).fields(text)
         if fields is not None and len(fields) == len(names):
             return delimiter
-    unquoted = re.sub(r'"[^"]*"', "", text)
+    unquoted = re.sub(f"{quote}[^{quote}]*{quote}", "", text) if quote else text
     return max(_DELIMITERS, key=unquoted.count)
 
 
-def _is_open(text: str) -> bool:
+def _is_open(text: str, quote: str) -> bool:
     """Whether a quoted name may continue in the next line."""
-    return text.count('"') % 2 == 1
+    return bool(quote) and text.count(quote) % 2 == 1

@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from errors import LineError
 from sources.batches import MAX_RECORD_BYTES, Lines, RefusedRecord
-from sources.undecodable import refused
+from sources.undecodable import Bytes, refused
 
-QUOTE, NEWLINE = 0x22, 0x0A
+NEWLINE = 0x0A
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,28 @@ class Dialect:
     is_padded: bool = False
     """Whether fields begin with a space, as in the header `id, name`."""
     encoding: str = "utf-8"
+    quote: str = '"'
+    """The quote character; '' where quotes are text."""
+
+    def quotes(self, data: Bytes) -> Lines:
+        """The places of quotes."""
+        if not self.quote:
+            return np.empty(0, np.int64)
+        return np.flatnonzero(data == ord(self.quote))
 
     def fields(self, text: str) -> list[str] | None:
         """The fields of `text` if it is exactly one well-formed record; otherwise None."""
         try:
             lines = io.StringIO(text, newline="")
-            records = list(csv.reader(lines, delimiter=self.delimiter, strict=True))
+            records = list(
+                csv.reader(
+                    lines,
+                    delimiter=self.delimiter,
+                    quotechar=self.quote or None,
+                    quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
+                    strict=True,
+                )
+            )
         except csv.Error:
             return None
         return records[0] if len(records) == 1 else None
@@ -65,9 +81,13 @@ class Dialect:
     def separators(self, text: str) -> int:
         """How many delimiters of a line separate fields, if stray quotes count as text."""
         delimiter = re.escape(self.delimiter)
-        quoted = rf'(?:(?<=^)|(?<={delimiter}))"(?:[^"]++|"")*+"(?=$|{delimiter})'
+        quote = re.escape(self.quote)
+        quoted = (
+            rf"(?:(?<=^)|(?<={delimiter})){quote}(?:[^{quote}]++|{quote}{quote})*+{quote}"
+            rf"(?=$|{delimiter})"
+        )
         after = "" if self.is_padded else "(?! )"
-        return len(re.findall(delimiter + after, re.sub(quoted, "", text)))
+        return len(re.findall(delimiter + after, re.sub(quoted, "", text) if quote else text))
 
     def refused(self, line: int, why: str, text: str) -> RefusedRecord:
         """The record `text`, which begins in line `line`, refused for the reason `why`."""
@@ -76,7 +96,9 @@ class Dialect:
     def rewrite(self, text: str) -> bytes:
         """The record with quotes as in RFC 4180, section 2."""
         out = io.StringIO()
-        writer = csv.writer(out, delimiter=self.delimiter, lineterminator="\n")
+        writer = csv.writer(
+            out, delimiter=self.delimiter, quotechar=self.quote, lineterminator="\n"
+        )
         writer.writerow(self.fields(text) or [])
         return out.getvalue().encode()
 
@@ -136,7 +158,7 @@ class _Cut:
         self._bytes = np.frombuffer(data, np.uint8)
         self.ends = np.flatnonzero(self._bytes == NEWLINE) + 1
         self._starts = np.concatenate(([0], self.ends[:-1]))
-        self._quotes = np.flatnonzero(self._bytes == QUOTE)
+        self._quotes = dialect.quotes(self._bytes)
         self._is_record = self.ends - self._starts > 1
         self._is_blank = ~self._is_record
         self._refused: list[RefusedRecord] = []

@@ -7,13 +7,16 @@ from codecs import BOM_UTF8
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from common.fingerprints import TreeHash
+from common.rejects import REJECT_FILE
 from errors import SourceError
-from sources.batches import ReadOptions
+from sources.batches import ReadOptions, as_plain_text
 from sources.csv_files import open_csv
+from sources.escapes import Escapes
 from sources.excel import open_excel
+from sources.fixed_width import open_fixed_width
 from sources.json_files import open_json
 from sources.line_source import CopiedLines, LineSource
 from sources.parquet import open_parquet
@@ -25,6 +28,7 @@ from sources.text import Text, has_plain_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
 
 _JSON = (".json", ".jsonl", ".ndjson")
 _CSV = (".csv", ".tsv", ".tab", ".psv")
@@ -83,10 +87,16 @@ def _open_format(place: Place, content: Content, options: ReadOptions, folder: P
             f"{place.label}: it is a web page or XML, perhaps what a failed export left behind; "
             "export it as CSV, JSON, Parquet or .xlsx"
         )
-    lines = _lines(place, content, options, folder)
     is_json = suffix in _JSON or (suffix not in _CSV and first in (b"[", b"{"))
-    open_lines = open_json if is_json or _is_json(content.head) else open_csv
-    opened = open_lines(lines, options)
+    if is_json or _is_json(content.head) or _is_reject_file(content, options):
+        options = replace(options, layout=as_plain_text(options.layout))
+    lines = _lines(place, content, options, folder)
+    if is_json or _is_json(content.head):
+        opened = open_json(lines, options)
+    elif options.layout.widths:
+        opened = open_fixed_width(lines, options)
+    else:
+        opened = open_csv(lines, options)
     opened.copy = lines.copy
     return opened
 
@@ -101,10 +111,23 @@ def _of_sheet(place: Place, options: ReadOptions) -> ReadOptions:
 def _lines(place: Place, content: Content, options: ReadOptions, folder: Path) -> LineSource:
     """The file's lines: read where they are, or else from a copy."""
     path, label = place.file, place.label
-    if path is None or content.compressed or not has_plain_lines(options.encoding):
+    is_escaped = Escapes.of(options.layout, options.delimiter) is not None
+    if is_escaped or path is None or content.compressed or not has_plain_lines(options.encoding):
         return CopiedLines(content.stream, label, options, folder)
     file = LineFile(path, label, options, version=version(path.stat()))
     return LineSource(file, Text(content.stream, label, options))
+
+
+_REJECT_HEADER = 1 << 16
+
+
+def _is_reject_file(content: Content, options: ReadOptions) -> bool:
+    """Whether it is a reject file of ours, which is a CSV file however its source is written."""
+    if as_plain_text(options.layout) == options.layout:
+        return False
+    head = cast("BufferedReader", content.stream).peek(_REJECT_HEADER)[:_REJECT_HEADER]
+    line = head.decode(options.encoding, "replace").partition("\n")[0]
+    return set(re.findall(r"\w+", line)) >= REJECT_FILE
 
 
 _OLE = b"\xd0\xcf\x11\xe0"

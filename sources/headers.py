@@ -49,6 +49,8 @@ class Header:
     row: Row
     note: str = ""
     """What was passed over; '' if nothing was."""
+    near: Sequence[str] = ()
+    """The first lines of the file."""
     hint: str = ""
     """Where else a header is, if this one has not the required names."""
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from common.spool import disk_errors_named, new_path
 from sources.batches import MAX_PIECE_BYTES, MAX_RECORD_BYTES, ReadOptions
+from sources.escapes import Escapes
 from sources.ranges import LineFile, behind_lines, whole_lines
 from sources.text import Text, has_plain_lines
 
@@ -88,10 +89,13 @@ class CopiedLines(LineSource):
         self._copied, self._readable, self._ended = 0, 0, False
         self._kept: list[bytes] | None = []
         self._out: Any = None
-        is_text = not has_plain_lines(options.encoding)
+        escapes = Escapes.of(options.layout, options.delimiter)
+        is_text = escapes is not None or not has_plain_lines(options.encoding)
         file = LineFile(self.copy, label, options, is_text)
         if is_text:
             text: Text = _Followed(stream, label, options, self._keep)
+            if escapes is not None:
+                text.follow(lambda chunks: escapes.hidden(chunks, label))
             self._next: Callable[[], bytes] = lambda: next(text, b"")
         else:
             followed = _FollowedStream(stream, self._keep)

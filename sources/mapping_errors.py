@@ -45,10 +45,11 @@ def mapping_error(
             f"{', '.join(source.required)}; add a header, or set {source.name.upper()}__HEADER to "
             f"the names of its {len(file.columns)} columns, in their order"
         )
-    if file.format == "csv" and _is_fixed_width(file.columns, source):
+    if file.format == "csv" and file.widths and _is_fixed_width(file.columns, source):
         return (
-            "it looks like fixed width, which is not read yet: export it with a delimiter, or cut "
-            "its lines by a query (duckdb:///:memory: as the path, read_csv and substr)"
+            f"it looks like fixed width; set {source.name.upper()}__WIDTHS={file.widths}, the "
+            "widths of its columns by the first lines, and correct them where a later value is "
+            "longer"
         )
     problems, right = _wrongly_mapped(file, source, settings, absent)
     if missing:

@@ -103,6 +103,8 @@ class OpenSource:
     """
     note: str = ""
     """Warnings in one line, see `warn`; '' without any."""
+    widths: list[int] = field(default_factory=list)
+    """Of a file of one column: the widths of its columns, if it is one of fixed width."""
     hint: str = ""
     """If the header is wrong: where a header with the required names is, and how to choose it."""
     binary_keys: set[str] = field(default_factory=set)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import importlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import BinaryIO
 
@@ -36,6 +36,10 @@ class Text(Iterator[bytes]):
     def __next__(self) -> bytes:
         """The next chunk, never an empty one."""
         return next(self._chunks)
+
+    def follow(self, change: Callable[[Iterator[bytes]], Iterator[bytes]]) -> None:
+        """Give the chunks as `change` returns them, from the next one on."""
+        self._chunks = change(self._chunks)
 
     def encoding_error(self) -> SourceError:
         """The error for undecodable bytes that are not part of a single record."""

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from errors import SourceError
 from schema import STAR
-from sources import csv_files, csv_lines, json_files, ranges
-from sources.batches import ReadOptions
+from sources import csv_files, csv_lines, fixed_width, json_files, ranges
+from sources.batches import Layout, ReadOptions
 from sources.places import find_places
 from sources.ranges import Range
 from sources.read_files import ReadFile
@@ -46,6 +46,19 @@ OBJECTS = [
     '{"id": 1}', '{"id": 2, "more": "ü"}', '{"id": "}{"}', '{"id": 3', "]", '{"a": {"b": []}}',
 ]  # fmt: skip
 ENDS = ["\n", "\r\n", "\r"]
+PLAIN = Layout()
+LAYOUTS = [
+    Layout(quote=""),
+    Layout(quote="'"),
+    Layout(escape="\\"),
+    Layout(quote="", escape="\\"),
+    Layout(header=("id", "note", "amount")),
+    Layout(header_row=2),
+]
+ESCAPED = [
+    "one\\\ntwo", "\\\\", "a\\,b", "\\N", '"a \\"b\\" c"', '"a\\\nb"', "\\",
+    'a\\"b', "it's", "'it''s'", "'two\nlines'", "'never closed",
+]  # fmt: skip
 
 Found = dict[str, Any]
 
@@ -53,7 +66,7 @@ Found = dict[str, Any]
 @pytest.fixture(autouse=True)
 def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is looked at beyond a range, and what is too long, is small, as the files are."""
-    for module in (ranges, csv_files, csv_lines, json_files):
+    for module in (ranges, csv_files, csv_lines, json_files, fixed_width):
         monkeypatch.setattr(module, "MAX_RECORD_BYTES", 85)
     monkeypatch.setattr(ranges, "_BEYOND", 3)
     monkeypatch.setattr(ranges, "_CHUNK", 7)
@@ -62,10 +75,12 @@ def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_files, "_FEW", 2)
 
 
-def read(path: Path, encoding: str, cuts: Sequence[int] | None, folder: Path) -> Found:
+def read(
+    path: Path, encoding: str, cuts: Sequence[int] | None, folder: Path, layout: Layout
+) -> Found:
     """What is found in a file that is cut at `cuts`, or read as one range."""
     (place,) = find_places(str(path), "X").places
-    options = ReadOptions("transactions", encoding, None, 10_000)
+    options = ReadOptions("transactions", encoding, None, 10_000, layout=layout)
     opened = place_file(place, options, "X", folder)
     file = ReadFile(STAR.sales, STAR.sales, replace(opened, is_mapped=True, is_open=True), folder)
     (whole,) = file.opened.pieces
@@ -110,27 +125,33 @@ def _listed(table: Any) -> list[Any]:
     return [] if table is None else table.to_pylist()
 
 
-def same_however_cut(content: bytes, encoding: str, suffix: str, several: list[list[int]]) -> Found:
+def same_however_cut(
+    content: bytes,
+    encoding: str,
+    suffix: str,
+    several: list[list[int]],
+    layout: Layout = PLAIN,
+) -> Found:
     """What one reader finds; the same must be found at every single cut, and at `several`."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = folder / f"sales.{suffix}"
         path.write_bytes(content)
         try:
-            expected = read(path, encoding, None, folder)
+            expected = read(path, encoding, None, folder, layout)
         except (SourceError, ValueError):  # no header, or nothing below it
             return {}
         every = range(len(content) + 1)
         for cuts in (*([cut] for cut in every), every, *several):
-            assert read(path, encoding, cuts, folder) == expected, (cuts, content)
+            assert read(path, encoding, cuts, folder, layout) == expected, (cuts, content)
         return expected
 
 
-def csv_file(draw: st.DrawFn) -> str:
-    lines = [HEADER]
+def csv_file(draw: st.DrawFn, more: Sequence[str] = ()) -> str:
+    lines, fields = [HEADER], [*FIELDS, *more]
     for number in range(draw(st.integers(1, 8))):
         if draw(st.integers(0, 5)):
-            lines.append(f"{number},{draw(st.sampled_from(FIELDS))},{number * 7}")
+            lines.append(f"{number},{draw(st.sampled_from(fields))},{number * 7}")
         else:
             lines.append(draw(st.sampled_from(LINES)))
     return joined(draw, lines)
@@ -167,6 +188,27 @@ def files(draw: st.DrawFn, suffix: str) -> tuple[bytes, str, str, list[list[int]
 @given(files("csv"))
 def test_a_csv_file_is_the_same_however_it_is_cut(file: Any) -> None:
     same_however_cut(*file)
+
+
+@st.composite
+def dialects(draw: st.DrawFn) -> tuple[bytes, Layout, list[list[int]]]:
+    content = csv_file(draw, ESCAPED).encode(draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig"])))
+    cuts = st.lists(st.integers(0, len(content)), max_size=6)
+    return content, draw(st.sampled_from(LAYOUTS)), draw(st.lists(cuts, max_size=3))
+
+
+@examples(3)
+@given(dialects())
+def test_a_csv_file_of_any_dialect_is_the_same_however_it_is_cut(file: Any) -> None:
+    content, layout, several = file
+    same_however_cut(content, "utf-8", "csv", several, layout)
+
+
+@examples(1)
+@given(files("csv"))
+def test_a_file_of_fixed_width_is_the_same_however_it_is_cut(file: Any) -> None:
+    content, encoding, _, several = file
+    same_however_cut(content, encoding, "txt", several, Layout(widths=(2, 5, 60)))
 
 
 @examples(0.5)
