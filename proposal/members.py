@@ -10,7 +10,7 @@ from proposal.keys import Reference, blanks, constant_columns
 from proposal.model import SourceProposal
 from proposal.numbers import separator_of
 from proposal.roles import Reading, read_as
-from proposal.sales import ROLES, Sales, plain_same
+from proposal.sales import ROLES, Sales, write_columns
 from proposal.tables import Found
 
 _NUMBERS = ("price", "cost")
@@ -23,6 +23,7 @@ _ATTRIBUTES = {
     "sales_reps": ("first_name", "last_name", "email", "region", "hire_date"),
 }  # fmt: skip
 _LEAST = 0.45
+_REFS = set(ROLES.values())
 _FROM_SALES = {
     "customers": ("email", "first_name", "last_name", "full_name", "company", "phone"),
     "products": ("name", "category", "brand"),
@@ -55,7 +56,7 @@ def member_source(reading: Reading, known: Reference | None, sales: Sales | None
     if known is not None and known.folds and sales is not None:
         proposal.settings["key_case"] = "fold"
         proposal.evidence["key_case"] = "sales write the ids in other letters, capital or small"
-    _write(proposal, columns)
+    write_columns(proposal, table, _ATTRIBUTES[source], columns)
     return proposal
 
 
@@ -108,12 +109,6 @@ def _dates(proposal: SourceProposal, table: Found, columns: dict[str, Any]) -> N
         proposal.unknown.append(f"the dates in {hired} may be read as {texts}")
 
 
-def _write(proposal: SourceProposal, columns: dict[str, Any]) -> None:
-    mapped = {name: own for name, own in columns.items() if not plain_same(name, own)}
-    if mapped:
-        proposal.settings["columns"] = mapped
-
-
 def from_sales(source: str, sales: Sales) -> SourceProposal | None:
     """A source of members made of the sales, where no file describes them."""
     role = ROLES[source]
@@ -127,7 +122,7 @@ def from_sales(source: str, sales: Sales) -> SourceProposal | None:
     columns: dict[str, Any] = {role: key}
     if isinstance(key, str):
         reading = read_as(table, source)
-        columns |= _constant(reading, table, key, source)
+        columns |= _constant(reading, table, key, source, _said_of_sales(sales))
         proposal.evidence[role] = f"no file describes the {source}: they are taken from the sales"
         if blanks(table, key):
             settings["skip_when"] = {key: [""]}
@@ -137,16 +132,27 @@ def from_sales(source: str, sales: Sales) -> SourceProposal | None:
     _fill(settings, columns)
     if "price" in columns and "decimal_separator" in sales.proposal.settings:
         settings["decimal_separator"] = ","
-    _write_all(proposal, columns)
+    write_columns(proposal, table, _ATTRIBUTES[source], columns)
     return proposal
 
 
-def _constant(reading: Reading, table: Found, key: str, source: str) -> dict[str, Any]:
-    """The attributes that are the same in all rows of a member."""
+def _said_of_sales(sales: Sales) -> set[str]:
+    """The columns that are about a sale, whatever they are called: its order, date and amounts."""
+    used = {
+        own for name, own in sales.columns.items() if isinstance(own, str) and name not in _REFS
+    }
+    key = sales.columns.get("transaction_id")
+    return used | {sales.order or ""} | (set(key) if isinstance(key, list) else set())
+
+
+def _constant(
+    reading: Reading, table: Found, key: str, source: str, others: set[str]
+) -> dict[str, Any]:
+    """The attributes that are the same in all rows of a member, `others` left out."""
     names = {
         name: reading.columns[name]
         for name in _FROM_SALES[source]
-        if reading.weight(name) >= 0.6 and reading.columns[name] != key
+        if reading.weight(name) >= 0.6 and reading.columns[name] not in {key, *others}
     }
     if source == "products":
         own = read_as(table, "transactions").columns.get("product_name")
@@ -173,13 +179,3 @@ def _fill(settings: dict[str, Any], columns: dict[str, Any]) -> None:
         settings["fill_down"] = [filled[0], *used]
     else:
         del settings["fill_down"]
-
-
-def _write_all(proposal: SourceProposal, columns: dict[str, Any]) -> None:
-    mapped = {
-        name: own
-        for name, own in columns.items()
-        if not (isinstance(own, str) and plain_same(name, own))
-    }
-    if mapped:
-        proposal.settings["columns"] = mapped

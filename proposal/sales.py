@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,10 @@ _IN_PLACE = {
 _AMOUNT_ROLES = (
     "unit_price", "line_amount", "discount_amount", "discount_rate", "unit_cost", "order_total",
     "tax", "shipping", "quantity",
+)  # fmt: skip
+_OPTIONAL = (
+    "line_amount", "sales_rep_id", "discount_amount", "discount_rate", "unit_cost", "currency",
+    "is_deleted",
 )  # fmt: skip
 _MUCH = 0.05
 
@@ -256,18 +260,10 @@ def _rest(sales: Sales) -> None:
 
 def _write_columns(sales: Sales, together: Joined | None) -> None:
     """The setting for the columns: only those that are not called as ours."""
-    named = {name.casefold(): name for name in sales.table.rows.column_names}
-    mapped: dict[str, Any] = {
-        role: column
-        for role, column in sales.columns.items()
-        if column is not None and not (isinstance(column, str) and plain_same(role, column))
-    }
-    unwanted = "discount_amount"
-    if unwanted in named and not sales.columns.keys() & {"discount_amount", "discount_rate"}:
-        mapped[unwanted] = {"value": "0"}
+    columns = {role: own for role, own in sales.columns.items() if own is not None}
+    write_columns(sales.proposal, sales.table, _OPTIONAL, columns)
     if together is not None:
-        mapped = together.split(mapped, sales.columns)
-    if mapped:
+        mapped = together.split(sales.proposal.settings.get("columns", {}), sales.columns)
         sales.proposal.settings["columns"] = mapped
     _fill_only_used(sales)
 
@@ -286,6 +282,23 @@ def _fill_only_used(sales: Sales) -> None:
     else:
         settings.pop("fill_down", None)
         sales.proposal.evidence.pop("fill_down", None)
+
+
+def write_columns(
+    proposal: SourceProposal, table: Found, optional: Sequence[str], columns: Mapping[str, Any]
+) -> None:
+    """Write the setting for the columns: those that are not called as ours; and of those that are,
+    though they are something else, that they are not meant.
+    """
+    mapped = {
+        role: own
+        for role, own in columns.items()
+        if not (isinstance(own, str) and plain_same(role, own))
+    }
+    there = {name.strip().casefold() for name in table.rows.column_names}
+    mapped |= {name: {"value": ""} for name in optional if name in there and name not in columns}
+    if mapped:
+        proposal.settings["columns"] = mapped
 
 
 def plain_same(role: str, column: str) -> bool:

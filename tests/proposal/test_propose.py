@@ -166,3 +166,21 @@ def _like_shopify(folder: Path, out: Path) -> list[Path]:
 
 
 DISGUISES = {"renamed": _other_names, "german": _german, "shopify": _like_shopify}
+
+
+def test_a_column_that_is_called_as_ours_and_means_another_thing_is_left_out(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text(
+        "Name,Email,Created at,Lineitem quantity,Lineitem price,Lineitem sku\n"
+        "#1001,a@example.com,2024-03-15,2,10.00,P1\n"
+        "#1001,a@example.com,2024-03-15,1,10.00,P1\n"
+        "#1002,b@example.com,2024-03-16,3,10.00,P1\n"
+        "#1002,b@example.com,2024-03-16,1,20.00,P2\n"
+        "#1003,a@example.com,2024-03-17,2,20.00,P2\n",
+        encoding="utf-8",
+    )
+    proposal, _ = proposed(path)
+    assert proposal.sources["products"].settings["columns"]["name"] == {"value": ""}
+    assert "last_name" not in proposal.sources["customers"].settings["columns"]
