@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from cleaning.columns import Reader, Rule, each
 from cleaning.currencies import counted, sale_currencies
-from cleaning.dates import calendar, date_key, date_range, dates, with_hints
+from cleaning.dates import calendar, date_key, date_range, date_rule, with_hints
 from cleaning.duplicates import BATCH_BITS, superseded
 from cleaning.frames import as_table, checked, to_frame
 from cleaning.numbers import numbers
@@ -356,7 +356,7 @@ class StarSchemaTransformer:
         return days
 
     def _dates(self, read: Reader) -> Rule:
-        return partial(dates, formats=read.settings.date_formats, zone=self._zone)
+        return date_rule(read.settings, self._zone)
 
 
 def _blank(key: pa.Array) -> pa.Array:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Table
 
+from cleaning.columns import Rule
 from common.arrays import on_values
 from common.arrow_types import arrow_schema
-from common.date_formats import ISO_8601, moment
+from common.date_formats import ISO_8601, NAMED, has_time, moment
+from common.date_numbers import numbered
+from common.source_settings import SourceSettings
+from common.zones import named_zone, zone_called
 from config import StarSchemaConfig
 
 _LONGEST = 100
@@ -25,52 +29,92 @@ _ISO_NAIVE = (
 )
 _ISO_TIMESTAMP = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8})[T ]"
-    r"(?P<time>(?:[01][0-9]|2[0-3])(?::?[0-5][0-9](?::?[0-5][0-9](?:[.,][0-9]+)?)?)?)"
+    r"(?P<time>(?:[01][0-9]|2[0-3])(?::?[0-5][0-9](?::?[0-5][0-9](?:[.,][0-9]+)?)?)?"
+    r"|24(?::?00(?::?00(?:[.,]0+)?)?)?)"
     r"(?: ?(?P<offset>[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?))?"
     r"(?: ?(?P<utc>(?i:Z|UTC|GMT)))?"
+    r"(?: (?P<name>[A-Za-z]{2,5}|[A-Za-z]+(?:/[A-Za-z_+-]+){1,2}))?"
+    r"(?: ?\[(?P<region>[A-Za-z0-9_+/-]+)\])?"
 )
+_ZONE_NAME = r":[0-9]{2}(?:[.,][0-9]+)? ?(?:[AP]M )?(?:[A-Z]{3,5}|[A-Za-z]+/[A-Za-z_]+)$"
 _LOOKS_LIKE = (
-    ("Unix seconds", r"^[0-9]{10}(?:\.[0-9]+)?$"),
-    ("Unix milliseconds", r"^[0-9]{13}$"),
-    ("a serial date of Excel", r"^[2-7][0-9]{4}(?:\.[0-9]+)?$"),
-    ("a Julian day", r"^24[0-9]{5}(?:\.[0-9]+)?$"),
+    ("Unix seconds", "EPOCH", r"^[0-9]{9,10}(?:\.[0-9]+)?$"),
+    ("Unix milliseconds", "EPOCH_MS", r"^[0-9]{12,13}$"),
+    ("a serial date of Excel", "EXCEL", r"^[2-7][0-9]{4}(?:\.[0-9]+)?$"),
+    ("a Julian day", "JULIAN", r"^24[0-9]{5}(?:\.[0-9]+)?$"),
 )
 
 
-def dates(values: pa.Array, formats: Sequence[str], zone: ZoneInfo) -> pa.Array:
+def date_rule(settings: SourceSettings, zone: ZoneInfo) -> Rule:
+    """How the dates of a source are read; `zone` is that of the star's days."""
+    return partial(
+        dates,
+        formats=settings.date_formats,
+        zone=zone,
+        own=None if settings.timezone is None else ZoneInfo(settings.timezone),
+        locale=settings.locale,
+    )
+
+
+def dates(
+    values: pa.Array,
+    formats: Sequence[str],
+    zone: ZoneInfo,
+    own: ZoneInfo | None = None,
+    locale: str = "en",
+) -> pa.Array:
     """Text to date32, by the first of `formats` that fits; null where none does.
 
-    A timestamp with an offset gets its date in `zone`. Timestamps without one are cut to their date
-    in bulk; then each distinct text is parsed once.
+    A timestamp gets its date in `zone`: one with an offset, and if the source has a zone of its
+    `own`, one without. Where it has none, those are cut to their date in bulk; then each distinct
+    text is parsed once.
     """
-    if list(formats) == [ISO_8601]:
+    if list(formats) == [ISO_8601] and own in (None, zone):
         naive = pc.fill_null(pc.match_substring_regex(values, _ISO_NAIVE), False)
         values = pc.if_else(naive, pc.utf8_slice_codeunits(values, 0, 10), values)
     encoded = values.dictionary_encode()
+    parse = partial(_parse_once, formats=tuple(formats), zone=zone, own=own, locale=locale)
     parsed = [
-        None if text is None or len(text) > _LONGEST else _parse_once(text, tuple(formats), zone)
+        None if text is None or len(text) > _LONGEST else parse(text)
         for text in encoded.dictionary.to_pylist()
     ]
     return pa.array(parsed, pa.date32()).take(encoded.indices)
 
 
-def parse_date(text: str, formats: Sequence[str], zone: ZoneInfo) -> date | None:
+def parse_date(
+    text: str,
+    formats: Sequence[str],
+    zone: ZoneInfo,
+    own: ZoneInfo | None = None,
+    locale: str = "en",
+) -> date | None:
     """The date in `zone` of one text, by the first of `formats` that fits; None if none does."""
     for pattern in formats:
         try:
-            is_iso = pattern == ISO_8601
-            found = _iso_date(text, zone) if is_iso else _local_date(moment(text, pattern), zone)
+            found = _local_date(_moment(text, pattern, own, locale), zone, own)
         except (ValueError, OverflowError):
             continue
         if found is not None:
             return found
-    return None if ISO_8601 in formats else _typed_date(text, formats, zone)
+    return None if ISO_8601 in formats else _typed_date(text, formats, zone, own)
 
 
 _parse_once = lru_cache(1 << 16)(parse_date)
 
 
-def _typed_date(text: str, formats: Sequence[str], zone: ZoneInfo) -> date | None:
+def _moment(text: str, pattern: str, own: ZoneInfo | None, locale: str) -> date | None:
+    """The day, or moment (a `datetime`), that a text is by one format."""
+    if pattern == ISO_8601:
+        return _iso_moment(text, own)
+    if pattern in NAMED:
+        return numbered(text, pattern)
+    found = moment(text, pattern, own, locale)
+    return found if found is None or found.tzinfo or has_time(pattern) else found.date()
+
+
+def _typed_date(
+    text: str, formats: Sequence[str], zone: ZoneInfo, own: ZoneInfo | None
+) -> date | None:
     """A date as typed sources (Parquet, Excel, databases) write it: ISO 8601 whatever is declared.
 
     None where a declared format begins with year and day: `2024-03-04` could then mean either.
@@ -78,12 +122,12 @@ def _typed_date(text: str, formats: Sequence[str], zone: ZoneInfo) -> date | Non
     if text[4:5] != "-" or any(pattern.startswith("%Y-%d") for pattern in formats):
         return None
     try:
-        return _iso_date(text, zone)
-    except ValueError:
+        return _local_date(_iso_moment(text, own), zone, own)
+    except (ValueError, OverflowError):
         return None
 
 
-def _iso_date(text: str, zone: ZoneInfo) -> date | None:
+def _iso_moment(text: str, own: ZoneInfo | None) -> date | None:
     if len(text) == 10 and text.isascii() and text[4] == "-" and text[7] == "-":
         digits = text[:4] + text[5:7] + text[8:]
         return date(int(text[:4]), int(text[5:7]), int(text[8:])) if digits.isdigit() else None
@@ -92,28 +136,57 @@ def _iso_date(text: str, zone: ZoneInfo) -> date | None:
     match = _ISO_TIMESTAMP.fullmatch(text)
     if match is None:
         return None
-    if match["offset"] is None and match["utc"] is None:
-        return date.fromisoformat(match["date"])
-    offset = match["offset"] or "+00"
-    found = datetime.fromisoformat(f"{match['date']}T{match['time'].replace(',', '.')}{offset}")
-    if match["utc"] and found.utcoffset() != timedelta(0):
-        return None  # two zones
-    return _local_date(found, zone)
+    time, offset = match["time"].replace(",", "."), match["offset"] or ""
+    is_over = time.startswith("24")  # the midnight that ends the day
+    time = f"00{time[2:]}" if is_over else time
+    found = datetime.fromisoformat(f"{match['date']}T{time}{offset}")
+    found += timedelta(days=1 if is_over else 0)
+    return _in_zone(found, match, own)
 
 
-def _local_date(found: datetime | None, zone: ZoneInfo) -> date | None:
-    """The date of a datetime: as it stands if it is naive, in `zone` if it has an offset."""
-    if found is None:
+def _in_zone(found: datetime, match: re.Match[str], own: ZoneInfo | None) -> datetime | None:
+    """The moment in the zones that its text names; None where one is not known, or two differ."""
+    utc, name, region = match.group("utc", "name", "region")
+    if name and "/" in name and own is None:  # whoever has such names says so by the setting
         return None
+    zones = [zone_called(name, found, own) for name in (utc, name) if name]
+    zones += [named_zone(region)] if region else []
+    for zone in zones:
+        there = found if zone is None else found.replace(tzinfo=zone)
+        if zone is None or (found.tzinfo and found.utcoffset() != there.utcoffset()):
+            return None
+        found = there
+    return found
+
+
+def _local_date(
+    found: date | datetime | None, zone: ZoneInfo, own: ZoneInfo | None = None
+) -> date | None:
+    """The date in `zone`: of a day, or of a moment without a zone, as it stands.
+
+    A moment without an offset is one of the source's `own` zone, if it has one. Where the clocks go
+    back it is the first of the two that have that time; where they go forward, a time that is left
+    out is counted by the offset before.
+    """
+    if not isinstance(found, datetime):
+        return found
+    if found.tzinfo is None and own is not None:
+        found = found.replace(tzinfo=own)
     return found.date() if found.tzinfo is None else found.astimezone(zone).date()
 
 
 def with_hints(texts: pa.Array) -> pa.Array:
-    """Texts that are no dates, each followed by what it looks like, such as Unix seconds."""
+    """Texts that are no dates, each followed by what it looks like, and the setting for that."""
     details = texts
-    for kind, pattern in _LOOKS_LIKE:
-        hint = f" (it looks like {kind}: convert it to a date in the query or the export)"
-        hinted = pc.binary_join_element_wise(texts, hint, "")
+    hints = [
+        (f"it looks like {kind}: {name} in DATE_FORMATS reads them", pattern)
+        for kind, name, pattern in _LOOKS_LIKE
+    ]
+    hints.append(
+        ("it ends in the name of a zone: set TIMEZONE to the zone of the source", _ZONE_NAME)
+    )
+    for hint, pattern in hints:
+        hinted = pc.binary_join_element_wise(texts, f" ({hint})", "")
         details = pc.if_else(pc.match_substring_regex(texts, pattern), hinted, details)
     return details
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from sqlalchemy import Boolean, Column, Date, Numeric, Text
 
 from cleaning.columns import Reader, Rule
-from cleaning.dates import dates
+from cleaning.dates import date_rule
 from cleaning.flags import flags
 from cleaning.numbers import numbers
 from common.amounts import MONEY
@@ -60,5 +60,5 @@ def _rule(read: Reader, column: Column[object], zone: ZoneInfo) -> Rule:
     if isinstance(column.type, Numeric):
         return partial(numbers, separator=read.settings.decimal_separator)
     if isinstance(column.type, Date):
-        return partial(dates, formats=read.settings.date_formats, zone=zone)
+        return date_rule(read.settings, zone)
     raise TypeError(f"{column} is of type {column.type}: say in transform how it is read")

@@ -2,24 +2,39 @@
 
 strptime reads `1112024` by `%d%m%Y` as 11 January, accepts the zone names of the machine it runs
 on, and ignores a zone that is plain text in the format. Here numbers without a separator between
-them must have all their digits, a zone must be an offset, UTC, GMT or Z, and the result does not
-depend on the machine.
+them must have all their digits, a zone must be an offset, UTC, GMT or Z, or one of the source's own
+zone, and the result does not depend on the machine. 24:00 is the midnight that ends the day.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from common.date_numbers import FORMS
+from common.month_names import days, folded, months
+from common.zones import zone_called
 
 ISO_8601 = "ISO8601"
+NAMED = frozenset({ISO_8601, *FORMS})
+"""The formats that have a name."""
 
 _NUMBERS = {"Y": 4, "G": 4, "j": 3, "f": 6, "u": 1, "w": 1} | dict.fromkeys("ymdHIMSUWV", 2)
 _KNOWN = {*_NUMBERS, *"aAbBpzZcxX%"}
 _LONG = {"%c": "%a %b %d %H:%M:%S %Y", "%x": "%m/%d/%y", "%X": "%H:%M:%S"}  # in every locale
 _UTC = re.compile(r"(?<![A-Za-z])(?:UTC|GMT|Z)(?![A-Za-z])", re.IGNORECASE)
+_BEFORE_OFFSET = re.compile(r"(?:UTC|GMT)(?=%z)", re.IGNORECASE)
+_COMMENT = re.compile(r"\s*\([^()]*\)$")
+_SHAPES = {
+    "Y": "[0-9]{4}", "G": "[0-9]{4}", "p": "[AP]M", "z": r"Z|[+-][0-9:.]+",
+    "Z": "[A-Za-z]+(?:/[A-Za-z_+/-]+)?",
+}  # fmt: skip
+_WORD = r"[^\W\d_]+"
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,12 @@ class _Format:
     runs: tuple[_Run, ...]
     has_zone_name: bool
     is_utc: bool
+    full: str
+    """The format with all its directives, none of them short for others."""
+    has_time: bool
+    has_names: bool
+    has_comment: bool
+    """Whether words in brackets behind it say once more what its offset says."""
 
 
 def fault(pattern: str) -> str:
@@ -62,34 +83,125 @@ def fault(pattern: str) -> str:
     return ""
 
 
-def moment(text: str, pattern: str) -> datetime | None:
-    """The datetime of `text` by a declared format, aware where the zone is known; None where the
-    text breaks the rules of this module. Raises `ValueError` or `OverflowError` as strptime does.
+def moment(
+    text: str, pattern: str, zone: ZoneInfo | None = None, locale: str = "en"
+) -> datetime | None:
+    """The datetime of `text` by a declared format, aware where the text tells its zone; None where
+    the text breaks the rules of this module. `zone` is the source's own, `locale` its language.
+
+    Raises `ValueError` or `OverflowError` as strptime does.
     """
     known = _compiled(pattern)
     if any(char.isdecimal() and not char.isascii() for char in text):
         return None
-    whole = _with_all_digits(text, known.runs)
-    if whole is None:
+    if known.has_comment and text.endswith(")"):
+        text = _COMMENT.sub("", text)
+    whole: str | None = text
+    if known.has_names and locale != "en":
+        whole = _in_english(text, known.full, locale)
+    whole = whole and _with_all_digits(whole, known.runs)
+    if not whole:
         return None
+    name = "UTC" if known.is_utc else ""
     if known.has_zone_name:
-        whole = _UTC.sub("UTC", whole)
-    found = datetime.strptime(whole, known.pattern)
-    if not known.is_utc:
+        whole, name = _without_zone(whole, known.full) if zone else (_UTC.sub("UTC", whole), name)
+    found = _parsed(whole, known)
+    if not name:
         return found
-    if found.tzinfo is not None and found.utcoffset() != timedelta(0):
+    named = zone_called(name, found, zone)
+    if named is None:
+        return None
+    there = found.replace(tzinfo=named)
+    if found.tzinfo is not None and found.utcoffset() != there.utcoffset():
         return None  # two zones
-    return found.replace(tzinfo=UTC)
+    return there
+
+
+def has_time(pattern: str) -> bool:
+    """Whether a declared format has a time of day."""
+    return _compiled(pattern).has_time
+
+
+def _parsed(text: str, known: _Format) -> datetime:
+    """By strptime, and 24:00 as the next day's midnight."""
+    try:
+        return datetime.strptime(text, known.pattern)
+    except ValueError:
+        match = _positions(known.full.replace("%Z", "UTC")).fullmatch(text)
+        if match is None or match.groupdict().get("H") != "24":
+            raise
+        found = datetime.strptime(
+            f"{text[: match.start('H')]}00{text[match.end('H') :]}", known.pattern
+        )
+        if found.time() != time():
+            raise
+        return found + timedelta(days=1)
+
+
+def _in_english(text: str, full: str, locale: str) -> str | None:
+    """A text with the English names of its months and days; None where it has no others."""
+    match = _positions(full, locale).fullmatch(text)
+    if match is None:
+        return None
+    for name in sorted({*"aAbB"} & match.groupdict().keys(), key=match.start, reverse=True):
+        names = days(locale) if name in "aA" else months(locale)
+        english = names.english.get(folded(match[name]))
+        if english is None:
+            return None
+        short = english if name in "AB" else english[:3]
+        text = text[: match.start(name)] + short + text[match.end(name) :]
+    return text
+
+
+def _without_zone(text: str, full: str) -> tuple[str, str]:
+    """A text with UTC in place of the name of its zone, and that name. Raises ValueError where
+    there is none.
+    """
+    match = _positions(full).fullmatch(text)
+    if match is None:
+        raise ValueError("there is no name of a zone")
+    return f"{text[: match.start('Z')]}UTC{text[match.end('Z') :]}", match["Z"]
+
+
+@lru_cache(256)
+def _positions(full: str, locale: str = "en") -> re.Pattern[str]:
+    """Where in a text the directives of a format are."""
+    names = dict.fromkeys("aAbB", _WORD)
+    if locale != "en":
+        names = dict.fromkeys("aA", days(locale).pattern) | dict.fromkeys(
+            "bB", months(locale).pattern
+        )
+    shapes = {name: f"[0-9]{{1,{size}}}" for name, size in _NUMBERS.items()} | _SHAPES | names
+
+    def part(found: re.Match[str]) -> str:
+        text = found[0]
+        if text == "%%":
+            return "%"
+        if text[0] == "%":
+            return f"(?P<{text[1]}>{shapes[text[1]]})"
+        return r"\s+" if text.isspace() else re.escape(text)
+
+    return re.compile(re.sub(r"%.|\s+|.", part, full, flags=re.DOTALL), re.IGNORECASE)
 
 
 @lru_cache(256)
 def _compiled(pattern: str) -> _Format:
-    full = _in_full_words(pattern)
-    has_zone_name = "%Z" in re.findall(r"%.", full, re.DOTALL)
+    full = _in_full_words(unicodedata.normalize("NFC", pattern))
+    directives = set(re.findall(r"%(.)", full, re.DOTALL))
+    has_zone_name = "Z" in directives
     for_strptime = re.sub(r"%(.)", lambda d: "UTC" if d[1] == "Z" else d[0], full, flags=re.DOTALL)
     after_time = re.split(r"%[HI]", for_strptime)[1:]
-    words = "".join(re.sub(r"%.", " ", part) for part in after_time)
-    return _Format(for_strptime, tuple(_runs(full)), has_zone_name, bool(_UTC.search(words)))
+    words = "".join(re.sub(r"%.", " ", _BEFORE_OFFSET.sub(" ", part)) for part in after_time)
+    return _Format(
+        for_strptime,
+        tuple(_runs(full)),
+        has_zone_name,
+        bool(_UTC.search(words)),
+        full,
+        bool(directives & {"H", "I"}),
+        bool(directives & {*"aAbB"}),
+        "z" in directives and "(" not in full,
+    )
 
 
 def _in_full_words(pattern: str) -> str:

@@ -12,7 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from sqlalchemy import URL
 
 from common.column_rules import COUNTED, ColumnRule, column_rule
-from common.date_formats import ISO_8601, fault
+from common.date_formats import ISO_8601, NAMED, fault
+from common.month_names import is_known
 from common.setting_texts import (
     parse_columns,
     parse_json,
@@ -187,6 +188,13 @@ class SourceSettings(Settings):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError("is not a time zone name such as Europe/Berlin") from None
 
+    @field_validator("locale")
+    @classmethod
+    def _known_language(cls, value: str) -> str:
+        if not is_known(value):
+            raise ValueError("is no language that Unicode's CLDR knows, such as de or pt_BR")
+        return value
+
     @field_validator("lag")
     @classmethod
     def _readable_lag(cls, value: str) -> str:
@@ -204,7 +212,7 @@ class SourceSettings(Settings):
     @classmethod
     def _usable_formats(cls, value: list[str]) -> list[str]:
         for pattern in value:
-            wrong = "" if pattern == ISO_8601 else fault(pattern)
+            wrong = "" if pattern in NAMED else fault(pattern)
             if wrong:
                 raise ValueError(f"{pattern!r} is no date format: {wrong}")
         return value

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from common.date_formats import ISO_8601
+from common.date_numbers import FORMS
 from common.results import REASON, Clean
 from config import StarSchemaConfig
 
@@ -24,6 +25,10 @@ _DAYS = (
     "%d/%m/%y", "%m/%d/%y", "%Y%m%d", "%d%m%Y", "%m%d%Y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y",
     "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d. %B %Y",
 )  # fmt: skip
+_WITH_DAYS = ("%a %b %d %Y %H:%M:%S GMT%z", "%a, %d %b %Y %H:%M:%S %z", "%a, %d %b %Y %H:%M:%S %Z")
+"""How browsers and mail write moments."""
+_LANGUAGES = ("de", "fr", "es", "pt", "it", "nl")
+"""Whose names of months are tried where the English ones do not help."""
 _TIMES = (" %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S")
 _MOST = 0.9
 """The share of the values looked at that a setting must make readable to be proposed."""
@@ -44,6 +49,8 @@ _ADVICE = {
     "map the columns that make the key in {source}__COLUMNS",
 }
 _NO_NUMBER = "correct them in the source: no setting makes numbers of them"
+_HINT = re.compile(r" \((?:it looks like|it ends in|if it is) [^()]*\)$")
+"""What the rules add to a value that they refuse."""
 _NO_DATE = "say in {source}__DATE_FORMATS how dates are written, as a JSON list of strptime formats"
 
 
@@ -81,8 +88,12 @@ class Adviser:
             return f"see these records in the source{more}"
         if self._is_date(reason):
             return self._formats_for(self._probe(reason, details), reason, accepted=accepted)
-        found = ""
-        if reason == "invalid_discount" and all(detail.endswith("%") for detail in details):
+        found = self._rate_unit() if reason == "invalid_discount" else ""
+        if (
+            not found
+            and reason == "invalid_discount"
+            and all(detail.endswith("%") for detail in details)
+        ):
             found = self._as_rate()
         if not found and self._is_number(reason):
             found = self._separator(self._probe(reason, details), reason)
@@ -123,6 +134,7 @@ class Adviser:
 
     def _probe(self, reason: str, details: Sequence[str]) -> pa.Table:
         """Sales without a fault, but for the column that is refused."""
+        details = [_HINT.sub("", detail).removeprefix("line_amount ") for detail in details]
         size, declared = len(details), self._declared
         columns = dict.fromkeys(declared.required, ["M"] * size)
         columns |= dict.fromkeys(declared.numbers, ["1"] * size)
@@ -165,18 +177,52 @@ class Adviser:
         """The date formats that read such values."""
         now = list(self._config.source(self._source).date_formats) if accepted else []
         before = self._unusable(table, what)
-        found: dict[str, int] = {}
-        for candidate in _candidates(table[_column(what)].to_pylist()):
-            after = self._unusable(table, what, date_formats=[*now, candidate])
-            if after <= (1 - _MOST) * before:
-                found[candidate] = after
+        texts = table[_column(what)].to_pylist()
+        own, found = self._config.source(self._source).locale, dict[str, int]()
+        for language in dict.fromkeys([own, *(_LANGUAGES if _has_words(texts) else ())]):
+            for candidate in _candidates(texts):
+                changed = {"date_formats": [*now, candidate], "locale": language}
+                after = self._unusable(table, what, **changed)
+                if after <= (1 - _MOST) * before:
+                    found[candidate] = after
+            if found:
+                break
         best = [c for c, after in found.items() if after == min(found.values())]
         if not best or not before:
-            return _NO_DATE.format(source=self._source.upper())
+            return self._no_date(texts)
+        if language != own:
+            return self._in_language(language, [*now, best[0]], before, found[best[0]])
         setting = self._setting("DATE_FORMATS")
         proposals = [f"{setting}='{json.dumps([*now, candidate])}'" for candidate in best]
         doubt = "; day and month can be told apart by nobody but you" if len(best) > 1 else ""
         return f"set {' or '.join(proposals)}{_most(before, found[best[0]])}{doubt}"
+
+    def _in_language(self, language: str, formats: list[str], before: int, after: int) -> str:
+        """The settings for dates whose months have names of another language."""
+        pasted = json.dumps(formats, ensure_ascii=False)
+        return (
+            f"set {self._setting('LOCALE')}={language} and "
+            f"{self._setting('DATE_FORMATS')}='{pasted}'{_most(before, after)}"
+        )
+
+    def _no_date(self, texts: Sequence[str | None]) -> str:
+        """What is to be said where no format helps."""
+        said = _NO_DATE.format(source=self._source.upper())
+        named = sum(bool(text and re.search(r":\d\d.* ?[A-Z]{3,5}$", text)) for text in texts)
+        if 2 * named > len(texts):
+            said = f"set {self._setting('TIMEZONE')} to the zone that they name; else {said}"
+        return said
+
+    def _rate_unit(self) -> str:
+        """The other unit, if with it rates are in range and no others cease to be."""
+        now = self._config.source(self._source).rate_unit
+        if self._sample is None or "discount_rate" not in self._mapping or now == "percent":
+            return ""
+        before = self._unusable(self._sample, "invalid_discount")
+        after = self._unusable(self._sample, "invalid_discount", rate_unit="percent")
+        if not before or after > (1 - _MOST) * before:
+            return ""
+        return f"set {self._setting('RATE_UNIT')}=percent if 5 is 5 %{_most(before, after)}"
 
     def _as_rate(self) -> str:
         """The mapping that takes percentages for a rate."""
@@ -203,12 +249,22 @@ def _candidates(values: Sequence[str | None]) -> Iterator[str]:
     """Formats of the shape that most dates of a source have."""
     yield ISO_8601
     texts = [text for text in values if text]
+    if sum(text[:1].isdigit() and ":" not in text for text in texts) * 2 > len(texts):
+        yield from FORMS
+    if sum(text[:3].isalpha() and ":" in text for text in texts) * 2 > len(texts):
+        yield from _WITH_DAYS
     has_time = sum(":" in text for text in texts) * 2 > len(texts)
     has_zone = sum(map(_has_zone, texts)) * 2 > len(texts)
     for day in _DAYS:
         for time in _TIMES if has_time else ("",):
             for zone in (" %z", "%z") if has_zone else ("",):
                 yield f"{day}{time}{zone}"
+
+
+def _has_words(values: Sequence[str | None]) -> bool:
+    """Whether most dates of a source have a word, as a name of a month is."""
+    texts = [text for text in values if text]
+    return sum(bool(re.search(r"[^\W\d_]{3,}", text)) for text in texts) * 2 > len(texts)
 
 
 def _has_zone(text: str) -> bool:

@@ -226,5 +226,5 @@ class _Dates:
         if self._serials:
             yield (
                 f"of {self._name}, {self._serials:,} cells are numbers such as Excel has for days; "
-                "give the column a date format in Excel"
+                "give the column a date format in Excel, or add EXCEL to the source's DATE_FORMATS"
             )
