@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from cleaning.duplicates import BATCH_BITS
 from common.arrays import decoded, whole
+from common.column_rules import COUNTED
 from common.results import PLACE
 
 SHARE = 0.01
@@ -55,15 +56,28 @@ def contested_rows(rows: pa.Table, originals: pa.Table, key: str, keys: pa.Array
 
 
 def doubt(
-    source: str, key: str, parts: Sequence[str], conflicts: int, rows: int, contested: pa.Table
+    source: str,
+    key: str,
+    parts: Sequence[str],
+    conflicts: int,
+    rows: int,
+    contested: pa.Table,
+    *,
+    of_facts: bool,
 ) -> str:
     """A warning that `key` may be no key of `source`.
 
     `parts`: the source's columns that make the key. `conflicts`: how many of its `rows` lose.
-    `contested`: rows of `contested_rows`, of all batches.
+    `contested`: rows of `contested_rows`, of all batches. `of_facts`: whether they are sales.
     """
     better = _better(contested)
     advice = "which columns of a row make it unique?"
+    if of_facts:
+        counted = json.dumps({key: [*parts, COUNTED]}, ensure_ascii=False)
+        advice += (
+            f" If none do, since a row is a line of an order that they name, {COUNTED!r} counts "
+            f"its lines: {source.upper()}__COLUMNS={counted!r}"
+        )
     if better:
         columns = json.dumps({key: [*parts, *better]}, ensure_ascii=False)
         advice = (

@@ -47,7 +47,10 @@ def doubt_of(
     contested = pa.concat_tables(
         _contested(source, raw, keys, folder, workers), promote_options="default"
     ).slice(0, own_keys.ROWS)
-    return own_keys.doubt(source.name, source.key, parts, lost, source.read, contested)
+    of_facts = source.about.describes_facts
+    return own_keys.doubt(
+        source.name, source.key, parts, lost, source.read, contested, of_facts=of_facts
+    )
 
 
 def _contested(

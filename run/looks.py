@@ -228,7 +228,7 @@ def _of_unknown(reference: Reference) -> str:
     return (
         f"{reference.column}: {_share(named.unknown, named.sales)} name nobody, for the cell is "
         "blank or a null token, and are on the Unknown member; if an order names its "
-        f"{reference.column} only on its first line, have the source fill it in on every line"
+        f"{reference.column} only on its first line, FILL_DOWN fills it in on the others"
     )
 
 

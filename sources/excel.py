@@ -141,7 +141,7 @@ def _merged(sheet: Sheet, header: int) -> list[str]:
         return []
     return [
         f"{count:,} groups of cells are merged; the first cell of each has the value, "
-        "the others are read as blank: unmerge them"
+        "the others are read as blank: unmerge them, or fill them down by FILL_DOWN"
     ]
 
 
