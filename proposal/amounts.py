@@ -23,6 +23,8 @@ def amounts_of(ledger: Ledger) -> Amounts:
         found.evidence["quantity"] = "no column says how many: each row counts as one piece"
     price = _candidate(ledger, "unit_price")
     total = _candidate(ledger, "line_amount")
+    if price is None and ledger.has_quantity:
+        price = _price_by_arithmetic(ledger)
     _choose(ledger, found, price, total)
     gross = _gross(ledger, found)
     add_discount(ledger, found, gross)
@@ -36,6 +38,19 @@ def _candidate(ledger: Ledger, role: str) -> str | None:
     names = [reading.columns[role]] if reading.has(role) else []
     names += [n for n in reading.others.get(role, []) if n not in reading.columns.values()]
     return next((name for name in names if not _is_out(ledger, name)), None)
+
+
+def _price_by_arithmetic(ledger: Ledger) -> str | None:
+    """A column that gives another one, multiplied with the quantity: a price, whatever its name."""
+    if not ledger.quantities_differ:
+        return None
+    taken = {ledger.reading.columns.get(r) for r in ("tax", "shipping", "discount_amount")}
+    values = {n: ledger.column(n) for n in ledger.numbers() if n not in taken}
+    for price, p in values.items():
+        for total, t in values.items():
+            if total != price and np.any(p > 0) and agree(ledger.quantity * p, t) >= ALL:
+                return price
+    return None
 
 
 def _is_out(ledger: Ledger, name: str) -> bool:

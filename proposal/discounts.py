@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from proposal.ledger import ALL, Amounts, Answer, Ledger, is_system
 from proposal.numbers import Floats, agree
-from proposal.words import says
+from proposal.words import plain, says
 
 
 def add_discount(ledger: Ledger, found: Amounts, gross: Floats) -> None:
@@ -49,25 +51,66 @@ def _tell_other_discounts(ledger: Ledger, found: Amounts, names: list[str]) -> N
 def _before_or_after(ledger: Ledger, found: Amounts, role: str, gross: Floats) -> None:
     """Find out, or ask, whether a line's total has its discount taken from it already."""
     name, total = found.columns[role], found.columns["line_amount"]
-    d = np.nan_to_num(ledger.column(name))
-    if not d.any():
+    values = np.nan_to_num(ledger.column(name))
+    if not values.any():
         return
+    d = values
     if role == "discount_rate":
-        d = d / 100 if found.settings.get("rate_unit") == "percent" else d
-        d = gross * d
-    if ledger.prices is not None:
-        q = ledger.quantity if ledger.has_quantity else 1.0
-        listed = np.asarray(q * ledger.prices, np.float64)
-        if agree(listed[d != 0], gross[d != 0]) >= 0.8:
-            found.evidence["line_amount"] = "quantity x the list price, before the discount"
-            return
-        if agree(listed[d != 0] - d[d != 0], gross[d != 0]) >= 0.8:
-            found.columns.pop(role)
-            found.evidence["line_amount"] = "the list price less the discount"
-            return
-    before = Answer("no, it is the amount before the discount", {role: name})
+        d = gross * (values / 100 if found.settings.get("rate_unit") == "percent" else values)
+    if _told_by_prices(ledger, found, role, gross, d) or _told_by_columns(ledger, found, role):
+        return
+    open_kinds = found.choices.pop() if found.choices and name in found.choices[-1][0] else None
     after = Answer("yes, it is what was paid", {role: None})
-    found.choices.append((f"Is {name} taken from {total} already?", [before, after]))
+    if open_kinds is None:
+        before = Answer("no, it is the amount before the discount", {role: name})
+        answers = [before, after]
+    else:
+        kinds = {"discount_rate", "discount_amount"}
+        answers = [
+            Answer(f"no; its values are {a.text}", a.columns, a.settings) for a in open_kinds[1]
+        ]
+        after = Answer(after.text, dict.fromkeys(kinds, None), {"rate_unit": None})
+        answers.append(after)
+    found.choices.append((f"Is {name} taken from {total} already?", answers))
+
+
+def _told_by_prices(ledger: Ledger, found: Amounts, role: str, gross: Floats, d: Floats) -> bool:
+    """Whether list prices tell if the discount is taken already; the columns are set so."""
+    if ledger.prices is None:
+        return False
+    q = ledger.quantity if ledger.has_quantity else 1.0
+    listed = np.asarray(q * ledger.prices, np.float64)
+    if agree(listed[d != 0], gross[d != 0]) >= 0.8:
+        found.evidence["line_amount"] = "quantity x the list price, before the discount"
+        return True
+    if agree(listed[d != 0] - d[d != 0], gross[d != 0]) >= 0.8:
+        found.columns.pop(role)
+        found.evidence["line_amount"] = "the list price less the discount"
+        return True
+    return False
+
+
+def _told_by_columns(ledger: Ledger, found: Amounts, role: str) -> bool:
+    """Whether another column is the same amount before the discount, or after it; the columns are
+    set so.
+    """
+    if role != "discount_amount":
+        return False
+    name, total = found.columns[role], found.columns["line_amount"]
+    d, t = np.nan_to_num(ledger.column(name)), ledger.column(total)
+    rows = d != 0
+    for other in ledger.numbers():
+        if other in (name, total) or ledger.is_of_order(other):
+            continue
+        amount = ledger.column(other)
+        if agree(amount[rows] - d[rows], t[rows]) >= ALL:
+            found.columns["line_amount"] = other
+            found.evidence["line_amount"] = f"{other} less {name} is {total}"
+            return True
+        if agree(t[rows] - d[rows], amount[rows]) >= ALL:
+            found.evidence["line_amount"] = f"{total} less {name} is {other}"
+            return True
+    return False
 
 
 def _is_rate_by_name(ledger: Ledger, name: str) -> bool:
@@ -163,17 +206,21 @@ def _by_values(
         else:
             _ask_rate(found, name, ("fraction", "amount"))
         return True
-    is_whole = bool((distinct == np.round(distinct)).all() and (distinct <= 100).all())
-    if not is_whole or len(distinct) > 25 or _in_proportion(values, gross):
-        _set_discount(found, name, "amount", "values such as " + f"{distinct[-1]:g}: money")
+    is_many = bool((distinct > 100).any()) or len(distinct) > 25
+    if is_many or _in_proportion(values, gross):
+        _set_discount(found, name, "amount", f"values such as {distinct[-1]:g}: money")
         return True
-    if ledger.reading.weights.get("discount_amount", 0) >= 0.999 or ledger.only_on_first_lines(
-        name
-    ):
+    if _is_money_by_name(ledger, name) or ledger.only_on_first_lines(name):
         _set_discount(found, name, "amount", "")
     else:
         _ask_rate(found, name, ("percent", "amount"))
     return True
+
+
+def _is_money_by_name(ledger: Ledger, name: str) -> bool:
+    """Whether a name, or the values, say that a discount is money."""
+    has_sign = any(re.search(r"[^\W\d]|[$€£]", value) for value in ledger.table.shapes[name].values)
+    return has_sign or says(name, "money") or plain(name) == "discount amount"
 
 
 def _is_few(distinct: Floats) -> bool:

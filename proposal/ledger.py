@@ -12,6 +12,10 @@ from proposal.numbers import Floats, floats, slope
 from proposal.roles import Reading
 from proposal.tables import Found
 
+_IDS = (
+    "quantity", "transaction_id", "order_id", "line_number", "customer_id", "product_id",
+    "sales_rep_id",
+)  # fmt: skip
 Codes = npt.NDArray[np.int64]
 ALL = 0.97
 """The share of the rows that must agree for a relation to hold in all of them."""
@@ -23,7 +27,7 @@ class Answer:
 
     text: str
     columns: dict[str, str | None]
-    settings: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -60,6 +64,15 @@ class Ledger:
     def column(self, name: str | None) -> Floats:
         """The numbers of a column."""
         return floats(self.table, name, self.sign)
+
+    def numbers(self) -> list[str]:
+        """The columns of numbers that are neither ids nor dates."""
+        ids = {self.reading.columns.get(role) for role in _IDS}
+        return [
+            name
+            for name, shape in self.table.shapes.items()
+            if shape.is_number and not shape.is_date and name not in ids
+        ]
 
     def by_order(self, name: str) -> Floats:
         """The sum of a column for each order, or for each row where rows are no lines of orders."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache, cached_property
 from zoneinfo import ZoneInfo
@@ -22,13 +22,15 @@ _MOST_VALUES = 2_000
 _MOST = 0.95
 _UTC = ZoneInfo("UTC")
 _LEAST_YEAR, _LAST_YEAR = 1950, datetime.now(UTC).year + 1
+_LEAST_NUMBERED = 1980
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _DAYS = (
     "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%y",
     "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d", "%y/%m/%d", "%d%m%Y",
     "%m%d%Y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d. %B %Y",
-    "%d. %b %Y", "%d.%b.%Y", "%b %d %Y", "%B %d %Y", "%d %b %y", "%d/%b/%Y", "%d de %B de %Y",
-    "%a, %d %b %Y", "%d %m %Y", "%Y %m %d", "%d.%m.%Y.", "%Y-%b-%d",
+    "%d. %b %Y", "%d.%b.%Y", "%b %d %Y", "%B %d %Y", "%d %b %y", "%d/%b/%Y", "%b-%d-%y",
+    "%b-%d-%Y", "%b/%d/%Y", "%d de %B de %Y", "%a, %d %b %Y", "%d %m %Y", "%Y %m %d", "%d.%m.%Y.",
+    "%Y-%b-%d",
 )  # fmt: skip
 _TIMES = (
     " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", "T%H:%M", ", %H:%M",
@@ -224,39 +226,15 @@ def _reads(values: Sequence[str], candidate: DateFormat) -> int:
 
 
 def _day(value: str, candidate: DateFormat) -> date | None:
-    """The date of a value by a format; None where it is none, or of another century."""
-    if candidate.pattern in ("EXCEL", "EPOCH", "EPOCH_MS", "JULIAN"):
-        return _numbered_day(value, candidate.pattern)
+    """The date of a value by a format, by the run's own rules; None where it is none, or of another
+    century.
+    """
+    pattern = candidate.pattern
+    if pattern != ISO_8601 and not candidate.is_number and value[4:5] == "-" and pattern[1] != "Y":
+        return None  # as a run reads dates of typed sources, whatever is declared
     try:
-        found = read_date(value, candidate.pattern, candidate.locale)
+        found = parse_date(value, (pattern,), _UTC, None, candidate.locale or "en")
     except (ValueError, OverflowError):
         return None
-    if found is None or not _LEAST_YEAR <= found.year <= _LAST_YEAR:
-        return None
-    return found
-
-
-def read_date(value: str, pattern: str, locale: str) -> date | None:
-    """A date by the run's own rules."""
-    if locale:
-        return None
-    typed = pattern != ISO_8601 and value[4:5] == "-" and not pattern.startswith("%Y-%d")
-    return None if typed else parse_date(value, (pattern,), _UTC)
-
-
-def _numbered_day(value: str, name: str) -> date | None:
-    try:
-        number = float(value.replace(",", "."))
-    except ValueError:
-        return None
-    days = {
-        "EXCEL": number - 25569,
-        "EPOCH": number / 86400,
-        "EPOCH_MS": number / 86_400_000,
-        "JULIAN": number - 2440587.5,
-    }[name]
-    try:
-        found = date(1970, 1, 1) + timedelta(days=int(days))
-    except OverflowError:
-        return None
-    return found if 1980 <= found.year <= _LAST_YEAR else None
+    least = _LEAST_NUMBERED if candidate.is_number else _LEAST_YEAR
+    return found if found is not None and least <= found.year <= _LAST_YEAR else None

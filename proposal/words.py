@@ -125,7 +125,7 @@ def fits(name: str, source: str) -> Mapping[str, float]:
     Of a path such as `customer.id` also its last part counts.
     """
     found = dict(_by_compact(source).get(compact(name), {}))
-    parts = re.split(r"[.\[\]]+", name)
+    parts = re.split(r"[./\[\]]+", name)
     if len(parts) > 1:
         for count in range(1, min(len(parts), 3)):
             ending = _by_compact(source).get(compact(" ".join(parts[-count:])), {})
