@@ -260,6 +260,7 @@ class DataExtractor:
             else frozenset(),
             source_columns_of(source.keys, settings, in_lower_case=True),
             source_columns_of(source.dates, settings, in_lower_case=True),
+            "EXCEL" in settings.date_formats,
             names_used(source, settings),
             settings.watermark or "",
             self._start(name).value,

@@ -118,6 +118,8 @@ class ReadOptions:
     """Columns, in lower case, that hold keys or parts of keys: see `key_text`."""
     dates: frozenset[str] = frozenset()
     """Columns, in lower case, that hold dates; such a column may be part of a key as well."""
+    has_serials: bool = False
+    """Whether numbers in these are known to be the days of a spreadsheet."""
     used: frozenset[str] = frozenset()
     """Names, case-folded, by which columns are looked up: none may occur twice in a header."""
     watermark: str = ""

@@ -64,7 +64,8 @@ def open_excel(label: str, file: Path, options: ReadOptions) -> OpenSource:
             except Exception as error:  # as above: damage further down
                 raise SourceError(f"{label}: damaged ({first_line(error)})") from error
         merged = _merged(sheet, header.before)
-        opened.warn(*(note for column in dates for note in column.warnings()), *merged)
+        seen = (column.warnings(has_serials=options.has_serials) for column in dates)
+        opened.warn(*chain.from_iterable(seen), *merged)
 
     opened.pieces = pieces()
     return opened
@@ -211,8 +212,10 @@ class _Dates:
         self._unlike += sum(day > 12 for day in days) + over.count(False)
         self._serials += sum(1 for other in others if _SERIAL.fullmatch(other))
 
-    def warnings(self) -> Iterator[str]:
-        """What to warn of, after all rows have been counted."""
+    def warnings(self, *, has_serials: bool) -> Iterator[str]:
+        """What to warn of, after all rows have been counted; of numbers unless they are known to be
+        days.
+        """
         if self._dates and self._texts:
             swapped = (
                 "are text: Excel may have read the dates with day and month swapped"
@@ -223,7 +226,7 @@ class _Dates:
                 f"of {self._name}, {self._dates:,} cells are dates and {self._texts:,} {swapped}; "
                 "export the column as text, or load the file that was opened in Excel"
             )
-        if self._serials:
+        if self._serials and not has_serials:
             yield (
                 f"of {self._name}, {self._serials:,} cells are numbers such as Excel has for days; "
                 "give the column a date format in Excel, or add EXCEL to the source's DATE_FORMATS"
