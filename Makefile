@@ -17,7 +17,7 @@ LOCK = $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run cluster test test-faults fix bench sample docs lock audit clean
+.PHONY: help run cluster test test-faults fix bench bench-json sample docs lock audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ fix: $(VENV)/.installed-dev ## format the code, and correct what ruff can correc
 
 bench: $(VENV)/.installed-dev ## measure both engines beside their baselines; ROWS=10000000 RUNS=3 CORES="1 2 4"
 	@$(BIN)/python -m benchmarks --rows $(ROWS) --runs $(RUNS) $(if $(CORES),--cores "$(CORES)") $(ENGINES)
+
+bench-json: $(VENV)/.installed-dev ## measure JSON documents of 100 MB and 1 GB, and rows that are elements of lists; ARGS="--runs 1"
+	@$(BIN)/python -m benchmarks.json_documents $(ARGS)
 
 sample: $(VENV)/.installed ## make the samples in data/ again
 	@$(BIN)/python -m tools.sample_data

@@ -235,16 +235,16 @@ def _unmapped_list_values(
 
 def _unnumbered(head: str, value: Any, inside: Iterable[_Mapped]) -> list[tuple[str, str, int]]:
     """Lists on the path of a mapping that does not say which element is meant; as above."""
-    found_lists = []
+    found_lists: dict[str, tuple[str, str, int]] = {}
     for own in inside:
         for depth, step in enumerate(own.path):
             found = at(value, own.path[:depth])
             if isinstance(found, list) and found and not step.isdecimal():
                 name = ".".join([head, *own.path[:depth]])
                 why = f"of which none is mapped: {own.name!r} names no place among them"
-                found_lists.append((name, why, len(found)))
+                found_lists.setdefault(name, (name, why, len(found)))
                 break
-    return found_lists
+    return list(found_lists.values())
 
 
 def _whole(value: Any, mapped: Iterable[_Mapped]) -> list[tuple[str, str, int]]:

@@ -31,6 +31,7 @@ from sources.undecodable import MARK, Seen
 _LONG_LINE = 64 << 10
 _WINDOW = 1 << 20  # characters of a long line that are decoded at a time
 _FEW = 10_000  # records that are decoded before they become text
+_FEW_LARGE = 2000  # the same where records may be as large as documents are
 _LOOKED_AT = 1000  # the records whose keys are the file's columns before it is read
 
 
@@ -73,7 +74,10 @@ def _open_objects(source: LineSource, cursor: Cursor, options: ReadOptions) -> O
             opened.warn(*beside(beginning, path, options))
             return opened
         is_foreign = not any(key.casefold() in options.used for key in beginning.keys)
-        is_odd = not options.layout.bears(beginning.keys) and (first is None or is_foreign)
+        is_record = options.layout.bears(beginning.keys) or any(
+            step in beginning.keys for step in steps_of(options)[:1]
+        )
+        is_odd = not is_record and (first is None or is_foreign)
         if is_odd and has_lists_of_objects(beginning):
             raise no_records(label, beginning, options)
         if first is None and (beginning.is_valid or not _begins_again(cursor)):
@@ -115,7 +119,7 @@ def _open_stream(label: str, form: str, items: Iterator[Item], options: ReadOpti
     def pieces() -> Iterator[Piece]:
         parsed: list[TextBatch] = []
         records = 0
-        while few := list(islice(items, max(1, min(_FEW, options.batch_rows - records)))):
+        while few := list(islice(items, max(1, min(_FEW_LARGE, options.batch_rows - records)))):
             parsed.append(parse_items(label, columns, few, options))
             records = sum(batch.records for batch in parsed)
             size = sum(batch.rows.nbytes for batch in parsed)

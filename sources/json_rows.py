@@ -12,6 +12,7 @@ from errors import SourceError
 from sources.batches import ReadOptions, TextBatch
 from sources.explode import Values, lists_in, missing_step, no_list, steps_of, two_columns, unfold
 from sources.json_decoder import Item, Malformed
+from sources.json_values import at
 from sources.pieces import refuse_too_many
 from sources.undecodable import refused
 
@@ -22,6 +23,8 @@ def columns_in_head(label: str, items: Sequence[Item], options: ReadOptions) -> 
     records = [record for _, record in items if isinstance(record, dict)]
     if not options.layout.records:
         _refuse_wrapped(label, records, options)
+    if not options.layout.explode:
+        _refuse_halves(label, records, options)
     steps = steps_of(options)
     if steps and (missing := missing_step(records, steps)):
         raise no_list(label, missing, lists_in(records), options)
@@ -101,6 +104,26 @@ def together(parsed: Sequence[TextBatch]) -> TextBatch:
         sum(batch.empty for batch in parsed),
         is_exploded=parsed[0].is_exploded,
     )
+
+
+def _refuse_halves(label: str, records: Sequence[Values], options: ReadOptions) -> None:
+    """Raise `SourceError` when what is required is partly in the records, partly in a list."""
+    layout, first = options.layout, records[:1]
+    if not first or layout.bears(first[0]):
+        return
+    for path in lists_in(first):
+        inner = at(first[0], path.split("."))
+        keys = inner[0].keys() if isinstance(inner[0] if inner else None, dict) else ()
+        if keys and layout.bears([*first[0], *keys]):
+            own = {name.casefold() for name in first[0]}
+            wanted = {name for part in layout.required if own.isdisjoint(part) for name in part}
+            names = [key for key in keys if key.casefold() in wanted]
+            setting = options.source.upper()
+            raise SourceError(
+                f"{label}: {', '.join(names)} are in the list {path!r} of each record; where each "
+                f"of its elements is a row, set {setting}__EXPLODE={path}, and map "
+                f"{', '.join(f'{path}.{name}' for name in names)} in {setting}__COLUMNS"
+            )
 
 
 def _refuse_wrapped(label: str, records: Sequence[Values], options: ReadOptions) -> None:

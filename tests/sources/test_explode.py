@@ -295,6 +295,19 @@ def test_without_the_setting_the_run_is_refused_with_it(mapped: str, duckdb_shop
     assert '{"transaction_id": "line_items.id"}' in error
 
 
+def test_columns_that_are_partly_in_a_list_are_told_with_the_setting(
+    duckdb_shop: Retailer,
+) -> None:
+    lines = [{"transaction_id": 1, "product_id": "P1", "quantity": 1, "unit_price": 2}]
+    order = {"transaction_date": "2024-03-01", "customer_id": "C1", "order": {"lines": lines}}
+    path = duckdb_shop.folder / "orders.json"
+    for content in (as_array([order]), as_lines([order])):
+        path.write_bytes(content)
+        (error,) = duckdb_shop.run(TRANSACTIONS__PATH=path)["errors"]
+        assert "product_id, quantity are in the list 'order.lines' of each record" in error
+        assert "set TRANSACTIONS__EXPLODE=order.lines, and map order.lines.transaction_id" in error
+
+
 def test_a_key_of_the_order_that_is_called_like_one_of_its_lines_is_told(
     duckdb_shop: Retailer,
 ) -> None:

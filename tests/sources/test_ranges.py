@@ -45,6 +45,10 @@ LINES = ["", "too,many,fields,here", "too few", '"', '""', "7,whole,8", "\ufeff"
 OBJECTS = [
     '{"id": 1}', '{"id": 2, "more": "ü"}', '{"id": "}{"}', '{"id": 3', "]", '{"a": {"b": []}}',
 ]  # fmt: skip
+ORDERS = [
+    '{"id": 1, "lines": [{"a": 1}, {"b": 2}]}', '{"lines": []}', '{"x": 1, "lines": [7, {"c": 3}]}',
+    '{"lines": 5}', '{"id": 3', '{"id": 4, "lines": null}', '{"y": {"z": "}{"}, "lines": [null]}',
+]  # fmt: skip
 ENDS = ["\n", "\r\n", "\r"]
 PLAIN = Layout()
 LAYOUTS = [
@@ -157,10 +161,10 @@ def csv_file(draw: st.DrawFn, more: Sequence[str] = ()) -> str:
     return joined(draw, lines)
 
 
-def json_file(draw: st.DrawFn) -> str:
-    lines = ['{"id": 0}']
+def json_file(draw: st.DrawFn, first: str, several: Sequence[str]) -> str:
+    lines = [first]
     for _ in range(draw(st.integers(1, 6))):
-        objects = draw(st.lists(st.sampled_from(OBJECTS), max_size=5))
+        objects = draw(st.lists(st.sampled_from(several), max_size=5))
         lines.append(draw(st.sampled_from(["", ",", " , "])).join(objects))
     return joined(draw, lines)
 
@@ -173,7 +177,12 @@ def joined(draw: st.DrawFn, lines: list[str]) -> str:
 
 @st.composite
 def files(draw: st.DrawFn, suffix: str) -> tuple[bytes, str, str, list[list[int]]]:
-    text = csv_file(draw) if suffix == "csv" else json_file(draw)
+    if suffix == "csv":
+        text = csv_file(draw)
+    elif suffix == "jsonl":
+        text = json_file(draw, '{"id": 0}', OBJECTS)
+    else:
+        text = json_file(draw, '{"lines": [{}]}', ORDERS)
     encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "cp1252", "utf-16"]))
     content = text.encode(encoding, "ignore")
     if draw(st.integers(0, 3)) == 0 and encoding != "utf-16":
@@ -215,6 +224,22 @@ def test_a_file_of_fixed_width_is_the_same_however_it_is_cut(file: Any) -> None:
 @given(files("jsonl"))
 def test_a_file_of_json_lines_is_the_same_however_it_is_cut(file: Any) -> None:
     same_however_cut(*file)
+
+
+@examples(0.5)
+@given(files("ndjson"))
+def test_lists_in_json_lines_are_the_same_however_the_file_is_cut(file: Any) -> None:
+    content, encoding, suffix, several = file
+    same_however_cut(content, encoding, suffix, several, Layout(explode="lines"))
+
+
+def test_elements_have_the_line_of_their_record() -> None:
+    content = "\n".join(ORDERS).encode()
+    found = same_however_cut(content, "utf-8", "jsonl", [], Layout(explode="lines"))
+    assert [row[-1][1] for row in found["rows"]] == [1, 1, 3, 3, 7]
+    assert [row["_line"] for row in found["refused"]] == [4, 5]
+    names = ["id", "lines.a", "lines.b", "x", "lines", "lines.c", "y"]
+    assert (found["columns"], found["records"]) == (names, 9)
 
 
 def test_what_looks_like_a_record_inside_a_field_is_none() -> None:

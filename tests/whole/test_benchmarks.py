@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import cores, data
+from benchmarks import cores, data, json_documents
 from benchmarks.__main__ import main
 from benchmarks.threads import Spent, spent
 
@@ -84,3 +84,16 @@ def test_counts_of_cores_are_told_in_any_order_and_checked() -> None:
     for wrong in ("", "0", "two"):
         with pytest.raises(ArgumentTypeError, match="such as 2,4,8"):
             cores.counts_in(wrong)
+
+
+def test_json_of_two_sizes_and_two_shapes_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(json_documents, "FOLDER", tmp_path / "json")
+    few = ["--small", "1", "--large", "2", "--rows", "3000", "--runs", "1"]
+    assert json_documents.main(few) == 0
+    told = capsys.readouterr().out
+    for begin in ("| document, 1 MB |", "| document, 2 MB |", "| JSON Lines, exploded | 3,000 |"):
+        assert begin in told
+    assert "exploded : flat, CPU s per million" in told
+    assert not (tmp_path / "json").exists()
