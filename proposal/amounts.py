@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from proposal.discounts import add_discount
 from proposal.ledger import ALL, Amounts, Answer, Ledger, is_system
 from proposal.numbers import Floats, agree, floats
+from proposal.rivals import ask_for_rival, find_quantity, tell_cents, tell_refunds
 from proposal.roles import SURE, Reading
 from proposal.tables import Found
 from proposal.words import compact, says
@@ -15,19 +16,25 @@ from proposal.words import compact, says
 
 def amounts_of(ledger: Ledger) -> Amounts:
     """The columns for quantity, price and discount of sales."""
-    found, reading = Amounts(), ledger.reading
-    if ledger.has_quantity:
-        found.columns["quantity"] = reading.columns["quantity"]
+    found, quantity = Amounts(), ledger.reading.columns.get("quantity")
+    price = _candidate(ledger, "unit_price")
+    total = _candidate(ledger, "line_amount")
+    if quantity is None:
+        quantity = find_quantity(ledger, found, price, total)
+        ledger.set_quantity(quantity)
+    if quantity is not None:
+        found.columns["quantity"] = quantity
     else:
         found.columns["quantity"] = {"value": "1"}
         found.evidence["quantity"] = "no column says how many: each row counts as one piece"
-    price = _candidate(ledger, "unit_price")
-    total = _candidate(ledger, "line_amount")
     if price is None and ledger.has_quantity:
         price = _price_by_arithmetic(ledger)
     _choose(ledger, found, price, total)
     gross = _gross(ledger, found)
     add_discount(ledger, found, gross)
+    ask_for_rival(ledger, found)
+    tell_cents(ledger, found)
+    tell_refunds(ledger, found)
     _signs(ledger, found)
     return found
 
@@ -92,6 +99,7 @@ def _choose_of_two(ledger: Ledger, found: Amounts, price: str, total: str) -> No
         return
     relation = _relation(ledger, p, t)
     if relation:
+        ledger.proven.add("unit_price")
         found.columns["unit_price"] = price
         found.evidence["unit_price"] = f"{total} is {relation}"
         return

@@ -121,9 +121,12 @@ def _map_discount(ledger: Ledger, found: Amounts, name: str, gross: Floats) -> b
     """Map one discount; False where it cannot be."""
     values = ledger.column(name)
     known = values[~np.isnan(values)]
-    if not len(known) or not known.any():
+    is_blank = not len(known) or not known.any()
+    if is_blank and not (ledger.table.elements and ledger.is_of_order(name)):
         found.columns["discount_amount"] = name
         return True
+    if is_blank:
+        return False
     if ledger.is_of_order(name):
         found.unknown.append(
             f"{name} is the discount of the whole order, repeated on each of its lines: it is not "

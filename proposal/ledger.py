@@ -26,7 +26,7 @@ class Answer:
     """An answer to a question about amounts: its text, and the columns and settings it means."""
 
     text: str
-    columns: dict[str, str | None]
+    columns: dict[str, Any]
     settings: dict[str, str | None] = field(default_factory=dict)
 
 
@@ -56,10 +56,16 @@ class Ledger:
         self.sign = sign
         self.prices = prices
         self.orders = None if order is None else _codes(self.table, order)
-        self.quantity = floats(self.table, reading.columns.get("quantity"), sign)
-        self.has_quantity = reading.has("quantity")
+        self.set_quantity(reading.columns.get("quantity"))
+        self.proven: set[str] = set()
+        """Amounts whose meaning the rows have shown."""
         product = reading.columns.get("product_id") or reading.columns.get("product_name")
         self.products = _codes(self.table, product) if product else None
+
+    def set_quantity(self, name: str | None) -> None:
+        """Take a column for the quantity."""
+        self.quantity = floats(self.table, name, self.sign)
+        self.has_quantity = name is not None
 
     def column(self, name: str | None) -> Floats:
         """The numbers of a column."""

@@ -14,6 +14,7 @@ from errors import SourceError
 from proposal.dialects import Dialect, dialect_of, encoding_of
 from proposal.gathering import Given, gather, path_of, skeleton
 from proposal.json_records import exploded, flat, lists_inside, records_in
+from proposal.nested import with_lists
 from proposal.tables import Found
 from proposal.workbooks import sheets_of
 from sources.batches import Layout, ReadOptions
@@ -47,7 +48,7 @@ def _look_into(file: Given, folder: Path) -> list[Found]:
     if kind == "json":
         return _json_tables(file)
     if kind == "parquet":
-        return [_read(file, folder, "parquet", Layout(), {})]
+        return with_lists(_read(file, folder, "parquet", Layout(), {}))
     if kind == "excel":
         return [
             _read(

@@ -136,6 +136,8 @@ def compatible(role: str, shape: Shape) -> float:  # noqa: PLR0911, PLR0912  # o
     if role == "line_number":
         small = shape.is_whole and all(0 <= n < 10_000_000 for n in shape.numbers)
         return 1.0 if small and shape.distinct * 2 < max(shape.rows, 4) else 0.2
+    if role == "cancelled_flag":
+        return 1.0 if shape.distinct <= 3 and not shape.is_date else 0.0
     if role == "is_deleted":
         return 1.0 if {value.casefold() for value in shape.values} <= _FLAGS else 0.0
     if shape.is_date:

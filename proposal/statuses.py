@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from proposal.roles import Reading
-from proposal.words import is_one_of
+from proposal.words import is_one_of, plain
 
 
 @dataclass
@@ -23,6 +23,9 @@ def skipped(reading: Reading) -> Statuses:
     names = [reading.columns.get("status"), *reading.others.get("status", [])]
     for name in dict.fromkeys(filter(None, names)):
         _look(found, reading, name)
+    flag = reading.columns.get("cancelled_flag")
+    if flag is not None:
+        _look_at_flag(found, reading, flag)
     cancelled = reading.columns.get("cancelled_at")
     if cancelled is not None and reading.shape("cancelled_at").filled:
         count = reading.shape("cancelled_at").filled
@@ -41,6 +44,12 @@ def _look(found: Statuses, reading: Reading, name: str) -> None:
     unclear = [value for value in shape.values if is_one_of(value, "unclear")]
     known = {*none, *unclear, *(value for value in shape.values if is_one_of(value, "good"))}
     if not known:
+        if reading.weight("status") >= 0.7 and reading.columns["status"] == name:
+            texts = ", ".join(shape.values[:8])
+            found.unknown.append(
+                f"{name} is {texts}: if one of these means that a sale does not count, skip_when "
+                "leaves it out"
+            )
         return
     if none:
         found.skip_when[name] = none
@@ -50,3 +59,18 @@ def _look(found: Statuses, reading: Reading, name: str) -> None:
     if unclear or (none and strange):
         texts = ", ".join([*unclear, *strange][:5])
         found.unknown.append(f"sales whose {name} is {texts} count; skip_when would leave them out")
+
+
+_YES = {"true", "1", "y", "yes", "x", "j", "ja", "o", "oui", "s", "si", "sim", "t"}
+_NO = {"false", "0", "n", "no", "nein", "non", "nao", "nee", "f"}
+
+
+def _look_at_flag(found: Statuses, reading: Reading, name: str) -> None:
+    """A column that says yes or no to whether a sale was cancelled."""
+    shape = reading.table.shapes[name]
+    yes = [value for value in shape.values if plain(value) in _YES]
+    rest = [value for value in shape.values if plain(value) not in _YES | _NO]
+    if yes and not rest:
+        found.skip_when[name] = yes
+        rows = sum(n for v, n in zip(shape.values, shape.counts, strict=True) if v in yes)
+        found.evidence += ("; " if found.evidence else "") + f"{rows:,} rows are {name}"

@@ -20,6 +20,8 @@ class Shop:
     net: Decimal
     questions: int = 0
     """How many questions may be asked."""
+    rejected: int = 0
+    """How many rows are no sales, such as totals."""
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By source, columns that must be mapped so."""
 
