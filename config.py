@@ -233,6 +233,13 @@ class StarSchemaConfig(Settings):
         """The settings of the source called `name`."""
         return self.sources[name]
 
+    @property
+    def folded_keys(self) -> frozenset[str]:
+        """The keys of members for which the case of letters makes no difference."""
+        folding = {name for name, source in self.sources.items() if source.key_case == "fold"}
+        is_all = self.star.sales.name in folding
+        return frozenset(s.key for s in self.star.members if is_all or s.name in folding)
+
     def with_source(self, name: str, **changed: Any) -> StarSchemaConfig:
         """The same settings, but for some of one source."""
         settings = self.source(name).model_copy(update=changed)

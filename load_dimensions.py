@@ -31,6 +31,7 @@ from errors import GateError, not_as_written
 from warehouse import Loader, Warehouse
 from warehouse.keymap import IS_INFERRED, KeyMap
 from warehouse.removals import absent, stage_keys
+from warehouse.spellings import with_one_spelling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +79,8 @@ class DimensionLoader(Loader):
             rows = transformed.get(dimension.name)
             progress(dimension.name)
             absence = (absences or {}).get(dimension.name)
-            self.results[dimension.name] = self._merge(dimension, _tables(rows), absence)
+            tables = self._spelt(dimension, _tables(rows))
+            self.results[dimension.name] = self._merge(dimension, tables, absence)
             keys[dimension.name] = self.key_map(dimension)
         return keys
 
@@ -97,8 +99,17 @@ class DimensionLoader(Loader):
         key, surrogate = business_key(dimension), surrogate_key(dimension)
         inferred = sa.cast(_is_inferred(dimension), sa.Integer).label(IS_INFERRED)
         return KeyMap(
-            self.warehouse.fetch(sa.select(key, surrogate.label("_surrogate"), *carried, inferred))
+            self.warehouse.fetch(sa.select(key, surrogate.label("_surrogate"), *carried, inferred)),
+            is_folded=key.name in self.config.folded_keys,
         )
+
+    def _spelt(self, dimension: Table, tables: list[pa.Table]) -> list[pa.Table]:
+        """Rows whose keys are spelt as the members' are, where case makes no difference."""
+        if business_key(dimension).name not in self.config.folded_keys:
+            return tables
+        placed, warning = with_one_spelling(self.warehouse, dimension, tables)
+        self.warnings += [warning] if warning else []
+        return placed
 
     def _merge(
         self, dimension: Table, tables: list[pa.Table], absence: Absence | None

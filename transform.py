@@ -44,8 +44,9 @@ from cleaning.removals import (
 from cleaning.sales import discounts, line_amounts
 from cleaning.verdicts import reject_table
 from common.amounts import MONEY
-from common.arrays import decoded, on_values, per_distinct
+from common.arrays import decoded, on_values, per_distinct, whole
 from common.arrow_types import arrow_schema, arrow_type
+from common.key_rules import folded_keys
 from common.results import ORPHANED, PLACE, Clean, CleanBatch
 from common.star_model import INFERRED_FLAG, ONLY_NAMED, Role, Source, columns_of
 from common.sums import Sums, summed
@@ -185,11 +186,18 @@ class StarSchemaTransformer:
         """Members for those of `ids` (text) that are not in `members`, with nothing but their id.
 
         They are inferred, if the source is configured. If not, the ids are all that can be known of
-        members: they are not inferred, but `ONLY_NAMED`.
+        members: they are not inferred, but `ONLY_NAMED`. Where case makes no difference, the first
+        spelling counts.
         """
         key = self.key_of(source)
         known = pa.chunked_array([c for table in members for c in table[key].chunks], pa.string())
-        unknown = pc.and_(pc.invert(pc.is_in(ids, known)), pc.not_equal(ids, ""))
+        if key in self.config.folded_keys:
+            ids, forms = whole(ids), folded_keys(whole(ids))
+            _, first = np.unique(forms.dictionary_encode().indices.to_numpy(), return_index=True)
+            ids, forms, known = ids.take(first), forms.take(first), folded_keys(whole(known))
+        else:
+            forms = ids
+        unknown = pc.and_(pc.invert(pc.is_in(forms, known)), pc.not_equal(ids, ""))
         rows = self.prepare_batch(source, 0, pa.table({key: ids.filter(unknown)})).rows
         if self.config.source(source).path is None:
             return rows.replace_schema_metadata({ONLY_NAMED: "true"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +28,14 @@ def by_hash(keys: Iterable[pa.Array]) -> pa.Table:
     return pa.table({_HASH: hashes[order], _KEY: together.take(pa.array(order))})
 
 
-def strangers(several: Sequence[pa.Array], known: pa.Table) -> list[pa.Array]:
+def strangers(
+    several: Sequence[pa.Array], known: pa.Table, form: Callable[[pa.Array], pa.Array] | None = None
+) -> list[pa.Array]:
     """Those of each of `several` arrays of ids (text) that are not among the keys of `by_hash`, in
-    their order.
+    their order. The keys are in this `form`, if there is one.
     """
-    is_strange = pc.invert(_is_known(pa.concat_arrays(several), known))
+    ids = pa.concat_arrays(several)
+    is_strange = pc.invert(_is_known(ids if form is None else form(ids), known))
     found, start = [], 0
     for ids in several:
         found.append(ids.filter(is_strange.slice(start, len(ids))))

@@ -40,6 +40,8 @@ class About:
     """The column with the currency of its amounts, if there is one."""
     ids: tuple[str, ...] = ()
     """The columns by which it names rows of other sources."""
+    folded: frozenset[str] = frozenset()
+    """Those of its key and its `ids` for which the case of letters makes no difference."""
     day: str = ""
     """The column with the key of its day, if it has days."""
     notes_keys: bool = False

@@ -187,10 +187,12 @@ def _of_look_alikes(reference: Reference, pairs: list[tuple[str, str]]) -> str:
     causes = Counter(_difference(*pair) for pair in pairs[:_LOOKED_AT])
     examples = ", ".join(f"{a!r} (known: {b!r})" for a, b in _examples(pairs))
     named = ", ".join(cause for cause, _ in causes.most_common(2))
+    is_case = causes.keys() == {"case"} and bool(reference.source)
+    setting = f", or set {reference.source.upper()}__KEY_CASE=fold" if is_case else ""
     return (
         f"{reference.column}: sales name {_many(len(pairs), 'id')} without a record, different "
         f"from known ones only in {named}{': ' if examples else ''}{examples}; "
-        "as they stand they are members of their own: have both sources write them alike"
+        f"as they stand they are members of their own: have both sources write them alike{setting}"
     )
 
 

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from cleaning.duplicates import BATCH_BITS
 from common import spool
-from common.arrays import decoded
+from common.arrays import decoded, whole
+from common.key_rules import folded_keys
 from common.parallel import Task, Workers
 from common.results import DETAIL, PLACE, REASON
 from common.star_model import unknown_reason
@@ -41,7 +42,8 @@ def without_orphans(
     for key, keys in known.items():
         column = key.info["finds_by"]
         ids = sales.strangers(column)
-        ids = ids.filter(pc.invert(pc.is_in(ids, keys)))
+        form = folded_keys if column in sales.about.folded else whole
+        ids = ids.filter(pc.invert(pc.is_in(form(ids), form(keys))))
         if len(ids):
             unknown[column] = unknown_reason(key), ids
             strange = sales.strange[column].items()

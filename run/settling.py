@@ -4,7 +4,7 @@ whom the rows that are left name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from cleaning.duplicates import Rows, Superseded, superseded_in
 from cleaning.strangers import by_hash, distinct, strangers
 from common import spool
 from common.arrays import decoded
+from common.key_rules import folded_keys
 from common.parallel import Task, Workers
 from common.results import DETAIL, PLACE, REASON, REMOVAL
 from run.clean_source import About, CleanSource, SettledBatch, net_of, positions, removing
@@ -74,7 +75,8 @@ def named(about: About, batches: Sequence[tuple[pa.Table, Rows]]) -> list[Named]
     for name in about.ids:
         several = [_ids(rows[name], lost) for rows, lost in batches]
         if name in about.known:
-            several = strangers(several, spool.read(about.known[name]))
+            form = folded_keys if name in about.folded else None
+            several = strangers(several, spool.read(about.known[name]), form)
         for batch, ids in zip(found, several, strict=True):
             if len(ids):
                 batch.strange[name] = ids
@@ -95,7 +97,9 @@ def _days(keys: pa.Array) -> tuple[int, int] | None:
 
 
 def _known(about: About, paths: Sequence[Path], folder: Path) -> Path:
-    keys = (decoded(spool.read(path)[about.key]) for path in paths)
+    keys: Iterable[pa.Array] = (decoded(spool.read(path)[about.key]) for path in paths)
+    if about.key in about.folded:
+        keys = map(folded_keys, keys)
     return spool.write(folder, f"{about.name}-known", by_hash(keys))
 
 

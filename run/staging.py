@@ -97,6 +97,7 @@ def _about(source: Source, config: StarSchemaConfig) -> About:
         source.key,
         source.describes_facts,
         notes_keys=config.source(source.name).extract != "changes",
+        folded=config.folded_keys,
     )
     if not source.describes_facts:
         return about

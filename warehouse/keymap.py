@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from common.arrays import whole
 from common.key_hashes import Hashes, key_hashes, positions_by_hash
+from common.key_rules import folded_keys
 from common.star_model import UNKNOWN_KEY
 
 DESCRIBED, INFERRED, UNKNOWN = range(3)
@@ -49,9 +50,12 @@ class KeyMap(Mapping[Any, int]):
     compute with, such as a product's cost.
     """
 
-    def __init__(self, members: pa.Table) -> None:
+    def __init__(self, members: pa.Table, *, is_folded: bool = False) -> None:
+        """`is_folded`: the case of letters makes no difference to the ids that are looked up."""
         self.members = members.combine_chunks()
         self._ids = whole(self.members[0])
+        self._is_folded = is_folded
+        self._forms = folded_keys(self._ids) if is_folded else self._ids
 
     @cached_property
     def kinds(self) -> npt.NDArray[np.int8]:
@@ -79,16 +83,17 @@ class KeyMap(Mapping[Any, int]):
         return self._look_up(ids)
 
     def _look_up(self, ids: pa.Array) -> pa.Array:
+        ids = folded_keys(ids) if self._is_folded else ids
         is_text = pa.types.is_string(ids.type) and pa.types.is_string(self._ids.type)
         if not is_text or len(self._ids) <= _FEW:
-            return pc.index_in(ids, value_set=self._ids)
+            return pc.index_in(ids, value_set=self._forms)
         places, hashes = self._by_hash
-        return positions_by_hash(ids, self._ids, hashes, places).cast(pa.int32())
+        return positions_by_hash(ids, self._forms, hashes, places).cast(pa.int32())
 
     @cached_property
     def _by_hash(self) -> tuple[npt.NDArray[np.int64], Hashes]:
         """The positions of the members in the order of their hashes, and these."""
-        hashes = key_hashes(self._ids)
+        hashes = key_hashes(self._forms)
         places = np.argsort(hashes)
         return places, hashes[places]
 
@@ -99,7 +104,8 @@ class KeyMap(Mapping[Any, int]):
         return pa.DictionaryArray.from_arrays(positions, whole(self.members[index]), safe=False)
 
     def __getitem__(self, key: Any) -> int:
-        position = pc.index(self._ids, pa.scalar(key, self._ids.type)).as_py()
+        key = key.casefold() if self._is_folded else key
+        position = pc.index(self._forms, pa.scalar(key, self._ids.type)).as_py()
         if position < 0:
             raise KeyError(key)
         surrogate: int = self.members[1][position].as_py()
