@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 
 from cleaning.columns import Reader, Rule, each
 from cleaning.currencies import counted, sale_currencies
-from cleaning.dates import calendar, date_key, date_range, date_rule, with_hints
+from cleaning.date_settings import date_rule
+from cleaning.dates import calendar, date_key, date_range, with_hints
 from cleaning.duplicates import BATCH_BITS, superseded
 from cleaning.frames import as_table, checked, to_frame
 from cleaning.numbers import numbers
@@ -46,7 +47,7 @@ from cleaning.verdicts import reject_table
 from common.amounts import MONEY
 from common.arrays import decoded, on_values, per_distinct, whole
 from common.arrow_types import arrow_schema, arrow_type
-from common.key_rules import folded_keys
+from common.key_folding import folded_keys
 from common.results import ORPHANED, PLACE, Clean, CleanBatch
 from common.star_model import INFERRED_FLAG, ONLY_NAMED, Role, Source, columns_of
 from common.sums import Sums, summed

@@ -12,12 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Table
 
-from cleaning.columns import Rule
 from common.arrays import on_values
 from common.arrow_types import arrow_schema
-from common.date_formats import ISO_8601, NAMED, has_time, moment
+from common.date_formats import ISO_8601, NAMED, moment
 from common.date_numbers import numbered
-from common.source_settings import SourceSettings
 from common.zones import named_zone, zone_called
 from config import StarSchemaConfig
 
@@ -43,17 +41,6 @@ _LOOKS_LIKE = (
     ("a serial date of Excel", "EXCEL", r"^[2-7][0-9]{4}(?:\.[0-9]+)?$"),
     ("a Julian day", "JULIAN", r"^24[0-9]{5}(?:\.[0-9]+)?$"),
 )
-
-
-def date_rule(settings: SourceSettings, zone: ZoneInfo) -> Rule:
-    """How the dates of a source are read; `zone` is that of the star's days."""
-    return partial(
-        dates,
-        formats=settings.date_formats,
-        zone=zone,
-        own=None if settings.timezone is None else ZoneInfo(settings.timezone),
-        locale=settings.locale,
-    )
 
 
 def dates(
@@ -109,7 +96,13 @@ def _moment(text: str, pattern: str, own: ZoneInfo | None, locale: str) -> date 
     if pattern in NAMED:
         return numbered(text, pattern)
     found = moment(text, pattern, own, locale)
-    return found if found is None or found.tzinfo or has_time(pattern) else found.date()
+    return found if found is None or found.tzinfo or _has_time(pattern) else found.date()
+
+
+@lru_cache(256)
+def _has_time(pattern: str) -> bool:
+    """Whether a declared format has a time of day."""
+    return bool({*"HIcX"} & {*re.findall(r"%(.)", pattern, re.DOTALL)})
 
 
 def _typed_date(

@@ -11,7 +11,7 @@ import pyarrow as pa
 from sqlalchemy import Boolean, Column, Date, Numeric, Text
 
 from cleaning.columns import Reader, Rule
-from cleaning.dates import date_rule
+from cleaning.date_settings import date_rule
 from cleaning.flags import flags
 from cleaning.numbers import numbers
 from common.amounts import MONEY

@@ -58,7 +58,6 @@ class _Format:
     is_utc: bool
     full: str
     """The format with all its directives, none of them short for others."""
-    has_time: bool
     has_names: bool
     has_comment: bool
     """Whether words in brackets behind it say once more what its offset says."""
@@ -115,11 +114,6 @@ def moment(
     if found.tzinfo is not None and found.utcoffset() != there.utcoffset():
         return None  # two zones
     return there
-
-
-def has_time(pattern: str) -> bool:
-    """Whether a declared format has a time of day."""
-    return _compiled(pattern).has_time
 
 
 def _parsed(text: str, known: _Format) -> datetime:
@@ -198,7 +192,6 @@ def _compiled(pattern: str) -> _Format:
         has_zone_name,
         bool(_UTC.search(words)),
         full,
-        bool(directives & {"H", "I"}),
         bool(directives & {*"aAbB"}),
         "z" in directives and "(" not in full,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from common.arrays import composed, on_values, per_distinct
+from common.arrays import composed, on_values
 
 KEY_RULES = 2
 """The version of the rule. Version 1, of release 0.1.0, removed white space only."""
@@ -44,18 +44,5 @@ def normal_keys(values: pa.Array) -> pa.Array:
 
     def rule(texts: pa.Array) -> pa.Array:
         return composed(pc.utf8_trim(texts, characters=EDGES))
-
-    return on_values(values, rule)
-
-
-def folded_keys(values: pa.Array) -> pa.Array:
-    """Keys as they are compared where the case of letters makes no difference: by Unicode's full
-    case folding, so that `STRASSE` is `straße`. Null stays null.
-    """
-
-    def rule(texts: pa.Array) -> pa.Array:
-        if pc.all(pc.string_is_ascii(texts)).as_py() is not False:
-            return pc.ascii_lower(texts)
-        return composed(per_distinct(texts, str.casefold))
 
     return on_values(values, rule)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from cleaning.duplicates import BATCH_BITS
 from common import spool
 from common.arrays import decoded, whole
-from common.key_rules import folded_keys
+from common.key_folding import folded_keys
 from common.parallel import Task, Workers
 from common.results import DETAIL, PLACE, REASON
 from common.star_model import unknown_reason

@@ -18,7 +18,7 @@ from cleaning.duplicates import Rows, Superseded, superseded_in
 from cleaning.strangers import by_hash, distinct, strangers
 from common import spool
 from common.arrays import decoded
-from common.key_rules import folded_keys
+from common.key_folding import folded_keys
 from common.parallel import Task, Workers
 from common.results import DETAIL, PLACE, REASON, REMOVAL
 from run.clean_source import About, CleanSource, SettledBatch, net_of, positions, removing

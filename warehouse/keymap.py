@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.arrays import whole
+from common.key_folding import folded_keys
 from common.key_hashes import Hashes, key_hashes, positions_by_hash
-from common.key_rules import folded_keys
 from common.star_model import UNKNOWN_KEY
 
 DESCRIBED, INFERRED, UNKNOWN = range(3)

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from common.arrays import decoded
-from common.key_rules import folded_keys
+from common.key_folding import folded_keys
 from common.star_model import INFERRED_FLAG, ONLY_NAMED, UNKNOWN_ID, business_key
 from errors import GateError
 from warehouse.base import Warehouse

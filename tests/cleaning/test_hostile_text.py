@@ -111,6 +111,7 @@ OTHERS: dict[str, tuple[object, ...]] = {
 """What rules for one text take besides."""
 NO_TEXTS = {
     "can_be_one",
+    "with_columns",
     "whole", "decoded", "unscaled", "holds_any", "on_values", "distinct_values", "per_distinct",
     "money",
     "date_key", "estimated_cost", "price_tier", "margin_pct", "phones", "split_addresses",

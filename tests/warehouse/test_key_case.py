@@ -169,7 +169,7 @@ def test_a_check_counts_no_strangers_for_their_case(
 ) -> None:
     duckdb_shop.products = products("P1")
     duckdb_shop.sales = sales(("c1", "p1"), ("C1", "x"))
-    main(["check", "--env-file", duckdb_shop.env_file(**FOLD)])
+    main(["--env-file", duckdb_shop.env_file(**FOLD), "check"])
     told = capsys.readouterr().out
     assert "1 of 2 sales name 1 product_id that products lacks, such as 'x'" in told
     assert "customer_id that" not in told
