@@ -7,7 +7,7 @@ import os
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -73,7 +73,7 @@ def _zip_members(place: Place, pattern: str) -> tuple[list[Place], list[str]]:
         names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except (zipfile.BadZipFile, NotImplementedError, ValueError):  # as the damage happens to look
         return [_faulty(place, "it is a damaged zip archive; fetch it again")], []
-    if "xl/workbook.xml" in names:
+    if _is_workbook(archive, names):
         return [place], []
     problem = _document(set(names))
     if problem:
@@ -116,14 +116,23 @@ def _size_in(archive: zipfile.ZipFile, name: str) -> int:
     return archive.getinfo(name).file_size
 
 
+_SPREADSHEET = b"application/vnd.oasis.opendocument.spreadsheet"
+
+
+def _is_workbook(archive: zipfile.ZipFile, names: Sequence[str]) -> bool:
+    """Whether an archive is a workbook: an .xlsx, an .xlsb, or an .ods."""
+    if "xl/workbook.xml" in names or "xl/workbook.bin" in names:
+        return True
+    is_open_document = "mimetype" in names and "content.xml" in names
+    return is_open_document and archive.read("mimetype")[:99].startswith(_SPREADSHEET)
+
+
 def _document(names: set[str]) -> str:
     """What kind of document an archive with these names is, and what to do; '' if it is none."""
-    if "xl/workbook.bin" in names:
-        return "it is a binary Excel workbook (.xlsb); save it as .xlsx"
     if "[Content_Types].xml" in names:
         return "it is an office document of another kind; save it as .xlsx"
     if "mimetype" in names:
-        return "it is an OpenDocument file, such as .ods; save it as .xlsx"
+        return "it is an OpenDocument file, and no table (.ods)"
     if any(name.endswith(".iwa") for name in names):
         return "it is a document of Apple's Numbers; export it as .xlsx"
     return ""

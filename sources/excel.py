@@ -1,4 +1,4 @@
-"""Excel workbooks: the rows of one sheet, as text."""
+"""Workbooks: the rows of one sheet, as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,11 @@ import pyarrow as pa
 from common.values import MAX_DETAIL, UNREADABLE, as_text, comma_text, first_line, text_array
 from errors import SourceError
 from sources.batches import ReadOptions, RefusedRecord, TextBatch, column_names, plain_names
+from sources.calamine_book import CalamineBook
 from sources.excel_book import Book
 from sources.excel_cells import excel_key
 from sources.headers import LINES, Header, Row, find_header, lines_needed
+from sources.ods_book import OdsBook
 from sources.pieces import LocalPiece, OpenSource, Piece
 from sources.sheets import Sheet, Workbook, chosen, listed, setting
 from sources.streams import refuse_expansion
@@ -73,12 +75,19 @@ def open_excel(label: str, file: Path, options: ReadOptions) -> OpenSource:
 
 def open_book(label: str, file: Path) -> Workbook:
     """Open a workbook. Raises `SourceError`, or whatever a damaged one raises."""
+    if not is_zipfile(file):
+        return CalamineBook(label, file)
     with ZipFile(file) as archive:
         for part in archive.infolist():
             refuse_expansion(label, part.compress_size, part.file_size)
-        if "xl/workbook.xml" not in archive.namelist():
-            raise SourceError(f"{label}: an archive inside another one; unpack one of them")
-    return Book(file)
+        names = archive.namelist()
+    if "xl/workbook.xml" in names:
+        return Book(file)
+    if "content.xml" in names:
+        return OdsBook(label, file)
+    if "xl/workbook.bin" in names:
+        return CalamineBook(label, file)
+    raise SourceError(f"{label}: an archive inside another one; unpack one of them")
 
 
 def _header(

@@ -23,7 +23,7 @@ from sources.parquet import open_parquet
 from sources.partitions import folder_values, with_folder_values
 from sources.pieces import OpenSource, Piece
 from sources.ranges import LineFile, unreadable, version
-from sources.streams import Content, Place, on_disk, open_content
+from sources.streams import Content, Place, is_workbook, on_disk, open_content
 from sources.text import Text, has_plain_lines
 
 if TYPE_CHECKING:
@@ -70,8 +70,10 @@ def open_file(place: Place, options: ReadOptions, folder: Path) -> OpenSource:
 
 
 def _open_format(place: Place, content: Content, options: ReadOptions, folder: Path) -> OpenSource:
-    if content.head[:4] in (b"PAR1", b"PK\x03\x04"):
+    if content.head[:4] == b"PAR1" or is_workbook(content.head):
         path, copy = on_disk(content, place, folder)
+        if what := _other_document(path):
+            raise SourceError(f"{place.label}: it is {what}")
         open_table = open_parquet if content.head[:4] == b"PAR1" else open_excel
         opened = open_table(place.label, path, _of_sheet(place, options))
         opened.copy = copy
@@ -130,30 +132,34 @@ def _is_reject_file(content: Content, options: ReadOptions) -> bool:
     return set(re.findall(r"\w+", line)) >= REJECT_FILE
 
 
-_OLE = b"\xd0\xcf\x11\xe0"
 _TAR = b"ustar"
 
 
 def _foreign(content: Content) -> str:
     """What a file is that cannot be read, and what to do; '' for any other."""
-    if content.head.startswith(_OLE):
-        return _ole(content)
     if content.head[257:262] == _TAR:
         return "a tar archive; call it .tar, .tar.gz, .tar.bz2 or .tar.xz, as it is compressed"
     return next((what for mark, what in _FOREIGN.items() if content.head.startswith(mark)), "")
 
 
-def _ole(content: Content) -> str:
-    """What an OLE file of Microsoft's is: a workbook with a password, or an old one."""
-    last = b""
-    while part := content.stream.read(1 << 20):
-        if _PROTECTED in last + part:
-            return "protected by a password; save it without one"
-        last = part[-len(_PROTECTED) :]
-    return "an old Excel workbook; save it as .xlsx"
-
-
+_OLE = b"\xd0\xcf\x11\xe0"
 _PROTECTED = "EncryptedPackage".encode("utf-16-le")
+_WORKBOOK_NAME = re.compile(re.escape("Book\0".encode("utf-16-le")), re.IGNORECASE)
+"""How the name of the stream ends in which a workbook is."""
+
+
+def _other_document(path: Path) -> str:
+    """What an OLE file of Microsoft's is that is no workbook, or one with a password; else ''."""
+    with path.open("rb") as file:
+        if file.read(len(_OLE)) != _OLE:
+            return ""
+        has_rows, last = False, b""
+        while part := file.read(1 << 20):
+            if _PROTECTED in last + part:
+                return "protected by a password; save it without one"
+            has_rows = has_rows or bool(_WORKBOOK_NAME.search(last + part))
+            last = part[-len(_PROTECTED) :]
+    return "" if has_rows else "a document of Office with no workbook in it; is it cut off?"
 
 
 def _is_json(head: bytes) -> bool:

@@ -71,6 +71,7 @@ def test_what_is_imported_is_required_and_no_more() -> None:
         "dotenv": "python-dotenv",
         "email_validator": "email-validator",
         "psycopg2": "psycopg2-binary",
+        "python_calamine": "python-calamine",
     }
     names = set().union(*(imported(path) for path in MODULES.values()))
     third_party = names - PACKAGES - set(sys.stdlib_module_names)

@@ -179,8 +179,7 @@ OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(5000)
     [
         ("sales.csv.gz", gzip.compress(tarred(b"a,b\n1,2\n")), "a tar archive; call it"),
         ("sales.xlsx", OLE + "EncryptedPackage".encode("utf-16-le"), "protected by a password"),
-        ("sales.xls", OLE + "Workbook".encode("utf-16-le"), "an old Excel workbook"),
-        ("sales.xlsb", zipped({"[Content_Types].xml": "", "xl/workbook.bin": ""}), "(.xlsb)"),
+        ("sales.doc", OLE + "WordDocument".encode("utf-16-le"), "no workbook in it"),
         ("sales.ods", zipped({"mimetype": "", "content.xml": ""}), "OpenDocument"),
         ("sales.numbers", zipped({"Index/Document.iwa": "", "preview.jpg": ""}), "Numbers"),
         ("sales.docx", zipped({"[Content_Types].xml": "", "word/d.xml": ""}), "another kind"),

@@ -20,8 +20,9 @@ from support.retailer import Retailer
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        ({"[Content_Types].xml": b"<x/>", "xl/workbook.bin": b"x"}, "save it as .xlsx"),
-        ({"mimetype": b"application/x", "content.xml": b"<x/>"}, "save it as .xlsx"),
+        ({"[Content_Types].xml": b"<x/>", "xl/workbook.bin": b"x"}, "not a whole"),
+        ({"[Content_Types].xml": b"<x/>", "word/document.xml": b"x"}, "save it as .xlsx"),
+        ({"mimetype": b"application/x", "content.xml": b"<x/>"}, "an OpenDocument file, and no"),
         ({"inner.zip": zipped([{"a": 1}])}, "an archive inside another one"),
     ],
 )
@@ -90,7 +91,7 @@ def test_a_place_without_a_file_is_told_for_what_it_is(
         (b"Obj\x01\x04", "an Avro file"),
         (b"\x89PNG\r\n\x1a\n", "a picture"),
         (b"%PDF-1.7", "a PDF document"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook; save it as .xlsx"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a document of Office with no workbook in it"),
     ],
 )
 def test_files_that_are_no_source_are_told_for_what_they_are(
@@ -117,13 +118,13 @@ def test_an_address_that_is_no_path_is_told(duckdb_shop: Retailer) -> None:
         "Order        Sold on     Customer",
     ],
 )
-def test_columns_that_spaces_align_are_told_not_to_be_read(
+def test_columns_that_spaces_align_are_told_with_their_widths(
     duckdb_shop: Retailer, header: str
 ) -> None:
     duckdb_shop.files["transactions"] = f"{header}\nT1             2024-03-15  C1\n"
     (error,) = duckdb_shop.run()["errors"]
     assert "sales.csv" in error
-    assert "fixed width, which is not read yet: export it with a delimiter" in error
+    assert "it looks like fixed width; set TRANSACTIONS__WIDTHS=[" in error
 
 
 def test_words_of_a_title_are_not_taken_for_columns_of_fixed_width(duckdb_shop: Retailer) -> None:
