@@ -202,8 +202,7 @@ def _without_strays(
     """A batch by its rules; rows that are no records are refused, whatever else they are."""
     strays = {}
     if source.key in rows.column_names:  # else no record of the batch is a row
-        totals = not source.describes_facts
-        strays = stray_rows(batch.originals(), rows[source.key], totals=totals)
+        strays = stray_rows(batch.originals(), rows[source.key])
     if not strays:
         return clean(source.name, number, rows)
     is_stray = np.zeros(len(rows), bool)

@@ -10,6 +10,7 @@ import pytest
 from cli import main
 from support.retailer import Retailer, counts
 from support.tables import to_csv
+from support.workbooks import WRITERS
 
 CUSTOMERS = "customer_id,first_name,last_name,email,city\n"
 
@@ -102,3 +103,66 @@ def test_a_header_in_the_middle_of_a_workbook_is_refused_as_one(
     assert [reason for reason, _ in details(duckdb_shop, results, "sales_reps")] == [
         "malformed_row", "malformed_row",
     ]  # fmt: skip
+
+
+REPORT = [
+    ["transaction_id", "transaction_date", "customer_id", "product_id", "quantity", "unit_price"],
+    ["Store 12"],
+    ["T1", "2024-03-15", "C1", "P1", "1", "10"],
+    ["Subtotal Store 12", "", "", "", "1", "10"],
+    [],
+    ["Filiale: Nord"],
+    ["T2", "2024-03-15", "C1", "P1", "2", "10"],
+    ["Summe:", "", "", "", "3", "20.00"],
+    ["* preliminary figures"],
+    ["T3"],
+]
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "ods", "fixed"])
+def test_titles_totals_and_remarks_in_a_report_of_sales_are_told(form: str, shop: Retailer) -> None:
+    settings: dict[str, object] = {"TRANSACTIONS__PATH": shop.folder / f"report.{form}"}
+    if form == "csv":
+        filled = [[*row, *[""] * 6][:6] if row else [] for row in REPORT]
+        content = "".join(",".join(row) + "\n" for row in filled).encode()
+    elif form == "fixed":
+        widths = [24, 17, 12, 12, 10, 10]
+        settings["TRANSACTIONS__WIDTHS"] = str(widths)
+        content = "".join(
+            "".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)) + "\n"
+            for row in REPORT
+        ).encode()
+    else:
+        content = WRITERS[form]({"Sales": [[cell or None for cell in row] for row in REPORT]}, ())
+    Path(str(settings["TRANSACTIONS__PATH"])).write_bytes(content)
+    results = shop.publish(**settings)
+    title = "a title or a remark, not a record: only its first column has a text"
+    total = "a line of totals, not a record"
+    assert [(row["_line"], row["_detail"]) for row in shop.rejects(results)][:-1] == [
+        ("2", title), ("4", total), ("6", title), ("8", total), ("9", title),
+    ]  # fmt: skip
+    assert {row["_reason"] for row in shop.rejects(results)[:-1]} == {"malformed_row"}
+    assert shop.rejects(results)[-1]["_line"] == "10"
+    assert counts(results, "fact_sales") == (2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "is_one"),
+    [
+        ("Gold customers,,,,", False),
+        ("Source: CRM,,,,", False),
+        ("# exported on Friday,,,,", False),
+        ("Totale clienti,12,,,", False),
+        ("AB 12,Ann,,,", True),
+        ("C9,,,,", True),
+        ("Total Wine,,Shop,,", True),
+    ],
+)
+def test_a_title_among_customers_is_no_customer(
+    row: str, is_one: bool, duckdb_shop: Retailer
+) -> None:
+    duckdb_shop.files["customers"] = f"{CUSTOMERS}C1,Ann,Lee,,\n{row}\nC2,Bob,Ray,,\n"
+    results = duckdb_shop.publish()
+    assert len(duckdb_shop.rejects(results, "customers")) == (not is_one)
+    found = duckdb_shop.star.column("SELECT count(*) FROM dim_customer WHERE customer_key > 0")
+    assert found == [2 + is_one]
