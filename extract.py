@@ -248,8 +248,25 @@ class DataExtractor:
         rows: int | None,
     ) -> list[tuple[str, Callable[[], SourceFile]]]:
         """The files of the source, and a call that opens each; it may raise `SourceError`."""
+        settings, options = self.config.source(name), self._options(name, rows)
+        if isinstance(settings.path, URL):
+            call = partial(databases.open, name, settings.path, settings.query or "", options)
+            label = databases.label(name, settings.path)
+            return [(label, lambda: SourceFile(call, lambda: None, None, call()))]
+        setting = f"{name.upper()}__PATH"
+        path = settings.path or ""
+        found = problems.attempt(name, path, partial(find_places, path, setting, folder))
+        problems.passed_over[name] = found.passed_over if found else []
+        problems.empty[name] = found.empty if found else []
+        sheets = partial(with_sheets, found.places if found else [], options, folder)
+        places, no_tables = problems.attempt(name, path, sheets) or ([], [])
+        problems.passed_over[name] = [*problems.passed_over[name], *no_tables]
+        return [(p.label, partial(place_file, p, options, setting, folder)) for p in places]
+
+    def _options(self, name: str, rows: int | None) -> ReadOptions:
+        """How the files of a source are read; of each, `rows` records at most are looked at."""
         settings, source = self.config.source(name), self._source(name)
-        options = ReadOptions(
+        return ReadOptions(
             name,
             settings.encoding,
             settings.delimiter,
@@ -268,19 +285,6 @@ class DataExtractor:
             layout(source, settings),
             rows,
         )
-        if isinstance(settings.path, URL):
-            call = partial(databases.open, name, settings.path, settings.query or "", options)
-            label = databases.label(name, settings.path)
-            return [(label, lambda: SourceFile(call, lambda: None, None, call()))]
-        setting = f"{name.upper()}__PATH"
-        path = settings.path or ""
-        found = problems.attempt(name, path, partial(find_places, path, setting, folder))
-        problems.passed_over[name] = found.passed_over if found else []
-        problems.empty[name] = found.empty if found else []
-        sheets = partial(with_sheets, found.places if found else [], options, folder)
-        places, no_tables = problems.attempt(name, path, sheets) or ([], [])
-        problems.passed_over[name] = [*problems.passed_over[name], *no_tables]
-        return [(p.label, partial(place_file, p, options, setting, folder)) for p in places]
 
     def _read(
         self,
