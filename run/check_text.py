@@ -170,9 +170,11 @@ def _refusals(found: SourceFindings, config: StarSchemaConfig) -> list[str]:
         for name, count in source.issues.items()
     ]
     if left_out := source.skipped + sum(source.removing):
+        lists = config.source(found.looked.name).explode
+        empty = f" (or have nothing in {lists!r}, and make no row)" if lists else ""
         lines.append(
             f"  {left_out:,} of {source.read:,} rows are flagged as deleted or left out by "
-            "SKIP_WHEN: their sales would go, if the star has them"
+            f"SKIP_WHEN: their sales would go, if the star has them{empty}"
         )
     if source.duplicates:
         lines.append(f"  {source.duplicates:,} of {source.read:,} rows are there twice: one counts")

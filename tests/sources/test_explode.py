@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
+from cli import main
 from support.formats import csv_text, excel, in_database, write_postgresql, write_sqlite
 from support.retailer import Retailer
 from support.tables import Row, csv_rows
@@ -145,6 +146,16 @@ def test_each_line_of_an_order_is_a_sale_in_every_format(form: str, duckdb_shop:
     assert sales(duckdb_shop) == SALES
     found = account(results)
     assert (found["read"], found["inserted"], found["skipped"]) == (5, 3, 2)
+
+
+def test_check_tells_of_orders_without_lines(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = written(duckdb_shop, "csv", ORDERS)
+    assert main(["--env-file", duckdb_shop.env_file(**given), "check"]) == 0
+    told = capsys.readouterr().out
+    assert "transactions 3 of 5 rows" in told
+    assert "(or have nothing in 'line_items', and make no row)" in told
 
 
 def test_postgresql_has_them_as_jsonb(shop: Retailer, postgresql_url: str) -> None:
