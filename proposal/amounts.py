@@ -11,7 +11,7 @@ from proposal.numbers import Floats, agree, floats
 from proposal.rivals import ask_for_rival, find_quantity, tell_cents, tell_refunds
 from proposal.roles import SURE, Reading
 from proposal.tables import Found
-from proposal.words import compact, says
+from proposal.words import compact, plain, says
 
 
 def amounts_of(ledger: Ledger) -> Amounts:
@@ -180,9 +180,9 @@ def _choose_one(ledger: Ledger, found: Amounts, name: str, *, is_price: bool) ->
         if is_system(ledger, role) and system is not None:
             found.evidence[role] = f"{system.name}: {system.because}"
         return
-    if is_system(ledger, role):
+    if is_system(ledger, role) or plain(name) == plain(role):
         found.columns[role] = name
-        found.unknown.append(f"{name}: {how}, which its maker documents otherwise")
+        found.unknown.append(f"{name}: {how}, which its name says otherwise")
         return
     _ask_price_or_total(found, name, role)
 

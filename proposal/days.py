@@ -60,6 +60,10 @@ def days_of(table: Found, column: str, others: Sequence[str] = ()) -> Days:
     share = rows // max(1, sum(shape.counts))
     found.evidence = f"{share:,} of {table.rows.num_rows:,} are dates ({name})"
     found.evidence += f"; {why}" if why else ""
+    if share < 0.9 * shape.filled:
+        found.unknown.append(
+            f"only {share:,} of {shape.filled:,} values of {column} are dates by the formats here"
+        )
     _look_for_zone(found, shape)
     return found
 

@@ -16,11 +16,17 @@ _LOOKED_AT = 1 << 20
 _DELIMITERS = (",", ";", "\t", "|")
 _RARE_DELIMITERS = ("^", "~", ":")
 _LINES = 200
+_BAD_LINES = 20_000
 _WESTERN = (
-    "äöüÄÖÜßéèêëàâáãçñíìîïóòôõúùûåæøœÉÈÀÁÇÑÓÔÕÚÂÊÅØŒ€\u2019\u201c\u201d\u201e\u2013\u2014°§£«»®²³½"
+    "äöüÄÖÜßéèêëàâáãçñíìîïóòôõúùûåæøœÉÈÀÁÇÑÓÔÕÚÂÊÅØŒ€"
+    "\u2019\u201c\u201d\u201e\u2013\u2014°§£«»®²³½ºª¿¡¢¥¬·µ"
 )
 """The letters and signs beyond ASCII that texts of western Europe have."""
 _CANDIDATES = ("cp1252", "cp850", "mac_roman")
+_PLAUSIBLE = {
+    "cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "iso8859_2", "iso8859_15", "koi8_r", "cp852",
+    "cp932", "shift_jis", "euc_jp", "gb18030", "gbk", "big5", "euc_kr", "cp949", "mac_roman",
+}  # fmt: skip
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF8, ""),
@@ -40,6 +46,8 @@ class Dialect:
     header_row: int = 0
     is_headless: bool = False
     widths: list[int] = field(default_factory=list)
+    has_escapes: bool = False
+    """Whether there are quotes or delimiters behind a backslash."""
     fields: int = 0
     """How many columns it has."""
     unknown: list[str] = field(default_factory=list)
@@ -59,34 +67,38 @@ def encoding_of(place: Place) -> tuple[str, str, str]:
                 "every other byte is 0",
                 "",
             )
-        decoder, bad, good = codecs.getincrementaldecoder("utf-8")(), bytearray(), 0
-        part = first
-        while part:
-            if not part.isascii():
-                try:
-                    decoder.decode(part)
-                    good += 1
-                except UnicodeDecodeError:
-                    decoder.reset()
-                    bad += _bad_lines(part)
-            if len(bad) > _LOOKED_AT:
-                break
+        bad, good, rest, part = list[bytes](), 0, b"", first
+        while part and len(bad) < _BAD_LINES:
+            whole, end, last = (rest + part).rpartition(b"\n")
             part = content.stream.read(_LOOKED_AT)
+            rest = last if part else b""
+            lines = whole + end if part else whole + end + last
+            if not lines.isascii():
+                own, other = _lines_by_encoding(lines)
+                good += own
+                bad += other
     if not bad:
         return "", "", ""
-    return _one_byte(bytes(bad))
+    if good >= 0.2 * (good + len(bad)):
+        return "", "", f"{len(bad):,} lines are not UTF-8, and the others are: see these lines"
+    return _one_byte(b"".join(bad))
 
 
-def _bad_lines(part: bytes) -> bytes:
-    """The lines of some bytes that are not UTF-8."""
-    found = []
-    for line in part.splitlines(keepends=True):
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError:
-            found.append(line)
-    inner = found[1:-1] if len(found) > 2 else found
-    return b"".join(inner)
+def _lines_by_encoding(raw: bytes) -> tuple[int, list[bytes]]:
+    """How many lines have letters in UTF-8, and the lines that are not UTF-8."""
+    good, bad = 0, []
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        for line in raw.split(b"\n"):
+            if not line.isascii():
+                try:
+                    line.decode("utf-8")
+                    good += 1
+                except UnicodeDecodeError:
+                    bad.append(line + b"\n")
+        return good, bad
+    return 1, []
 
 
 def _one_byte(raw: bytes) -> tuple[str, str, str]:
@@ -99,7 +111,7 @@ def _one_byte(raw: bytes) -> tuple[str, str, str]:
     from charset_normalizer import from_bytes  # noqa: PLC0415  # only where it is needed
 
     guess = from_bytes(raw[:_LOOKED_AT]).best()
-    name = "cp1252" if guess is None else guess.encoding
+    name = "cp1252" if guess is None or guess.encoding not in _PLAUSIBLE else guess.encoding
     return name, "", f"the encoding is not certain: {name} is the likeliest"
 
 
@@ -132,6 +144,7 @@ def dialect_of(place: Place) -> Dialect:
         found.delimiter = _delimiter(lines)
     if not found.delimiter:
         found.widths = _widths(lines)
+    found.has_escapes = any(re.search(r"\\[\"\\,;|\t]", line) for line in lines[:5000])
     _find_header(found, lines)
     return found
 

@@ -15,6 +15,7 @@ def add_discount(ledger: Ledger, found: Amounts, gross: Floats) -> None:
     """What a discount is: money of the line, of the order, or a rate."""
     reading = ledger.reading
     names = [reading.columns[r] for r in ("discount_rate", "discount_amount") if reading.has(r)]
+    names.sort(key=lambda name: not _is_documented(ledger, name))
     names += reading.others.get("discount_amount", [])
     names = [n for n in dict.fromkeys(names) if not _is_used(found, n)]
     filled = [name for name in names if np.nan_to_num(ledger.column(name)).any()]
@@ -114,7 +115,8 @@ def _told_by_columns(ledger: Ledger, found: Amounts, role: str) -> bool:
 
 
 def _is_rate_by_name(ledger: Ledger, name: str) -> bool:
-    return says(name, "percent") or ledger.table.shapes[name].is_percent
+    is_percent = says(name, "percent") or ledger.table.shapes[name].is_percent
+    return is_percent and not _is_documented(ledger, name)
 
 
 def _map_discount(ledger: Ledger, found: Amounts, name: str, gross: Floats) -> bool:
@@ -191,6 +193,9 @@ def _by_values(
     ledger: Ledger, found: Amounts, name: str, known: Floats, gross: Floats, values: Floats
 ) -> bool:
     """A discount of which only its name and values tell what it is."""
+    if _is_documented(ledger, name):
+        _set_discount(found, name, "amount", "as its maker documents")
+        return True
     distinct = np.unique(known[known != 0])
     if _is_rate_by_name(ledger, name):
         if (distinct > 1).any() and (known <= 100).all():
@@ -218,6 +223,12 @@ def _by_values(
     else:
         _ask_rate(found, name, ("percent", "amount"))
     return True
+
+
+def _is_documented(ledger: Ledger, name: str) -> bool:
+    """Whether the maker of a report documents that a discount is money."""
+    is_its = ledger.reading.columns.get("discount_amount") == name
+    return is_its and is_system(ledger, "discount_amount")
 
 
 def _is_money_by_name(ledger: Ledger, name: str) -> bool:

@@ -109,6 +109,8 @@ def path_of(group: Sequence[Given], others: Iterable[Given]) -> tuple[str, str]:
             return pattern, ""
     pattern = next(iter(_patterns(group)))
     strange = [path for path in [*rest, *beside] if _matches(path, pattern)]
+    if not strange:
+        return pattern, f"no path means {', '.join(own[:4])} together: put them into one folder"
     return pattern, (
         f"{pattern} means {', '.join(strange[:3])} as well, which is of another kind; "
         "put it into another folder"
@@ -136,13 +138,14 @@ def _patterns(group: Sequence[Given]) -> Iterable[str]:
     prefix = _common(names)
     suffix = _common([name[::-1] for name in names])[::-1]
     suffix = suffix if len(suffix) > 2 else group[0].suffix
-    prefix = re.sub(r"\d+$", "", prefix)
+    prefix = begin = re.sub(r"\d+$", "", prefix)
     prefix = prefix if len(prefix) + len(suffix) <= min(map(len, names)) else ""
     if len(folders) == 1:
         folder = folders[0]
         lead = folder if folder.endswith("!") else "" if folder == "." else f"{folder}/"
         yield f"{lead}{prefix}*{suffix}"
         yield f"{lead}*{group[0].suffix}"
+        yield f"{lead}{begin}*" if begin else f"{lead}*"
         yield folder.rstrip("!")
         return
     shared = _common_folder(folders)

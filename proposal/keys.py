@@ -75,7 +75,8 @@ def _own_keys(reading: Reading) -> list[str]:
     named = [reading.columns.get("transaction_id"), *reading.others.get("transaction_id", [])]
     inside = [n for n in named if n and table.elements and n.startswith(f"{table.elements}.")]
     order = [reading.columns.get("order_id"), *reading.others.get("order_id", [])]
-    found = [*inside, *named, *order]
+    lines = [reading.columns.get("line_number")]
+    found = [*inside, *named, *order, *lines]
     taken = {reading.columns.get(role) for role in ("customer_id", "product_id", "sales_rep_id")}
     used = {c for role, c in reading.columns.items() if role in _NO_KEYS}
     return [n for n in dict.fromkeys(filter(None, found)) if n not in taken and n not in used]

@@ -15,6 +15,7 @@ from proposal.dialects import Dialect, dialect_of, encoding_of
 from proposal.gathering import Given, gather, path_of, skeleton
 from proposal.json_records import exploded, flat, lists_inside, records_in
 from proposal.nested import with_lists
+from proposal.roles import read_as
 from proposal.tables import Found
 from proposal.workbooks import sheets_of
 from sources.batches import Layout, ReadOptions
@@ -131,7 +132,9 @@ def _text_table(file: Given, folder: Path) -> Found:
         settings["header"] = list(names)
     found = _read(file, folder, "csv", layout, settings)
     if found.unknown:  # some records are no rows: quotes may be text, or escaped otherwise
-        others = {"quote": replace(layout, quote=""), "escape": replace(layout, escape="\\")}
+        others = {"escape": replace(layout, escape="\\"), "quote": replace(layout, quote="")}
+        if not dialect.has_escapes:
+            others.pop("escape")
         for name, other in others.items():
             own = {**settings, name: other.escape or "none"}
             tried = _read(file, folder, "csv", other, own)
@@ -244,7 +247,7 @@ def _grouped(tables: Sequence[tuple[Given, Found]], given: Sequence[Given]) -> l
 
 def _kind_of(file: Given, found: Found) -> tuple[object, ...]:
     own = (found.settings.get("sheet"), found.settings.get("records"), found.elements)
-    return (found.format, skeleton(file.name), *own)
+    return (found.format, skeleton(file.name), *own, _archive(found))
 
 
 def _is_same_kind(
@@ -260,13 +263,63 @@ def _is_same_kind(
     mine, theirs = set(one.rows.column_names), set(two.rows.column_names)
     if key[1] == other[1]:
         return len(mine & theirs) >= 0.6 * max(len(mine), len(theirs))
-    return mine == theirs and len(mine) > 2
+    are_near = len(mine & theirs) >= max(3, 0.75 * max(len(mine), len(theirs)))
+    return (mine == theirs and len(mine) > 2) or (are_near and _means_the_same(one, two))
+
+
+def _roles(table: Found) -> dict[str, str]:
+    """The likeliest role of each column, whatever the source."""
+    found: dict[str, tuple[float, str]] = {}
+    for source in ("transactions", "customers", "products"):
+        reading = read_as(table, source)
+        for role, name in reading.columns.items():
+            found[name] = max(found.get(name, (0.0, "")), (reading.weights[role], role))
+    return {name: role for name, (_, role) in found.items()}
+
+
+def _renamed(first: Found, other: Found) -> dict[str, str]:
+    """By a column of `other` that `first` lacks, the one of `first` that is the same."""
+    mine = {
+        role: name for name, role in _roles(first).items() if name not in other.rows.column_names
+    }
+    theirs = _roles(other)
+    return {
+        name: mine[role]
+        for name, role in theirs.items()
+        if name not in first.rows.column_names and role in mine
+    }
+
+
+def _means_the_same(one: Found, two: Found) -> bool:
+    """Whether all columns that one table has alone are the other's by another name."""
+    alone = set(two.rows.column_names) - set(one.rows.column_names)
+    return alone <= set(_renamed(one, two)) and bool(alone)
+
+
+def _with(table: Found, names: Sequence[str]) -> Found:
+    return replace(table, rows=table.rows.rename_columns(list(names)))
+
+
+def _archive(found: Found) -> str:
+    """The archive that a table is in; '' where it is in none."""
+    return found.path.rpartition("!")[0]
 
 
 def _joined(tables: Sequence[Found]) -> Found:
-    """The rows of several tables as those of one."""
+    """The rows of several tables as those of one; a column that is called otherwise in some of them
+    has the name of the first.
+    """
+    other_names = dict[str, list[str]]()
+    for number, table in enumerate(tables[1:], 1):
+        pairs = _renamed(tables[0], table)
+        if pairs:
+            names = [pairs.get(name, name) for name in table.rows.column_names]
+            tables = [*tables[:number], _with(table, names), *tables[number + 1 :]]
+            for theirs, mine in pairs.items():
+                other_names.setdefault(mine, []).append(theirs)
     rows = pa.concat_tables([table.rows for table in tables], promote_options="default")
     first = replace(tables[0], rows=rows.slice(0, 2 * _MOST_ROWS))
+    first.other_names = {n: list(dict.fromkeys(o)) for n, o in other_names.items()}
     first.is_whole = all(table.is_whole for table in tables) and len(rows) <= 2 * _MOST_ROWS
     first.unknown = list(dict.fromkeys(text for table in tables for text in table.unknown))
     return first

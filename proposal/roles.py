@@ -120,14 +120,15 @@ def compatible(role: str, shape: Shape) -> float:  # noqa: PLR0911, PLR0912  # o
     if role in _DATES:
         if not shape.formats:
             return 0.0
-        return 1.0 if shape.is_date else 0.8
+        return 1.0 if shape.is_date else 0.8 if shape.share(shape.formats[0].days) >= 0.9 else 0.6
     if role in _AMOUNTS:
         if shape.is_percent:
             return 0.0
-        return 1.0 if shape.is_number and not shape.is_date else 0.0
+        partly = 0.7 if shape.is_partly_number else 0.0
+        return 0.0 if shape.is_date else 1.0 if shape.is_number else partly
     if role == "quantity":
         if not shape.is_number or shape.is_date or shape.is_percent:
-            return 0.0
+            return 0.7 if shape.is_partly_number and not shape.is_date else 0.0
         return 1.0 if shape.is_whole else 0.85
     if role == "discount_rate":
         return _as_rate(shape)
@@ -224,7 +225,7 @@ def like_orders(reading: Reading) -> bool:
 def like_lines(reading: Reading) -> bool:
     """Whether a table has the lines of orders that are elsewhere: without a date of their own."""
     has_amounts = reading.has("unit_price", "line_amount") or reading.has("quantity")
-    return has_amounts and reading.has("product_id", "product_name")
+    return has_amounts and reading.has("product_id", "product_name", "order_id")
 
 
 def sources_of(names: Sequence[str]) -> list[str]:

@@ -261,7 +261,9 @@ def _rest(sales: Sales) -> None:
 def _write_columns(sales: Sales, together: Joined | None) -> None:
     """The setting for the columns: only those that are not called as ours."""
     columns = {role: own for role, own in sales.columns.items() if own is not None}
-    write_columns(sales.proposal, sales.table, _OPTIONAL, columns)
+    known = {name.casefold() for name in sales.reading.columns.values()}
+    optional = [name for name in _OPTIONAL if name in known]
+    write_columns(sales.proposal, sales.table, optional, columns)
     if together is not None:
         mapped = together.split(sales.proposal.settings.get("columns", {}), sales.columns)
         sales.proposal.settings["columns"] = mapped
@@ -291,14 +293,22 @@ def write_columns(
     though they are something else, that they are not meant.
     """
     mapped = {
-        role: own
+        role: _with_other_names(own, table)
         for role, own in columns.items()
-        if not (isinstance(own, str) and plain_same(role, own))
+        if not (isinstance(own, str) and plain_same(role, own)) or own in table.other_names
     }
     there = {name.strip().casefold() for name in table.rows.column_names}
     mapped |= {name: {"value": ""} for name in optional if name in there and name not in columns}
     if mapped:
         proposal.settings["columns"] = mapped
+
+
+def _with_other_names(own: Any, table: Found) -> Any:
+    """What a column is made of, with the names that it has in other files."""
+    if isinstance(own, list):
+        return [_with_other_names(part, table) for part in own]
+    others = table.other_names.get(own) if isinstance(own, str) else None
+    return {"any": [own, *others]} if others else own
 
 
 def plain_same(role: str, column: str) -> bool:

@@ -20,6 +20,8 @@ from common.date_formats import ISO_8601
 _MOST_VALUES = 2_000
 """So many distinct values of a column are looked at, spread over all of them."""
 _MOST = 0.95
+_LEAST_DATES = 0.6
+"""The share of the values that a format must read to be thought of at all."""
 _UTC = ZoneInfo("UTC")
 _LEAST_YEAR, _LAST_YEAR = 1950, datetime.now(UTC).year + 1
 _LEAST_NUMBERED = 1980
@@ -116,8 +118,13 @@ class Shape:
 
     @property
     def is_date(self) -> bool:
-        """Whether its values are dates that look like dates."""
-        return any(not found.is_number for found in self.formats)
+        """Whether nearly all values are dates that look like dates."""
+        return any(not f.is_number and self.share(f.days) >= 0.9 for f in self.formats)
+
+    @cached_property
+    def is_partly_number(self) -> bool:
+        """Whether most values are numbers, though perhaps not nearly all."""
+        return max(self.share(self.by_point), self.share(self.by_comma)) >= 0.5
 
 
 def _number(text: str, separator: str) -> Decimal | None:
@@ -160,13 +167,13 @@ def date_formats(values: Sequence[str], counts: Sequence[int]) -> list[DateForma
     few = [values[i * len(values) // 20] for i in range(min(20, len(values)))]
     first = few[:3]
     candidates = [f for f in _candidates(few) if 2 * _reads(first, f) > len(first)]
-    candidates = [f for f in candidates if _reads(few, f) >= 0.75 * len(few)]
+    candidates = [f for f in candidates if _reads(few, f) >= _LEAST_DATES * len(few)]
     found = []
     for candidate in candidates:
         days = tuple(_day(value, candidate) for value in values)
         tried = DateFormat(candidate.pattern, candidate.locale, candidate.is_number, days)
         rows = sum(n for n, day in zip(counts, days, strict=True) if day is not None)
-        if rows >= 0.9 * sum(counts):
+        if rows >= _LEAST_DATES * sum(counts):
             found.append(tried)
     return sorted(found, key=lambda f: (-f.read, f.is_number, f.pattern != ISO_8601))
 
@@ -177,7 +184,7 @@ def _candidates(few: Sequence[str]) -> list[DateFormat]:
         for name, written in _NUMBERED
         if all(written.fullmatch(value) for value in few)
     ]
-    if sum(bool(re.search(r"\d", value)) for value in few) < 0.75 * len(few):
+    if sum(bool(re.search(r"\d", value)) for value in few) < _LEAST_DATES * len(few):
         return []
     if numbered or not any(re.search(r"[-./: ,]", value) for value in few):
         plain = [DateFormat(ISO_8601, is_number=True)]
@@ -210,7 +217,9 @@ def _patterns() -> dict[str, frozenset[str]]:
                 plain = re.sub("%[bBaAp]", "A", plain)
                 signs = {plain.replace("%Z", "A")}
                 if "%z" in plain:
-                    signs = {plain.replace("%z", z) for z in ("+0000", "+00:00", "-00:00", "Z")}
+                    signs = {
+                        plain.replace("%z", z) for z in ("+0000", "-0000", "+00:00", "-00:00", "Z")
+                    }
                 found[pattern] = frozenset(map(_written, signs))
     return found
 
