@@ -13,6 +13,7 @@ import pyarrow as pa
 from errors import SourceError
 from proposal.dialects import Dialect, dialect_of, encoding_of
 from proposal.gathering import Given, gather, path_of, skeleton
+from proposal.headless import told
 from proposal.json_records import exploded, flat, lists_inside, records_in
 from proposal.nested import with_lists
 from proposal.roles import read_as
@@ -143,6 +144,8 @@ def _text_table(file: Given, folder: Path) -> Found:
                 found = tried
                 break
     found.headless = dialect.is_headless
+    if found.headless:
+        found.unknown.append(told(found))
     found.evidence |= dialect.evidence
     found.unknown += dialect.unknown
     return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from sqlalchemy import URL
+
 from config import StarSchemaConfig
 from proposal.casting import Cast, cast
 from proposal.looking import look
@@ -23,10 +25,14 @@ def propose(paths: Sequence[str], config: StarSchemaConfig, prove: Prove) -> Pro
     With questions the settings are those of each question's first choice.
     """
     unused: dict[str, str] = {}
-    given = paths or [str(s.path) for s in config.sources.values() if s.path is not None]
-    tables = look(given, unused)
+    set_paths = [s.path for s in config.sources.values() if s.path is not None]
+    tables = look(paths or [path for path in set_paths if isinstance(path, str)], unused)
     found = cast(tables)
     proposal = Proposal(unused=unused | found.left)
+    has_database = not paths and isinstance(config.source(config.star.sales.name).path, URL)
+    if found.sales is None and has_database:
+        _without_sales(proposal, found)  # a query says what its rows are
+        return proposal
     if found.sales is None:
         proposal.problems.append(
             "none of the files looks like sales: that needs a date, and a quantity or an amount"

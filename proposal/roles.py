@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from proposal.headless import guessed
 from proposal.shapes import Shape
 from proposal.tables import Found
 from proposal.words import (
@@ -21,6 +22,8 @@ from proposal.words import (
 SURE = 0.8
 """A column with this weight is what its name says."""
 _LEAST = 0.3
+_ONLY = 0.65
+"""How much speaks for the only column that can be something, whatever it is called."""
 _AMOUNTS = (
     "unit_price", "line_amount", "discount_amount", "unit_cost", "tax", "shipping", "order_total",
     "price", "cost", "return_flag",
@@ -69,6 +72,7 @@ def read_as(table: Found, source: str) -> Reading:
     if source == "transactions":
         reading.system = _system(table.rows.column_names)
         weights |= _documented(reading.system, table)
+        weights |= guessed(table) if table.headless else {}
     taken: set[str] = set()
     order = {name: place for place, name in enumerate(table.rows.column_names)}
     for (name, role), weight in sorted(
@@ -81,7 +85,17 @@ def read_as(table: Found, source: str) -> Reading:
             taken.add(name)
         else:
             reading.others.setdefault(role, []).append(name)
+    if source == "transactions" and not reading.has("transaction_date"):
+        _take_only_date(reading)
     return reading
+
+
+def _take_only_date(reading: Reading) -> None:
+    """Take the only column of dates for that of the sale, whatever it is called."""
+    dates = [name for name, shape in reading.table.shapes.items() if shape.is_date]
+    if len(dates) == 1 and dates[0] not in reading.columns.values():
+        reading.columns["transaction_date"] = dates[0]
+        reading.weights["transaction_date"] = _ONLY
 
 
 def _inside(table: Found, name: str) -> str:

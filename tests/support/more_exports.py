@@ -264,7 +264,41 @@ def titles_and_totals(folder: Path) -> Shop:
     return of(made, rejected=1)
 
 
+def headless(folder: Path) -> Shop:
+    """Sales without names of columns."""
+    made = lines()
+    text = "".join(
+        f"{i.order}-{i.number},{i.day:%Y-%m-%d},{i.customer},{i.product},{i.quantity},{i.price}\n"
+        for i in made
+    )
+    folder.mkdir(parents=True)
+    (folder / "sales.csv").write_text(text)
+    write(folder / "customers.csv", [{"customer_no": c, "company": f"{c} Ltd"} for c in CUSTOMERS])
+    write(folder / "stock.csv", [{"sku": p, "title": p, "price": v} for p, v in PRICES.items()])
+    return of(made)
+
+
+def without_members(folder: Path) -> Shop:
+    """Lines with a quantity of another name, and a total that it is known by."""
+    made = lines()
+    rows = [
+        {
+            "ref": f"{line.order}/{line.number}",
+            "booked": line.day,
+            "client no": line.customer,
+            "part no": line.product,
+            "nos": line.quantity,
+            "price": line.price,
+            "value": line.gross,
+        }
+        for line in made
+    ]
+    write(folder / "bookings.csv", rows)
+    return of(made)
+
+
 EXPORTS: list[Callable[[Path], Shop]] = [
     jtl, navision, epoch, parquet_lists, excel_serials, spanish, no_quantity, us_dates,
-    price_or_total, fixed_width, other_case, titles_and_totals,
+    price_or_total, fixed_width, other_case, titles_and_totals, headless,
+    without_members,
 ]  # fmt: skip
