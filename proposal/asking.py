@@ -61,7 +61,11 @@ def conduct(session: Session, manner: Manner, say: Say, env_file: str) -> int:
         _ask(session, width, say)
     else:
         for question in session.proposal.questions:
-            say("\n".join(["to be decided:", *told.asked(question, width)]))
+            say(
+                "\n".join(
+                    ["to be decided (tried with the first answer):", *told.asked(question, width)]
+                )
+            )
     return _write(session, manner, width, say, env_file)
 
 
@@ -103,13 +107,15 @@ def _write(session: Session, manner: Manner, width: int, say: Say, env_file: str
     name = str(session.path)
     changed = session.changes(width)
     if session.before is not None and not changed:
-        say(f"{name} says all this already")
+        say("\n".join(told.filled(f"{name} says all this already", width)))
         return session.code
     if session.before is not None:
-        say("\n".join([f"{name} is there already; this would change:", *changed]))
+        what = f"{name} is there already; this would change:"
+        say("\n".join([*told.filled(what, width), *changed]))
     if not (manner.yes or manner.asks):
         hint = "--yes writes it, --print shows it, --json tells it to programs"
-        say(f"nothing was written: nobody is here to be asked; {hint}")
+        told_so = f"nothing was written: nobody is here to be asked; {hint}"
+        say("\n".join(told.filled(told_so, width)))
         return NOTHING
     if manner.asks:
         is_fine = session.code == READY
@@ -126,7 +132,7 @@ def _write(session: Session, manner: Manner, width: int, say: Say, env_file: str
 def _written(session: Session, backup: Path | None, width: int, env_file: str) -> list[str]:
     """What was written, what stands above it, and what comes next."""
     former = f"; what it said before is in {backup.name}" if backup else ""
-    lines = [f"{session.path} is written{former}"]
+    lines = told.filled(f"{session.path} is written{former}", width)
     if above := _above(session, env_file):
         names = ", ".join(above)
         lines += told.filled(f"take these out of {env_file} or the environment: {names}", width)

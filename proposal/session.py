@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -77,6 +78,14 @@ def look(
     """Look at files, or at those of the sources that are set; propose settings, and try them."""
     before = star_file.read(path)
     trying = partial(prove, progress=progress("Trying"))
-    proposal = propose(list(paths), config, trying)
+    proposal = propose(list(_matching(paths)), config, trying)
     proof = prove(proposal, config, progress=progress("Proving")) if proposal.sources else Proof()
     return Session(config, path, proposal, proof, before)
+
+
+def _matching(paths: Sequence[str]) -> Iterator[str]:
+    """The paths, and in place of a pattern in quotes the files that a shell would have named."""
+    for path in paths:
+        is_pattern = glob.has_magic(path) and not Path(path).exists()
+        found = sorted(glob.glob(path, recursive=True)) if is_pattern else []  # noqa: PTH207
+        yield from found or [path]

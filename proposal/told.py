@@ -27,9 +27,10 @@ def proposed(proposal: Proposal, width: int) -> list[str]:
         lines += [*filled(f"{source.name}  {source.path}", width), *_settings(source, width)]
         for text in source.unknown:
             lines += filled(f"not known: {text}", width, "  ")
+        lines.append("")
     if proposal.general:
-        rows = [(name, as_text(value), "") for name, value in proposal.general.items()]
-        lines += ["of all sources", *_table(rows, width)]
+        rows = [(name, _shown(value), "") for name, value in proposal.general.items()]
+        lines += ["of all sources", *_table(rows, width), ""]
     for path, why in proposal.unused.items():
         lines += filled(f"not used: {path}: {why}", width)
     return lines
@@ -83,7 +84,7 @@ def _settings(source: SourceProposal, width: int) -> list[str]:
     """A line for each setting: its name, its value, and what speaks for it."""
     seen = dict(source.evidence)
     rows = [
-        (name, as_text(value), seen.pop(name, ""))
+        (name, _shown(value), seen.pop(name, ""))
         for name, value in source.settings.items()
         if name != "columns"
     ]
@@ -91,6 +92,17 @@ def _settings(source: SourceProposal, width: int) -> list[str]:
         rows.append((ours, _column(theirs), seen.pop(ours, "")))
     rows += [(name, "", text) for name, text in seen.items()]
     return _table(rows, width)
+
+
+def _shown(value: Any) -> str:
+    """A setting, for people: `a, b` of a list, `order_id of orders` of a join."""
+    if isinstance(value, Mapping):
+        if value.keys() == {"source", "key"}:
+            return f"{value['source']}, by {value['key']}"
+        return "; ".join(f"{name}: {_shown(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_shown(inner) for inner in value)
+    return {"": "blank", "\t": "tab", " ": "space"}.get(text := as_text(value), text)
 
 
 def _column(rule: Any) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
-ROOMS = ("common", "sources", "cleaning", "warehouse", "run")
+ROOMS = ("common", "sources", "cleaning", "warehouse", "run", "proposal")
 """The packages of the application, beside its modules at the top."""
 
 
