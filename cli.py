@@ -130,7 +130,8 @@ def check(context: click.Context, /, rows: int | None, **extent: Any) -> int:
     files, their format and delimiter, how each column is mapped, what is missing,
     three rows as they are read and as they would be stored, and what would be
     refused, why, and where. For the warehouse: whether it is reachable, its
-    version, and whether the star there fits.
+    version, and whether the star there fits. Where the settings of a source do not
+    fit its files, it ends with those that `setup` would propose.
 
     \b
     Exit codes:
@@ -171,7 +172,8 @@ def check(context: click.Context, /, rows: int | None, **extent: Any) -> int:
             progress,
             rows,
         )
-    _say("\n".join(render(findings, config)))
+        proposed = _proposed(config, {} if rows else findings.at_fault)
+    _say("\n".join(render(findings, config, proposed)))
     return findings.exit_code
 
 
@@ -288,6 +290,17 @@ def forget(context: click.Context, customer_id: str, dry_run: bool) -> int:
     for problem in forgotten.erased.problems:
         click.echo(f"error: not looked through: {problem}", err=True)
     return forgotten.exit_code
+
+
+def _proposed(config: StarSchemaConfig, at_fault: dict[str, int]) -> list[str]:
+    """The settings that `setup` would propose for sources `at_fault`, in the form in use."""
+    if not at_fault:
+        return []
+    from common.setting_files import STAR_FILE
+    from proposal.hints import hints
+
+    in_tables = config.star_file is not None or Path(STAR_FILE).exists()
+    return hints(config, at_fault, in_tables=in_tables)
 
 
 def _refuse_little_memory() -> None:

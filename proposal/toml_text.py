@@ -46,9 +46,9 @@ def toml_text(proposal: Proposal, before: str | None = None) -> str:
     return _changed(proposal, before)
 
 
-def setting_lines(source: SourceProposal) -> list[str]:
-    """The settings of a source, a line for each, as they stand below `[sources.<name>]`."""
-    return [f"{name} = {value}" for name, value in _settings(source.path, source.settings)]
+def setting_lines(settings: Mapping[str, Any]) -> list[str]:
+    """Settings of a source, a line for each, as they stand below `[sources.<name>]`."""
+    return [f"{name} = {value}" for name, value in _settings(settings)]
 
 
 def as_values(proposal: Proposal) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _text(parts: Iterable[Sequence[str]], left_over: Iterable[str]) -> str:
 def _source(proposal: Proposal, source: SourceProposal) -> Iterator[str]:
     """A table of the file, with comments."""
     yield f"[sources.{source.name}]"
-    lines = list(_settings(source.path, source.settings))
+    lines = list(_settings({"path": source.path, **source.settings}))
     width = max(
         [len(f"{name} = {value}") for name, value in lines if _evidence(source, name)] + [0]
     )
@@ -88,10 +88,9 @@ def _source(proposal: Proposal, source: SourceProposal) -> Iterator[str]:
             yield from _question(question)
 
 
-def _settings(path: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _settings(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Names and values, in the order in which the settings are declared; the columns one by one."""
     order = {name: number for number, name in enumerate(SourceSettings.model_fields)}
-    given = {"path": path, **settings}
     for name in sorted(given, key=lambda name: (name == "columns", order.get(name, len(order)))):
         if name == "columns":
             for ours, theirs in given[name].items():

@@ -129,6 +129,10 @@ class Findings:
     places: list[str] = field(default_factory=list)
     """Which places of the settings cannot be written to."""
 
+    at_fault: dict[str, int] = field(default_factory=dict)
+    """The sources that cannot be read, or of which too many rows are refused; and how many of their
+    rows are accepted.
+    """
     asks_warehouse: bool = False
     """Whether it would be refused, unless the warehouse knows members that the sources lack."""
 
@@ -184,7 +188,18 @@ def look_ahead(
     asks = config.orphan_policy == "reject" and _may_be_too_many(
         cleaned.get(config.star.sales.name), strangers, config.max_reject_rate
     )
-    return Findings(sources, warehouse, can_start, rows, limit, strangers, places, asks)
+    fault = _at_fault(config, sources)
+    return Findings(sources, warehouse, can_start, rows, limit, strangers, places, fault, asks)
+
+
+def _at_fault(config: StarSchemaConfig, sources: dict[str, SourceFindings]) -> dict[str, int]:
+    """The sources that cannot be read or have too many rejects, with the rows that are accepted."""
+    return {
+        name: 0 if found.cleaned is None else found.cleaned.rows
+        for name, found in sources.items()
+        if found.looked.problems
+        or (found.cleaned and over_the_limit([found.cleaned], config.max_reject_rate))
+    }
 
 
 @contextmanager

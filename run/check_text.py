@@ -24,8 +24,10 @@ _WIDTH = 30
 _MANY = 0.05  # of the sales: more that name unknown members are worth a warning
 
 
-def render(findings: Findings, config: StarSchemaConfig) -> list[str]:
-    """Each source, the warehouse, what could not be judged, and at last how a run would end."""
+def render(findings: Findings, config: StarSchemaConfig, proposed: Sequence[str] = ()) -> list[str]:
+    """Each source, the warehouse, what could not be judged, the settings that are `proposed`, and
+    at last how a run would end.
+    """
     lines = []
     for source in config.star.sources:
         name = source.name
@@ -41,7 +43,7 @@ def render(findings: Findings, config: StarSchemaConfig) -> list[str]:
         lines += [*_files(found, config.source(join.source)), *_columns(found, orders)]
         lines += [*(f"  problem: {problem}" for problem in found.looked.problems), ""]
     lines += [*findings.warehouse, *(f"  problem: {place}" for place in findings.places), ""]
-    lines += [_NOT_JUDGED, "", _verdict(findings)]
+    lines += [_NOT_JUDGED, *proposed, "", _verdict(findings)]
     return [one_line(line) for line in lines]
 
 
