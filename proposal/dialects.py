@@ -107,7 +107,7 @@ def _one_byte(raw: bytes) -> tuple[str, str, str]:
     best = max(scores, key=lambda name: scores[name])
     if scores[best] >= 0.9:
         example = next(iter(re.findall(r"\w*[^\W\d_a-zA-Z]\w*", raw.decode(best, "replace"))), "")
-        return best, f"so its letters make words, such as {example}", ""
+        return best, f"by it the letters make words, such as {example}", ""
     from charset_normalizer import from_bytes  # noqa: PLC0415  # only where it is needed
 
     guess = from_bytes(raw[:_LOOKED_AT]).best()
@@ -135,7 +135,7 @@ def dialect_of(place: Place) -> Dialect:
     encoding, reason, doubt = encoding_of(place)
     found = Dialect(encoding, unknown=[doubt] if doubt else [])
     if reason and encoding:
-        found.evidence["encoding"] = f"{encoding}: {reason}"
+        found.evidence["encoding"] = reason
     lines = first_lines(place, encoding)
     if lines and re.fullmatch(r'"?sep=.\"?', lines[0], re.IGNORECASE):
         found.delimiter = lines[0].strip('"')[4]

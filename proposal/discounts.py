@@ -216,7 +216,7 @@ def _by_values(
         return True
     is_many = bool((distinct > 100).any()) or len(distinct) > 25
     if is_many or _in_proportion(values, gross):
-        _set_discount(found, name, "amount", f"values such as {distinct[-1]:g}: money")
+        _set_discount(found, name, "amount", f"values up to {distinct[-1]:g}: money")
         return True
     if _is_money_by_name(ledger, name) or ledger.only_on_first_lines(name):
         _set_discount(found, name, "amount", "")

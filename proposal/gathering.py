@@ -135,8 +135,8 @@ def _patterns(group: Sequence[Given]) -> Iterable[str]:
     """Patterns that may mean a group, the narrowest first."""
     folders = sorted({given.folder for given in group})
     names = [given.name for given in group]
-    prefix = _common(names)
-    suffix = _common([name[::-1] for name in names])[::-1]
+    prefix = common_start(names)
+    suffix = common_start([name[::-1] for name in names])[::-1]
     suffix = suffix if len(suffix) > 2 else group[0].suffix
     prefix = begin = re.sub(r"\d+$", "", prefix)
     prefix = prefix if len(prefix) + len(suffix) <= min(map(len, names)) else ""
@@ -154,7 +154,7 @@ def _patterns(group: Sequence[Given]) -> Iterable[str]:
     yield f"{lead}**/*{group[0].suffix}"
 
 
-def _common(names: Sequence[str]) -> str:
+def common_start(names: Sequence[str]) -> str:
     """What all names begin with."""
     shortest, longest = min(names), max(names)
     count = 0

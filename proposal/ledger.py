@@ -154,7 +154,7 @@ class Ledger:
         if min(as_unit, as_line) < 0.25 and max(as_unit, as_line) > 3 * min(as_unit, as_line) + 0.1:
             kind = "unit" if as_unit < as_line else "line"
             what = "the list price" if kind == "unit" else "quantity x the list price"
-            return kind, f"it is about {what} of {int(good.sum()):,} products sold more than once"
+            return kind, f"about {what} where several pieces were sold ({int(good.sum()):,} rows)"
         return "", ""
 
     def _by_product(self, values: Floats, products: Codes) -> tuple[str, str]:
@@ -162,9 +162,9 @@ class Ledger:
         if rows < 3 or error > 0.15:
             return "", ""
         if abs(grows) < 0.2 + error and rows >= 3:
-            return "unit", f"of one product it is the same for any quantity ({rows:,} rows)"
+            return "unit", f"of a product the same for any quantity ({rows:,} rows)"
         if abs(grows - 1) < 0.2 + error:
-            return "line", f"of one product it grows with the quantity ({rows:,} rows)"
+            return "line", f"of a product it grows with the quantity ({rows:,} rows)"
         return "", ""
 
 

@@ -18,7 +18,7 @@ from proposal.json_records import exploded, flat, lists_inside, records_in
 from proposal.nested import with_lists
 from proposal.roles import read_as
 from proposal.tables import Found
-from proposal.workbooks import sheets_of
+from proposal.workbooks import pattern_of, sheets_of
 from sources.batches import Layout, ReadOptions
 from sources.formats import open_file
 from sources.pieces import Findings
@@ -28,7 +28,7 @@ from sources.streams import Place, open_content
 _MOST_ROWS = 100_000
 _JSON_BYTES = 24 << 20
 _BATCH = 50_000
-_FEW = 0.01
+_FEW, _FEW_COLUMNS = 0.01, 3
 
 
 def look(paths: Sequence[str], unused: dict[str, str]) -> list[Found]:
@@ -52,13 +52,30 @@ def _look_into(file: Given, folder: Path) -> list[Found]:
     if kind == "parquet":
         return with_lists(_read(file, folder, "parquet", Layout(), {}))
     if kind == "excel":
-        return [
-            _read(
-                file, folder, "excel", Layout(sheet=s.title, header_row=s.row), s.settings, s.title
-            )
-            for s in sheets_of(file.place, folder)
-        ]
+        return _sheets(file, folder)
     return [_text_table(file, folder)]
+
+
+def _sheets(file: Given, folder: Path) -> list[Found]:
+    """The tables in the sheets of a workbook; sheets with the same columns are one."""
+    sheets, headers = sheets_of(file.place, folder)
+    groups: dict[tuple[str, ...], list[Found]] = {}
+    for sheet in sheets:
+        layout = Layout(sheet=sheet.title, header_row=sheet.row)
+        found = _read(file, folder, "excel", layout, sheet.settings, sheet.title)
+        groups.setdefault(tuple(found.rows.column_names), []).append(found)
+    tables = []
+    for same in groups.values():
+        own = [found.title for found in same]
+        pattern = pattern_of(own, headers) if len(same) > 1 else ""
+        if pattern and len(same[0].rows.column_names) > _FEW_COLUMNS:
+            first = _joined(same)
+            first.settings = {**first.settings, "sheet": pattern}
+            first.evidence["sheet"] = f"{', '.join(own[:5])} have the same columns"
+            tables.append(first)
+        else:
+            tables += same
+    return tables
 
 
 def _kind(file: Given) -> str:

@@ -12,6 +12,7 @@ from proposal.numbers import separator_of
 from proposal.roles import Reading, read_as
 from proposal.sales import ROLES, Sales, write_columns
 from proposal.tables import Found
+from proposal.words import fits
 
 _NUMBERS = ("price", "cost")
 _ATTRIBUTES = {
@@ -22,7 +23,7 @@ _ATTRIBUTES = {
     "products": ("name", "category", "brand", "price", "cost", "specifications", "is_deleted"),
     "sales_reps": ("first_name", "last_name", "email", "region", "hire_date"),
 }  # fmt: skip
-_LEAST = 0.45
+_LEAST, _CERTAIN = 0.45, 0.9
 _REFS = set(ROLES.values())
 _FROM_SALES = {
     "customers": ("email", "first_name", "last_name", "full_name", "company", "phone"),
@@ -48,6 +49,7 @@ def member_source(reading: Reading, known: Reference | None, sales: Sales | None
     for name in _ATTRIBUTES[source]:
         if reading.weight(name) >= _LEAST and name not in columns:
             columns[name] = reading.columns[name]
+    columns |= _blank_attributes(reading, columns)
     if columns.get("email") != key and "email" not in columns and table.shapes[key].is_email:
         columns["email"] = key
     _tell_key(proposal, table, role, key)
@@ -58,6 +60,18 @@ def member_source(reading: Reading, known: Reference | None, sales: Sales | None
         proposal.evidence["key_case"] = "sales write the ids in other letters, capital or small"
     write_columns(proposal, table, _ATTRIBUTES[source], columns)
     return proposal
+
+
+def _blank_attributes(reading: Reading, columns: dict[str, Any]) -> dict[str, str]:
+    """Attributes whose columns are there, though no row has a value today."""
+    blank = set(reading.table.rows.column_names) - set(reading.table.shapes)
+    found: dict[str, str] = {}
+    for name in sorted(blank):
+        for role, weight in fits(name, reading.source).items():
+            is_free = role in _ATTRIBUTES[reading.source] and role not in {*columns, *found}
+            if is_free and weight >= _CERTAIN:
+                found[role] = name
+    return found
 
 
 def _tell_key(proposal: SourceProposal, table: Found, role: str, key: str) -> None:

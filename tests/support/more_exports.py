@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -297,8 +298,26 @@ def without_members(folder: Path) -> Shop:
     return of(made)
 
 
+def months(folder: Path) -> Shop:
+    """A workbook with a sheet for each month, and one that is none."""
+    made = lines()
+    book = openpyxl.Workbook()
+    book.active.append(["Made by the till"])
+    for month in range(1, 13):
+        sheet = book.create_sheet(f"2024-{month:02}")
+        sheet.append(["Order", "Line", "Date", "Customer", "Item", "Quantity", "Unit Price"])
+        for i in made:
+            if i.day.month == month:
+                sheet.append(
+                    (i.order, i.number, i.day, i.customer, i.product, i.quantity, float(i.price))
+                )
+    folder.mkdir(parents=True)
+    book.save(folder / "sales.xlsx")
+    return of(made)
+
+
 EXPORTS: list[Callable[[Path], Shop]] = [
     jtl, navision, epoch, parquet_lists, excel_serials, spanish, no_quantity, us_dates,
     price_or_total, fixed_width, other_case, titles_and_totals, headless,
-    without_members,
+    without_members, months,
 ]  # fmt: skip
