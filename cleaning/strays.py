@@ -48,6 +48,8 @@ def stray_rows(rows: pa.Table, key: pa.ChunkedArray) -> dict[int, str]:
     line of totals begins with a word for it, or has it as key, and otherwise only numbers. A title
     of a group, or a remark, is all that its row has, in the first of three columns or more.
     """
+    if not len(rows):
+        return {}
     own = [name for name in rows.column_names if not name.startswith("_")]
     found = {row: HEADER for row in _named_like(rows, own) if _is_header(rows, own, row)}
     candidates = _candidates(rows, own, key)
