@@ -16,8 +16,9 @@ from proposal.applied import answered
 from proposal.model import Proof, Proposal
 from proposal.proof import prove
 from proposal.propose import propose
-from support import more_exports, shop_exports
 from support.absent import shared_data
+from support.more_exports import EXPORTS as MORE_EXPORTS
+from support.shop_exports import EXPORTS
 from support.shops import SHAPES, Shop
 
 SALES = "transactions"
@@ -44,7 +45,7 @@ def net(proof: Proof) -> Decimal:
 
 @pytest.mark.parametrize(
     "shape",
-    [*SHAPES, *shop_exports.EXPORTS, *more_exports.EXPORTS],
+    [*SHAPES, *EXPORTS, *MORE_EXPORTS],
     ids=lambda shape: shape.__name__,
 )
 def test_the_exports_of_a_system_are_proposed_with_their_true_totals(
