@@ -21,6 +21,7 @@ from config import load_config
 from main import __version__
 from support.application import copy_application, copy_samples
 from support.retailer import Retailer
+from support.terminal import at_a_terminal
 from tools.generate_docs import ROOT, documents, sql_type
 
 PAGES = {
@@ -230,38 +231,36 @@ def write_files(folder: Path, text: str) -> None:
         (folder / name).write_text(content, encoding="utf-8")
 
 
-def test_the_five_lines_of_the_readme_bring_in_own_files(fresh: Path) -> None:
+def test_the_three_lines_of_the_readme_bring_in_own_files(fresh: Path) -> None:
     write_files(fresh, OWN_FILES)
-    (fresh / "in" / "sales_2024.csv").write_text(
-        "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price\n"
-        "T1,2024-03-15,C1,P1,2,25.00\n",
-        encoding="utf-8",
-    )
     (lines,) = blocks(section("README.md", "## Your own files"), "sh")
-    assert len(lines.splitlines()) == 5
-    told = printed(fresh, "bash", "-ec", lines)
-    assert "\nA run would publish: customers 2 of 2 rows, products 2 of 2 rows," in told
+    assert len(lines.splitlines()) == 3
+    told = printed(fresh, "bash", "-ec", lines.replace("main.py setup", "main.py setup --yes"))
+    assert "\nA run would publish: customers 3 of 3 rows, products 2 of 2 rows," in told
     assert ": PUBLISHED in " in told
 
 
 def test_the_example_of_own_files_goes_as_it_is_shown(fresh: Path) -> None:
-    """Settings are added to .env block by block; of what is printed the page shows some lines."""
+    """At a terminal, where Enter says yes; of what is printed the page shows some lines."""
     example = section("docs/own-files.md", "## An example")
     write_files(fresh, example)
+    told: list[str] = []
     runs = 0
-    for language, block in re.findall(r"^```(sh|console)\n(.*?)^```", example, re.M | re.DOTALL):
-        if language == "sh":
-            with (fresh / ".env").open("a", encoding="utf-8") as settings:
-                settings.write(block)
-            continue
-        for command, shown in re.findall(r"^\$ python (.*)\n((?:(?!\$ ).*\n)*)", block, re.M):
-            told = printed(fresh, sys.executable, *command.split(), codes=(0, 2, 3))
-            left = iter(told.splitlines())
-            for line in shown.splitlines():
-                assert line == "…" or line in left, f"{command}: {line}\nis not in\n{told}"
-            runs += 1
-    assert runs == 5
-    assert "PUBLISHED" in told
+    for command, shown in re.findall(r"^\$ python (.*)\n((?:(?!\$ |```).*\n)*)", example, re.M):
+        with at_a_terminal(fresh, *command.split()[1:]) as terminal:
+            if "setup" in command:
+                terminal.sees(r"\[Y/n\] ")
+                terminal.types("")
+            assert terminal.ends() == 0, terminal.shown
+            told = [line.rstrip() for line in terminal.lines]
+        left = iter(told)
+        for line in shown.splitlines():
+            assert line == "…" or line in left, f"{command}: {line}\nis not in\n{told}"
+        runs += 1
+    assert runs == 3
+    assert any("PUBLISHED" in line for line in told)
+    (tables,) = blocks(example, "toml")
+    assert tables in (fresh / "star.toml").read_text(encoding="utf-8")
 
 
 def test_only_new_rows_are_read_as_it_is_shown(fresh: Path) -> None:
