@@ -2,11 +2,14 @@
 
 They are read by calamine, a library in Rust, as a whole. It gives values and no formats, so leading
 zeros that only a format shows are not there. It gives cells with an error as blank ones; these are
-found beside it, see `error_cells`.
+found beside it, see `error_cells`. A badly damaged file can end the process: so another process
+reads each file first.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
@@ -23,6 +26,21 @@ if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook
 
 
+_TRY = """
+import sys
+from python_calamine import CalamineWorkbook
+try:
+    with open(sys.argv[1], "rb") as content:
+        book = CalamineWorkbook.from_filelike(content)
+        for name in book.sheet_names:
+            for row in book.get_sheet_by_name(name).iter_rows():
+                pass
+except BaseException:
+    pass  # who reads it next will say what is wrong
+"""
+"""A program that ends well unless the file at its first argument ends it."""
+
+
 class CalamineBook:
     """An open workbook. A damaged one raises any exception, or `SourceError`."""
 
@@ -35,6 +53,7 @@ class CalamineBook:
         )
 
         self._label = label
+        _refuse_damaged(label, file)
         self._errors = in_xlsb(file) if is_zipfile(file) else in_xls(file)
         with file.open("rb") as content, _without_panic(label):
             try:
@@ -89,4 +108,16 @@ def _without_panic(label: str) -> Iterator[None]:
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise SourceError(f"{label}: damaged; open it in a spreadsheet and save it again") from None
+        raise _damaged(label) from None
+
+
+def _refuse_damaged(label: str, file: Path) -> None:
+    """Raise `SourceError` where the file ends another process that reads it."""
+    command = [sys.executable, "-I", "-c", _TRY, str(file)]
+    tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603
+    if tried.returncode:
+        raise _damaged(label)
+
+
+def _damaged(label: str) -> SourceError:
+    return SourceError(f"{label}: damaged; open it in a spreadsheet and save it again")

@@ -277,7 +277,12 @@ def test_rows_that_would_be_rejected_are_told_with_the_setting_that_helps(
         ),
         (1, "invalid_unit_price", "line 4: '9;99'", "no setting makes numbers of them"),
         (1, "non_positive_quantity", "line 5: '-1'", "ACCEPT_RETURNS"),
-        (1, "invalid_discount", "line 6: '15 (if it is a percentage", "a rate from 0 to 1"),
+        (
+            1,
+            "invalid_discount",
+            "line 6: '15 (if it is a percentage",
+            "set TRANSACTIONS__RATE_UNIT=percent",
+        ),
     ):
         (warning,) = (w for w in warnings if reason in w)
         assert f"{count} of 7 rows would be rejected" in warning

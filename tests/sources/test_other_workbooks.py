@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import zipfile
 from datetime import date, datetime
 from decimal import Decimal
@@ -152,3 +153,15 @@ def test_cells_of_open_documents_are_read_as_they_are_shown(duckdb_shop: Retaile
     told = " ".join(duckdb_shop.publish(TRANSACTIONS__PATH=path)["warnings"])
     assert "1 groups of cells are merged" in told
     assert [row[2] for row in loaded(duckdb_shop)] == ["C  1", "0007"]
+
+
+def test_a_workbook_that_ends_its_reader_is_damaged(duckdb_shop: Retailer) -> None:
+    """With these bytes changed, the library asks for a terabyte of memory, and aborts."""
+    given = write(duckdb_shop, "xls", Sales=[HEADER[:6], [1, DAY, "C1", "P1", 2, 19.99]])
+    path = duckdb_shop.folder / "book.xls"
+    content, chance = bytearray(path.read_bytes()), random.Random(196)  # noqa: S311
+    for _ in range(20):
+        content[chance.randrange(len(content))] = chance.randrange(256)
+    path.write_bytes(content)
+    (error,) = duckdb_shop.run(**given)["errors"]
+    assert "book.xls: damaged" in error
