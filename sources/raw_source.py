@@ -134,6 +134,7 @@ def join_files(
     notes += _seen(inspection, reads[0].mapping if reads else {}, result.columns)
     notes += partly_absent(opened, [read.mapping for read in reads])
     notes += meanings.warnings(source.name, unused(result.columns, used))
+    notes += _of_empty_lists(result)
     result.currencies = meanings.amounts_in(unused(result.columns, used))
     if any(NUMBER in own for read in reads for own in read.mapping.values()):
         result.columns = list(dict.fromkeys([*result.columns, NUMBER]))
@@ -178,6 +179,17 @@ def _seen(
     notes += inspection.warnings(mapping, columns)
     lost = inspection.lost(in_sales=False).values()
     return [*notes, *(f"{what}: one record is one row" for what in lost)]
+
+
+def _of_empty_lists(source: RawSource) -> list[str]:
+    """A warning of records whose list has no element, so that no row is made of them."""
+    empty = sum(batch.empty for batch in source.batches)
+    if not empty:
+        return []
+    doubt = "; is that where the list is?" if empty == source.records else ""
+    path = source.settings.explode
+    return [f"{empty:,} of {source.records:,} rows are records without an element at {path!r}: "
+            f"they are skipped{doubt}"]  # fmt: skip
 
 
 def _ignored(source: RawSource, used: set[str]) -> list[str]:

@@ -336,3 +336,21 @@ def test_lines_keep_the_digits_and_keys_of_their_numbers(duckdb_shop: Retailer) 
     ((number, _, _, product, _, _),) = sales(duckdb_shop)
     assert (number, product) == ("11", "1000")
     assert account(results)["read"] == 1
+
+
+@pytest.mark.parametrize(("path", "doubt"), [("items", False), ("item.lines", True)])
+def test_records_without_an_element_are_warned_of(
+    duckdb_shop: Retailer, path: str, doubt: bool
+) -> None:
+    header = (
+        "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price,item,items\n"
+    )
+    full = '"{""x"": [1]}","[1]"'
+    duckdb_shop.files["transactions"] = (
+        f"{header}T1,2024-03-15,C1,P1,1,10,{full}\nT2,2024-03-15,C1,P1,1,10,{{}},[]\n"
+    )
+    results = duckdb_shop.publish(TRANSACTIONS__EXPLODE=path)
+    (told,) = (w for w in results["warnings"] if "without an element" in w)
+    count = 2 if doubt else 1
+    assert told.startswith(f"transactions: {count} of 2 rows are records without an element at")
+    assert ("is that where the list is?" in told) is doubt
