@@ -60,19 +60,20 @@ def _is_exploded_better(reading: Reading) -> bool:
 def _best_list(good: Sequence[Reading]) -> Reading:
     """Of the tables that one list of records gives, the one whose rows are the sales."""
     first = good[0]
-    same = [
-        r
-        for r in good
-        if r.table.path == first.table.path
-        and r.table.settings.get("records") == first.table.settings.get("records")
-        and r.table.settings.get("sheet") == first.table.settings.get("sheet")
-    ]
+    same = [r for r in good if _is_same_list(r, first)]
     inside = [r for r in same if r.table.elements and _lines_inside(r) >= 2]
     return (
         max(inside, key=_lines_inside)
         if inside
         else next((r for r in same if not r.table.elements), first)
     )
+
+
+def _is_same_list(one: Reading, other: Reading) -> bool:
+    """Whether the rows of two tables are of one list, sheet or file."""
+    mine, theirs = one.table, other.table
+    same = (mine.settings.get(name) == theirs.settings.get(name) for name in ("records", "sheet"))
+    return mine.path == theirs.path and all(same)
 
 
 def _lines_inside(reading: Reading) -> int:
@@ -88,9 +89,7 @@ def _members(tables: Sequence[Found], sales: Reading | None) -> dict[str, Readin
     for source in _MEMBERS:
         for number, reading in _readings(tables, source):
             score = likeness(reading)
-            if sales is not None and reading.table is sales.table:
-                continue
-            if reading.table.elements and sales is not None:
+            if sales is not None and (reading.table.elements or _is_same_list(reading, sales)):
                 continue
             if score >= _LEAST_MEMBERS and not _is_more_like_sales(reading, score):
                 scored.append((score, -number, source, reading))

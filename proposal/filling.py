@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from proposal.roles import Reading, read_as
 from proposal.tables import Found
+from proposal.words import is_flag
 
 _OF_ORDERS = (
     "transaction_date", "customer_id", "customer_email", "customer_name", "sales_rep_id",
@@ -88,9 +89,10 @@ def _blank_below(reading: Reading, group: str, goes_on: Flags) -> list[str]:
     if not goes_on.any():
         return []
     found = []
-    for role in _OF_ORDERS:
-        name = reading.columns.get(role)
-        if name is None or name == group:
+    names = [reading.columns.get(role) for role in _OF_ORDERS]
+    names += reading.others.get("status", []) + list(filter(is_flag, reading.table.shapes))
+    for name in dict.fromkeys(filter(None, names)):
+        if name == group:
             continue
         blank = _blank(reading.table, name)
         further, first = blank[goes_on].mean(), blank[~goes_on].mean()

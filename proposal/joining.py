@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from proposal.model import SourceProposal
 from proposal.roles import Reading, read_as
+from proposal.tables import Found
+from proposal.words import is_flag
 
 ORDERS = "orders"
 _OF_ORDERS = (
     "transaction_date", "customer_id", "customer_email", "customer_name", "sales_rep_id",
-    "currency", "status",
+    "currency", "status", "cancelled_at",
+)  # fmt: skip
+
+
+_OF_LINES = (
+    "transaction_id", "transaction_date", "customer_id", "product_id", "sales_rep_id", "quantity",
+    "unit_price", "line_amount", "discount_amount", "discount_rate", "unit_cost", "currency",
+    "is_deleted",
 )  # fmt: skip
 
 
@@ -27,20 +37,29 @@ class Joined:
     setting: dict[str, str]
     evidence: str
     lines_key: str
-    of_orders: set[str] = field(default_factory=set)
+    of_orders: set[str]
     """The columns that are the orders'."""
+    table: Found
+    """The orders."""
 
     def split(self, mapped: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
         """The columns of the lines; those of the orders are put into their own settings."""
-        theirs, own = {}, dict(mapped)
+        theirs: dict[str, Any] = {}
+        own = dict(mapped)
         for role, column in columns.items():
             if isinstance(column, str) and column in self.of_orders:
                 own.pop(role, None)
                 theirs[role] = self.real[column]
         if self.setting["key"] == "order_id":
             own["order_id"] = self.lines_key
+        theirs |= {name: {"value": ""} for name in self._called_as_ours() if name not in theirs}
         self.orders.settings.setdefault("columns", {}).update(theirs)
         return own
+
+    def _called_as_ours(self) -> list[str]:
+        """The columns of the orders that are called as ours are for a line, such as a discount."""
+        names = {name.strip().casefold() for name in self.table.rows.column_names}
+        return [role for role in _OF_LINES if role in names]
 
     def move_skips(self, settings: dict[str, Any]) -> None:
         """Put what is asked of the orders' own columns into their settings."""
@@ -62,36 +81,48 @@ class Joined:
 _MARK = " (orders)"
 
 
+def _columns_of(orders: Reading) -> list[str]:
+    """The columns that orders have for their lines."""
+    names = [orders.columns.get(role) for role in _OF_ORDERS]
+    names += orders.others.get("status", []) + list(filter(is_flag, orders.table.shapes))
+    return list(dict.fromkeys(filter(None, names)))
+
+
 def joined(lines: Reading, orders: Reading, by: tuple[str, str]) -> Joined:
     """The table of lines with what their orders say of them; `by` are a column of each."""
     own, key = by
     where = pc.index_in(lines.table.texts(own), orders.table.texts(key))
-    rows = lines.table.rows
-    mine = set(rows.column_names)
-    names = []
+    rows, names = _beside(lines.table, orders, key, where)
+    reading = read_as(replace(lines.table, rows=rows), "transactions")
     for role in _OF_ORDERS:
-        column = orders.columns.get(role)
-        if column is None or column == key:
-            continue
-        name = f"{column}{_MARK}" if column in mine else column
-        if name not in rows.column_names:
-            rows = rows.append_column(name, orders.table.texts(column).take(where))
-            names.append(name)
-    known = len(where) - where.null_count
-    table = replace(lines.table, rows=rows)
-    reading = read_as(table, "transactions")
-    for role in _OF_ORDERS:
-        column = orders.columns.get(role)
-        if column is not None and (role not in lines.columns or lines.weights[role] < 0.6):
-            name = f"{column}{_MARK}" if column in mine else column
-            if name in names:
-                reading.columns[role], reading.weights[role] = name, orders.weights[role]
+        name = names.get(orders.columns.get(role, ""))
+        if name is not None and (role not in lines.columns or lines.weights[role] < 0.6):
+            reading.columns[role], reading.weights[role] = name, orders.weights[role]
+    more = [names[column] for column in orders.others.get("status", []) if column in names]
+    reading.others["status"] = [*reading.others.get("status", []), *more]
     proposal = SourceProposal(ORDERS, orders.table.path, dict(orders.table.settings))
     proposal.unknown += orders.table.unknown
     setting = {"source": ORDERS, "key": own}
+    known = len(where) - where.null_count
     evidence = f"{known:,} of {len(where):,} lines found in {orders.table.label} by {own}"
-    made = Joined(reading, proposal, setting, evidence, own, set(names))
+    made = Joined(reading, proposal, setting, evidence, own, set(names.values()), orders.table)
     if own != key:
         setting["key"] = "order_id"
         proposal.settings["columns"] = {"order_id": key}
     return made
+
+
+def _beside(
+    lines: Found, orders: Reading, key: str, where: pa.Array
+) -> tuple[pa.Table, dict[str, str]]:
+    """The rows of lines with the columns of their orders, and by their names what these are called
+    there.
+    """
+    rows, mine = lines.rows, set(lines.rows.column_names)
+    names: dict[str, str] = {}
+    for column in _columns_of(orders):
+        name = f"{column}{_MARK}" if column in mine else column
+        if column != key and name not in rows.column_names:
+            rows = rows.append_column(name, orders.table.texts(column).take(where))
+            names[column] = name
+    return rows, names

@@ -177,7 +177,7 @@ def _keys_of(member: Reading, role: str) -> Iterable[tuple[str, float]]:
     named |= dict.fromkeys(member.others.get(role, []), 0.4)
     email = member.columns.get("email")
     for name, shape in table.shapes.items():
-        if shape.is_date or shape.filled < 0.5 * table.rows.num_rows:
+        if shape.is_date or shape.is_nested or shape.filled < 0.5 * table.rows.num_rows:
             continue
         if shape.distinct >= 0.95 * shape.filled and not (shape.is_number and not shape.is_whole):
             yield name, named.get(name, 0.3 if name == email else 0.0)
@@ -197,7 +197,7 @@ def _columns_for(sales: Reading, role: str) -> Iterable[tuple[str, float]]:
         if other != role and (sales.weights[other] > 0.9 or other in _NO_KEYS)
     } - set(fitting)
     for name, shape in sales.table.shapes.items():
-        if name not in used and not shape.is_date:
+        if name not in used and not shape.is_date and not shape.is_nested:
             yield name, fitting.get(name, 0.0)
 
 

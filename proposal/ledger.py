@@ -107,9 +107,11 @@ class Ledger:
         for rows in _groups(self.orders, values):
             if len(rows) < 2:
                 continue
-            several += 1
             own = values[rows]
-            same += bool((np.abs(own - own[0]) < 0.005).all() and own[0] != 0)
+            if not own.any():
+                continue
+            several += 1
+            same += bool((np.abs(own - own[0]) < 0.005).all())
             differ += self._lines_differ(rows)
         is_same = several >= 3 and same >= 0.95 * several and differ >= 0.5 * several
         return is_same and self._varies_by_order(values)

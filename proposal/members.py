@@ -127,11 +127,13 @@ def from_sales(source: str, sales: Sales) -> SourceProposal | None:
     """A source of members made of the sales, where no file describes them."""
     role = ROLES[source]
     key = sales.columns.get(role)
-    table = sales.table
-    if key is None or (sales.orders is not None and not isinstance(key, str)):
+    table, together = sales.table, sales.together
+    if key is None:
         return None
+    if together is not None and key in together.of_orders:
+        table, key = together.table, together.real[key]
     settings = dict(table.settings)
-    proposal = SourceProposal(source, sales.proposal.path, settings)
+    proposal = SourceProposal(source, table.path, settings)
     what = source.removesuffix("s")
     columns: dict[str, Any] = {role: key}
     if isinstance(key, str):

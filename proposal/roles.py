@@ -157,6 +157,8 @@ def compatible(role: str, shape: Shape) -> float:  # noqa: PLR0911, PLR0912  # o
         return 1.0 if {value.casefold() for value in shape.values} <= _FLAGS else 0.0
     if shape.is_date:
         return 0.0
+    if role != "specifications" and shape.is_nested:
+        return 0.0
     if role in _IDS or role == "sales_rep_id":
         return 0.3 if shape.is_number and not shape.is_whole else 1.0
     if role == "status":
@@ -166,8 +168,6 @@ def compatible(role: str, shape: Shape) -> float:  # noqa: PLR0911, PLR0912  # o
         return 1.0 if is_code and shape.distinct <= 40 else 0.0
     if role == "specifications":
         return 1.0 if all(value[:1] in "{[" for value in shape.values) else 0.4
-    if any(value[:1] in "{[" for value in shape.values[:20]):
-        return 0.0
     if role in ("first_name", "last_name", "full_name", "name", "product_name", "customer_name"):
         return 0.0 if shape.is_number or shape.is_email else 1.0
     if role in _FEW_TEXTS:
@@ -229,10 +229,15 @@ def _like_sales(reading: Reading) -> float:
 
 def like_orders(reading: Reading) -> bool:
     """Whether a table has the orders of lines that are elsewhere: each once, with its date."""
-    if not reading.has("transaction_date") or not reading.has("order_id", "transaction_id"):
+    if not reading.has("transaction_date"):
         return False
-    key = reading.columns.get("order_id") or reading.columns["transaction_id"]
-    is_once = reading.table.distinct([key]) >= 0.98 * reading.table.rows.num_rows
+    named = reading.columns.get("order_id") or reading.columns.get("transaction_id")
+    rows = 0.98 * reading.table.rows.num_rows
+    if named is not None and reading.table.distinct([named]) >= rows:
+        is_once = True
+    else:
+        is_whose = reading.has("customer_id", "customer_email", "status", "order_total")
+        is_once = is_whose and any(shape.is_unique for shape in reading.table.shapes.values())
     return is_once and not (reading.has("quantity") and reading.weight("product_id") > 0.5)
 
 

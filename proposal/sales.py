@@ -17,6 +17,7 @@ from proposal.model import Choice, Question, SourceProposal
 from proposal.numbers import separator_of
 from proposal.roles import Reading
 from proposal.statuses import skipped
+from proposal.summaries import without_summaries
 from proposal.tables import Found
 from proposal.words import plain
 
@@ -52,6 +53,8 @@ class Sales:
     problems: list[str] = field(default_factory=list)
     order: str | None = None
     """The column that names the order of a line."""
+    together: Joined | None = None
+    """The lines and their orders, if these are in another table."""
 
     @property
     def table(self) -> Found:
@@ -64,6 +67,8 @@ def propose_sales(found: Cast, lines: Reading) -> Sales:
     together = None if found.orders is None else joined(lines, found.orders, found.join_key)
     reading = together.reading if together else lines
     reading, group = filled_down(reading) if together is None else (reading, "")
+    if together is None:
+        reading = without_summaries(reading, group or None)
     proposal = SourceProposal(_NAME, reading.table.path, dict(reading.table.settings))
     proposal.evidence |= reading.table.evidence
     proposal.unknown += reading.table.unknown
@@ -77,7 +82,7 @@ def propose_sales(found: Cast, lines: Reading) -> Sales:
     _rest(sales)
     _write_columns(sales, together)
     if together is not None:
-        sales.orders = together.orders
+        sales.together, sales.orders = together, together.orders
         together.move_skips(proposal.settings)
         proposal.settings["join"] = together.setting
         proposal.evidence["join"] = together.evidence
@@ -133,8 +138,14 @@ def _tell_reference(sales: Sales, source: str, role: str, found: Reference) -> N
 
 def _in_place(reading: Reading, role: str) -> str | None:
     """The column that names a member where no file describes them: the one with most values."""
-    names = [reading.columns.get(role)] + [reading.columns.get(o) for o in _IN_PLACE[role]]
-    known = [name for name in names if name is not None]
+    names = [reading.columns.get(role)]
+    if role == "product_id":
+        names += reading.others.get(role, [])
+    names += [reading.columns.get(other) for other in _IN_PLACE[role]]
+    known = [name for name in dict.fromkeys(names) if name is not None]
+    if role == "product_id":  # what is different in each row names the row
+        known = [n for n in known if not reading.table.shapes[n].is_unique] or known
+    known = [n for n in known if reading.table.shapes[n].distinct > 1] or known
     if not known:
         return None
     filled = {name: reading.table.shapes[name].filled for name in known}
@@ -253,8 +264,9 @@ def _rest(sales: Sales) -> None:
         sales.columns["sales_rep_id"] = rep
     status = skipped(reading)
     if status.skip_when:
-        proposal.settings["skip_when"] = status.skip_when
-        proposal.evidence["skip_when"] = status.evidence
+        before = proposal.settings.get("skip_when", {}), proposal.evidence.get("skip_when", "")
+        proposal.settings["skip_when"] = {**before[0], **status.skip_when}
+        proposal.evidence["skip_when"] = "; ".join(filter(None, [before[1], status.evidence]))
     proposal.unknown += status.unknown
 
 

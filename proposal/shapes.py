@@ -102,6 +102,11 @@ class Shape:
         return self.is_number and len(whole) >= 0.9 * len(self.numbers)
 
     @cached_property
+    def is_nested(self) -> bool:
+        """Whether there are objects or lists among its values."""
+        return any(f"{value[:1]}{value[-1:]}" in ("{}", "[]") for value in self.values[:20])
+
+    @cached_property
     def is_email(self) -> bool:
         """Whether nearly all values are e-mail addresses."""
         return self.share([_EMAIL.fullmatch(value) for value in self.values]) >= 0.8

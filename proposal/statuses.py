@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from proposal.roles import Reading
-from proposal.words import is_one_of, plain
+from proposal.words import is_flag, is_one_of, plain
 
 
 @dataclass
@@ -21,11 +21,12 @@ def skipped(reading: Reading) -> Statuses:
     """The texts in the columns for a status by which sales are skipped."""
     found = Statuses()
     names = [reading.columns.get("status"), *reading.others.get("status", [])]
+    flags = [*filter(is_flag, reading.table.shapes), reading.columns.get("cancelled_flag")]
+    for flag in dict.fromkeys(filter(None, flags)):
+        if _look_at_flag(found, reading, flag):
+            names = [name for name in names if name != flag]
     for name in dict.fromkeys(filter(None, names)):
         _look(found, reading, name)
-    flag = reading.columns.get("cancelled_flag")
-    if flag is not None:
-        _look_at_flag(found, reading, flag)
     cancelled = reading.columns.get("cancelled_at")
     if cancelled is not None and reading.shape("cancelled_at").filled:
         count = reading.shape("cancelled_at").filled
@@ -52,9 +53,7 @@ def _look(found: Statuses, reading: Reading, name: str) -> None:
             )
         return
     if none:
-        found.skip_when[name] = none
-        rows = sum(n for v, n in zip(shape.values, shape.counts, strict=True) if v in none)
-        found.evidence += ("; " if found.evidence else "") + f"{rows:,} rows are {', '.join(none)}"
+        _skip(found, reading, name, none, f"are {', '.join(none)}")
     strange = [value for value in shape.values if value not in known]
     if unclear or (none and strange):
         texts = ", ".join([*unclear, *strange][:5])
@@ -65,12 +64,19 @@ _YES = {"true", "1", "y", "yes", "x", "j", "ja", "o", "oui", "s", "si", "sim", "
 _NO = {"false", "0", "n", "no", "nein", "non", "nao", "nee", "f"}
 
 
-def _look_at_flag(found: Statuses, reading: Reading, name: str) -> None:
-    """A column that says yes or no to whether a sale was cancelled."""
+def _look_at_flag(found: Statuses, reading: Reading, name: str) -> bool:
+    """Look at a column that says yes or no to whether a sale was cancelled; False if not."""
+    values = reading.table.shapes[name].values
+    if any(plain(value) not in _YES | _NO for value in values):
+        return False
+    if yes := [value for value in values if plain(value) in _YES]:
+        _skip(found, reading, name, yes, f"have {', '.join(yes)} in {name}")
+    return True
+
+
+def _skip(found: Statuses, reading: Reading, name: str, texts: list[str], what: str) -> None:
+    """Leave out the rows that have one of these texts."""
     shape = reading.table.shapes[name]
-    yes = [value for value in shape.values if plain(value) in _YES]
-    rest = [value for value in shape.values if plain(value) not in _YES | _NO]
-    if yes and not rest:
-        found.skip_when[name] = yes
-        rows = sum(n for v, n in zip(shape.values, shape.counts, strict=True) if v in yes)
-        found.evidence += ("; " if found.evidence else "") + f"{rows:,} rows are {name}"
+    rows = sum(n for v, n in zip(shape.values, shape.counts, strict=True) if v in texts)
+    found.skip_when[name] = texts
+    found.evidence += ("; " if found.evidence else "") + f"{rows:,} rows {what}"

@@ -195,6 +195,16 @@ def is_one_of(text: str, kind: str) -> bool:
     return compact(text) in _statuses(kind)
 
 
+def is_flag(name: str) -> bool:
+    """Whether a column's name says that a sale which has a yes there does not count."""
+    return compact(name) in _flags()
+
+
+@cache
+def _flags() -> frozenset[str]:
+    return frozenset(map(compact, words_of("transactions", "cancelled_flag")))
+
+
 @cache
 def _statuses(kind: str) -> frozenset[str]:
     return frozenset(map(compact, words_of("statuses", kind)))
