@@ -144,12 +144,22 @@ def _relation(ledger: Ledger, p: Floats, t: Floats) -> str:
 
 
 def _derive_quantity(ledger: Ledger, found: Amounts, price: str, total: str) -> None:
+    """Two amounts, and no quantity: where they differ, and none is a multiple of the other, only a
+    person knows which one counts.
+    """
     p, t = ledger.column(price), ledger.column(total)
     found.columns["line_amount"] = total
-    if agree(p, t) < ALL:
+    if agree(p, t) >= ALL:
+        return
+    times = t / np.where(p == 0, np.nan, p)
+    if agree(np.maximum(np.round(times), 1.0), times) >= ALL:
         found.unknown.append(
             f"{total} is not {price} in all rows, and no column says how many pieces were sold"
         )
+        return
+    answers = [Answer(name, {"line_amount": name}) for name in (price, total)]
+    found.columns["line_amount"] = price
+    found.choices.append((f"Which amount counts, {price} or {total}?", answers))
 
 
 def _choose_one(ledger: Ledger, found: Amounts, name: str, *, is_price: bool) -> None:

@@ -14,7 +14,7 @@ from cleaning.dates import parse_date
 from common.date_formats import ISO_8601
 from proposal.shapes import DateFormat, Shape, date_formats
 from proposal.tables import Found
-from proposal.words import plain
+from proposal.words import fits, plain
 
 _ZONES = (
     "America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles",
@@ -22,6 +22,7 @@ _ZONES = (
     "Asia/Tokyo", "Asia/Shanghai", "Asia/Kolkata", "Australia/Sydney", "America/Phoenix",
     "America/Toronto", "Pacific/Auckland",
 )  # fmt: skip
+_CALLED = 0.5
 _OFFSET = re.compile(r"([+-]\d\d):?(\d\d)$")
 
 
@@ -67,6 +68,18 @@ def days_of(table: Found, column: str, others: Sequence[str] = ()) -> Days:
         )
     _look_for_zone(found, shape)
     return found
+
+
+def unread_dates(table: Found) -> str:
+    """What is said of columns that are called as a date, and whose values no format reads."""
+    for name, shape in table.shapes.items():
+        is_called = fits(name, "transactions").get("transaction_date", 0.0) >= _CALLED
+        if is_called and not shape.formats and re.search(r"\d", shape.values[0]):
+            return (
+                f"{name} has values such as {shape.values[0]}, which no format that is known here "
+                "reads: date_formats, locale and timezone may"
+            )
+    return ""
 
 
 def _settings(best: DateFormat, more: Sequence[DateFormat]) -> dict[str, Any]:

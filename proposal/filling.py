@@ -38,7 +38,8 @@ def filled_down(reading: Reading) -> tuple[Reading, str]:
     has_line = np.any([~_blank(table, name) for name in lines], axis=0) if lines else goes_on
     columns = [group, *_blank_below(reading, group, goes_on & has_line)]
     blank = _blank(table, group)
-    if len(columns) == 1 and (blank.mean() < _LEAST or not _goes_with_date(reading, blank)):
+    is_filled = blank.mean() < _LEAST
+    if (is_filled and len(columns) == 1) or not (is_filled or _goes_with_date(reading, blank)):
         return reading, ""
     rows = table.rows
     for name in columns:

@@ -8,6 +8,7 @@ from sqlalchemy import URL
 
 from config import StarSchemaConfig
 from proposal.casting import Cast, cast
+from proposal.days import unread_dates
 from proposal.looking import look
 from proposal.members import from_sales, member_source
 from proposal.model import Proof, Proposal, SourceProposal
@@ -37,6 +38,8 @@ def propose(paths: Sequence[str], config: StarSchemaConfig, prove: Prove) -> Pro
         proposal.problems.append(
             "none of the files looks like sales: that needs a date, and a quantity or an amount"
         )
+        hints = {table.label: unread_dates(table) for table in tables}
+        proposal.problems += [f"{label}: {hint}" for label, hint in hints.items() if hint]
         _without_sales(proposal, found)
         return proposal
     sales = propose_sales(found, found.sales)

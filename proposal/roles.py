@@ -132,18 +132,9 @@ def _documented(system: System | None, table: Found) -> dict[tuple[str, str], fl
 def compatible(role: str, shape: Shape) -> float:  # noqa: PLR0911, PLR0912  # one line a role
     """How well values go with a role: 1 well, 0 not at all."""
     if role in _DATES:
-        if not shape.formats:
-            return 0.0
-        return 1.0 if shape.is_date else 0.8 if shape.share(shape.formats[0].days) >= 0.9 else 0.6
-    if role in _AMOUNTS:
-        if shape.is_percent:
-            return 0.0
-        partly = 0.7 if shape.is_partly_number else 0.0
-        return 0.0 if shape.is_date else 1.0 if shape.is_number else partly
-    if role == "quantity":
-        if not shape.is_number or shape.is_date or shape.is_percent:
-            return 0.7 if shape.is_partly_number and not shape.is_date else 0.0
-        return 1.0 if shape.is_whole else 0.85
+        return _as_date(shape)
+    if role == "quantity" or role in _AMOUNTS:
+        return _as_number(role, shape)
     if role == "discount_rate":
         return _as_rate(shape)
     if role in ("email", "customer_email"):
@@ -160,7 +151,7 @@ def compatible(role: str, shape: Shape) -> float:  # noqa: PLR0911, PLR0912  # o
     if role != "specifications" and shape.is_nested:
         return 0.0
     if role in _IDS or role == "sales_rep_id":
-        return 0.3 if shape.is_number and not shape.is_whole else 1.0
+        return _as_id(role, shape)
     if role == "status":
         return 1.0 if shape.distinct <= 30 and not shape.is_number else 0.2
     if role == "currency":
@@ -173,6 +164,29 @@ def compatible(role: str, shape: Shape) -> float:  # noqa: PLR0911, PLR0912  # o
     if role in _FEW_TEXTS:
         return 0.5 if shape.is_number or shape.is_email else 1.0
     return 0.2 if shape.is_email else 1.0
+
+
+def _as_date(shape: Shape) -> float:
+    """How well values go with a date."""
+    if not shape.formats:
+        return 0.0
+    return 1.0 if shape.is_date else 0.8 if shape.share(shape.formats[0].days) >= 0.9 else 0.6
+
+
+def _as_number(role: str, shape: Shape) -> float:
+    """How well values go with an amount, or with a quantity."""
+    if shape.is_date or (shape.is_percent and role != "quantity"):
+        return 0.0
+    if not shape.is_number or shape.is_percent:
+        return 0.7 if shape.is_partly_number else 0.0
+    return 0.85 if role == "quantity" and not shape.is_whole else 1.0
+
+
+def _as_id(role: str, shape: Shape) -> float:
+    """How well values go with an id. What is the same in many rows names no sale, but its kind."""
+    if role in ("transaction_id", "order_id") and shape.distinct * 20 < shape.filled:
+        return 0.25
+    return 0.3 if shape.is_number and not shape.is_whole else 1.0
 
 
 def _as_rate(shape: Shape) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from proposal.amounts import amounts_of, list_prices
 from proposal.casting import Cast
-from proposal.days import days_of
+from proposal.days import days_of, unread_dates
 from proposal.filling import GROUP_TOO, filled_down
 from proposal.joining import Joined, joined
 from proposal.keys import Reference, blanks, reference, sales_key
@@ -66,8 +66,9 @@ def propose_sales(found: Cast, lines: Reading) -> Sales:
     """The settings for the sales, which are `lines`."""
     together = None if found.orders is None else joined(lines, found.orders, found.join_key)
     reading = together.reading if together else lines
-    reading, group = filled_down(reading) if together is None else (reading, "")
+    group = ""
     if together is None:
+        reading, group = filled_down(without_summaries(reading, None))
         reading = without_summaries(reading, group or None)
     proposal = SourceProposal(_NAME, reading.table.path, dict(reading.table.settings))
     proposal.evidence |= reading.table.evidence
@@ -158,7 +159,10 @@ def _tell_blanks(sales: Sales, role: str) -> None:
         return
     count, rows = blanks(sales.table, column), sales.table.rows.num_rows
     if count > _MUCH * rows:
-        sales.proposal.unknown.append(f"{column} is blank in {count:,} of {rows:,} rows")
+        sales.proposal.unknown.append(
+            f"{column} is blank in {count:,} of {rows:,} rows; if these are no sales, skip_when "
+            "leaves them out"
+        )
 
 
 def _key(sales: Sales) -> None:
@@ -203,7 +207,9 @@ def _date(sales: Sales) -> None:
     reading, proposal = sales.reading, sales.proposal
     column = reading.columns.get("transaction_date") or _any_date(reading)
     if column is None:
-        sales.problems.append(f"{reading.table.label}: no column has the date of a sale")
+        why = "no column has the date of a sale"
+        hint = unread_dates(reading.table)
+        sales.problems.append(f"{reading.table.label}: {why}{hint and '; '}{hint}")
         return
     sales.columns["transaction_date"] = column
     others = [n for n, s in reading.table.shapes.items() if s.is_date and n != column]

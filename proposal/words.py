@@ -125,6 +125,8 @@ def fits(name: str, source: str) -> Mapping[str, float]:
     Of a path such as `customer.id` also its last part counts.
     """
     found = dict(_by_compact(source).get(compact(name), {}))
+    if not found and (bare := _without_remark(name)):
+        return fits(bare, source)
     parts = re.split(r"[./\[\]]+", name)
     if len(parts) > 1:
         for count in range(1, min(len(parts), 3)):
@@ -137,6 +139,21 @@ def fits(name: str, source: str) -> Mapping[str, float]:
     if not found:
         found = _alike(name, source)
     return found
+
+
+_REMARKS = {
+    "excl", "exkl", "excluding", "ex", "exc", "incl", "inkl", "including", "inc", "before", "after",
+    "without", "ohne", "zzgl", "abzgl", "hors", "avant", "apres", "sin", "con", "sem", "com",
+    "senza", "zonder", "voor", "na",
+}  # fmt: skip
+"""Words after which a name says what is in an amount, and no longer what it is."""
+
+
+def _without_remark(name: str) -> str:
+    """The part of a name before a remark such as `excl. VAT`; '' where there is none."""
+    words = plain(name).split()
+    places = [place for place, word in enumerate(words) if word in _REMARKS and place]
+    return " ".join(words[: places[0]]) if places and places[0] < len(words) - 1 else ""
 
 
 def _within(name: str, source: str) -> dict[str, float]:

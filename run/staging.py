@@ -22,7 +22,7 @@ from cleaning.marks import marked
 from cleaning.removals import blanked
 from cleaning.strays import stray_rows
 from common import spool
-from common.arrays import whole
+from common.arrays import decoded, whole
 from common.key_hashes import key_hashes
 from common.parallel import Task, Workers
 from common.results import DETAIL, PLACE, REASON, REMOVAL, SKIPPED, Clean, CleanBatch
@@ -203,6 +203,9 @@ def _without_strays(
     strays = {}
     if source.key in rows.column_names:  # else no record of the batch is a row
         strays = stray_rows(batch.originals(), rows[source.key])
+    if strays and SKIPPED in rows.column_names:  # what is asked to be left out is no fault
+        asked = pc.equal(decoded(whole(rows[SKIPPED])), "true").to_pylist()
+        strays = {row: what for row, what in strays.items() if not asked[row]}
     if not strays:
         return clean(source.name, number, rows)
     is_stray = np.zeros(len(rows), bool)

@@ -166,3 +166,11 @@ def test_a_title_among_customers_is_no_customer(
     assert len(duckdb_shop.rejects(results, "customers")) == (not is_one)
     found = duckdb_shop.star.column("SELECT count(*) FROM dim_customer WHERE customer_key > 0")
     assert found == [2 + is_one]
+
+
+def test_a_total_that_skip_when_leaves_out_is_no_reject(duckdb_shop: Retailer) -> None:
+    shop = duckdb_shop
+    shop.files["customers"] = CUSTOMERS + "C1,Ann,Lee,,Ghent\nTotal,2,,,\n"
+    results = shop.publish(CUSTOMERS__SKIP_WHEN='{"city": [""]}')
+    assert details(shop, results, "customers") == []
+    assert "Total" not in shop.star.column("SELECT customer_id FROM dim_customer")
