@@ -33,14 +33,15 @@ EXACT = (
     exports_of_ledgers.prestashop, exports_of_ledgers.jtl, exports_of_ledgers.sap,
     exports_of_ledgers.xero, exports_of_ledgers.salesforce, exports_of_ledgers.postgres_shop,
     exports_of_ledgers.magento, exports_of_ledgers.meta, exports_of_ledgers.odoo,
-    exports_of_tills.toast,
+    exports_of_tills.toast, exports_of_ledgers.dynamics,
 )  # fmt: skip
 ASKED = {
     exports_of_shops.shopify: "calendar day",
     exports_of_shops.shopify_months: "calendar day",
     exports_of_shops.squarespace: "calendar day",
     exports_of_ledgers.shopify_api: "calendar day",
-    exports_of_ledgers.dynamics: "taken from Line Amount Excl. VAT already",
+    exports_of_shops.kaufland: "Which amount counts",
+    exports_of_shops.bigcommerce: "What is Subtotal",
     exports_of_tills.gumroad: "Which amount counts",
 }
 """What only a person can tell; one of the answers gives the exact star."""
@@ -48,10 +49,14 @@ TOLD = {
     exports_of_shops.tiktok: "status is platform's order status",
     exports_of_shops.ebay: "cannot be read as rows",
     exports_of_ledgers.netsuite: "no column names the customer",
+    exports_of_ledgers.quickbooks: "no column names the customer",
 }
 """What is right, but for something that is said."""
 REFUSED = {
     exports_of_shops.amazon_settlement: "rows rejected",
+    exports_of_tills.paypal: "if these are no sales, skip_when leaves them out",
+    exports_of_shops.mercado: "data da venda has values such as 6 de janeiro de 2024 09:15 hs.",
+    exports_of_tills.clover: "order date has values such as 06-jan-2024 09:15 am est",
 }
 """What must not be loaded so, and why."""
 
@@ -144,4 +149,5 @@ def test_what_is_not_known_is_told(system: Any, tmp_path: Path) -> None:
 def test_what_is_no_list_of_sales_is_refused(system: Any, tmp_path: Path) -> None:
     system(tmp_path / "in")
     proposal, proof = proposed(tmp_path)
+    assert proposal.problems or proof.refused
     assert REFUSED[system] in said(proposal, proof)

@@ -453,4 +453,5 @@ def bigcommerce(folder: Path) -> Export:
         for o in made
     ]  # fmt: skip
     text_file(folder / "orders-2024-04-01.csv", header, rows)
-    return export(made)
+    sold = Counter(sale(o, sum(x.quantity for x in o.lines), o.total) for o in made if o.is_good)
+    return _with(export(made, skipped=sum(not o.is_good for o in made)), sold)
