@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import openpyxl
@@ -13,7 +14,11 @@ import sqlalchemy as sa
 
 from config import load_config
 from main import StarSchemaETLPipeline
+from proposal.model import Proposal, SourceProposal
+from proposal.proof import prove
 from support.application import ROOT
+from support.shop_exports import amazon, shopify, square, stripe
+from support.shops import Shop
 from support.star import Star
 
 RECIPES = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
@@ -84,3 +89,22 @@ def test_a_recipe_gives_the_sales_that_it_shows(
     ]
     assert [(*map(str, row[:4]), f"{row[4]:.2f}") for row in star.rows(SALES)] == shown
     assert not [path for path in Path(results["rejects_dir"]).glob("*.csv") if path.exists()]
+
+
+@pytest.mark.parametrize("export", [shopify, amazon, square, stripe], ids=lambda e: e.__name__)
+def test_a_recipe_fits_some_hundred_sales_of_its_system(
+    export: Callable[[Path], Shop], tmp_path: Path
+) -> None:
+    """As far as the sales go: the settings of the page, with the file of the generator."""
+    shop = export(tmp_path / "in")
+    page = tomllib.loads(block(SECTIONS[export.__name__.title()], "toml"))
+    settings = page["sources"]["transactions"]
+    path = max((tmp_path / "in").iterdir(), key=lambda file: file.stat().st_size)
+    del settings["path"]
+    general = {name: v for name, v in page.items() if name not in ("version", "sources")}
+    source = SourceProposal("transactions", str(path), settings)
+    config = load_config(None, {"WORK_DIR": str(tmp_path / "work")})
+    proof = prove(Proposal({"transactions": source}, general), config)
+    sales = proof.sources["transactions"]
+    assert sum(sales.net.values()) == shop.net, proof
+    assert not sales.rejected
