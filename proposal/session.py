@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import URL
+
 from config import StarSchemaConfig
 from proposal import star_file, told
 from proposal.applied import answered
@@ -79,6 +81,9 @@ def look(
     before = star_file.read(path)
     trying = partial(prove, progress=progress("Trying"))
     proposal = propose(list(_matching(paths)), config, trying)
+    if not paths:  # what is in a database stays there
+        kept = {name for name, source in config.sources.items() if isinstance(source.path, URL)}
+        proposal.sources = {n: s for n, s in proposal.sources.items() if n not in kept}
     proof = prove(proposal, config, progress=progress("Proving")) if proposal.sources else Proof()
     return Session(config, path, proposal, proof, before)
 

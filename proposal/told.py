@@ -32,7 +32,7 @@ def proposed(proposal: Proposal, width: int) -> list[str]:
         rows = [(name, _shown(value), "") for name, value in proposal.general.items()]
         lines += ["of all sources", *_table(rows, width), ""]
     for path, why in proposal.unused.items():
-        lines += filled(f"not used: {path}: {why}", width)
+        lines += filled(f"not used: {path}: {why.removeprefix(f'{path}: ')}", width)
     return lines
 
 

@@ -127,7 +127,7 @@ def _left_over(proposal: Proposal) -> Iterator[str]:
     for problem in proposal.problems:
         yield from _commented(f"Missing: {problem}")
     for path, why in proposal.unused.items():
-        yield from _commented(f"Not used: {path}: {why}")
+        yield from _commented(f"Not used: {path}: {why.removeprefix(f'{path}: ')}")
 
 
 def _general(proposal: Proposal) -> Iterator[str]:

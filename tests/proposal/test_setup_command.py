@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import stat
 import tomllib
 from pathlib import Path
@@ -136,6 +137,23 @@ def test_no_files_are_those_that_are_set(tmp_path: Path, capsys: Capture, shop: 
     told = capsys.readouterr().out
     assert f"{len(shop.sales)} of {len(shop.sales)} sales" in told
     assert "take these out of .env" in told
+
+
+def test_a_source_in_a_database_stays_there(
+    shop: Disguise, tmp_path: Path, capsys: Capture
+) -> None:
+    with sqlite3.connect(tmp_path / "crm.db") as crm:
+        crm.execute("CREATE TABLE customers (customer_id, last_name)")
+    sales = next(path for path in shop.paths if path.stem == shop.names["sales_file"])
+    settings = (
+        f"TRANSACTIONS__PATH={sales}\nPRODUCTS__PATH={sales}\n"
+        f"CUSTOMERS__PATH=sqlite:///{tmp_path}/crm.db\nCUSTOMERS__QUERY=customers\n"
+    )
+    (tmp_path / ".env").write_text(settings, encoding="utf-8")
+    main(["setup", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert "customers" not in told["sources"]
+    assert told["proof"]["sources"]["customers"]["read"] == 0
 
 
 # --- a star.toml that is there --------------------------------------------------------------------
