@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from proposal.discounts import add_discount
-from proposal.ledger import ALL, Amounts, Answer, Ledger, is_system
-from proposal.numbers import Floats, agree, floats
+from proposal.ledger import AFTER_RATE, ALL, Amounts, Answer, Ledger, is_system
+from proposal.numbers import Floats, agree, floats, has_parts_of_cents
 from proposal.rivals import ask_for_rival, find_quantity, tell_cents, tell_refunds
 from proposal.roles import SURE, Reading
 from proposal.tables import Found
@@ -98,6 +98,11 @@ def _choose_of_two(ledger: Ledger, found: Amounts, price: str, total: str) -> No
         _derive_quantity(ledger, found, price, total)
         return
     relation = _relation(ledger, p, t)
+    if relation and _is_rounded(ledger, p, t):
+        ledger.proven.add(AFTER_RATE)
+        found.columns["line_amount"] = total
+        found.evidence["line_amount"] = f"{relation}, rounded to the cent"
+        return
     if relation:
         ledger.proven.add("unit_price")
         found.columns["unit_price"] = price
@@ -114,6 +119,19 @@ def _choose_of_two(ledger: Ledger, found: Amounts, price: str, total: str) -> No
         _choose_one(ledger, found, price if kinds[0] == "line" else total, is_price=False)
     else:
         _choose_one(ledger, found, price, is_price=True)
+
+
+def _is_rounded(ledger: Ledger, p: Floats, t: Floats) -> bool:
+    """Whether a rate of discount gives parts of a cent, which the line's total has not."""
+    gross = np.asarray(ledger.quantity * p, np.float64)
+    if agree(gross, t) >= ALL:
+        return False
+    for role in ("discount_rate", "discount_amount"):
+        d = np.nan_to_num(ledger.column(ledger.reading.columns.get(role)))
+        for net in (gross * (1 - d / 100), gross * (1 - d)):
+            if agree(net, t) >= ALL:
+                return has_parts_of_cents(net, t)
+    return False
 
 
 def _relation(ledger: Ledger, p: Floats, t: Floats) -> str:

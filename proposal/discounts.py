@@ -6,19 +6,23 @@ import re
 
 import numpy as np
 
-from proposal.ledger import ALL, Amounts, Answer, Ledger, is_system
-from proposal.numbers import Floats, agree
+from proposal.ledger import AFTER_RATE, ALL, Amounts, Answer, Ledger, is_system
+from proposal.numbers import Floats, agree, has_parts_of_cents
 from proposal.words import plain, says
 
 
 def add_discount(ledger: Ledger, found: Amounts, gross: Floats) -> None:
     """What a discount is: money of the line, of the order, or a rate."""
+    if AFTER_RATE in ledger.proven:
+        return
     reading = ledger.reading
     names = [reading.columns[r] for r in ("discount_rate", "discount_amount") if reading.has(r)]
     names.sort(key=lambda name: not _is_documented(ledger, name))
     names += reading.others.get("discount_amount", [])
     names = [n for n in dict.fromkeys(names) if not _is_used(found, n)]
     filled = [name for name in names if np.nan_to_num(ledger.column(name)).any()]
+    same = {name for name in filled if _is_rate_of(ledger, name, filled, gross)}
+    names, filled = ([n for n in some if n not in same] for some in (names, filled))
     clear = [name for name in filled if _is_rate_by_name(ledger, name)]
     of_lines = [name for name in filled if not ledger.only_on_first_lines(name)]
     kinds = {"discount_rate", "discount_amount"}
@@ -26,11 +30,27 @@ def add_discount(ledger: Ledger, found: Amounts, gross: Floats) -> None:
     if len(filled) > 1:
         _tell_other_discounts(ledger, found, ordered)
     for name in ordered or names[:1]:
-        if _map_discount(ledger, found, name, gross) and found.columns.keys() & kinds:
+        is_mapped = _map_discount(ledger, found, name, gross)
+        if AFTER_RATE in ledger.proven:
+            return
+        if is_mapped and found.columns.keys() & kinds:
             break
     own = found.columns.keys() & kinds
     if own and "line_amount" in found.columns and not is_system(ledger, "line_amount"):
         _before_or_after(ledger, found, own.pop(), gross)
+
+
+def _is_rate_of(ledger: Ledger, rate: str, others: list[str], gross: Floats) -> bool:
+    """Whether a rate says what another column has as money, which is exact to the cent."""
+    if not _is_rate_by_name(ledger, rate):
+        return False
+    d = np.nan_to_num(ledger.column(rate))
+    for name in others:
+        money = np.abs(np.nan_to_num(ledger.column(name)))
+        is_money = name != rate and not _is_rate_by_name(ledger, name)
+        if is_money and max(agree(gross * d / 100, money), agree(gross * d, money)) >= ALL:
+            return True
+    return False
 
 
 def _is_used(found: Amounts, name: str) -> bool:
@@ -148,7 +168,13 @@ def _map_positive(ledger: Ledger, found: Amounts, name: str, gross: Floats) -> b
         found.columns["discount_rate"] = name
         found.evidence["discount_rate"] = "its values have a % sign"
         return True
-    after = _after_discount(ledger, values, gross)
+    after, total, is_rounded = _after_discount(ledger, values, gross)
+    if is_rounded:
+        ledger.proven.add(AFTER_RATE)
+        found.columns.pop("unit_price", None)
+        found.columns["line_amount"] = total
+        found.evidence["line_amount"] = f"{name} is taken from it, and it is rounded to the cent"
+        return True
     if after == "per piece":
         found.unknown.append(f"{name} is the discount of one piece, which no setting multiplies")
         return False
@@ -158,8 +184,10 @@ def _map_positive(ledger: Ledger, found: Amounts, name: str, gross: Floats) -> b
     return _by_values(ledger, found, name, values[~np.isnan(values)], gross, values)
 
 
-def _after_discount(ledger: Ledger, d: Floats, gross: Floats) -> str:
-    """What a discount is, if a total after discount shows it."""
+def _after_discount(ledger: Ledger, d: Floats, gross: Floats) -> tuple[str, str, bool]:
+    """What a discount is, if a total after discount shows it; which one; and whether that is
+    rounded, so that a rate would give parts of a cent.
+    """
     d = np.nan_to_num(d)
     reading = ledger.reading
     names = [reading.columns.get("line_amount"), *reading.others.get("line_amount", [])]
@@ -176,8 +204,10 @@ def _after_discount(ledger: Ledger, d: Floats, gross: Floats) -> str:
         }
         fitting = [kind for kind, net in made.items() if agree(net[rows], t[rows]) >= ALL]
         if fitting:
-            return fitting[0]
-    return ""
+            kind = fitting[0]
+            is_rate = kind in ("percent", "fraction")
+            return kind, name, is_rate and has_parts_of_cents(made[kind][rows], t[rows])
+    return "", "", False
 
 
 def _set_discount(found: Amounts, name: str, kind: str, why: str) -> None:

@@ -61,8 +61,9 @@ class Joined:
         names = {name.strip().casefold() for name in self.table.rows.column_names}
         return [role for role in _OF_LINES if role in names]
 
-    def move_skips(self, settings: dict[str, Any]) -> None:
+    def move_skips(self, proposal: SourceProposal) -> None:
         """Put what is asked of the orders' own columns into their settings."""
+        settings = proposal.settings
         asked = settings.get("skip_when", {})
         theirs = {self.real[n]: texts for n, texts in asked.items() if n in self.of_orders}
         left = {name: texts for name, texts in asked.items() if name not in self.of_orders}
@@ -71,6 +72,8 @@ class Joined:
             settings["skip_when"] = left
         if theirs:
             self.orders.settings["skip_when"] = theirs
+            if not left:
+                self.orders.evidence["skip_when"] = proposal.evidence.pop("skip_when", "")
 
     @property
     def real(self) -> dict[str, str]:

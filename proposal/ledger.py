@@ -17,6 +17,8 @@ _IDS = (
     "sales_rep_id",
 )  # fmt: skip
 Codes = npt.NDArray[np.int64]
+AFTER_RATE = "after rate"
+"""It is proven that a line's total has its discount taken, and is rounded to the cent."""
 ALL = 0.97
 """The share of the rows that must agree for a relation to hold in all of them."""
 

@@ -98,6 +98,11 @@ def agree(one: Floats, other: Floats, *, relative: float = 0.0) -> float:
     return float(close.mean())
 
 
+def has_parts_of_cents(one: Floats, other: Floats) -> bool:
+    """Whether numbers that are the same to a cent are not quite the same."""
+    return bool((np.abs(np.nan_to_num(one - other)) > 0.0005).any())
+
+
 def slope(
     values: Floats, quantity: Floats, groups: npt.NDArray[np.int64]
 ) -> tuple[float, float, int]:

@@ -84,7 +84,7 @@ def propose_sales(found: Cast, lines: Reading) -> Sales:
     _write_columns(sales, together)
     if together is not None:
         sales.together, sales.orders = together, together.orders
-        together.move_skips(proposal.settings)
+        together.move_skips(proposal)
         proposal.settings["join"] = together.setting
         proposal.evidence["join"] = together.evidence
     return sales

@@ -50,7 +50,8 @@ def proven(proposal: Proposal, proof: Proof, width: int) -> list[str]:
 
 def asked(question: Question, width: int) -> list[str]:
     """A question and its numbered answers."""
-    lines = filled(f"{question.source}: {question.text}", width)
+    source = f"{question.source}: " if question.source else ""
+    lines = filled(f"{source}{question.text}", width)
     for number, choice in enumerate(question.choices, 1):
         lines += filled(f"{number}) {choice.text}", width, "  ")
     return lines
@@ -109,7 +110,7 @@ def _column(rule: Any) -> str:
     """What makes a column, for people: `Belegnr + Position`, `sku or product_id`, `always 1`."""
     if isinstance(rule, Mapping):
         if "value" in rule:
-            return f"always {rule['value']}"
+            return f"always {rule['value']}" if rule["value"] else "left empty"
         return " or ".join(map(str, rule.get("any", [])))
     if isinstance(rule, Sequence) and not isinstance(rule, str):
         return " + ".join(_column(part) for part in rule)

@@ -41,7 +41,7 @@ ASKED = {
     exports_of_shops.squarespace: "calendar day",
     exports_of_ledgers.shopify_api: "calendar day",
     exports_of_shops.kaufland: "Which amount counts",
-    exports_of_shops.bigcommerce: "What is Subtotal",
+    exports_of_tills.bigcommerce: "What is Subtotal",
     exports_of_tills.gumroad: "Which amount counts",
 }
 """What only a person can tell; one of the answers gives the exact star."""

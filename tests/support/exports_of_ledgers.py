@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from decimal import Decimal
+from dataclasses import replace
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from support.exports import (
     CENT,
     PEOPLE,
     Export,
+    Order,
     comma,
     dollars,
     export,
@@ -112,7 +114,7 @@ def odoo(folder: Path) -> Export:
         "|Order Lines/Description|Order Lines/Quantity|Order Lines/Unit Price"
         "|Order Lines/Discount (%)|Order Lines/Subtotal|Total"
     )
-    made = orders(34, discount=10)
+    made = [_in_odd_cents(order) for order in orders(34, discount=10)]
     rows = []
     for o, x in lines_of(made):
         first: list[Any] = [""] * 5
@@ -179,6 +181,16 @@ def quickbooks(folder: Path) -> Export:
     return export(made, customers=None, skipped=None)
 
 
+def _in_odd_cents(order: Order) -> Order:
+    """The same order at prices of which a tenth is no whole cents; its discounts are rounded."""
+    lines = []
+    for line in order.lines:
+        priced = replace(line, price=line.price + Decimal("0.05"))
+        cut = (priced.gross / 10).quantize(CENT, ROUND_HALF_UP) if line.discount else Decimal(0)
+        lines.append(replace(priced, discount=cut))
+    return replace(order, lines=tuple(lines))
+
+
 def xero(folder: Path) -> Export:
     """Invoices by line: per cents of discount, days in front of months, voided ones."""
     header = (
@@ -187,7 +199,7 @@ def xero(folder: Path) -> Export:
         "|InvoiceAmountDue|InventoryItemCode|Description|Quantity|UnitAmount|Discount|LineAmount"
         "|AccountCode|TaxType|TaxAmount|TrackingName1|TrackingOption1|Currency|Type|Sent|Status"
     )
-    made = orders(37, discount=10)
+    made = [_in_odd_cents(order) for order in orders(37, discount=10)]
     rows = [
         [
             o.name, o.email, "", "Perth", "6000", "Australia", f"INV-{o.number}", "",

@@ -1,4 +1,4 @@
-"""Exports of tills and of payment services."""
+"""Exports of tills, of payment services, and of orders without their lines."""
 
 from __future__ import annotations
 
@@ -227,4 +227,34 @@ def gumroad(folder: Path) -> Export:
     text_file(folder / "Sales.csv", header, rows)
     found = export(made)
     found.sold = +sold
+    return found
+
+
+def bigcommerce(folder: Path) -> Export:
+    """A row an order, its products in one cell: no sales of products can be made of it."""
+    header = (
+        "Order ID|Customer ID|Customer Name|Customer Email|Customer Phone|Order Date|Order Status"
+        "|Subtotal (inc tax)|Subtotal (ex tax)|Tax Total|Shipping Cost (inc tax)"
+        "|Order Total (inc tax)|Order Total (ex tax)|Customer Group Name|Payment Method"
+        "|Total Quantity|Total Shipped|Date Shipped|Order Currency Code|Product Details"
+    )
+    made = orders(15)
+    rows = [
+        [
+            o.number, 20 + o.person, o.name, o.email, "", f"{o.at:%d/%m/%Y}",
+            "Completed" if o.is_good else "Cancelled", o.total, o.total, "0.00", "5.00",
+            o.total + 5, o.total + 5, "", "Card", sum(x.quantity for x in o.lines), 0, "", "USD",
+            "|".join(
+                f"Product ID: {x.sku[-2:]}, Product Qty: {x.quantity}, Product SKU: {x.sku}, "
+                f"Product Name: {x.title}, Product Unit Price: {x.price}, Product Total Price: "
+                f"{x.gross}"
+                for x in o.lines
+            ),
+        ]
+        for o in made
+    ]  # fmt: skip
+    text_file(folder / "orders-2024-04-01.csv", header, rows)
+    sold = Counter(sale(o, sum(x.quantity for x in o.lines), o.total) for o in made if o.is_good)
+    found = export(made, products=None, skipped=sum(not o.is_good for o in made))
+    found.sold = sold
     return found
