@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from proposal.roles import Reading, like_lines, like_orders, likeness, read_as
 from proposal.tables import Found, overlap
+from proposal.words import is_one_of
 
 _LEAST_SALES, _LEAST_MEMBERS = 3.5, 2.0
 _MEMBERS = ("customers", "products", "sales_reps")
@@ -109,7 +110,7 @@ def _is_more_like_sales(reading: Reading, score: float) -> bool:
 def _join(found: Cast, sales: Reading | None, readings: Sequence[Reading]) -> None:
     """Find the orders of lines that have no date of their own, or the lines of orders."""
     if sales is not None and like_lines(sales) and _is_complete(sales):
-        return
+        readings = [] if sales.has("status") else list(filter(_cancels, readings))
     all_lines = [r for r in readings if like_lines(r) and not _is_complete(r)]
     if sales is not None and like_lines(sales):
         all_lines = [sales]
@@ -123,6 +124,13 @@ def _join(found: Cast, sales: Reading | None, readings: Sequence[Reading]) -> No
                 best = share, lines, orders, key
     if best is not None:
         _, found.sales, found.orders, found.join_key = best
+
+
+def _cancels(orders: Reading) -> bool:
+    """Whether orders have a status by which some of them do not count."""
+    return orders.has("status") and any(
+        is_one_of(text, "none") for text in orders.shape("status").values
+    )
 
 
 def _is_complete(sales: Reading) -> bool:

@@ -12,6 +12,7 @@ from proposal.days import days_of, unread_dates
 from proposal.filling import GROUP_TOO, filled_down
 from proposal.joining import Joined, joined
 from proposal.keys import Reference, blanks, reference, sales_key
+from proposal.kinds import other_kinds
 from proposal.ledger import Amounts, Ledger
 from proposal.model import Choice, Question, SourceProposal
 from proposal.numbers import separator_of
@@ -274,6 +275,8 @@ def _rest(sales: Sales) -> None:
         proposal.settings["skip_when"] = {**before[0], **status.skip_when}
         proposal.evidence["skip_when"] = "; ".join(filter(None, [before[1], status.evidence]))
     proposal.unknown += status.unknown
+    used = {own for own in sales.columns.values() if isinstance(own, str)}
+    proposal.unknown += other_kinds(reading, {*used, *proposal.settings.get("skip_when", {})})
 
 
 def _write_columns(sales: Sales, together: Joined | None) -> None:

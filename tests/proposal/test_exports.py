@@ -21,7 +21,7 @@ from proposal.model import Proof, Proposal
 from proposal.proof import prove
 from proposal.propose import propose
 from proposal.toml_text import toml_text
-from support import exports_of_ledgers, exports_of_shops, exports_of_tills
+from support import exports_of_ledgers, exports_of_others, exports_of_shops, exports_of_tills
 from support.exports import Export, Sold
 from support.star import Star
 
@@ -34,6 +34,7 @@ EXACT = (
     exports_of_ledgers.xero, exports_of_ledgers.salesforce, exports_of_ledgers.postgres_shop,
     exports_of_ledgers.magento, exports_of_ledgers.meta, exports_of_ledgers.odoo,
     exports_of_tills.toast, exports_of_ledgers.dynamics,
+    exports_of_others.cancelled_elsewhere,
 )  # fmt: skip
 ASKED = {
     exports_of_shops.shopify: "calendar day",
@@ -52,6 +53,12 @@ TOLD = {
     exports_of_ledgers.quickbooks: "no column names the customer",
 }
 """What is right, but for something that is said."""
+WARNED = {
+    exports_of_others.credit_notes: "type is credit note in 6 rows",
+    exports_of_others.returns: "transaction type is return in 6 rows",
+    exports_of_others.marks: "kz is s in 4 rows",
+}
+"""What may be no sales, and loads as any sale does until somebody says so."""
 REFUSED = {
     exports_of_shops.amazon_settlement: "rows rejected",
     exports_of_tills.paypal: "if these are no sales, skip_when leaves them out",
@@ -143,6 +150,13 @@ def test_what_is_not_known_is_told(system: Any, tmp_path: Path) -> None:
     assert not proposal.questions
     assert TOLD[system] in said(proposal, proof)
     assert fits(made, proof)
+
+
+@pytest.mark.parametrize("system", WARNED, ids=lambda system: system.__name__)
+def test_what_may_be_no_sales_is_told(system: Any, tmp_path: Path) -> None:
+    system(tmp_path / "in")
+    proposal, proof = proposed(tmp_path)
+    assert WARNED[system] in said(proposal, proof)
 
 
 @pytest.mark.parametrize("system", REFUSED, ids=lambda system: system.__name__)

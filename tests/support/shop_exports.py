@@ -385,12 +385,7 @@ def xero(folder: Path) -> Shop:
             for line in its
         ]
     write(folder / "Invoices.csv", rows)
-    rates = [round(line.discount / line.gross * 100) for line in made]
-    exact = [
-        replace(line, discount=line.gross * rate / 100)
-        for line, rate in zip(made, rates, strict=True)
-    ]
-    return of(exact)
+    return of(made)
 
 
 def online_retail(folder: Path) -> Shop:
