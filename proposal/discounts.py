@@ -145,7 +145,10 @@ def _map_discount(ledger: Ledger, found: Amounts, name: str, gross: Floats) -> b
     known = values[~np.isnan(values)]
     is_blank = not len(known) or not known.any()
     if is_blank and not (ledger.table.elements and ledger.is_of_order(name)):
-        found.columns["discount_amount"] = name
+        if _is_rate_by_name(ledger, name):
+            _set_discount(found, name, "percent", "0 in all rows: a rate by its name")
+        else:
+            _set_discount(found, name, "amount", "0 in all rows: taken for money")
         return True
     if is_blank:
         return False

@@ -15,7 +15,7 @@ from common.column_rules import COUNTED
 from proposal.roles import Reading
 from proposal.tables import Found, overlap
 
-_CODE = re.compile(r"(?=.*\d)[\w#/.:-]{3,40}")
+_CODE = re.compile(r"(?=.*\d)[\w#/.:=+-]{3,40}")
 _NEARLY = 0.98
 _LEAST_OVERLAP = 0.3
 _NO_KEYS = {

@@ -22,7 +22,7 @@ _CENTS = {
     "micros",
 }
 _TAXES = (1.01, 1.3)
-_NEAR = 0.05
+_NEAR, _LEAST = 0.05, 0.5
 
 
 def find_quantity(
@@ -110,8 +110,11 @@ def _is_called_alike(ledger: Ledger, role: str, name: str, other: str, values: F
         return False
     weight = fits(other, "transactions").get(role, 0.0)
     mine = fits(name, "transactions").get(role, 0.0)
-    alike = weight >= mine - _NEAR and not ledger.is_of_order(other)
-    return alike and agree(values, ledger.column(other)) < ALL
+    theirs = ledger.column(other)
+    if ledger.quantities_differ and agree(ledger.quantity * values, theirs) >= ALL:
+        return False  # it is the total
+    alike = weight >= max(mine - _NEAR, _LEAST) and not ledger.is_of_order(other)
+    return alike and agree(values, theirs) < ALL
 
 
 def _proven(ledger: Ledger) -> set[str]:

@@ -22,6 +22,7 @@ from proposal.words import (
 SURE = 0.8
 """A column with this weight is what its name says."""
 _LEAST = 0.3
+_MANY = 50
 _ONLY = 0.65
 """How much speaks for the only column that can be something, whatever it is called."""
 _AMOUNTS = (
@@ -183,10 +184,19 @@ def _as_number(role: str, shape: Shape) -> float:
 
 
 def _as_id(role: str, shape: Shape) -> float:
-    """How well values go with an id. What is the same in many rows names no sale, but its kind."""
-    if role in ("transaction_id", "order_id") and shape.distinct * 20 < shape.filled:
-        return 0.25
-    return 0.3 if shape.is_number and not shape.is_whole else 1.0
+    """How well values go with an id: of orders there are many, and a member is there several times,
+    and no number of a line.
+    """
+    if shape.is_number and not shape.is_whole:
+        return 0.3
+    is_long = shape.rows > _MANY
+    if role in ("transaction_id", "order_id"):
+        return 0.25 if is_long and shape.distinct * 20 < shape.filled else 1.0
+    if is_long and shape.is_unique and role in ("customer_id", "product_id"):
+        return 0.6
+    may_count = fits(shape.name, "transactions").get("line_number", 0.0) > SURE
+    counts = may_count and shape.is_whole and all(0 <= number <= 100 for number in shape.numbers)
+    return 0.7 if role == "product_id" and counts else 1.0
 
 
 def _as_rate(shape: Shape) -> float:

@@ -37,7 +37,7 @@ _DAYS = (
 _TIMES = (
     " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", "T%H:%M", ", %H:%M",
     ", %H:%M:%S", " %H:%M:%S.%f", " %H.%M", " %H.%M.%S", " - %H:%M", ", %I:%M %p", ", %I:%M:%S %p",
-    " %H:%M Uhr", " um %H:%M", " %I:%M%p", " %H%M%S", " %H%M",
+    " %H:%M Uhr", " um %H:%M", " %H:%M hs.", " %I:%M%p", " %H%M%S", " %H%M",
 )  # fmt: skip
 _ZONES = (" %z", "%z", " %Z")
 _LOCALES = ("de", "fr", "es", "pt", "it", "nl")

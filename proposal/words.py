@@ -30,6 +30,7 @@ _GENERAL = {
     "via", "ep", "pu", "nb", "tax", "price", "amount", "sales", "land", "region", "cost",
     "customer", "client", "kunde", "cliente", "klant", "product", "produkt", "produit", "producto",
     "produto", "prodotto", "artikel", "articolo", "zone", "area", "when", "tag", "seller",
+    "transaction", "transaktion", "transaccion", "transacao", "transazione", "transactie", "txn",
 }  # fmt: skip
 """Words that mean little inside a longer name."""
 
