@@ -103,7 +103,7 @@ def test_ids_that_lost_their_zeros_are_noticed(tmp_path: Path) -> None:
 
 
 def test_each_answer_of_a_question_is_a_proposal_of_its_own(tmp_path: Path) -> None:
-    rows = [plain(line) | {"discount": line.order % 4 * 5} for line in lines()]
+    rows = [plain(i) | {"discount": (i.order + i.quantity) % 4 * 5} for i in lines()]
     proposal = proposed(tmp_path / "in", rows)
     (question,) = proposal.questions
     assert len({str(choice.settings) for choice in question.choices}) == len(question.choices)
