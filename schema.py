@@ -167,7 +167,7 @@ STAR = Star(
                 "unit_price",
             ),
             optional=(
-                "line_amount", "sales_rep_id", "discount_amount", "discount_rate", "unit_cost",
+                "sales_rep_id", "line_amount", "discount_amount", "discount_rate", "unit_cost",
                 "currency", "is_deleted",
             ),
             other_numbers=("discount_rate",),

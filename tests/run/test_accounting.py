@@ -264,7 +264,8 @@ def test_every_reason_there_is_occurs_and_is_counted(duckdb_shop: Retailer, tmp_
         ORPHAN_POLICY="reject",
     )
     counted = results["transformation_results"]["fact_sales"]["rejected"]
-    assert list(counted) == list(REASONS)
+    others = [reason for reason in REASONS if reason != "unknown_order"]  # see test_joins
+    assert list(counted) == others
     in_file = Counter(row["_reason"] for row in duckdb_shop.rejects(results))
     assert counted == dict(in_file)
     for reason, count in truth["transactions"]["rejected"].items():

@@ -40,7 +40,7 @@ VALUES = Values(
     },
     discounts={
         None: D(0), "": D(0), "0": D(0), "1.00": D(1), "NULL": D(0), "\\N": D(0), "0.5": D("0.5"),
-        "20": D(20), "-1": D(-1), "10%": None, "1,50": None, "10 EUR": None, "NaN": None,
+        "20": D(20), "-1": D(-1), "10%": None, "1,50": None, "10 XYZ": None, "NaN": None,
     },
     dates={
         "2024-02-29": date(2024, 2, 29), "2024-03-01": date(2024, 3, 1),
