@@ -14,7 +14,7 @@ from cleaning.dates import parse_date
 from common.date_formats import ISO_8601
 from proposal.shapes import DateFormat, Shape, date_formats
 from proposal.tables import Found
-from proposal.words import fits, plain
+from proposal.words import fits
 
 _ZONES = (
     "America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles",
@@ -115,9 +115,6 @@ def _decided(
     sorted_by = [own for own in readings if _is_rising(table, column, own)]
     if len(sorted_by) == 1:
         return sorted_by[0], "so they rise from row to row"
-    by_day = [own for own in readings if own.pattern.startswith("%d")]
-    if len(by_day) == 1 and not _is_english(table):
-        return by_day[0], "the names are not English, so the day comes first"
     by_dot = [own for own in readings if own.pattern.startswith("%d.%m")]
     if by_dot and len(by_dot) == 1:
         return by_dot[0], "with points the day comes first"
@@ -126,19 +123,6 @@ def _decided(
     if len(past) == 1:
         return past[0], "by other formats some would be to come"
     return readings[0], ""
-
-
-_ENGLISH = {
-    "order", "customer", "quantity", "price", "amount", "qty", "product", "item", "name", "number",
-    "discount", "units", "sold", "created", "invoice", "sales", "value", "customerid", "productid",
-    "orderid", "sale", "cost", "first", "last", "city", "country", "by", "each", "currency", "unit",
-}  # fmt: skip
-
-
-def _is_english(table: Found) -> bool:
-    """Whether some of the names of a table's columns are English."""
-    names = [set(plain(name).split()) for name in table.rows.column_names]
-    return sum(bool(words & _ENGLISH) for words in names) >= 0.25 * len(names)
 
 
 def _is_rising(table: Found, column: str, own: DateFormat) -> bool:
