@@ -55,7 +55,7 @@ def _look(found: Statuses, reading: Reading, name: str) -> None:
     if none:
         _skip(found, reading, name, none, f"are {', '.join(none)}")
     strange = [value for value in shape.values if value not in known]
-    if unclear or (none and strange):
+    if unclear or strange:
         texts = ", ".join([*unclear, *strange][:5])
         found.unknown.append(f"sales whose {name} is {texts} count; skip_when would leave them out")
 

@@ -210,7 +210,29 @@ def says(name: str, meaning: str) -> bool:
 
 def is_one_of(text: str, kind: str) -> bool:
     """Whether a status text is of a kind: `none`, `unclear` or `good`."""
-    return compact(text) in _statuses(kind)
+    return _kind_of(text) == kind
+
+
+_KINDS = ("unclear", "none", "good")
+_IN_PART = frozenset({
+    "not", "no", "non", "nicht", "kein", "keine", "nao", "pas", "niet", "partially", "partly",
+    "teilweise", "teil", "parcial", "parcialmente", "partiel", "partiellement", "parzialmente",
+    "gedeeltelijk",
+})  # fmt: skip
+"""Words by which a status says something other than the word beside them."""
+
+
+@cache
+def _kind_of(text: str) -> str:
+    """The kind of a status text, by the whole of it, or by a word that is no good one; else ''."""
+    whole = next((kind for kind in _KINDS if compact(text) in _statuses(kind)), "")
+    words = [word for word in plain(text).split() if len(word) > 1]
+    if whole or len(words) < 2:
+        return whole
+    if _IN_PART & set(words):
+        return "unclear"
+    parts = {compact(" ".join(pair)) for pair in pairwise(words)} | set(map(compact, words))
+    return next((kind for kind in ("unclear", "none") if parts & _statuses(kind)), "")
 
 
 def is_flag(name: str) -> bool:

@@ -13,6 +13,7 @@ from config import load_config
 from proposal.model import Proposal
 from proposal.proof import prove
 from proposal.propose import propose
+from proposal.words import is_one_of
 from support.shop_exports import orders_of
 from support.shops import CUSTOMERS, Line, lines, write
 
@@ -107,3 +108,22 @@ def test_each_answer_of_a_question_is_a_proposal_of_its_own(tmp_path: Path) -> N
     proposal = proposed(tmp_path / "in", rows)
     (question,) = proposal.questions
     assert len({str(choice.settings) for choice in question.choices}) == len(question.choices)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Venda cancelada", "none"),
+        ("Order cancelled by buyer", "none"),
+        ("Storniert (Kunde)", "none"),
+        ("Partially refunded", "unclear"),
+        ("Not cancelled", "unclear"),
+        ("Refund pending", "unclear"),
+        ("Entregue", "good"),
+        ("Platform's order status", ""),
+    ],
+)
+def test_a_status_is_known_by_its_words(text: str, kind: str) -> None:
+    assert [known for known in ("none", "unclear", "good") if is_one_of(text, known)] == [
+        *filter(None, [kind])
+    ]

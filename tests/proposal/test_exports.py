@@ -34,7 +34,7 @@ EXACT = (
     exports_of_ledgers.xero, exports_of_ledgers.salesforce, exports_of_ledgers.postgres_shop,
     exports_of_ledgers.magento, exports_of_ledgers.meta, exports_of_ledgers.odoo,
     exports_of_tills.toast, exports_of_ledgers.dynamics,
-    exports_of_others.cancelled_elsewhere,
+    exports_of_others.cancelled_elsewhere, exports_of_shops.mercado,
 )  # fmt: skip
 ASKED = {
     exports_of_shops.shopify: "calendar day",
@@ -62,7 +62,6 @@ WARNED = {
 REFUSED = {
     exports_of_shops.amazon_settlement: "rows rejected",
     exports_of_tills.paypal: "if these are no sales, skip_when leaves them out",
-    exports_of_shops.mercado: "data da venda has values such as 6 de janeiro de 2024 09:15 hs.",
     exports_of_tills.clover: "order date has values such as 06-jan-2024 09:15 am est",
 }
 """What must not be loaded so, and why."""
