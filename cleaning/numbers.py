@@ -37,7 +37,7 @@ def numbers(values: pa.Array, separator: str = ".") -> pa.Array:
     if separator == ",":
         bulk = pc.replace_substring(bulk, ",", ".")
     result = pc.cast(bulk, MONEY)
-    is_other = ~plain.to_numpy(zero_copy_only=False)
+    is_other = pc.and_not(pc.is_valid(values), plain).to_numpy(zero_copy_only=False)
     if not is_other.any():
         return result
     texts = values.take(pa.array(np.flatnonzero(is_other))).to_pylist()
