@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import glob
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,9 +65,9 @@ class Session:
     def as_json(self) -> str:
         """All of it, for programs."""
         parts: dict[str, Any] = {
-            **dataclasses.asdict(self.proposal),
+            **_plain(self.proposal),
             "settings": as_values(self.proposal),
-            "proof": dataclasses.asdict(self.proof),
+            "proof": _plain(self.proof),
             "star_toml": self.text,
             "exit_code": self.code,
         }
@@ -94,3 +94,14 @@ def _matching(paths: Sequence[str]) -> Iterator[str]:
         is_pattern = glob.has_magic(path) and not Path(path).exists()
         found = sorted(glob.glob(path, recursive=True)) if is_pattern else []  # noqa: PTH207
         yield from found or [path]
+
+
+def _plain(value: Any) -> Any:
+    """Nested dataclasses as dicts; `asdict` makes pairs of the keys of a `Counter`."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

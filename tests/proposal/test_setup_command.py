@@ -88,6 +88,18 @@ def test_json_tells_all_of_it_to_programs(shop: Disguise, tmp_path: Path, capsys
     assert not (tmp_path / "star.toml").exists()
 
 
+def test_json_tells_the_reasons_of_refused_rows(tmp_path: Path, capsys: Capture) -> None:
+    sales = tmp_path / "sales.csv"
+    rows = [f"T{n},2024-03-{n:02},C{n % 3},P{n % 4},{n % 5 + 1},9.90" for n in range(1, 29)]
+    header = "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price"
+    wrong = ["T90,2024-03-15,C1,P1,none,9.90"]
+    sales.write_text("\n".join([header, *rows, *wrong, ""]), encoding="utf-8")
+    main(["setup", "--json", str(sales)])
+    proof = json.loads(capsys.readouterr().out)["proof"]["sources"]["transactions"]
+    assert proof["rejected"] == {"invalid_quantity": 1}
+    assert (proof["read"], proof["accepted"]) == (29, 28)
+
+
 def test_nobody_is_asked_where_nobody_is(shop: Disguise, tmp_path: Path, capsys: Capture) -> None:
     assert main(["setup", "in"]) == 2
     assert "--yes" in capsys.readouterr().out
