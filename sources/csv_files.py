@@ -82,10 +82,10 @@ class CsvRange(Range):
         found.end = own.end
         counts = found.counts = Seen(self.file.label, self.file.options)
         data = self.file.lines(raw, found.begin, counts) if raw else b""
-        if own.overlong is not None:
-            raise overlong(self.dialect.label, data.count(b"\n") + 1)
         is_last = self.is_whole and own.end == self.readable
         taken = take_records(self.dialect, memoryview(data), is_last=is_last)
+        if own.overlong is not None:  # and no line before it is, or that one would be told
+            raise overlong(self.dialect.label, data.count(b"\n") + 1)
         if taken.left:  # its last record goes on
             taken, found.end = self._with_more(data, own.end, taken.physical_lines + taken.left)
         found.lines = taken.physical_lines
