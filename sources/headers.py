@@ -68,9 +68,9 @@ def lines_needed(options: ReadOptions) -> int:
 def find_header(
     label: str, rows: Sequence[Row], options: ReadOptions, what: str = "line"
 ) -> Header:
-    """The header among the first rows, of which one at least is not blank; `what` they are called.
+    """The header among the first rows; `what` they are called.
 
-    Raises `SourceError` where the settings do not fit the rows.
+    Raises `SourceError` where the settings do not fit the rows, or all of them are blank.
     """
     if options.layout.header:
         return _given(label, rows, options, what)
@@ -82,7 +82,12 @@ def find_header(
             hint = f"{what} {bearing.number} has the required names: set {_setting(options)}"
             hint += f"={bearing.number}, or leave it out"
         return Header(list(row.cells), row.last, row, hint=hint)
-    first = next(row for row in rows if not row.is_blank)
+    first = next((row for row in rows if not row.is_blank), None)
+    if first is None:
+        raise SourceError(
+            f"{label}: no text in its first {what}s ({len(rows)} looked at); a source needs at "
+            "least a header line"
+        )
     row = bearing or first
     note = _passed_over(first.number, row.number - 1, what) if row.number > first.number else ""
     return Header(list(row.cells), row.last, row, note)

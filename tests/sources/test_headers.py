@@ -189,3 +189,15 @@ def test_a_sep_line_comes_before_a_title_and_before_rows(duckdb_shop: Retailer) 
     names = str(HEADER).replace("'", '"')
     duckdb_shop.publish(TRANSACTIONS__PATH=path, TRANSACTIONS__HEADER=names)
     assert loaded(duckdb_shop) == ["T1", "T2", "T3"]
+
+
+@pytest.mark.parametrize(
+    "blank", ["\x1f", "\x1c\n\x1d\n", "\u2003\n\u00a0\n", "sep=;\n\n \n", "\u00a0" * 3 + "\r\n"]
+)
+def test_a_file_of_space_alone_is_refused_with_its_name(
+    blank: str, duckdb_shop: Retailer
+) -> None:
+    duckdb_shop.files["transactions"] = blank.encode()
+    (error,) = duckdb_shop.run()["errors"]
+    assert "sales.csv" in error
+    assert "a source needs at least a header line" in error
