@@ -234,6 +234,11 @@ class StarSchemaConfig(Settings):
         return self.sources[name]
 
     @property
+    def join(self) -> Join | None:
+        """Where the orders of the sales are, if they have a source of their own."""
+        return self.source(self.star.sales.name).join
+
+    @property
     def folded_keys(self) -> frozenset[str]:
         """The keys of members for which the case of letters makes no difference."""
         folding = {name for name, source in self.sources.items() if source.key_case == "fold"}

@@ -60,7 +60,7 @@ class DataExtractor:
         """`starts` says where to begin reading each source that has a WATERMARK."""
         self.config = config
         self.starts = starts or {}
-        self._sources = all_sources(config.star, config.source(config.star.sales.name).join)
+        self._sources = all_sources(config.star, config.join)
 
     def extract_all_sources(self) -> dict[str, Any]:
         """Every source as a whole, for a notebook; a pipeline run works batch by batch.
@@ -134,7 +134,7 @@ class DataExtractor:
     def _join(self, looked: dict[str, ReadSource], folder: Path, workers: Workers) -> None:
         """Bring the orders to their lines: they are no source of the star by themselves."""
         sales = self.config.star.sales
-        join = self.config.source(sales.name).join
+        join = self.config.join
         if join is None:
             return
         of_lines, of_orders = looked[sales.name], looked[join.source]

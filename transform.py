@@ -20,7 +20,7 @@ from cleaning.columns import Reader, Rule, each
 from cleaning.currencies import counted, sale_currencies
 from cleaning.date_settings import date_rule
 from cleaning.dates import calendar, date_key, date_range, with_hints
-from cleaning.duplicates import BATCH_BITS, superseded
+from cleaning.duplicates import superseded
 from cleaning.frames import as_table, checked, to_frame
 from cleaning.numbers import numbers
 from cleaning.people import (
@@ -48,7 +48,7 @@ from common.amounts import MONEY
 from common.arrays import decoded, on_values, per_distinct, whole
 from common.arrow_types import arrow_schema, arrow_type
 from common.key_folding import folded_keys
-from common.results import ORPHANED, PLACE, Clean, CleanBatch
+from common.results import BATCH_BITS, ORPHANED, PLACE, Clean, CleanBatch
 from common.star_model import INFERRED_FLAG, ONLY_NAMED, Role, Source, columns_of
 from common.sums import Sums, summed
 from config import StarSchemaConfig

@@ -23,10 +23,7 @@ import pyarrow as pa
 from common.arrays import decoded, whole
 from common.duck import without_progress_bar
 from common.key_hashes import Hashes, key_hashes
-from common.results import PLACE, REMOVAL
-
-BATCH_BITS = 32
-"""A row's place is one int64: batch number << 32 | row number in the batch."""
+from common.results import BATCH_BITS, PLACE, REMOVAL
 
 Rows = npt.NDArray[np.int64]
 """Row numbers in a batch."""

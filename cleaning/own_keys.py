@@ -12,10 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cleaning.duplicates import BATCH_BITS
 from common.arrays import decoded, whole
 from common.column_rules import COUNTED
-from common.results import PLACE
+from common.results import BATCH_BITS, PLACE
 
 SHARE = 0.01
 """The share of rows superseded by different ones above which the key is doubted."""

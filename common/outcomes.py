@@ -296,7 +296,7 @@ def plain(value: Any) -> Any:
         return {n: plain(v) for n, v in named.items() if v is not None or n not in _LEFT_OUT}
     if isinstance(value, dict):
         return {name: plain(inner) for name, inner in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
     return f"{value:.4f}" if isinstance(value, Decimal) else value
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 from common.sums import Sums
 
 PLACE = "_place"
-"""int64: where the raw row is, batch number << 32 | row number in the batch."""
+"""int64: where the raw row is, batch number << BATCH_BITS | row number in the batch."""
+BATCH_BITS = 32
 FILE, LINE = "_file", "_line"
 """The file that a raw row came from, and its line or record number there, counted from 1."""
 REASON, DETAIL = "_reason", "_detail"

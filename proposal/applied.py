@@ -22,7 +22,7 @@ def with_proposal(config: StarSchemaConfig, proposal: Proposal) -> StarSchemaCon
     at a file tells, if it is still the same. One that is not proposed stays as it is set; where it
     is not set, there is none. Raises `ConfigError` with all that is wrong with a proposed setting.
     """
-    made = checked(_by_name(proposal), config.star)
+    made = checked(by_name(proposal), config.star)
     sources = {
         name: settings
         for name, settings in config.sources.items()
@@ -56,7 +56,7 @@ def kept(config: StarSchemaConfig, name: str, proposal: Proposal) -> dict[str, A
     }
 
 
-def _by_name(proposal: Proposal) -> dict[str, Any]:
+def by_name(proposal: Proposal) -> dict[str, Any]:
     """The proposed settings by their names as in `.env`."""
     given = {name.upper(): value for name, value in proposal.general.items()}
     for name, source in proposal.sources.items():

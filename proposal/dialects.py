@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from sources.fixed_width import likely_widths
 from sources.streams import Place, open_content
 
 _LOOKED_AT = 1 << 20
@@ -181,17 +182,9 @@ def _delimiter(lines: Sequence[str]) -> str:
 
 def _widths(lines: Sequence[str]) -> list[int]:
     """The widths of the columns of lines that have no delimiter but spaces; [] for other lines."""
-    some = [line for line in lines[:_LINES] if line.strip()]
-    longest = max(map(len, some), default=0)
-    if len(some) < 2 or not any("  " in line for line in some):
-        return []
-    padded = [line.ljust(longest) for line in some]
-    is_blank = [all(line[at] == " " for line in padded) for at in range(longest)]
-    starts = [0] + [at for at in range(1, longest) if is_blank[at - 1] and not is_blank[at]]
-    ends = [*starts[1:], longest]
-    if len(starts) < 3:
-        return []
-    return [end - start for start, end in zip(starts, ends, strict=True)]
+    some = lines[:_LINES]
+    found = likely_widths(some) if any("  " in line for line in some) else []
+    return found if len(found) > 2 else []
 
 
 def split_line(line: str, found: Dialect) -> list[str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from proposal.roles import Reading, read_as
-from proposal.tables import Found
+from proposal.tables import Flags
 from proposal.words import is_flag
 
 _OF_ORDERS = (
@@ -21,7 +20,6 @@ _OF_LINES = ("product_id", "product_name", "quantity", "unit_price", "line_amoun
 _LEAST = 0.04
 """The share of rows that must be blank for a column to be filled."""
 GROUP_TOO = ", the order's number as well"
-Flags = npt.NDArray[np.bool_]
 
 
 def filled_down(reading: Reading) -> tuple[Reading, str]:
@@ -35,9 +33,9 @@ def filled_down(reading: Reading) -> tuple[Reading, str]:
     keys = table.texts(group)
     goes_on = _goes_on(keys)
     lines = [reading.columns[role] for role in _OF_LINES if reading.has(role)]
-    has_line = np.any([~_blank(table, name) for name in lines], axis=0) if lines else goes_on
+    has_line = np.any([~table.blank(name) for name in lines], axis=0) if lines else goes_on
     columns = [group, *_blank_below(reading, group, goes_on & has_line)]
-    blank = _blank(table, group)
+    blank = table.blank(group)
     is_filled = blank.mean() < _LEAST
     if (is_filled and len(columns) == 1) or not (is_filled or _goes_with_date(reading, blank)):
         return reading, ""
@@ -58,7 +56,7 @@ def filled_down(reading: Reading) -> tuple[Reading, str]:
 def _goes_with_date(reading: Reading, blank: Flags) -> bool:
     """Whether rows without an order have no date either, or there is no date at all."""
     date = reading.columns.get("transaction_date")
-    return date is None or bool(_blank(reading.table, date)[blank].mean() > 0.9)
+    return date is None or bool(reading.table.blank(date)[blank].mean() > 0.9)
 
 
 def _group(reading: Reading) -> str | None:
@@ -81,10 +79,6 @@ def _goes_on(keys: pa.Array) -> Flags:
     return found
 
 
-def _blank(table: Found, name: str) -> Flags:
-    return np.asarray(pc.equal(table.texts(name), "").to_numpy(zero_copy_only=False), bool)
-
-
 def _blank_below(reading: Reading, group: str, goes_on: Flags) -> list[str]:
     """The columns of an order that are blank in its further rows, and not in its first."""
     if not goes_on.any():
@@ -95,7 +89,7 @@ def _blank_below(reading: Reading, group: str, goes_on: Flags) -> list[str]:
     for name in dict.fromkeys(filter(None, names)):
         if name == group:
             continue
-        blank = _blank(reading.table, name)
+        blank = reading.table.blank(name)
         further, first = blank[goes_on].mean(), blank[~goes_on].mean()
         if further >= 0.95 and first <= 0.7 and blank.mean() >= _LEAST:
             found.append(name)

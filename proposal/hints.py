@@ -10,7 +10,7 @@ from common.source_settings import SourceSettings
 from config import StarSchemaConfig
 from errors import EtlError
 from proposal.applied import KEPT, as_decided, as_text
-from proposal.proof import prove
+from proposal.proof import Prover
 from proposal.propose import propose
 from proposal.toml_text import setting_lines
 
@@ -23,8 +23,9 @@ def hints(config: StarSchemaConfig, accepted: Mapping[str, int], *, in_tables: b
     if not files:
         return []
     try:
-        proposal = as_decided(propose([], config, prove))
-        proof = prove(proposal, config)
+        tried = Prover()
+        proposal = as_decided(propose([], config, tried))
+        proof = tried(proposal, config)
     except EtlError:  # of other sources, which are told of
         return []
     lines: list[str] = []

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -229,8 +228,3 @@ def constant_columns(table: Found, key: str, columns: Iterable[str]) -> list[str
         if len(pairs.group_by(["key", "value"]).aggregate([])) == known:
             found.append(name)
     return found
-
-
-def blanks(table: Found, column: str) -> int:
-    """How many rows have no value in a column."""
-    return int(np.sum(pc.equal(table.texts(column), "").to_numpy(zero_copy_only=False)))

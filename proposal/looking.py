@@ -23,7 +23,7 @@ from sources.batches import Layout, ReadOptions
 from sources.formats import open_file
 from sources.pieces import Findings
 from sources.source_files import batches_of
-from sources.streams import Place, open_content
+from sources.streams import Place, is_workbook, open_content
 
 _MOST_ROWS = 100_000
 _JSON_BYTES = 24 << 20
@@ -84,7 +84,7 @@ def _kind(file: Given) -> str:
         head, name = content.head, content.name.lower()
     if head.startswith(b"PAR1"):
         return "parquet"
-    if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+    if is_workbook(head):
         return "excel"
     first = head.removeprefix(b"\xef\xbb\xbf").replace(b"\0", b"").lstrip(b"\xff\xfe \r\n\t")[:1]
     is_text = name.endswith((".csv", ".tsv", ".tab", ".psv"))

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from proposal.days import days_of
-from proposal.keys import Reference, blanks, constant_columns
+from proposal.keys import Reference, constant_columns
 from proposal.model import SourceProposal
 from proposal.numbers import separator_of
 from proposal.roles import Reading, read_as
@@ -140,7 +140,7 @@ def from_sales(source: str, sales: Sales) -> SourceProposal | None:
         reading = read_as(table, source)
         columns |= _constant(reading, table, key, source, _said_of_sales(sales))
         proposal.evidence[role] = f"no file describes the {source}: they are taken from the sales"
-        if blanks(table, key):
+        if table.blank(key).any():
             settings["skip_when"] = {key: [""]}
             proposal.evidence["skip_when"] = f"rows without a {what} name nobody"
     else:

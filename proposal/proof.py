@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any
 
 import pyarrow.compute as pc
 
@@ -14,7 +16,7 @@ from common.sums import plus, summed
 from config import StarSchemaConfig
 from errors import ConfigError
 from extract import DataExtractor
-from proposal.applied import with_proposal
+from proposal.applied import by_name, with_proposal
 from proposal.model import Proof, Proposal, SourceProof
 from run.check import Refusal, refusals, strangers_in, working_folder
 from run.clean_source import CleanSource
@@ -65,6 +67,21 @@ def prove(
             proof.refused += [refusal] if refusal else []
         proof.refused += over_the_limit(cleaned.values(), tried.max_reject_rate)
     return proof
+
+
+class Prover:
+    """Tries proposals under the settings that are in force, and the same one only once in turn."""
+
+    def __init__(self, progress: Progress = lambda name, rows: None) -> None:
+        self._progress = progress
+        self._last: tuple[dict[str, Any], Proof] | None = None
+
+    def __call__(self, proposal: Proposal, config: StarSchemaConfig) -> Proof:
+        """The proof of a proposal: see `prove`."""
+        given = deepcopy(by_name(proposal))
+        if self._last is None or self._last[0] != given:
+            self._last = given, prove(proposal, config, progress=self._progress)
+        return self._last[1]
 
 
 def _names(config: StarSchemaConfig) -> set[str]:

@@ -11,7 +11,7 @@ from proposal.casting import Cast
 from proposal.days import days_of, unread_dates
 from proposal.filling import GROUP_TOO, filled_down
 from proposal.joining import Joined, joined
-from proposal.keys import Reference, blanks, reference, sales_key
+from proposal.keys import Reference, reference, sales_key
 from proposal.kinds import other_kinds
 from proposal.ledger import Amounts, Ledger
 from proposal.model import Choice, Question, SourceProposal
@@ -20,7 +20,6 @@ from proposal.roles import Reading
 from proposal.statuses import skipped
 from proposal.summaries import without_summaries
 from proposal.tables import Found
-from proposal.words import plain
 
 _NAME = "transactions"
 ROLES = {"customers": "customer_id", "products": "product_id", "sales_reps": "sales_rep_id"}
@@ -158,7 +157,7 @@ def _tell_blanks(sales: Sales, role: str) -> None:
     column = sales.columns.get(role)
     if not isinstance(column, str) or role == "sales_rep_id":
         return
-    count, rows = blanks(sales.table, column), sales.table.rows.num_rows
+    count, rows = int(sales.table.blank(column).sum()), sales.table.rows.num_rows
     if count > _MUCH * rows:
         sales.proposal.unknown.append(
             f"{column} is blank in {count:,} of {rows:,} rows; if these are no sales, skip_when "
@@ -335,8 +334,3 @@ def _with_other_names(own: Any, table: Found) -> Any:
 def plain_same(role: str, column: str) -> bool:
     """Whether a column is called as ours, so that no setting is needed."""
     return column.strip().casefold() == role
-
-
-def title_of(path: str) -> str:
-    """What a path is called in words."""
-    return plain(path)

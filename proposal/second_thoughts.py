@@ -19,33 +19,29 @@ def revise(proposal: Proposal, sales: Sales, prove: Prove, config: StarSchemaCon
     if proposal.problems:
         return proposal
     proof = prove(proposal, config)
-    changed = _recount(sales, proof)
-    changed |= _without_attributes(proposal, sales, proof)
-    if changed:
-        prove(proposal, config)
+    _recount(sales, proof)
+    _without_attributes(proposal, sales, proof)
     return proposal
 
 
-def _recount(sales: Sales, proof: Proof) -> bool:
+def _recount(sales: Sales, proof: Proof) -> None:
     """Count the lines of orders where a key that was proposed does not tell all rows apart."""
     found = proof.sources.get(sales.proposal.name)
     key = sales.columns.get("transaction_id")
     if found is None or not found.rejected["conflicting_duplicate"] or sales.table.is_whole:
-        return False
+        return
     if sales.order is None or (isinstance(key, list) and COUNTED in key):
-        return False
+        return
     columns: dict[str, Any] = sales.proposal.settings.setdefault("columns", {})
     columns["transaction_id"] = [sales.order, COUNTED]
     sales.proposal.evidence["transaction_id"] = (
         f"{found.rejected['conflicting_duplicate']:,} rows have the key of another: the lines of "
         f"each {sales.order} are counted"
     )
-    return True
 
 
-def _without_attributes(proposal: Proposal, sales: Sales, proof: Proof) -> bool:
+def _without_attributes(proposal: Proposal, sales: Sales, proof: Proof) -> None:
     """Leave out what differs from sale to sale of members that are made of the sales."""
-    changed = False
     for name, role in ROLES.items():
         source = proposal.sources.get(name)
         found = proof.sources.get(name)
@@ -54,5 +50,3 @@ def _without_attributes(proposal: Proposal, sales: Sales, proof: Proof) -> bool:
         if any(found.rejected[reason] for reason in _LOSING):
             columns = source.settings.get("columns", {})
             source.settings["columns"] = {role: columns.get(role, role)}
-            changed = True
-    return changed

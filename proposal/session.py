@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import glob
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL
 
+from common.outcomes import plain
 from config import StarSchemaConfig
 from proposal import star_file, told
 from proposal.applied import answered
 from proposal.model import Proof, Proposal, Question
-from proposal.proof import Progress, prove
+from proposal.proof import Progress, Prover, prove
 from proposal.propose import propose
 from proposal.toml_text import as_values, toml_text
 
@@ -65,9 +64,9 @@ class Session:
     def as_json(self) -> str:
         """All of it, for programs."""
         parts: dict[str, Any] = {
-            **_plain(self.proposal),
+            **plain(self.proposal),
             "settings": as_values(self.proposal),
-            "proof": _plain(self.proof),
+            "proof": plain(self.proof),
             "star_toml": self.text,
             "exit_code": self.code,
         }
@@ -79,12 +78,12 @@ def look(
 ) -> Session:
     """Look at files, or at those of the sources that are set; propose settings, and try them."""
     before = star_file.read(path)
-    trying = partial(prove, progress=progress("Trying"))
-    proposal = propose(list(_matching(paths)), config, trying)
+    tried = Prover(progress("Trying"))
+    proposal = propose(list(_matching(paths)), config, tried)
     if not paths:  # what is in a database stays there
         kept = {name for name, source in config.sources.items() if isinstance(source.path, URL)}
         proposal.sources = {n: s for n, s in proposal.sources.items() if n not in kept}
-    proof = prove(proposal, config, progress=progress("Proving")) if proposal.sources else Proof()
+    proof = tried(proposal, config) if proposal.sources else Proof()
     return Session(config, path, proposal, proof, before)
 
 
@@ -94,14 +93,3 @@ def _matching(paths: Sequence[str]) -> Iterator[str]:
         is_pattern = glob.has_magic(path) and not Path(path).exists()
         found = sorted(glob.glob(path, recursive=True)) if is_pattern else []  # noqa: PTH207
         yield from found or [path]
-
-
-def _plain(value: Any) -> Any:
-    """Nested dataclasses as dicts; `asdict` makes pairs of the keys of a `Counter`."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
-        }
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from proposal.numbers import Floats, floats, separator_of
 from proposal.roles import Reading, read_as
-from proposal.tables import Found
+from proposal.tables import Flags
 
 _AMOUNTS = ("unit_price", "line_amount")
 _MOST = 0.95
-Flags = npt.NDArray[np.bool_]
 
 
 def without_summaries(reading: Reading, order: str | None) -> Reading:
@@ -28,7 +25,7 @@ def without_summaries(reading: Reading, order: str | None) -> Reading:
     product = _product(reading)
     if product is None or table.elements:
         return reading
-    blank = _blank(table, product)
+    blank = table.blank(product)
     if not blank.any() or blank.mean() > 0.7:
         return reading
     known = _known(reading, order, blank)
@@ -64,7 +61,7 @@ def _known(reading: Reading, order: str | None, blank: Flags) -> Flags:
     table = reading.table
     date = reading.columns.get("transaction_date")
     name = order or reading.columns.get("order_id") or reading.columns.get("transaction_id")
-    undated = _blank(table, date) if date is not None else np.zeros(len(blank), bool)
+    undated = table.blank(date) if date is not None else np.zeros(len(blank), bool)
     if name is None or name == date:
         return undated
     codes = table.texts(name).dictionary_encode().indices.to_numpy(zero_copy_only=False)
@@ -89,7 +86,3 @@ def _amounts(reading: Reading) -> list[str]:
 def _values(reading: Reading, name: str | None) -> Floats:
     sign = separator_of(reading.table, _amounts(reading)).sign
     return floats(reading.table, name, sign)
-
-
-def _blank(table: Found, name: str) -> Flags:
-    return np.asarray(pc.equal(table.texts(name), "").to_numpy(zero_copy_only=False), bool)

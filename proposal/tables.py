@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from proposal.shapes import Shape, shape_of
-from proposal.words import plain
+
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass
@@ -62,6 +65,10 @@ class Found:
         texts = self.rows[column].cast(pa.string()).combine_chunks()
         return pc.fill_null(pc.utf8_trim_whitespace(texts), "")
 
+    def blank(self, column: str) -> Flags:
+        """Which rows have no value in a column."""
+        return np.asarray(pc.equal(self.texts(column), "").to_numpy(zero_copy_only=False), bool)
+
     def distinct(self, columns: Sequence[str]) -> int:
         """How many different rows these columns have."""
         if len(columns) == 1:
@@ -87,12 +94,3 @@ def overlap(table: Found, column: str, other: Found, key: str) -> tuple[int, int
     values = values.filter(pc.not_equal(values, ""))
     known = pc.unique(other.texts(key))
     return len(values), pc.sum(pc.is_in(values, known)).as_py() or 0
-
-
-def is_alike(one: str, other: str) -> bool:
-    """Whether two names are the same but for digits."""
-    return _skeleton(one) == _skeleton(other)
-
-
-def _skeleton(name: str) -> str:
-    return "".join("#" if char.isdigit() else char for char in plain(name))

@@ -36,10 +36,9 @@ def render(findings: Findings, config: StarSchemaConfig, proposed: Sequence[str]
             lines += [f"{name}: not configured (set {name.upper()}__PATH); not required", ""]
         else:
             lines += [*_source(source, found, config, findings), ""]
-    sales = config.star.sales
-    join = config.source(sales.name).join
+    join = config.join
     if join is not None and join.source in findings.sources:
-        found, orders = findings.sources[join.source], orders_of(sales, join)
+        found, orders = findings.sources[join.source], orders_of(config.star.sales, join)
         lines += [*_files(found, config.source(join.source)), *_columns(found, orders)]
         lines += [*(f"  problem: {problem}" for problem in found.looked.problems), ""]
     lines += [*findings.warehouse, *(f"  problem: {place}" for place in findings.places), ""]

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cleaning.duplicates import BATCH_BITS
 from cleaning.marks import Marked
 from cleaning.removals import without_removals
 from cleaning.strangers import without
@@ -20,7 +19,7 @@ from common import spool
 from common.arrays import whole
 from common.outcomes import Input
 from common.parallel import Task
-from common.results import PLACE, REMOVAL
+from common.results import BATCH_BITS, PLACE, REMOVAL
 from common.sums import Sums, plus, summed
 from run.refused import Kept
 from run.repeats import Hashed

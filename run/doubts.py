@@ -9,10 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cleaning import own_keys
-from cleaning.duplicates import BATCH_BITS
 from common import spool
 from common.parallel import Task, Workers
-from common.results import PLACE
+from common.results import BATCH_BITS, PLACE
 from run.clean_source import CleanSource
 from sources.raw_source import RawSource
 from sources.source_files import RawBatch

@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from cleaning.duplicates import BATCH_BITS
 from common import spool
 from common.arrays import decoded, whole
 from common.key_folding import folded_keys
 from common.parallel import Task, Workers
-from common.results import DETAIL, PLACE, REASON
+from common.results import BATCH_BITS, DETAIL, PLACE, REASON
 from common.star_model import unknown_reason
 from run.clean_source import About, CleanSource, SettledBatch, net_of, rows_to_load
 from run.refused import keep

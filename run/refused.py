@@ -15,10 +15,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cleaning.duplicates import BATCH_BITS
 from common import spool
 from common.parallel import Task
-from common.results import DETAIL, LINE, PLACE, RAW, REASON
+from common.results import BATCH_BITS, DETAIL, LINE, PLACE, RAW, REASON
 from common.values import UNREADABLE
 from sources.raw_source import RawSource
 from sources.source_files import RawBatch

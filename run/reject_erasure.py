@@ -66,7 +66,7 @@ def erase(config: StarSchemaConfig, table: Table, member: str, *, dry_run: bool)
     """
     erased = Erased()
     csv.field_size_limit(_LONGEST_CELL)
-    found = all_sources(config.star, config.source(config.star.sales.name).join)
+    found = all_sources(config.star, config.join)
     sources = [source for source in found.values() if _named_by(source, table)]
     for path, source in _files(config.rejects_dir, sources, erased):
         erased.looked_at += 1

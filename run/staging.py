@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cleaning.duplicates import BATCH_BITS
 from cleaning.marks import marked
 from cleaning.removals import blanked
 from cleaning.strays import stray_rows
@@ -25,7 +24,7 @@ from common import spool
 from common.arrays import decoded, whole
 from common.key_hashes import key_hashes
 from common.parallel import Task, Workers
-from common.results import DETAIL, PLACE, REASON, REMOVAL, SKIPPED, Clean, CleanBatch
+from common.results import BATCH_BITS, DETAIL, PLACE, REASON, REMOVAL, SKIPPED, Clean, CleanBatch
 from common.star_model import DELETED_FLAG, Source, business_key, references, target_of
 from config import StarSchemaConfig
 from run.clean_source import About, CleanedBatch, CleanSource, removing

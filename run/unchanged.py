@@ -97,8 +97,7 @@ def copy_rejects(
 ) -> None:
     """The previous run's rejects are this one's too, given what its cleaning found."""
     before = config.rejects_dir / previous.run_id
-    join = config.source(config.star.sales.name).join
-    orders = [] if join is None else [before / f"{join.source}.csv"]
+    orders = [] if config.join is None else [before / f"{config.join.source}.csv"]
     there = [path for path in orders if path.exists()]
     for path in [*_reject_files(before, tables), *there]:
         private_folder(folder)

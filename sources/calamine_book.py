@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import is_zipfile
@@ -53,7 +54,9 @@ class CalamineBook:
         )
 
         self._label = label
-        _refuse_damaged(label, file)
+        status = file.stat()
+        if not _is_read_to_its_end(file, status.st_size, status.st_mtime_ns):
+            raise _damaged(label)
         self._errors = in_xlsb(file) if is_zipfile(file) else in_xls(file)
         with file.open("rb") as content, _without_panic(label):
             try:
@@ -111,12 +114,12 @@ def _without_panic(label: str) -> Iterator[None]:
         raise _damaged(label) from None
 
 
-def _refuse_damaged(label: str, file: Path) -> None:
-    """Raise `SourceError` where the file ends another process that reads it."""
+@lru_cache(64)
+def _is_read_to_its_end(file: Path, size: int, changed: int) -> bool:  # noqa: ARG001
+    """Whether another process that reads a file lives on; asked once of each version of it."""
     command = [sys.executable, "-I", "-c", _TRY, str(file)]
     tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603
-    if tried.returncode:
-        raise _damaged(label)
+    return tried.returncode == 0
 
 
 def _damaged(label: str) -> SourceError:

@@ -60,7 +60,7 @@ def likely_widths(lines: Sequence[str]) -> list[int]:
     """The widths of the columns by the first lines: they begin where all of these lines have text
     again after a space. [] where there is only one column.
     """
-    filled = [line.rstrip() for line in lines if line.strip()]
+    filled = [line for line in lines if line.strip()]
     size = max(map(len, filled), default=0)
     texts = [line.ljust(size) for line in filled]
     is_space = [all(text[place] == " " for text in texts) for place in range(size)]
@@ -84,12 +84,12 @@ class FixedRange(Range):
         counts = found.counts = Seen(self.file.label, options)
         data = self.file.lines(own.raw, own.begin, counts) if own.raw else b""
         found.lines = data.count(b"\n")
-        if own.overlong is not None:
-            raise overlong(self.file.label, found.lines + 1)
         ends = np.flatnonzero(np.frombuffer(data, np.uint8) == NEWLINE) + 1
         is_long = np.diff(ends, prepend=0) > MAX_RECORD_BYTES
         if is_long.any():
             raise overlong(self.file.label, int(np.argmax(is_long)) + 1)
+        if own.overlong is not None:
+            raise overlong(self.file.label, found.lines + 1)
         yield _parsed(data, ends, self.columns, options)
 
 

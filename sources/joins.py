@@ -22,13 +22,12 @@ from common.arrays import decoded, unreadable, whole
 from common.duck import without_progress_bar
 from common.key_rules import normal_keys
 from common.rejects import ordered_reasons
-from common.results import DETAIL, JOINED, ORPHANED, PLACE, REASON, SKIPPED
+from common.results import BATCH_BITS, DETAIL, JOINED, ORPHANED, PLACE, REASON, SKIPPED
 from common.source_settings import Join, SourceSettings
 from common.star_model import Source, Star
 from sources.raw_source import RawSource
 
 _MEMORY = 256  # MB, of DuckDB, and as much for each thread
-_SHIFT = 32
 
 
 def all_sources(star: Star, join: Join | None) -> dict[str, Source]:
@@ -184,7 +183,7 @@ class _Orders:
 
 
 def _places(number: int, rows: int) -> pa.Array:
-    return pa.array(np.arange(rows, dtype=np.int64) + (number << _SHIFT))
+    return pa.array(np.arange(rows, dtype=np.int64) + (number << BATCH_BITS))
 
 
 def _texts(rows: pa.Table, name: str) -> pa.Array:
@@ -210,7 +209,7 @@ def _keep(found: _Orders, orders: RawSource, folder: Path) -> dict[str, int]:
         refused["has_key"], "a later row has the same key", f"{found.key} is blank"
     )
     table = pa.table({PLACE: refused["place"], REASON: reasons, DETAIL: details})
-    batches = table[PLACE].to_numpy() >> _SHIFT
+    batches = table[PLACE].to_numpy() >> BATCH_BITS
     for number in np.unique(batches).tolist():
         rows = table.filter(pa.array(batches == number))
         orders.kept[number] = (spool.write(folder, f"{orders.name}-refused", rows),)

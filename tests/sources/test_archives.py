@@ -17,17 +17,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from support.formats import csv_text, excel, json_array, json_lines, parquet
+from support.formats import BY_SUFFIX, csv_text, json_lines
 from support.retailer import Retailer, counts
-from support.tables import Row
 
-FORMS: dict[str, Callable[[list[Row]], bytes]] = {
-    "csv": csv_text,
-    "json": json_array,
-    "jsonl": json_lines,
-    "parquet": parquet,
-    "xlsx": excel,
-}
 IDS = "SELECT transaction_id FROM fact_sales ORDER BY 1"
 
 
@@ -102,10 +94,10 @@ def test_the_members_of_a_tar_archive_are_files(suffix: str, duckdb_shop: Retail
     assert list(shop.folder.glob("work/*")) == []
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", BY_SUFFIX)
 def test_members_are_read_in_every_format(form: str, duckdb_shop: Retailer) -> None:
     shop = duckdb_shop
-    content = FORMS[form](shop.sales)
+    content = BY_SUFFIX[form](shop.sales)
     in_tar = write(shop, "sales.tar.gz", gzip.compress(tarred(entry(f"a.{form}", content))))
     shop.publish(TRANSACTIONS__PATH=in_tar)
     assert shop.star.column(IDS) == ["T1", "T2", "T3"]
@@ -192,7 +184,7 @@ def test_folders_in_an_archive_name_columns(duckdb_shop: Retailer) -> None:
     rows = [{k: v for k, v in s.items() if k != "sales_rep_id"} for s in shop.sales]
     named = "sales_rep_id=grace_hopper/part-0"
     for form in ("csv", "jsonl"):
-        content = tarred(entry("_SUCCESS"), entry(f"{named}.{form}", FORMS[form](rows)))
+        content = tarred(entry("_SUCCESS"), entry(f"{named}.{form}", BY_SUFFIX[form](rows)))
         results = shop.publish(TRANSACTIONS__PATH=write(shop, f"{form}.tar", content))
         assert "_SUCCESS (no table)" in results["warnings"][0]
         reps = (

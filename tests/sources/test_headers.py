@@ -194,9 +194,7 @@ def test_a_sep_line_comes_before_a_title_and_before_rows(duckdb_shop: Retailer) 
 @pytest.mark.parametrize(
     "blank", ["\x1f", "\x1c\n\x1d\n", "\u2003\n\u00a0\n", "sep=;\n\n \n", "\u00a0" * 3 + "\r\n"]
 )
-def test_a_file_of_space_alone_is_refused_with_its_name(
-    blank: str, duckdb_shop: Retailer
-) -> None:
+def test_a_file_of_space_alone_is_refused_with_its_name(blank: str, duckdb_shop: Retailer) -> None:
     duckdb_shop.files["transactions"] = blank.encode()
     (error,) = duckdb_shop.run()["errors"]
     assert "sales.csv" in error

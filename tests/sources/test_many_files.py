@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sources.places import find_places
-from support.formats import csv_text, excel, json_array, json_lines, parquet
+from support.formats import BY_SUFFIX
 from support.retailer import Retailer
 from support.tables import Row
 
-FORMS: dict[str, Callable[[list[Row]], bytes]] = {
-    "csv": csv_text,
-    "json": json_array,
-    "jsonl": json_lines,
-    "parquet": parquet,
-    "xlsx": excel,
-}
 IDS = "SELECT transaction_id FROM fact_sales ORDER BY 1"
 
 
@@ -43,7 +35,7 @@ def found(path: Path | str) -> tuple[list[str], list[str]]:
 def sales_in(shop: Retailer, named: dict[str, list[Row]]) -> Path:
     """A folder of files with these sales; the format of each is its suffix."""
     for name, rows in named.items():
-        made(shop.folder / "in", name, content=FORMS[name.rpartition(".")[2]](rows))
+        made(shop.folder / "in", name, content=BY_SUFFIX[name.rpartition(".")[2]](rows))
     return shop.folder / "in"
 
 
@@ -61,7 +53,7 @@ def test_numbers_in_names_count_by_their_value(tmp_path: Path) -> None:
     assert found(f"{tmp_path}/**/*.csv") == (list(IN_ORDER), [])
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", BY_SUFFIX)
 def test_of_two_rows_of_a_sale_that_of_the_later_file_counts(
     form: str, duckdb_shop: Retailer
 ) -> None:
@@ -194,8 +186,8 @@ def test_a_folder_with_older_versions_of_its_rows_is_refused(
 # --- a column with several names --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("other", FORMS)
+@pytest.mark.parametrize("form", BY_SUFFIX)
+@pytest.mark.parametrize("other", BY_SUFFIX)
 def test_a_column_may_have_another_name_in_other_files(
     form: str, other: str, duckdb_shop: Retailer
 ) -> None:

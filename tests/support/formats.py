@@ -99,6 +99,14 @@ def zipped(rows: list[Row]) -> bytes:
     return file.getvalue()
 
 
+BY_SUFFIX: dict[str, Callable[[list[Row]], bytes]] = {
+    "csv": csv_text,
+    "json": json_array,
+    "jsonl": json_lines,
+    "parquet": parquet,
+    "xlsx": excel,
+}
+"""The formats that any file may have, plain or inside another one."""
 FORMS: dict[str, tuple[str, Callable[[list[Row]], bytes]]] = {
     "csv": ("csv", csv_text),
     "json_lines": ("jsonl", json_lines),
