@@ -7,7 +7,6 @@ may hold a secret.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 import os
@@ -22,6 +21,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import (
     BeforeValidator,
     Field,
+    SecretStr,
     SkipValidation,
     ValidationError,
     ValidationInfo,
@@ -31,6 +31,7 @@ from pydantic import (
 from sqlalchemy import URL, make_url
 
 from common.order_settings import join_problems, joined_sources, with_values_of_lines
+from common.setting_errors import explained, unknown_names
 from common.setting_files import nested, read_env_file, read_star_file
 from common.setting_kinds import kind_of
 from common.setting_texts import parse_moment, parse_span
@@ -104,6 +105,18 @@ class StarSchemaConfig(Settings):
         description="share of the star's rows in scope that may go because they are not in the "
         "input; more stop the load",
     )
+    warn_reject_rate: Decimal = Field(
+        Decimal("0.01"),
+        ge=0,
+        le=1,
+        description="share of rejected rows above which even --quiet says so",
+    )
+    keep_changes: bool = Field(
+        True, description="keep in etl_change what a run overwrites or removes"
+    )
+    keep_personal_changes: bool = Field(
+        False, description="of names, contacts and addresses keep the values too"
+    )
     batch_rows: int = Field(250_000, ge=1, description="rows in one batch")
     workers: int = Field(
         default_factory=_cores,
@@ -128,8 +141,27 @@ class StarSchemaConfig(Settings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="of the log: lines of text, or a JSON object a line"
+    )
+    log_keep_days: int = Field(
+        90, ge=0, description="how long older logs are kept, one file a day; 0: for ever"
+    )
     rejects_dir: Path = Field(
         Path("data/rejects"), description="one folder of reject files per run"
+    )
+    rejects_keep_days: int = Field(
+        90, ge=0, description="how long the reject files of a run are kept; 0: for ever"
+    )
+    changes_keep_days: int = Field(
+        400, ge=0, description="how long etl_change keeps what a run has changed; 0: for ever"
+    )
+    notify_url: SecretStr | None = Field(
+        None,
+        description="webhook that gets the outcome of a run as JSON (Slack, Teams, or any other)",
+    )
+    notify_on: Literal["failure", "warning", "always"] = Field(
+        "failure", description="of which outcomes NOTIFY_URL hears: failure, warning or always"
     )
     work_dir: Path = Field(
         Path("data/work"), description="spill of a run in progress; emptied when it ends"
@@ -167,6 +199,13 @@ class StarSchemaConfig(Settings):
             )
         if value.drivername == "duckdb":
             check_duckdb_file(value)
+        return value
+
+    @field_validator("notify_url")
+    @classmethod
+    def _web_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"https?://[^/\s]+\S*", value.get_secret_value()):
+            raise ValueError("is not a web address such as https://host/path")
         return value
 
     @field_validator("dask_scheduler")
@@ -322,8 +361,8 @@ def load_config(
     file = read_star_file(given.get("STAR_FILE"))
     joins = [{"join": value} for name, value in given.items() if name.endswith("__JOIN")]
     known = setting_names(star, tuple(joined_sources([*file.sources.values(), *joins])))
-    problems += _unknown_names(from_file, known, strict=True)
-    problems += _unknown_names(from_environment, known, strict=False)
+    problems += unknown_names(from_file, known, strict=True)
+    problems += unknown_names(from_environment, known, strict=False)
     from_tables, places, wrong = file.usable(setting_kinds(known))
     problems += wrong
     given = {name: value for name, value in given.items() if name in known}
@@ -348,39 +387,8 @@ def checked(
         return StarSchemaConfig.model_validate({"star": star, **nested(given)})
     except ValidationError as error:
         raise ConfigError(
-            [line for detail in error.errors() for line in _explain(detail, places or {})]
+            [line for detail in error.errors() for line in explained(detail, places or {})]
         ) from None
-
-
-def _explain(detail: Any, places: Mapping[str, str]) -> list[str]:
-    """A pydantic error as our own words: the setting's name, then what is wrong with it. `places`
-    are of those settings that `star.toml` has.
-    """
-    place = detail["loc"][1:] if detail["loc"][:1] == ("sources",) else detail["loc"]
-    name = "__".join(str(part).upper() for part in place[:2])
-    message: str = detail["msg"].removeprefix("Value error, ")
-    if name:
-        inner = "".join(f".{part}" for part in place[2:] if part in Join.model_fields)
-        return [f"{places.get(name, name)}{inner} {message[0].lower()}{message[1:]}"]
-    return [
-        re.sub(r"^\w+", lambda found: places.get(found[0], found[0]), line)
-        for line in message.splitlines()
-    ]
-
-
-def _unknown_names(names: Mapping[str, Any], known: Collection[str], *, strict: bool) -> list[str]:
-    """Misspelt settings: any unknown name in our file, any near miss in the environment."""
-    prefixes = tuple({f"{name.partition('__')[0]}__" for name in known if "__" in name})
-    problems = []
-    for name in names:
-        upper = name.upper()
-        if upper in known or not (strict or upper.startswith(prefixes)):
-            continue
-        close = difflib.get_close_matches(upper, known, n=1, cutoff=0.8)
-        if close or upper.startswith(prefixes):
-            hint = f"; did you mean {close[0]}?" if close else ""
-            problems.append(f"{name} is not a setting{hint}")
-    return problems
 
 
 def setting_kinds(names: Collection[str]) -> dict[str, dict[str, Any]]:

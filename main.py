@@ -29,6 +29,7 @@ from errors import ExtractionError, GateError
 from extract import DataExtractor
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
+from report.summary_text import render_summary
 from run import currencies, logs, looks, members, unchanged, watermarks
 from run.absence import absence_in, absences_of_members, may_remove
 from run.clean_source import CleanSource
@@ -36,7 +37,6 @@ from run.frame import Run
 from run.orphans import without_orphans
 from run.staging import clean_sources, over_the_limit
 from run.summary import Extraction, RunSummary
-from run.summary_text import render_summary
 from schema import etl_run
 from sources.raw_source import RawSource
 from transform import StarSchemaTransformer, batch_rules

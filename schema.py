@@ -136,6 +136,19 @@ etl_run = Table(
     Column("key_rules", Integer(), comment="version of the rules that made the star's keys"),
     Column("sequence", Integer(), comment="given under the lock: the later run has the larger one"),
     Column("watermarks", Text(), comment="by source, how far it was read, JSON"),
+    Column("files", Text(), comment="paths of the files of the facts, in their order, JSON"),
+)
+
+etl_change = Table(
+    "etl_change",
+    metadata,
+    Column("run_id", Text(), nullable=False, comment="the run that overwrote or removed it"),
+    Column("table_name", Text(), nullable=False, comment="the table of the star"),
+    Column("business_key", Text(), comment="of the row; empty where `rows` are counted together"),
+    Column("attribute", Text(), comment="the column; empty where the row was removed"),
+    Column("before", Text(), comment="the value that was there; not of personal columns"),
+    Column("after", Text(), comment="the value that is there now; not of personal columns"),
+    Column("rows", Integer(), nullable=False, comment="how many rows this is of"),
 )
 
 

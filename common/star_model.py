@@ -20,6 +20,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Numeric,
+    SmallInteger,
     Table,
     Text,
 )
@@ -42,6 +43,10 @@ NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_name)s",
 }
 """How keys and indexes are called."""
+FILE_NUMBER, LINE_NUMBER = "file_number", "line_number"
+"""The columns of a fact that say where it was read; empty where that is not known, or where the
+number of the file or line has no room.
+"""
 INFERRED_FLAG = "is_inferred"
 """The attribute of members that only a sale names."""
 DELETED_FLAG = "is_deleted"
@@ -168,11 +173,22 @@ def dimension(metadata: MetaData, name: str, *attributes: Column[Any]) -> Table:
 
 
 def fact(metadata: MetaData, name: str, business_key: str, *columns: Column[Any]) -> Table:
-    """A fact table, one row per `business_key`; each row has the run that wrote it."""
+    """A fact table, one row per `business_key`; each row has the run that wrote it, and where that
+    read it.
+    """
     described = "the run that inserted or last updated the row"
-    run_id = _column("run_id", described, Text(), Role.AUDIT, nullable=False)
+    file = "the number of its file among the `files` of that run, from 1"
+    line = "its line there, or its record"
     key = _business_key(business_key, "business key and primary key", primary_key=True)
-    return Table(name, metadata, key, *columns, run_id)
+    return Table(
+        name,
+        metadata,
+        key,
+        *columns,
+        _column("run_id", described, Text(), Role.AUDIT, nullable=False),
+        _column(FILE_NUMBER, file, SmallInteger(), Role.AUDIT),
+        _column(LINE_NUMBER, line, Integer(), Role.AUDIT),
+    )
 
 
 # --- what is declared of a table -----------------------------------------------------------

@@ -34,7 +34,8 @@ from warehouse.history import Past
 _DO_NOT_MATTER = {
     "warehouse_url", "warehouse_schema", "batch_rows", "workers", "log_file", "log_level",
     "rejects_dir", "work_dir", "lock_timeout_seconds", "retry_seconds", "dask_scheduler",
-    "star_file",
+    "star_file", "warn_reject_rate", "keep_changes", "keep_personal_changes", "log_format",
+    "log_keep_days", "rejects_keep_days", "changes_keep_days", "notify_url", "notify_on",
 }  # fmt: skip
 
 

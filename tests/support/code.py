@@ -19,7 +19,9 @@ ORDER = (
     {"config"},
     {"sources", "cleaning", "warehouse"},
     {"extract", "transform", "load_dimensions", "load_facts", "validate", "run"},
+    {"report"},
     {"main", "proposal"},
+    {"commands"},
     {"cli"},
 )
 """A module imports from those to the left of its own only; what stands side by side never does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from main import StarSchemaETLPipeline
-from run.summary_text import render_summary
+from report.summary_text import render_summary
 from support.retailer import Retailer
 from support.tables import Row
 

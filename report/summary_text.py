@@ -7,9 +7,9 @@ from typing import Any
 
 from common.accounts import money_of
 from common.outcomes import Reconciliation
+from report.text_tables import aligned
 from run.logs import one_line
 from run.summary import RunSummary
-from run.text_tables import aligned
 
 _ROWS = (
     "read", "inserted", "updated", "unchanged", "deleted", "skipped", "duplicate", "rejected",

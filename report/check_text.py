@@ -11,9 +11,9 @@ from common.results import SKIPPED
 from common.source_settings import SourceSettings
 from common.star_model import Source
 from config import StarSchemaConfig
+from report.text_tables import aligned
 from run.check import EXAMPLES, Findings, Refusal, SourceFindings, Strangers
 from run.logs import one_line
-from run.text_tables import aligned
 from sources.joins import orders_of
 from sources.pieces import OpenSource
 from sources.raw_source import IGNORED
