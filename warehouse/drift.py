@@ -172,8 +172,8 @@ def _not_null(warehouse: Warehouse, column: sa.Column[Any]) -> str:
 def _unique_keys(
     table: Table, present: PresentTable
 ) -> Iterator[tuple[sa.PrimaryKeyConstraint | sa.UniqueConstraint, str, bool]]:
-    (name,) = table.primary_key.columns.keys()
-    yield table.primary_key, name, present.primary_key == name
+    for name in table.primary_key.columns.keys():  # noqa: SIM118  # one, or none
+        yield table.primary_key, name, present.primary_key == name
     for key in table.constraints:
         if isinstance(key, sa.UniqueConstraint):
             (name,) = key.columns.keys()
@@ -182,7 +182,7 @@ def _unique_keys(
 
 def _other_keys(table: Table, present: PresentTable) -> Iterator[str]:
     """Keys that are there and differ from the declared ones."""
-    (key,) = table.primary_key.columns.keys()
+    key = ", ".join(table.primary_key.columns.keys())
     if present.primary_key not in ("", key):
         yield f"the primary key of {table.name} is {present.primary_key} instead of {key}"
     for column in table.columns:
