@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 import schema
-from common.star_model import business_key, growth_value
+from common.star_model import Role, business_key, growth_value
 from support.application import TESTS
 from support.tables import Row
 from support.waiting import wait_until
@@ -121,7 +121,9 @@ class Star:
         with self.connection() as connection:
             present = self._tables(connection)
             for table in STAR:
-                columns = [c for c in table.columns if with_runs or c.name != "run_id"]
+                columns = [
+                    c for c in table.columns if with_runs or c.info.get("role") != Role.AUDIT
+                ]
                 key = next(iter(table.primary_key.columns)).name
                 if table.name in present:
                     found = connection.execute(sa.text(f"SELECT * FROM {table.name}")).mappings()

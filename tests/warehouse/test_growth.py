@@ -93,7 +93,7 @@ def test_the_same_input_is_recognised_again_after_the_growth(shop: Retailer) -> 
 def test_a_column_that_0_1_0_has_added_bare_gets_what_is_declared(shop: Retailer) -> None:
     """It added it without NOT NULL, key or index, on a night that brought all sales."""
     shop.publish()
-    whole, before = declared(shop.star), shop.star.content()
+    whole, before = declared(shop.star), shop.star.content(with_runs=False)
     known = dict(shop.star.rows("SELECT transaction_id, sales_rep_key FROM fact_sales"))
     shop.star.execute(
         *KEY,
@@ -105,9 +105,6 @@ def test_a_column_that_0_1_0_has_added_bare_gets_what_is_declared(shop: Retailer
     )
     shop.publish()
     assert declared(shop.star) == whole
-    assert shop.star.content(with_runs=False) == {
-        name: rows if name != "fact_sales" else [row[:-1] for row in rows]
-        for name, rows in before.items()
-    }
+    assert shop.star.content(with_runs=False) == before
     shop.publish()
     assert shop.publish()["repeats_run"]
