@@ -36,7 +36,7 @@ from run.clean_source import CleanSource
 from run.frame import Run
 from run.orphans import without_orphans
 from run.staging import clean_sources, over_the_limit
-from run.summary import Extraction, RunSummary
+from run.summary import Extraction, Outcomes, RunSummary
 from schema import etl_run
 from sources.raw_source import RawSource
 from transform import StarSchemaTransformer, batch_rules
@@ -82,7 +82,7 @@ class Facts:
 
 
 class StarSchemaETLPipeline:
-    """One run: five phases in sequence, one transaction, a summary of what happened."""
+    """One run: its phases in sequence, one transaction, a summary of what happened."""
 
     def __init__(
         self,
@@ -144,14 +144,32 @@ class StarSchemaETLPipeline:
         loaded = self._run_dimension_loading_phase(run, extracted, cleaned)
         facts = self._run_fact_loading_phase(run, extracted, loaded)
         self._run_validation_phase(run, loaded, facts)
-        growth.complete(run.warehouse, loaded.grown)
-        self._publish(run)
-        if run.summary.status == "published":
-            run.warn(*growth.complete_apart(run.warehouse, loaded.grown))
+        with run.phase("publishing"):
+            growth.complete(run.warehouse, loaded.grown)
+            self._publish(run)
+            if run.summary.status == "published":
+                run.warn(*growth.complete_apart(run.warehouse, loaded.grown))
 
     def _repeat_previous(self, run: Run) -> bool:
         """Whether input and star are as the last published run left them. Its results stand then,
         and are published as this run's.
+        """
+        with run.phase("opening"):
+            found = self._repetition(run)
+        if found is None:
+            return False
+        previous, outcomes = found
+        with run.repeating(previous, outcomes), run.phase("publishing"):
+            self._publish(run)
+        logs.logger.info(
+            "the input is that of run %s, and the star is as it left it: all rows are unchanged",
+            previous.run_id,
+        )
+        return True
+
+    def _repetition(self, run: Run) -> tuple[history.Past, Outcomes] | None:
+        """The last published run and the outcomes of repeating it, in a transaction that has begun;
+        or None, and no transaction.
         """
         warehouse = run.warehouse
         warehouse.begin()
@@ -163,24 +181,18 @@ class StarSchemaETLPipeline:
         warehouse.rollback()  # no transaction stays open while sources are read
         run.follow(previous)
         if previous is None or not found.is_grown:
-            return False
+            return None
         run.last_mark = previous.snapshot
         if not self.is_repeatable:
-            return False
+            return None
         outcomes = unchanged.repeated(self.config, run.signature, previous, run.workers)
         if outcomes is None:
-            return False
+            return None
         warehouse.begin()
         if not warehouse.untouched_since(run.last_mark, unchanged.tables(self.star)):
             warehouse.rollback()
-            return False
-        with run.repeating(previous, outcomes):
-            self._publish(run)
-        logs.logger.info(
-            "the input is that of run %s, and the star is as it left it: all rows are unchanged",
-            previous.run_id,
-        )
-        return True
+            return None
+        return previous, outcomes
 
     # --- the phases: each takes what it needs, adds to the summary, and returns what it made ---
 

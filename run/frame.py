@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -20,9 +19,10 @@ from common.rejects import RejectFiles, ordered_reasons
 from common.spool import Spool
 from common.version import VERSION
 from config import StarSchemaConfig
-from errors import BusyError, ConfigError, EtlError, TransientError
+from errors import BusyError, ConfigError, EtlError, OutcomeUnknownError, TransientError
 from run import logs, progress, unchanged
 from run.clean_source import CleanSource
+from run.clock import PhaseClock
 from run.failures import in_words
 from run.refused import in_file_order
 from run.signals import PATIENCE_SECONDS, Watch
@@ -65,9 +65,10 @@ class Run:
         """In how many amounts each currency was seen last, in all runs of the star."""
         self.progress = progress.PhaseProgress("")
         self.watch = Watch()
-        self._clock = time.perf_counter()
+        self._clock = PhaseClock()
         self._opening = "warehouse"
-        self._phase: str | None = None  # before the first one that is opened
+        self._phase = "opening"
+        self.summary.outcomes.phases[self._phase].status = "failed"  # until it is done
         self._error_class: str | None = None
         self._warehouse_warnings: list[str] = []
 
@@ -104,7 +105,7 @@ class Run:
                 self._log_interruption()
                 raise KeyboardInterrupt from error
             self._record_failure(error)
-        self.summary.total_duration_seconds = round(time.perf_counter() - self._clock, 3)
+        self.summary.total_duration_seconds = self._clock.read(self.summary.outcomes.phases)
         is_recorded = self.summary.status in ("failed", "gate_failed")
         if is_recorded and self.summary.exit_code is None and self.watch.waiting is not None:
             self._write_failed_run()
@@ -132,23 +133,27 @@ class Run:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[PhaseResult]:
-        """One of `PHASES`; the block says how many rows it handled."""
+        """One of `PHASES`; the block says how many rows it handled. The time until the next one
+        begins is its.
+        """
         self._phase = name
-        result, title = self.summary.outcomes.phases[name], PHASES[name]
+        self._clock.turn_to(name)
+        phases, title = self.summary.outcomes.phases, PHASES[name]
+        result = phases[name]
         self.progress = progress.PhaseProgress(title)
         result.status = "failed"
-        logs.logger.info("%s begins", title)
-        started = time.perf_counter()
+        if name != "opening":  # which the beginning of the run has told
+            logs.logger.info("%s begins", title)
         try:
             yield result
-            self.workers.check()
+            if name != "publishing":  # what is published cannot fail any more
+                self.workers.check()
             result.status = "success"
         finally:
-            result.duration_seconds = round(time.perf_counter() - started, 3)
+            self._clock.read(phases)
             self.progress.finish(result.rows)
-        logs.logger.info(
-            "%s done: %s rows in %.2f s", title, f"{result.rows:,}", result.duration_seconds
-        )
+        rows = f": {result.rows:,} rows" if result.rows else ""
+        logs.logger.info("%s done%s in %.2f s", title, rows, result.duration_seconds)
 
     def retried(self, step: Callable[[], T]) -> T:
         """A step with a transaction of its own: again as a whole, and on a new connection, where
@@ -223,10 +228,12 @@ class Run:
         folder = self.config.rejects_dir / self.id
         unchanged.copy_rejects(self.config, previous, outcomes.tables, folder)
         before, self.summary.outcomes = self.summary.outcomes, outcomes
+        outcomes.phases["opening"] = before.phases["opening"]
         self.summary.repeats_run, self.sources = previous.run_id, previous.sources
         try:
             yield
         except BaseException:  # an interruption too
+            before.phases["publishing"] = outcomes.phases["publishing"]
             self.summary.outcomes, self.summary.repeats_run = before, None
             self.summary.status = "failed"
             raise
@@ -235,7 +242,11 @@ class Run:
 
     def insert_row(self, warehouse: Warehouse, status: str) -> None:
         """Add the row of this run to `etl_run`."""
+        if status == "published":  # which is what the row says, if it is there to be read
+            self._clock.read(self.summary.outcomes.phases)
         counts = self.summary.outcomes.as_dict()
+        if status == "published":
+            counts["phases"]["publishing"]["status"] = "success"
         counts["warehouse_warnings"] = self._warehouse_warnings
         counts |= {"currencies": self.currencies} if self.currencies else {}
         if status == "published":
@@ -286,8 +297,9 @@ class Run:
     @property
     def _doing(self) -> str:
         """What the run is at, in words."""
-        phase = self._phase
-        return f"Opening the {self._opening}" if phase is None else f"{PHASES[phase]} phase"
+        title = PHASES[self._phase]
+        named = {"opening": f"{title} the {self._opening}", "publishing": title}
+        return named.get(self._phase, f"{title} phase")
 
     def _record_failure(self, error: Exception) -> None:
         self.summary.status = getattr(error, "status", "failed")
@@ -295,10 +307,11 @@ class Run:
         self._error_class = type(error).__name__
         if isinstance(error, ConfigError):  # it touches nothing, not even etl_run
             self.summary.exit_code = error.exit_code
-        if self._phase is not None:
+        if self._phase == "opening":
+            if not isinstance(error, BusyError):
+                message = f"The {self._opening} cannot be opened: {message}"
+        elif not isinstance(error, OutcomeUnknownError):
             message = f"{self._doing} failed: {message}"
-        elif not isinstance(error, BusyError):
-            message = f"The {self._opening} cannot be opened: {message}"
         self.summary.errors.append(message)
         logs.logger.error("%s", message)
 

@@ -24,13 +24,17 @@ from common.outcomes import (
 )
 
 PHASES = {
+    "opening": "Opening",
     "extraction": "Extraction",
     "transformation": "Transformation",
     "dimension_loading": "Dimension loading",
     "fact_loading": "Fact loading",
     "validation": "Validation",
+    "publishing": "Publishing",
 }
-"""The phases in their order, and what people read of each."""
+"""The phases in their order, and what people read of each. Opening includes the look whether the
+input is that of the last run.
+"""
 
 
 @dataclass
@@ -83,8 +87,9 @@ class Outcomes:
         """What `as_dict` gave of a published run. Raises ValueError or LookupError for anything
         else.
         """
+        phases = TypeAdapter(dict[str, PhaseResult]).validate_python(kept["phases"])
         return cls(
-            TypeAdapter(dict[str, PhaseResult]).validate_python(kept["phases"]),
+            {phase: phases.get(phase, PhaseResult()) for phase in PHASES},  # older ones had less
             Extraction.from_dict(kept["extraction_results"]),
             TypeAdapter(dict[str, TableCleaned]).validate_python(kept["transformation_results"]),
             TypeAdapter(dict[str, MemberCounts]).validate_python(kept["dimension_loading_results"]),
@@ -94,7 +99,7 @@ class Outcomes:
 
     def forget_loading(self) -> None:
         """Take back what a try to load has left, before it is tried again."""
-        for phase in ("dimension_loading", "fact_loading", "validation"):
+        for phase in ("dimension_loading", "fact_loading", "validation", "publishing"):
             self.phases[phase].status, self.phases[phase].rows = "not_run", 0
         self.dimensions, self.facts, self.validation = {}, None, None
 

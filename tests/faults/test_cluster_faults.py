@@ -8,12 +8,12 @@ import pytest
 
 from common.version import VERSION
 from run import cluster
-from run.summary import PHASES
 from support.application import copy_application
 from support.dask_cluster import DaskCluster
 from support.disturbances import INT, TERM, Gate, meanwhile
 from support.processes import Run, Warm
 from support.retailer import Retailer
+from support.summary import STAGES
 from support.waiting import wait_until
 
 SMALL = {"BATCH_ROWS": 5}
@@ -33,7 +33,7 @@ def assert_failed(shop: Retailer, run: Run) -> None:
     assert not list((shop.folder / "work").iterdir())
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", STAGES)
 def test_a_scheduler_that_is_lost_fails_the_run_whatever_it_is_at(
     phase: str, duckdb_shop: Retailer, own_dask_cluster: DaskCluster, warm: Warm, gate: Gate
 ) -> None:

@@ -171,7 +171,7 @@ def test_a_fault_at_any_message_leaves_yesterday_or_today(
         run = bench.run(point, act, after=after)
         place = messages[point - 1] if point <= len(messages) else "past the end"
         code = run.wait()
-        named = ("phase failed: ", "The warehouse cannot be opened: ")
+        named = ("phase failed: ", "Publishing failed: ", "The warehouse cannot be opened: ")
         if code == 1 and not any(name in run.stderr for name in named):
             unclear.append(f"{point} ({place}) does not name the phase: {run.stderr}")
         if "Traceback" in run.stderr or "a bug" in run.stderr:

@@ -9,13 +9,13 @@ import pytest
 import sqlalchemy as sa
 
 from errors import TransientError
-from run.summary import PHASES
 from support.cluster import Cluster
 from support.disturbances import disturbed, meanwhile, once
 from support.proxy import Proxy, via
 from support.retailer import Retailer, a_day_later, tomorrow
 from support.sessions import session_of, somebody_waits, transaction, with_options
 from support.star import Star, dropping
+from support.summary import ALL_DONE, STAGES, statuses
 from support.tables import Row
 from support.waiting import wait_until
 from warehouse import tries
@@ -73,8 +73,7 @@ def assert_published(shop: Retailer, results: Row, todays: str, retries: int) ->
     assert [status for _, status in shop.star.runs()] == ["published"] * 2
     warnings = [w for w in results["warnings"] if "is tried again" in w]
     assert len(warnings) == retries
-    assert set(results["phases"]) == set(PHASES)
-    assert {phase["status"] for phase in results["phases"].values()} == {"success"}
+    assert statuses(results) == ALL_DONE
     assert results["fact_loading_results"]["records_inserted"] == 1
     assert results["fact_loading_results"]["records_updated"] == 1
 
@@ -274,7 +273,7 @@ def test_a_change_by_somebody_else_is_tried_again(shop: Retailer, todays: str) -
     assert "40001" in results["warnings"][0]
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", STAGES)
 def test_a_session_that_an_administrator_ends_is_tried_again(
     phase: str, shop: Retailer, todays: str
 ) -> None:
@@ -286,7 +285,7 @@ def test_a_session_that_an_administrator_ends_is_tried_again(
     assert "the connection was lost: server closed the connection" in results["warnings"][0]
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", STAGES)
 def test_the_first_error_is_told_when_it_is_not_tried_again(phase: str, shop: Retailer) -> None:
     def end(run_id: str) -> None:
         shop.star.column(f"SELECT pg_terminate_backend(pid) {session_of(run_id)}")
@@ -294,7 +293,7 @@ def test_the_first_error_is_told_when_it_is_not_tried_again(phase: str, shop: Re
     yesterday = shop.star.digest()
     results = disturbed(shop, phase, end, RETRY_SECONDS=0)
     told = "the connection was lost: server closed the connection unexpectedly"
-    assert_failed(shop, results, yesterday, told, " phase failed: ")
+    assert_failed(shop, results, yesterday, told, " failed: ")
     assert "already closed" not in results["errors"][0]
 
 

@@ -20,12 +20,13 @@ from support.processes import Warm
 from support.retailer import Retailer, tomorrow
 from support.sessions import nobody_is_connected, somebody_waits, transaction
 from support.star import Star
+from support.summary import STAGES
 from support.waiting import HANGS, signals_are_taken, wait_until
 
 SIGNALS = [(INT,), (TERM,), (INT, INT), (TERM, TERM)]
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", STAGES)
 def test_a_signal_in_any_phase_rolls_back_and_tells(phase: str, shop: Retailer, warm: Warm) -> None:
     shop.publish()
     content, runs = shop.star.content(), shop.star.runs()
@@ -58,7 +59,7 @@ def test_a_signal_that_is_lost_on_the_way_counts_before_the_commit(
     gate.wait()
     run.send(TERM)
     assert run.wait() == 128 + TERM, run.stderr
-    assert "Validation phase interrupted; rolled back" in run.stderr
+    assert "Publishing interrupted; rolled back" in run.stderr
     assert_rolled_back(shop, run, content, runs)
 
 

@@ -10,7 +10,7 @@ import pytest
 from main import StarSchemaETLPipeline
 from support.commands import run_command
 from support.retailer import Retailer
-from support.summary import FIXED_KEYS, statuses
+from support.summary import ALL_DONE, FIXED_KEYS, statuses
 
 
 def test_the_summary_of_a_published_run_is_complete_and_json(shop: Retailer) -> None:
@@ -18,7 +18,7 @@ def test_the_summary_of_a_published_run_is_complete_and_json(shop: Retailer) -> 
     assert results.keys() >= FIXED_KEYS
     assert json.loads(json.dumps(results)) == results
     assert (results["success"], results["status"], results["errors"]) == (True, "published", [])
-    assert statuses(results) == ["success"] * 5
+    assert statuses(results) == ALL_DONE
     assert results["total_duration_seconds"] > 0
     extraction = results["extraction_results"]
     assert {name: extraction[name]["records"] for name in ("customers", "products")} == {
@@ -91,6 +91,8 @@ def test_summary_run_row_log_and_rejects_say_the_same(
     assert status == results["status"]
     row = json.loads(told)
     parts = [name for name in results if name.endswith("_results")]
+    for phases in (row["phases"], results["phases"]):  # the row is written before the run ends
+        del phases["publishing" if results["success"] else "validation"]["duration_seconds"]
     assert {name: row[name] for name in (*parts, "phases")} == {
         name: results[name] for name in (*parts, "phases")
     }

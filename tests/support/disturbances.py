@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from main import StarSchemaETLPipeline
-from run.summary import PHASES
 from support.processes import Run
 from support.retailer import Retailer
 from support.sessions import TABLES, nobody_is_connected
+from support.summary import STAGES
 from support.tables import Row
 from support.waiting import wait_until
 
@@ -38,7 +38,7 @@ def watched(
 
         return name, run
 
-    return type("Watched", (StarSchemaETLPipeline,), dict(map(method, PHASES)))
+    return type("Watched", (StarSchemaETLPipeline,), dict(map(method, STAGES)))
 
 
 def disturbed(

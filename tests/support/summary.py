@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support.retailer import Retailer
 from support.tables import Row
 
-PHASES = ["extraction", "transformation", "dimension_loading", "fact_loading", "validation"]
+STAGES = ["extraction", "transformation", "dimension_loading", "fact_loading", "validation"]
+"""The phases that work on the data; each is a method of the pipeline."""
+PHASES = ["opening", *STAGES, "publishing"]
+ALL_DONE = ["success"] * len(PHASES)
 FIXED_KEYS = {
     "run_id", "status", "success", "started_at", "total_duration_seconds", "errors", "phases",
     "extraction_results", "transformation_results", "dimension_loading_results",
@@ -18,6 +23,9 @@ def statuses(results: Row) -> list[str]:
     assert list(results["phases"]) == PHASES
     for phase in results["phases"].values():
         assert set(phase) == {"status", "duration_seconds", "rows"}
+    seconds = sum(phase["duration_seconds"] for phase in results["phases"].values())
+    whole = results["total_duration_seconds"]
+    assert seconds == pytest.approx(whole, rel=0.01, abs=0.004)  # each is rounded to thousandths
     return [phase["status"] for phase in results["phases"].values()]
 
 
@@ -30,7 +38,7 @@ def assert_failed(shop: Retailer, results: Row, phase: str | None, status: str) 
     assert error.startswith(begins)
     assert "a bug" not in error
     done = 0 if phase is None else PHASES.index(phase.lower().replace(" ", "_"))
-    after = [] if phase is None else ["failed"]
-    assert statuses(results) == ["success"] * done + after + ["not_run"] * (5 - done - len(after))
+    later = ["not_run"] * (len(PHASES) - done - 1)
+    assert statuses(results) == ["success"] * done + ["failed"] + later
     assert "Traceback" not in shop.log
     assert [line for line in shop.log.splitlines() if results["run_id"] in line and error in line]

@@ -36,7 +36,7 @@ def test_an_unreachable_warehouse_is_told_without_its_password(
     code, results, stderr = run_json(shop, capsys, WAREHOUSE_URL=url, RETRY_SECONDS=0)
     assert code == 1
     assert results["status"] == "failed"
-    assert statuses(results) == ["not_run"] * 5
+    assert statuses(results) == ["failed", *["not_run"] * 6]
     (error,) = results["errors"]
     assert "The warehouse cannot be opened: WAREHOUSE_URL" in error
     assert all(part in error for part in told)
@@ -97,7 +97,7 @@ def test_a_warehouse_held_by_another_run_is_left_alone(
         code, results, stderr = run_json(shop, capsys)
         holder.communicate()
     assert code == 4
-    assert (results["status"], statuses(results)) == ("busy", ["not_run"] * 5)
+    assert (results["status"], statuses(results)) == ("busy", ["failed", *["not_run"] * 6])
     told = "the-other-run" if shop.star.schema else str(holder.pid)
     assert told in results["errors"][0]
     assert results["errors"][0] in stderr
