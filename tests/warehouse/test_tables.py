@@ -52,7 +52,7 @@ def test_postgresql_declares_keys_and_an_index_per_foreign_key(postgresql_shop: 
 
 def primary_keys() -> list[tuple[sa.Table, str]]:
     tables = schema.metadata.sorted_tables
-    return [(table, next(iter(table.primary_key.columns)).name) for table in tables]
+    return [(table, key.name) for table in tables for key in table.primary_key.columns]
 
 
 def test_a_schema_of_any_name_is_made_and_used(shop: Retailer) -> None:
