@@ -50,7 +50,9 @@ def reported(config: StarSchemaConfig) -> Iterator[None]:
     except Exception as error:  # whatever it is, it becomes one line
         if is_interruption(error):
             raise KeyboardInterrupt from error
-        with logs.logging_to(config.log_file, config.log_level, "no-run", quiet=True):
+        with logs.logging_to(
+            config.log_file, config.log_level, "no-run", quiet=True, form=config.log_format
+        ):
             message = in_words(error, config)
         raise EtlError(message) from error
 

@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _DEVICES = "/dev/"
@@ -51,6 +53,19 @@ def is_named_pipe(path: Path) -> bool:
         return not str(path).startswith(_DEVICES) and stat.S_ISFIFO(path.stat().st_mode)
     except OSError:
         return False
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Holds the lock of `folder` in this block: no other process of ours begins or ends anything in
+    it meanwhile. Raises `OSError` where it cannot be had.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class LockFile:

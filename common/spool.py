@@ -8,7 +8,6 @@ of the transformation's, to halve files that are mostly deleted before they reac
 from __future__ import annotations
 
 import fcntl
-import os
 import secrets
 import shutil
 import tempfile
@@ -21,7 +20,7 @@ from typing import Any
 import numpy.typing as npt
 import pyarrow as pa
 
-from common.files import private_folder
+from common.files import alone_in, private_folder
 from errors import SpoolError
 
 _LOCK = "in-use"
@@ -37,7 +36,7 @@ class Spool:
     def __init__(self, parent: Path) -> None:
         with disk_errors_named(parent):
             private_folder(parent)
-            with _alone_in(parent):
+            with alone_in(parent):
                 _remove_abandoned(parent)
                 self.folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent)).absolute()
                 self._lock = (self.folder / _LOCK).open("w")
@@ -133,14 +132,3 @@ def _remove_abandoned(parent: Path) -> None:
         except OSError:
             continue  # a run that is still alive
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _alone_in(parent: Path) -> Iterator[None]:
-    """Holds the parent's lock: no other run makes a folder, still without a lock, meanwhile."""
-    descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -82,7 +82,9 @@ class Run:
         """
         config = self.config
         with (
-            logs.logging_to(config.log_file, config.log_level, self.id, quiet=self.quiet),
+            logs.logging_to(
+                config.log_file, config.log_level, self.id, quiet=self.quiet, form=config.log_format
+            ),
             progress.live_progress(quiet=self.quiet),
             self.watch.kept(),
         ):

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import sys
 import threading
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from common.driver_words import explain
-from common.files import open_private, private_folder
-from errors import ConfigError, LogFileError
+from errors import LogFileError
+from run.log_files import open_log, put_aside
+from run.log_lines import ConsoleLine, line_of, one_line
+
+__all__ = [
+    "LOGGER", "logger", "logging_to", "logging_to_stderr", "one_line", "printed_by", "summarize",
+    "sync_log",
+]  # fmt: skip
 
 LOGGER = "star_etl"
 logger = logging.getLogger(LOGGER)
-
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(0x7F, 0xA0))} | {
-    code: f"\\u{code:04x}"
-    for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029)
-}
-
-
-def one_line(text: str) -> str:
-    """`text` without line breaks and terminal escapes, so that data cannot forge a log line."""
-    return text.translate(_CONTROLS)
-
 
 _runs: dict[int | None, str] = {}
 """The runs of this process, by the thread that each is in."""
@@ -54,17 +45,20 @@ class _RunFilter(logging.Filter):
 
 
 @contextmanager
-def logging_to(log_file: Path, level: str, run_id: str, *, quiet: bool) -> Iterator[None]:
-    """Log to `log_file` in detail, and to stderr at `level` (errors only when quiet).
+def logging_to(
+    log_file: Path, level: str, run_id: str, *, quiet: bool, form: str = "text"
+) -> Iterator[None]:
+    """Log to `log_file` in detail, and to stderr at `level` (errors only when quiet). Of the file
+    `form` is LOG_FORMAT; what an earlier day has left there is put aside first.
 
     Handlers are taken off again at the end, so that a second run logs each line once. The root
     logger and its handlers are left alone. Raises `ConfigError` when the file cannot be written.
     """
-    file = _log_file_handler(log_file)
+    left = put_aside(log_file)
+    file = _LogFile(log_file)
     file.setLevel(min(logging.DEBUG if level == "DEBUG" else logging.INFO, getattr(logging, level)))
-    file.setFormatter(
-        _LogFormatter("%(asctime)s %(run_id)s %(levelname)-7s [%(threadName)s] %(message)s")
-    )
+    file.setFormatter(line_of(form))
+    file.addFilter(lambda record: getattr(record, "form", form) == form)
     console = _console_handler()
     console.setLevel(_console_level(level, quiet=quiet))
     handlers = [file, console]
@@ -78,6 +72,8 @@ def logging_to(log_file: Path, level: str, run_id: str, *, quiet: bool) -> Itera
         _runs[here] = run_id
         logger.setLevel(logging.DEBUG)
         logger.propagate = False
+    if left:
+        logger.warning("%s", left)
     try:
         yield
     finally:
@@ -108,9 +104,7 @@ class _LogFile(logging.StreamHandler[TextIO]):
     """The log file. It remembers a line that could not be written, for `sync_log`."""
 
     def __init__(self, path: Path) -> None:
-        private_folder(path.parent)
-        descriptor = open_private(path, os.O_CREAT | os.O_APPEND)
-        super().__init__(os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace"))
+        super().__init__(open_log(path))
         self.path = path
         self.thread = threading.get_ident()
         self.failure: BaseException | None = None
@@ -137,34 +131,12 @@ def sync_log() -> None:
             )
 
 
-def _log_file_handler(path: Path) -> logging.Handler:
-    try:
-        return _LogFile(path)
-    except OSError as error:
-        reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
-        raise ConfigError(
-            [f"LOG_FILE {path} cannot be written ({reason}); set it to another place"]
-        ) from error
-
-
-class _LogFormatter(logging.Formatter):
-    """Tracebacks without the values that error messages quote: they are personal data."""
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
-        lines = []
-        for error in _chain(ei[1]):
-            lines += traceback.format_tb(error.__traceback__)
-            lines.append(one_line(f"{type(error).__qualname__}: {explain(error)}") + "\n")
-        return "".join(lines).rstrip()
-
-
-def _chain(error: BaseException | None) -> list[BaseException]:
-    """An exception and those it came from, the first cause first."""
-    chain: list[BaseException] = []
-    while error is not None and error not in chain:
-        chain.insert(0, error)
-        error = error.__cause__ or error.__context__
-    return chain
+def summarize(lines: Iterable[str], results: Mapping[str, Any]) -> None:
+    """Put the summary of a run into the log file: its `lines`, or its `results` as JSON."""
+    for line in lines:
+        logger.info("%s", line, extra={"file_only": True, "form": "text"})
+    told = {"file_only": True, "form": "json", "summary": dict(results)}
+    logger.info("the run ends: %s", results["status"], extra=told)
 
 
 _displays: list[Callable[[str, bool], None]] = []
@@ -207,5 +179,5 @@ def _console_handler() -> logging.Handler:
     handler = _ConsoleHandler()
     handler.addFilter(lambda record: not getattr(record, "file_only", False))
     stamp = "" if sys.stderr.isatty() else "%(asctime)s "
-    handler.setFormatter(logging.Formatter(f"{stamp}%(levelname)s: %(message)s"))
+    handler.setFormatter(ConsoleLine(f"{stamp}%(levelname)s: %(message)s"))
     return handler

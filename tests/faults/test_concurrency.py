@@ -208,7 +208,7 @@ def test_runs_in_threads_of_one_process_keep_apart(shop: Retailer, tmp_path: Pat
     assert "LOG_FILE /dev/full" in results[2]["errors"][0]
     for number in (0, 1):
         lines = (folders[number] / "etl.log").read_text(encoding="utf-8").splitlines()
-        assert {line.split()[2] for line in lines} == {results[number]["run_id"]}
+        assert {line.split()[1] for line in lines} == {results[number]["run_id"]}
         begun = [line for line in lines if "begins" in line]
         assert len(begun) == len(PHASES)
     assert (logger.level, logger.propagate, list(logger.handlers), now) == (*before, 0o022)
