@@ -30,7 +30,7 @@ from extract import DataExtractor
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
 from report.summary_text import render_summary
-from run import currencies, logs, looks, members, unchanged, watermarks
+from run import currencies, logs, looks, members, retention, unchanged, watermarks
 from run.absence import absence_in, absences_of_members, may_remove
 from run.clean_source import CleanSource
 from run.frame import Run
@@ -129,6 +129,8 @@ class StarSchemaETLPipeline:
                     extracted = self._run_extraction_phase(run)
                     cleaned = self._run_transformation_phase(run, extracted)
                     run.retried(partial(self._load_and_publish, run, extracted, cleaned))
+                if run.summary.status == "published":
+                    run.warn(*retention.tidy(self.config, run.warehouse, run.id))
             self._log_pipeline_summary(run.summary)
         return run.summary.as_dict()
 
@@ -433,6 +435,5 @@ class StarSchemaETLPipeline:
             )
 
     def _log_pipeline_summary(self, summary: RunSummary) -> None:
-        """The summary, line by line, to the log file."""
-        for line in render_summary(summary):
-            logs.logger.info("%s", line, extra={"file_only": True})
+        """The summary to the log file: line by line, or as JSON."""
+        logs.summarize(render_summary(summary), summary.as_dict())

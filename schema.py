@@ -142,13 +142,14 @@ etl_run = Table(
 etl_change = Table(
     "etl_change",
     metadata,
-    Column("run_id", Text(), nullable=False, comment="the run that overwrote or removed it"),
+    Column("run_id", Text(), nullable=False, index=True, comment="the run that changed it"),
     Column("table_name", Text(), nullable=False, comment="the table of the star"),
     Column("business_key", Text(), comment="of the row; empty where `rows` are counted together"),
     Column("attribute", Text(), comment="the column; empty where the row was removed"),
     Column("before", Text(), comment="the value that was there; not of personal columns"),
     Column("after", Text(), comment="the value that is there now; not of personal columns"),
     Column("rows", Integer(), nullable=False, comment="how many rows this is of"),
+    info={"is_pruned": True},  # old rows are removed, so who loads it must be allowed to
 )
 
 
