@@ -24,6 +24,7 @@ from common.arrays import decoded, whole
 from common.duck import without_progress_bar
 from common.key_hashes import Hashes, key_hashes
 from common.results import BATCH_BITS, PLACE, REMOVAL
+from common.star_model import WHERE
 
 Rows = npt.NDArray[np.int64]
 """Row numbers in a batch."""
@@ -112,9 +113,11 @@ def positions(hashes: Hashes, wanted: Hashes, may_be: npt.NDArray[np.bool_]) -> 
 def claims(rows: pa.Table, at: Rows, key: str) -> pa.Table:
     """The rows at `at` as `judged` takes them.
 
-    Columns are decoded, since files differ in which of them are dictionary-encoded.
+    Columns are decoded, since files differ in which of them are dictionary-encoded. Where a row was
+    read is no content.
     """
-    table = rows.take(pa.array(at))
+    wanted = [name for name in rows.column_names if name not in WHERE]
+    table = rows.select(wanted).take(pa.array(at))
     if REMOVAL not in table.column_names:
         table = table.append_column(REMOVAL, pa.array(np.zeros(len(table), np.int8)))
     names = ["_key" if name == key else name for name in table.column_names]

@@ -47,6 +47,9 @@ FILE_NUMBER, LINE_NUMBER = "file_number", "line_number"
 """The columns of a fact that say where it was read; empty where that is not known, or where the
 number of the file or line has no room.
 """
+WHERE = FILE_NUMBER, LINE_NUMBER
+MOST_FILES, MOST_LINES = (1 << 15) - 1, (1 << 31) - 1
+"""The largest of these numbers that have room."""
 INFERRED_FLAG = "is_inferred"
 """The attribute of members that only a sale names."""
 DELETED_FLAG = "is_deleted"

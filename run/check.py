@@ -22,7 +22,7 @@ from common.parallel import Task, Workers
 from common.rejects import ordered_reasons
 from common.results import DETAIL, FILE, LINE, PLACE, REASON, Clean
 from common.spool import Spool
-from common.star_model import Star
+from common.star_model import WHERE, Star
 from config import StarSchemaConfig
 from run.check_advice import Adviser
 from run.clean_source import CleanSource, rows_to_load
@@ -235,7 +235,8 @@ def _sample(source: RawSource, cleaned: CleanSource) -> Sample:
     stored = cleaned.tasks()[0]().slice(0, _SAMPLE)
     read = source.canonical(0)
     read = read.take(stored[PLACE]) if len(stored) else read.slice(0, _SAMPLE)
-    return Sample(read, stored.drop_columns([PLACE]))
+    where = [name for name in (PLACE, *WHERE) if name in stored.column_names]
+    return Sample(read, stored.drop_columns(where))
 
 
 def _advice(

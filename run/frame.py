@@ -17,6 +17,7 @@ from common.outcomes import PhaseResult, TableCleaned
 from common.parallel import Workers
 from common.rejects import RejectFiles, ordered_reasons
 from common.spool import Spool
+from common.star_model import MOST_FILES
 from common.version import VERSION
 from config import StarSchemaConfig
 from errors import BusyError, ConfigError, EtlError, OutcomeUnknownError, TransientError
@@ -267,8 +268,19 @@ class Run:
                 "code_version": VERSION,
                 "key_rules": KEY_RULES,
                 "watermarks": json.dumps(self.watermarks if status == "published" else {}),
+                "files": self._files_of_facts() if status == "published" else None,
             },
         )
+
+    def _files_of_facts(self) -> str | None:
+        """The files that the numbers in the facts of this run stand for, as JSON. It is kept for
+        ever: a run that has written no fact needs none.
+        """
+        facts = self.summary.outcomes.facts
+        if facts is None or not facts.records_inserted + facts.records_updated:
+            return None
+        files = self.sources.get(self.config.star.sales.name, [])[:MOST_FILES]
+        return json.dumps([file["path"] for file in files])
 
     def _proof(self, warehouse: Warehouse) -> dict[str, Any]:
         """By what the next run recognises that it is given the same input, and the same star."""

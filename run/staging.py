@@ -29,6 +29,7 @@ from common.star_model import DELETED_FLAG, Source, business_key, references, ta
 from config import StarSchemaConfig
 from run.clean_source import About, CleanedBatch, CleanSource, removing
 from run.doubts import doubt_of
+from run.lineage import with_where
 from run.refused import keep
 from run.repeats import Hashed
 from run.settling import note_known, settle
@@ -169,6 +170,8 @@ def _clean_batch(
     if removes and REMOVAL not in cleaned.rows.column_names:  # only other files have them
         none = pa.array(np.zeros(len(cleaned.rows), np.int8))
         cleaned.rows = cleaned.rows.append_column(REMOVAL, none)
+    if about.describes_facts:
+        cleaned.rows = with_where(cleaned.rows, batch)
     path = spool.write(folder, f"{name}-cleaned-{number:06}", cleaned.rows)
     hashes = spool.write_numbers(
         folder, f"{name}-hashes-{number:06}", key_hashes(cleaned.rows[about.key])

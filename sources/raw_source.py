@@ -118,8 +118,10 @@ def join_files(
     """The files of a source as one source; `notes` are warnings that exist already."""
     result = RawSource(source, settings)
     opened = [read.opened for read in reads]
-    for read in reads:
-        result.batches += [replace(batch, mapping=read.mapping) for batch in read.batches]
+    for number, read in enumerate(reads, 1):
+        result.batches += [
+            replace(batch, mapping=read.mapping, file=number) for batch in read.batches
+        ]
         result.mapped |= read.mapping.keys()
         result.columns = list(dict.fromkeys([*result.columns, *read.opened.columns]))
         result.records += read.records

@@ -52,6 +52,8 @@ class RawBatch:
     """How many records have an empty list where each element would be a row: they are skipped."""
     before: int = 0
     """How many lines of its file come before the line that its rows are numbered from."""
+    file: int = 0
+    """The number of its file among those of its source, from 1."""
 
     def forget(self) -> None:
         """Forget what was counted, once it is known of the whole file."""
@@ -72,6 +74,11 @@ class RawBatch:
         for path in self.beside:
             rows = with_columns(rows, spool.read(path))
         return rows
+
+    def lines(self) -> pa.ChunkedArray:
+        """The line of each row in its file, or its number there, from 1."""
+        lines = spool.read(self.rows)[LINE]
+        return pc.add(lines, self.before) if self.before else lines
 
     def no_rows(self) -> pa.Table | None:
         """Records that are not rows: `_file`, `_line`, `_reason`, `_detail` and `_raw`."""

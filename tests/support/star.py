@@ -136,7 +136,9 @@ class Star:
         return content
 
     def digest(self, *, with_runs: bool = True) -> str:
-        """A hash of all rows of the star; `with_runs` says which run wrote each fact as well."""
+        """A hash of all rows of the star; `with_runs`: and of which run wrote each fact, and where
+        it was read.
+        """
         content = repr(self.content(with_runs=with_runs))
         return hashlib.sha256(content.encode()).hexdigest()
 

@@ -29,6 +29,7 @@ from support.star import Star
 from support.tables import Row
 
 DIMENSIONS = {table.name for table in STAR.dimensions}
+WHERE = "SELECT transaction_id, file_number, line_number FROM fact_sales ORDER BY transaction_id"
 WRITES = r"(INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|COPY \S+ \(.* FROM STDIN|ANALYZE)\b"
 SEQUENTIAL = "SET LOCAL citus.multi_shard_modify_mode = 'sequential'"
 NO_TENANT = "SET LOCAL citus.enable_schema_based_sharding = off"
@@ -68,6 +69,7 @@ def test_the_star_and_the_summaries_are_those_of_postgresql(
     told = [outcome(results) for results in nights(citus_shop)]
     assert told == [outcome(results) for results in nights(usual)]
     assert citus_shop.star.content(with_runs=False) == usual.star.content(with_runs=False)
+    assert citus_shop.star.rows(WHERE) == usual.star.rows(WHERE)
     assert [status for _, status in citus_shop.star.runs()] == ["published"] * 3
     assert is_spread_right(citus_shop)
 

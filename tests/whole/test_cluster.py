@@ -18,6 +18,7 @@ from support.retailer import Retailer
 from support.star import Star
 from support.tables import Row
 
+WHERE = "SELECT transaction_id, file_number, line_number FROM fact_sales ORDER BY transaction_id"
 BATCH_ROWS = 25
 SMALL = {"BATCH_ROWS": BATCH_ROWS}
 
@@ -85,6 +86,7 @@ def outcome(shop: Retailer, results: Row) -> Row:
     folder = Path(results["rejects_dir"])
     told["rejects"] = {path.name: path.read_bytes() for path in folder.glob("*.csv")}
     told["star"] = shop.star.content(with_runs=False)
+    told["where"] = shop.star.rows(WHERE)
     return told
 
 
