@@ -51,6 +51,7 @@ def test_postgresql_declares_keys_and_an_index_per_foreign_key(postgresql_shop: 
 
 
 def primary_keys() -> list[tuple[sa.Table, str]]:
+    """Of the tables that have one: a list of changes has none."""
     tables = schema.metadata.sorted_tables
     return [(table, key.name) for table in tables for key in table.primary_key.columns]
 
