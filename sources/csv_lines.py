@@ -22,6 +22,8 @@ from sources.batches import MAX_RECORD_BYTES, Lines, RefusedRecord
 from sources.undecodable import Bytes, refused
 
 NEWLINE = 0x0A
+_GOES_ON = re.compile(r" +\S")
+"""What follows a delimiter within a sentence."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,10 @@ class Dialect:
 
     def is_whole(self, text: str) -> bool:
         """Whether a line is a record by itself. A field that begins with a space is taken for part
-        of a sentence, unless the header has such spaces too.
+        of a sentence, unless there is nothing else in it, or the header has such spaces too.
         """
         fields = self.fields(text) or [""]
-        is_sentence = not self.is_padded and any(field.startswith(" ") for field in fields[1:])
+        is_sentence = not self.is_padded and any(map(_GOES_ON.match, fields[1:]))
         return bool(text.strip()) and not is_sentence and self.has_all(fields)
 
     def separators(self, text: str) -> int:
@@ -86,7 +88,7 @@ class Dialect:
             rf"(?:(?<=^)|(?<={delimiter})){quote}(?:[^{quote}]++|{quote}{quote})*+{quote}"
             rf"(?=$|{delimiter})"
         )
-        after = "" if self.is_padded else "(?! )"
+        after = "" if self.is_padded else rf"(?! +[^\s{delimiter}])"
         return len(re.findall(delimiter + after, re.sub(quoted, "", text) if quote else text))
 
     def refused(self, line: int, why: str, text: str) -> RefusedRecord:

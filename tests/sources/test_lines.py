@@ -53,6 +53,8 @@ def test_lines_that_are_complete_by_themselves_stay_two(shop: Retailer) -> None:
         ([sale(1, '"Poster'), sale(2, "Mug"), sale(3, 'TV 27"')], "T2 T3", "T1"),
         ([sale(1, '"Poster'), sale(2, '"Mug, blue"'), sale(3, 'TV 27"')], "T2 T3", "T1"),
         ([sale(1, '"Poster'), sale(2, '""'), sale(3, 'TV 27"')], "T2 T3", "T1"),
+        ([sale(1, '"Poster'), sale(2, " "), sale(3, 'TV 27"')], "T2 T3", "T1"),
+        ([sale(1, '"Poster'), sale(2, "  "), sale(3, "Mug"), sale(4, '27"')], "T2 T3 T4", "T1"),
         # What is no record between two lines that are says nothing.
         ([sale(1, '"Poster'), "", sale(3, 'TV 27"')], "", "T1 T3"),
         ([sale(1, '"Poster'), "rubbish", sale(3, 'TV 27"')], "", "T1 rubbish T3"),
