@@ -28,6 +28,14 @@ class ConfigError(EtlError):
         super().__init__(f"{len(self.problems)} problem(s) in the settings:{lines}")
 
 
+class RequestError(EtlError):
+    """What a command is asked for and cannot do, such as to show a run that there is not. Raised
+    before anything is touched.
+    """
+
+    exit_code = 2
+
+
 class SourceError(EtlError):
     """A source that cannot be read as a whole. Raised by `sources` and `extract`."""
 

@@ -250,6 +250,7 @@ class Run:
         counts = self.summary.outcomes.as_dict()
         if status == "published":
             counts["phases"]["publishing"]["status"] = "success"
+        counts |= self.summary.told()
         counts["warehouse_warnings"] = self._warehouse_warnings
         counts |= {"currencies": self.currencies} if self.currencies else {}
         if status == "published":

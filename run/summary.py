@@ -35,6 +35,8 @@ PHASES = {
 """The phases in their order, and what people read of each. Opening includes the look whether the
 input is that of the last run.
 """
+_MOST_TOLD, _LONGEST_TOLD = 50, 1000
+"""Of errors and warnings, what a run's row keeps."""
 
 
 @dataclass
@@ -169,11 +171,23 @@ class RunSummary:
     retries: int = 0
     repeats_run: str | None = None
     """The run whose input and star this one found again."""
+    replays_run: str | None = None
+    """The run whose corrected rejects this one has loaded."""
     outcomes: Outcomes = field(default_factory=Outcomes)
 
     @property
     def success(self) -> bool:
         return self.status in ("published", "dry_run")
+
+    def told(self) -> dict[str, Any]:
+        """What a run's row keeps beside its outcomes."""
+        found = {
+            "errors": [error[:_LONGEST_TOLD] for error in self.errors[:_MOST_TOLD]],
+            "warnings": [warning[:_LONGEST_TOLD] for warning in self.warnings[:_MOST_TOLD]],
+            "repeats_run": self.repeats_run,
+            "replays_run": self.replays_run,
+        }
+        return {name: value for name, value in found.items() if value}
 
     def as_dict(self) -> dict[str, Any]:
         """`results`, as `run_full_pipeline` returns them; `json.dumps` takes them."""
@@ -187,6 +201,7 @@ class RunSummary:
             "warnings": list(self.warnings),
             "retries": self.retries,
             "repeats_run": self.repeats_run,
+            "replays_run": self.replays_run,
             "rejects_dir": self.rejects_dir,
             **self.outcomes.as_dict(),
         }

@@ -38,14 +38,16 @@ class Warehouse(ABC):
     own, before the load.
     """
 
-    def __init__(self, config: StarSchemaConfig, run_id: str) -> None:
+    def __init__(self, config: StarSchemaConfig, run_id: str, *, only_reads: bool = False) -> None:
+        """`only_reads`: nothing is locked, and nothing can be written."""
         self.config = config
         self.run_id = run_id
+        self.only_reads = only_reads
         self.warnings: list[str] = []
         self._created: list[Table] = []
         self._proven: list[Table] = []
         self._engine = self._create_engine()
-        self._await()
+        self._await(lock=not only_reads)
 
     @classmethod
     def absent(cls, url: sa.URL) -> tuple[str, bool] | None:  # noqa: ARG003

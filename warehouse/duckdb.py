@@ -80,7 +80,12 @@ class DuckDb(Warehouse):
         # Under the name of a link there would be a second lock and a second journal.
         self._file = Path(str(url.database)).resolve()
         url = url.set(database=str(self._file))
-        engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True)
+        engine = sa.create_engine(
+            url,
+            poolclass=NullPool,
+            hide_parameters=True,
+            connect_args={"read_only": True} if self.only_reads else {},
+        )
         engine.dialect.supports_native_decimal = True  # otherwise sums pass through a float
         return engine
 
@@ -88,6 +93,9 @@ class DuckDb(Warehouse):
         """Lock the file, then open it. DuckDB has a lock of its own, which keeps out other
         processes, but no second run in this one, and does not say who holds it.
         """
+        if self.only_reads:
+            self._refuse_other_files(self._file)
+            return super()._dial()
         me = f"run {self.run_id} on {socket.gethostname()}, process {os.getpid()}, since {_now()}"
         try:
             private_folder(self._file.parent)

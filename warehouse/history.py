@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from common.run_totals import TOTALS, Totals
 from errors import WarehouseError
 from schema import etl_run
 from warehouse.base import Warehouse
@@ -28,7 +29,7 @@ _WHOLE = 40
 _THINNED_AT_ONCE = 10
 _NOTHING = "{}"
 _KEPT = ("dimension_loading_results", "fact_loading_results")
-"""The counts that an older run keeps."""
+"""The counts that an older run keeps, beside its totals."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def add(warehouse: Warehouse, row: Mapping[str, Any]) -> None:
 
 
 def thin(warehouse: Warehouse) -> list[str]:
-    """Remove all but the numbers of loaded rows from runs before the last forty, a few each night.
+    """Remove all but a few figures from runs before the last forty, a few each night.
 
     Returns a warning for each row whose JSON could not be read.
     """
@@ -119,6 +120,7 @@ def thin(warehouse: Warehouse) -> list[str]:
         counts = _object(run.counts)
         warnings += [_damage(run.run_id, "counts")] if counts is None else []
         kept = {name: counts[name] for name in _KEPT if name in counts} if counts else {}
+        kept |= {TOTALS: Totals.of(counts).as_dict()} if counts else {}
         warehouse.execute(
             sa.update(etl_run)
             .where(etl_run.c.run_id == run.run_id)

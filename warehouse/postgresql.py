@@ -93,7 +93,7 @@ class PostgreSql(Warehouse):
         url = self.config.warehouse_url
         options: dict[str, Any] = {
             "application_name": name,
-            "target_session_attrs": "read-write",  # of several hosts, not the standby
+            "target_session_attrs": "any" if self.only_reads else "read-write",  # no standby
             **libpq.connection_options(url),
             **url.query,
             "client_encoding": "utf8",  # what we send, whatever the server or the user prefers
@@ -292,6 +292,8 @@ class PostgreSql(Warehouse):
             {"limit": f"{self.config.lock_timeout_seconds}s"},
         ).one()
         self._seen_whole = int(begun.oldest)
+        if self.only_reads:
+            self.connection.exec_driver_sql("SET TRANSACTION READ ONLY")
         if self._session is not None and begun.pid != self._session[0]:
             raise WarehouseError(self._mixed_sessions())
         self.connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
