@@ -7,7 +7,6 @@ command imports what it runs.
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import os
 import resource
@@ -20,15 +19,16 @@ import click
 
 from commands.check import check
 from commands.forget import forget
-from commands.frame import extent, say
+from commands.frame import extent
 from commands.init import init
+from commands.replay import replay
+from commands.runs import EXIT_CODES, ended
 from commands.setup import setup
 from common.version import VERSION
 from errors import EtlError
 from run.signals import SIGNALS
 
-EXIT_CODES = {"published": 0, "dry_run": 0, "failed": 1, "gate_failed": 3, "busy": 4, "unknown": 5}
-"""By the status of a run."""
+__all__ = ["EXIT_CODES", "cli", "main", "program"]
 _LEAST_ADDRESSES = 1536 << 20  # with 800 MiB a run aborts, with 1.2 GiB DuckDB gives up
 
 
@@ -81,19 +81,12 @@ def cli(
             raise click.UsageError("--since, --until and --full-refresh stand behind the command")
         return 0
     from main import StarSchemaETLPipeline
-    from report.summary_text import render_summary
 
     gc.enable()  # see `program`: all imports are done
     pipeline = StarSchemaETLPipeline(
         config, dry_run=dry_run, quiet=quiet, before_commit=SIGNALS.hold, **part
     )
-    results = pipeline.run_full_pipeline()
-    if as_json:
-        say(json.dumps(results, indent=2))
-    elif pipeline.summary is not None and not quiet:
-        say("\n".join(render_summary(pipeline.summary)))
-    code = pipeline.summary.exit_code if pipeline.summary else None
-    return EXIT_CODES[results["status"]] if code is None else code
+    return ended(pipeline, quiet=quiet, as_json=as_json)
 
 
 def _refuse_little_memory() -> None:
@@ -109,7 +102,7 @@ def _refuse_little_memory() -> None:
         )
 
 
-for command in (check, setup, init, forget):
+for command in (check, setup, init, replay, forget):
     cli.add_command(command)
 
 

@@ -34,7 +34,9 @@ from run import currencies, logs, looks, members, retention, unchanged, watermar
 from run.absence import absence_in, absences_of_members, may_remove
 from run.clean_source import CleanSource
 from run.frame import Run
+from run.later_rows import without_later
 from run.orphans import without_orphans
+from run.replay import Replay
 from run.staging import clean_sources, over_the_limit
 from run.summary import Extraction, Outcomes, RunSummary
 from schema import etl_run
@@ -93,19 +95,24 @@ class StarSchemaETLPipeline:
         full_refresh: bool = False,
         since: Moment | str | None = None,
         until: date | str | None = None,
+        replay: Replay | None = None,
         before_commit: Callable[[], None] = lambda: None,
     ) -> None:
         """`dry_run` does everything but publish; `quiet` says nothing on stderr but errors.
 
         `full_refresh`, `since` and `until` say which part of the sources the run is of, see
         `StarSchemaConfig.for_run`; `since` also overrides what a WATERMARK remembers.
+        With a `replay` only its reject files are loaded, and what they do not have stays.
         `before_commit` is called when all is done but the commit; what it raises ends the run.
 
         Raises `ConfigError` where these options do not fit the settings.
         """
         self.config = config.for_run(full_refresh=full_refresh, since=since, until=until)
+        self.replay = replay
+        if replay is not None:
+            self.config = replay.settings(config)
         self.since = parse_moment(since)
-        self.is_repeatable = not full_refresh and since is None
+        self.is_repeatable = not full_refresh and since is None and replay is None
         """Whether the run may be taken for a repetition of the last one."""
         self.star = config.star
         self.dry_run = dry_run
@@ -121,7 +128,7 @@ class StarSchemaETLPipeline:
         A failed run is reported there, not raised. Only KeyboardInterrupt and SystemExit pass
         through, after the rollback. Raises `ConfigError` when the log file cannot be written.
         """
-        run = Run(self.config, quiet=self.quiet)
+        run = Run(self.config, quiet=self.quiet, replay=self.replay)
         self.summary = run.summary
         with run.logged():
             with run.reported(), run.opened():
@@ -205,7 +212,7 @@ class StarSchemaETLPipeline:
             starts = watermarks.begin(self.config, run.watermarks, self.since)
             began = datetime.now(UTC)
             try:
-                extractor = DataExtractor(self.config, starts)
+                extractor = DataExtractor(run.to_read(), starts)
                 extracted = extractor.extract(run.spool.folder, run.progress.advance, run.workers)
                 run.watermarks, notes = watermarks.moved(
                     self.config, run.watermarks, starts, extracted, began
@@ -223,7 +230,7 @@ class StarSchemaETLPipeline:
             found.total_records = sum(source.records for source in read)
             found.success = True
             phase.rows = found.total_records
-        return extracted
+        return extracted if self.replay is None else self.replay.with_others(self.config, extracted)
 
     def _run_transformation_phase(
         self, run: Run, extracted: dict[str, RawSource]
@@ -241,7 +248,7 @@ class StarSchemaETLPipeline:
             for name, source in cleaned.items():
                 run.report_cleaned(source, extracted[name])
                 run.warn(*source.marked.warnings(name, source.read))
-                run.warn(*filter(None, [source.doubt]))
+                run.warn(*filter(None, [] if self.replay else [source.doubt]))
             currencies.take(run, extracted, cleaned)
             self._check_reject_rates(run, cleaned)
             phase.rows = sum(source.rows for source in cleaned.values())
@@ -256,6 +263,8 @@ class StarSchemaETLPipeline:
             run.warn(*grown.warnings)
             if any(cleaned[self.star.sales.name].removing):
                 drift.refuse_removals(run.warehouse, grown, self.star.fact)
+            if self.replay is not None:
+                cleaned = without_later(run, self.replay, extracted, cleaned)
             before = members.counts(run.warehouse, self.star)
             with DimensionLoader(self.config, run.warehouse) as loader:
                 described = self._described(cleaned)

@@ -16,7 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.arrays import on_values, whole
+from common.results import RAW, REASON
 
+UNCORRECTED = f"a record that was no row, and has only its {RAW}: put its values into the columns"
 HEADER, TOTAL = "the header again", "a line of totals, not a record"
 TITLE = "a title or a remark, not a record: only its first column has a text"
 
@@ -41,7 +43,8 @@ _NUMBER = re.compile(r"[^\w]{0,3}[0-9][0-9.,' ]{0,40}[^\w]{0,3}")
 
 
 def stray_rows(rows: pa.Table, key: pa.ChunkedArray) -> dict[int, str]:
-    """The rows that are no records, by row number, each with `HEADER`, `TOTAL` or `TITLE`.
+    """The rows that are no records, by row number, each with `HEADER`, `TOTAL` or `TITLE`; and, in
+    a reject file, with `UNCORRECTED` those that still are none.
 
     `rows` has the source's own columns as text, `key` the business key of each row. A header is a
     row of at least two filled cells (one, in a file of one column), each with its column's name. A
@@ -52,6 +55,7 @@ def stray_rows(rows: pa.Table, key: pa.ChunkedArray) -> dict[int, str]:
         return {}
     own = [name for name in rows.column_names if not name.startswith("_")]
     found = {row: HEADER for row in _named_like(rows, own) if _is_header(rows, own, row)}
+    found |= dict.fromkeys(_uncorrected(rows, own), UNCORRECTED)
     candidates = _candidates(rows, own, key)
     if not own or not len(candidates):
         return found
@@ -64,6 +68,19 @@ def stray_rows(rows: pa.Table, key: pa.ChunkedArray) -> dict[int, str]:
     for row in _titles(few, own):
         found.setdefault(places[row], TITLE)
     return found
+
+
+def _uncorrected(rows: pa.Table, own: list[str]) -> list[int]:
+    """The rows of a reject file that have nothing but the text of a record that was no row."""
+    if not {RAW, REASON} <= set(rows.column_names):
+        return []
+    flags = ~_is_blank(whole(rows[RAW]))
+    for name in own:
+        if not flags.any():
+            break
+        flags = flags & _is_blank(whole(rows[name]))
+    places: list[int] = np.flatnonzero(flags).tolist()
+    return places
 
 
 def _candidates(rows: pa.Table, own: list[str], key: pa.ChunkedArray) -> Places:

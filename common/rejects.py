@@ -61,6 +61,8 @@ REASONS = (
 
 Measures and dimensions that a star has beside bring more: `invalid_<measure>`, `unknown_<member>`.
 """
+LOADED_LATER = "loaded_later"
+"""Why a replay refuses a row whose key a later run has loaded."""
 
 
 def ordered_reasons(reasons: Iterable[str]) -> list[str]:

@@ -26,6 +26,7 @@ from run.clean_source import CleanSource
 from run.clock import PhaseClock
 from run.failures import in_words
 from run.refused import in_file_order
+from run.replay import Replay
 from run.signals import PATIENCE_SECONDS, Watch
 from run.summary import PHASES, Outcomes, RunSummary
 from run.workers import workers_for
@@ -47,13 +48,19 @@ class Run:
     workers: Workers
     rejects: RejectFiles
 
-    def __init__(self, config: StarSchemaConfig, *, quiet: bool) -> None:
+    def __init__(
+        self, config: StarSchemaConfig, *, quiet: bool, replay: Replay | None = None
+    ) -> None:
         self.id = new_run_id()
         self.config = config
+        self.replay = replay
         self.quiet = quiet
         self.summary = RunSummary(self.id, str(config.rejects_dir / self.id))
         self.signature = unchanged.signature(config, f"{VERSION}, {KEY_RULES}")
         """Of the settings and the code: see `unchanged`."""
+        if replay is not None:  # nothing that a later run reads is the same input
+            self.signature = f"replay of {replay.run_id}"
+            self.summary.replays_run = replay.run_id
         self.previous: history.Past | None = None
         """The run that was published last."""
         self.last_mark = ""
@@ -125,12 +132,17 @@ class Run:
             self.watch.waiting, self.watch.workers = self.warehouse, self.workers
             self._warehouse_warnings = self.warehouse.warnings
             self.warn(*self.warehouse.warnings, *self.workers.warnings)
+            self.warn(*(self.replay.warnings if self.replay else ()))
             self.warehouse.spill_into(self.spool.folder)
             sources = self.config.sources.items()
             formats = {name: (s.delimiter or ",", s.encoding) for name, s in sources}
             folder = self.config.rejects_dir / self.id
             self.rejects = RejectFiles(folder, formats, self.config.workers)
             yield
+
+    def to_read(self) -> StarSchemaConfig:
+        """The settings by which sources are read."""
+        return self.config if self.replay is None else self.replay.to_read(self.config)
 
     # --- what happens within -----------------------------------------------------------------
 

@@ -17,13 +17,14 @@ import pyarrow.compute as pc
 
 from common import spool
 from common.parallel import Task
-from common.results import BATCH_BITS, DETAIL, LINE, PLACE, RAW, REASON
+from common.results import BATCH_BITS, DETAIL, LINE, PLACE, REASON
 from common.values import UNREADABLE
 from sources.raw_source import RawSource
 from sources.source_files import RawBatch
 
 _ROW = (1 << BATCH_BITS) - 1
-_OURS = (REASON, DETAIL, RAW)
+_OURS = (REASON, DETAIL)
+"""What a reject file that is loaded says of a row, and what is said anew."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def in_file_order(
     """A call per batch that has lost records; together they give these in the order of the files.
 
     Each returns a table of the source's own columns as they were read, `_file`, `_line`, `_reason`
-    and `_detail`; `_raw` where records are no rows. `kept` has the paths of `keep`, by batch.
+    and `_detail`; `_raw` where records are, or were, no rows. `kept` has the paths of `keep`, by
+    batch.
     """
     for number, batch in enumerate(source.batches):
         if number in kept or batch.refused is not None:

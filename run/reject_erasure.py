@@ -6,12 +6,11 @@ import csv
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +19,7 @@ from sqlalchemy import Table
 from common.arrays import decoded
 from common.files import open_private
 from common.key_rules import normal_keys
+from common.reject_reading import Form, UnreadableError, form_of, records
 from common.rejects import REJECT_COLUMNS, rearmed
 from common.results import RAW
 from common.source_settings import SourceSettings
@@ -30,9 +30,6 @@ from sources.joins import all_sources
 from sources.mapping import own_columns
 
 _ROWS = 20_000
-_LONGEST_CELL = 1 << 28
-_HEAD = 1 << 20
-_HEADER_END = re.compile(r'_reason"?(.)"?_detail"?\1"?_line"?\1"?_file"?\1"?_raw"?\r?(?:\n|$)')
 
 
 @dataclass
@@ -46,18 +43,6 @@ class Erased:
     """The files that could not be read or replaced, and why."""
 
 
-@dataclass(frozen=True)
-class Form:
-    """How a reject file is written."""
-
-    encoding: str
-    delimiter: str
-
-
-class _UnreadableError(Exception):
-    """Why a file cannot be gone through."""
-
-
 def erase(config: StarSchemaConfig, table: Table, member: str, *, dry_run: bool) -> Erased:
     """Take the rows that bear the key `member` of `table` out of all runs' reject files.
 
@@ -65,7 +50,6 @@ def erase(config: StarSchemaConfig, table: Table, member: str, *, dry_run: bool)
     named, and stays as it is. With `dry_run` all of them stay.
     """
     erased = Erased()
-    csv.field_size_limit(_LONGEST_CELL)
     found = all_sources(config.star, config.join)
     sources = [source for source in found.values() if _named_by(source, table)]
     for path, source in _files(config.rejects_dir, sources, erased):
@@ -76,7 +60,7 @@ def erase(config: StarSchemaConfig, table: Table, member: str, *, dry_run: bool)
             gone = _rewrite(path, settings.encoding, search, dry_run=dry_run)
         except OSError as error:
             erased.problems.append(f"{path}: {error.strerror}")
-        except (_UnreadableError, csv.Error) as error:
+        except (UnreadableError, csv.Error) as error:
             erased.problems.append(f"{path}: {error}")
         else:
             erased.rows += gone
@@ -123,13 +107,17 @@ class _Search:
         self._source, self._settings, self._member = source, settings, member
         self._word = re.compile(rf"(?<!\w){re.escape(member)}(?!\w)")
         names = rearmed(pa.array(header, pa.string())).to_pylist()
-        own = names[: -len(REJECT_COLUMNS)]
+        own = [name for name in names if name not in REJECT_COLUMNS]
+        if RAW not in names:
+            raise UnreadableError(
+                f"it has no column {RAW}, by which records that are no rows are found"
+            )
         self._mapping: dict[str, list[str]] = {}
         for name in _named_by(source, table):
             if found := own_columns(own, name, settings):
                 self._mapping[name] = found
             elif own and name in source.required:
-                raise _UnreadableError(
+                raise UnreadableError(
                     f"none of its columns is {name}; say in {source.name.upper()}__COLUMNS which"
                 )
         parts = [part for found in self._mapping.values() for part in found]
@@ -157,12 +145,12 @@ def _rewrite(
 ) -> int:
     """Replace a file by one without the rows that are found; returns how many these are."""
     if path.is_symlink() or not path.is_file():
-        raise _UnreadableError("it is no file of its own; remove it, or what it stands for")
-    form = _form(path, encoding)
-    with _records(path, form) as records:
-        _, header = next(records)
+        raise UnreadableError("it is no file of its own; remove it, or what it stands for")
+    form = form_of(path, encoding)
+    with records(path, form) as read:
+        _, header = next(read)
         searched, found = search(header), list[bool]()
-        while rows := [row for _, row in islice(records, _ROWS)]:
+        while rows := [row for _, row in islice(read, _ROWS)]:
             found += searched.bearing(rows)
     if any(found) and not dry_run:
         if all(found):
@@ -180,10 +168,10 @@ def _replace(path: Path, form: Form, gone: list[bool]) -> None:
         descriptor = open_private(part, os.O_CREAT | os.O_EXCL)
         with (
             os.fdopen(descriptor, "w", encoding=form.encoding, newline="\n") as left,
-            _records(path, form) as records,
+            records(path, form) as read,
         ):
             left.writelines(
-                text for (text, _), is_gone in zip(records, gone, strict=True) if not is_gone
+                text for (text, _), is_gone in zip(read, gone, strict=True) if not is_gone
             )
             left.flush()
             os.fsync(left.fileno())
@@ -191,48 +179,3 @@ def _replace(path: Path, form: Form, gone: list[bool]) -> None:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-
-
-def _form(path: Path, encoding: str) -> Form:
-    """How a reject file is written: in UTF-8, or else in the encoding that is set for its source,
-    with the delimiter that its header has.
-    """
-    for candidate in ("utf-8", encoding):
-        with suppress(UnicodeError), path.open(encoding=candidate, newline="\n") as file:
-            header = _HEADER_END.search(file.read(_HEAD))
-            while file.read(_HEAD):
-                pass
-            if header:
-                return Form(candidate, header[1])
-    raise _UnreadableError(
-        f"it is no reject file in UTF-8 or {encoding}: its header must end with "
-        f"{', '.join(REJECT_COLUMNS)}"
-    )
-
-
-@contextmanager
-def _records(path: Path, form: Form) -> Iterator[Iterator[tuple[str, list[str]]]]:
-    """Each record of a CSV file, as it is written and as its cells; the header is the first.
-
-    Raises `_UnreadableError` for a record with more or fewer cells than the header.
-    """
-    with path.open(encoding=form.encoding, newline="\n") as file:
-        yield _parsed(file, form.delimiter)
-
-
-def _parsed(file: IO[str], delimiter: str) -> Iterator[tuple[str, list[str]]]:
-    lines: list[str] = []
-
-    def taken() -> Iterator[str]:
-        for line in file:
-            lines.append(line)
-            yield line.removeprefix("\ufeff")
-
-    cells = 0
-    for row in csv.reader(taken(), delimiter=delimiter, strict=True):
-        text = "".join(lines)
-        lines.clear()
-        cells = cells or len(row)
-        if len(row) != cells:
-            raise _UnreadableError(f"a row has {len(row)} cells, and the header {cells}")
-        yield text, row

@@ -109,7 +109,7 @@ def reject_hashes(folder: Path, tables: Mapping[str, TableCleaned]) -> dict[str,
     """The fingerprint of each reject file in `folder` that a run has written, given what cleaning
     found.
     """
-    return {path.name: _fingerprint(path.open("rb")) for path in _reject_files(folder, tables)}
+    return {path.name: fingerprint(path.open("rb")) for path in _reject_files(folder, tables)}
 
 
 def _reject_files(folder: Path, tables: Mapping[str, TableCleaned]) -> list[Path]:
@@ -157,13 +157,14 @@ def _content(place: Place, workers: Workers) -> str:
     """The fingerprint of a file."""
     path = place.file
     if path is None:
-        return _fingerprint(place.open_raw())
+        return fingerprint(place.open_raw())
     leaves = fingerprints.leaves(path.stat().st_size)
     tasks = (Task(fingerprints.leaf, (path, *ends), label=place.label) for ends in leaves)
     return fingerprints.joined(list(workers.in_order(tasks)))
 
 
-def _fingerprint(opened: BinaryIO) -> str:
+def fingerprint(opened: BinaryIO) -> str:
+    """By what an open file is known again; it is closed."""
     digest = fingerprints.TreeHash()
     with opened as file:
         while chunk := file.read(1 << 20):

@@ -114,7 +114,7 @@ def changes_of(warehouse: Warehouse, run_id: str) -> list[tuple[str, str | None,
         return []
     table, attribute = etl_change.c.table_name, etl_change.c.attribute
     rows = sa.func.sum(etl_change.c.rows)
-    found = warehouse.execute(
+    found: Any = warehouse.execute(
         sa.select(table, attribute, rows)
         .where(etl_change.c.run_id == run_id)
         .group_by(table, attribute)
@@ -128,10 +128,16 @@ def _runs(warehouse: Warehouse, where: sa.ColumnElement[bool], count: int | None
     if etl_run.name not in present:
         return []
     there = present[etl_run.name].columns
-    columns = [c if c.name in there else sa.null().label(c.name) for c in etl_run.columns]
+    columns = [_value(c) if c.name in there else sa.null().label(c.name) for c in etl_run.columns]
     order = NEWEST_FIRST if "sequence" in there else NEWEST_FIRST[1:]
     rows = warehouse.execute(sa.select(*columns).where(where).order_by(*order).limit(count))
     return [_run(row) for row in rows.mappings().all()]
+
+
+def _value(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """A column; a moment in seconds, as DuckDB's driver needs a library for moments with a zone."""
+    is_moment = isinstance(column.type, sa.DateTime)
+    return sa.extract("epoch", column).label(column.name) if is_moment else column
 
 
 def _run(row: Any) -> PastRun:
@@ -141,8 +147,8 @@ def _run(row: Any) -> PastRun:
     fine = {name: value for name, value in found.items() if isinstance(value, wanted[name])}
     return PastRun(
         row["run_id"],
-        _in_utc(row["started_at"]),
-        _in_utc(row["ended_at"]),
+        datetime.fromtimestamp(float(row["started_at"]), UTC),
+        datetime.fromtimestamp(float(row["ended_at"]), UTC),
         row["status"],
         **fine,
         error_class=row["error_class"] or "",
@@ -158,7 +164,3 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):
         return None
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,225 @@
+"""Which rows of a replay are older than what the star has: these are listed, and not loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+from sqlalchemy import Table
+
+from common import spool
+from common.arrays import decoded, whole
+from common.key_folding import folded_keys
+from common.parallel import Task
+from common.rejects import LOADED_LATER
+from common.results import BATCH_BITS, DETAIL, PLACE, REASON
+from common.star_model import INFERRED_FLAG, Source, business_key
+from run.clean_source import About, CleanSource, SettledBatch, net_of, removing, rows_left
+from run.frame import Run
+from run.refused import keep
+from run.replay import Replay
+from run.settling import named
+from schema import etl_change
+from sources.raw_source import RawSource
+from sources.source_files import RawBatch
+from warehouse import Warehouse
+from warehouse.removals import stage_keys
+from warehouse.runs import PastRun, runs_called, runs_since
+
+_ROW = (1 << BATCH_BITS) - 1
+_LOST_TO_ANOTHER = pa.array(["conflicting_duplicate", LOADED_LATER, ""])
+"""Rows that were refused for these reasons are older than what their own run has loaded."""
+
+
+@dataclass(frozen=True)
+class Later:
+    """The keys that a later run has loaded, and which run that was."""
+
+    keys: pa.Array
+    runs: pa.Array
+    only_losers: bool = False
+    """Whether that holds only of rows that had lost to another row of their own run."""
+
+
+def without_later(
+    run: Run,
+    replay: Replay,
+    extracted: Mapping[str, RawSource],
+    cleaned: dict[str, CleanSource],
+) -> dict[str, CleanSource]:
+    """`cleaned` without the rows whose key a later run has loaded than the one that is replayed;
+    they become rejects. The transaction has begun.
+    """
+    result, star = dict(cleaned), run.config.star
+    for name in () if replay.force else replay.files:
+        source = star.source(name)
+        if run.warehouse.is_created(source.feeds):
+            continue
+        later = _later(run.warehouse, replay, source, cleaned[name])
+        for each in later:
+            result[name] = _without(run, result[name], extracted[name], each)
+        if any(len(each.keys) for each in later):
+            run.report_cleaned(result[name], extracted[name])
+    return result
+
+
+def _later(
+    warehouse: Warehouse, replay: Replay, source: Source, cleaned: CleanSource
+) -> list[Later]:
+    table, key = source.feeds, source.key
+    arrays = (
+        whole(decoded(rows_left(*cleaned.left(number))[key])).cast(pa.string())
+        for number in range(len(cleaned.batches))
+    )
+    staged = stage_keys(warehouse, table, arrays, "replayed")
+    if source.describes_facts:
+        found = _of_facts(warehouse, replay, source, staged)
+    else:
+        found = _of_members(warehouse, replay, source, staged, cleaned.about)
+    warehouse.drop(staged)
+    return [later for later in found if len(later.keys)]
+
+
+# --- facts know their run -------------------------------------------------------------------------
+
+
+def _of_facts(warehouse: Warehouse, replay: Replay, source: Source, staged: Table) -> list[Later]:
+    fact = source.feeds
+    key = business_key(fact)
+    loaded = sa.select(key.label("key"), fact.c.run_id.label("run")).select_from(
+        staged.join(fact, key == staged.c[key.name])
+    )
+    gone = sa.select(etl_change.c.business_key.label("key"), etl_change.c.run_id.label("run"))
+    gone = gone.select_from(
+        staged.join(etl_change, etl_change.c.business_key == staged.c[key.name])
+    ).where(etl_change.c.table_name == fact.name, etl_change.c.attribute.is_(None))
+    rows = [warehouse.fetch(statement) for statement in (loaded, gone)]
+    table = pa.concat_tables([each.select(["key", "run"]) for each in rows])
+    table = table.cast(pa.schema([("key", pa.string()), ("run", pa.string())]))
+    runs = pc.unique(table["run"]).to_pylist()
+    known = runs_called(warehouse, runs)
+    later = [run for run in runs if _is_later(replay, known.get(run))]
+    table = table.filter(pc.is_in(table["run"], pa.array(later, pa.string())))
+    return [Later(whole(table["key"]), whole(table["run"]))]
+
+
+def _is_later(replay: Replay, run: PastRun | None) -> bool:
+    """Whether a run has loaded what is newer than the rows of a replay. The run itself has: its
+    rejects may have lost to what it has loaded. A former replay of the same files has not.
+    """
+    if run is None or replay.root is None or run.run_id == replay.run_id:
+        return True
+    return (run.sequence or 0) >= replay.root and run.totals.replays != replay.run_id
+
+
+# --- members do not: there it is asked who has read their source -------------------------------
+
+
+def _of_members(
+    warehouse: Warehouse, replay: Replay, source: Source, staged: Table, about: About
+) -> list[Later]:
+    table = source.feeds
+    key, is_described = business_key(table), sa.not_(table.c[INFERRED_FLAG])
+    there = sa.select(key.label("key")).where(is_described)
+    if key.name not in about.folded:  # else any of them may be meant
+        is_staged = sa.exists().where(staged.c[key.name] == key)
+        there = there.where(is_staged)
+    keys = _forms(about, warehouse.fetch(there)["key"])
+    reader = _last_reader(warehouse, replay, source.name)
+    only_losers = not reader and replay.was_published
+    if not (reader or only_losers):
+        return []
+    runs = pa.array([reader or replay.run_id] * len(keys), pa.string())
+    return [Later(keys, runs, only_losers=only_losers)]
+
+
+def _last_reader(warehouse: Warehouse, replay: Replay, source: str) -> str:
+    """The last later run that has read a source, or may have; '' where there is none."""
+    if replay.root is None:
+        return replay.run_id
+    for run in runs_since(warehouse, replay.root):
+        is_another = replay.run_id not in (run.run_id, run.totals.replays)
+        if is_another and (source in run.sources or not run.sources):
+            return run.run_id
+    return ""
+
+
+# --- their rows -----------------------------------------------------------------------------------
+
+
+def _without(run: Run, cleaned: CleanSource, extracted: RawSource, later: Later) -> CleanSource:
+    result = cleaned.copied()
+    about, sought = run.workers.share(cleaned.about), run.workers.share(later)
+    tasks = (
+        Task(
+            _settled,
+            (about, sought, number, batch, *cleaned.left(number), run.spool.folder),
+            label=f"later rows of {cleaned.name}, batch {number + 1}",
+        )
+        for number, batch in enumerate(extracted.batches)
+    )
+    for settled in run.workers.in_order(tasks):
+        if settled is not None:
+            result.settle(settled)
+    return result
+
+
+def _settled(
+    about: About,
+    later: Later,
+    number: int,
+    batch: RawBatch,
+    path: Path,
+    left_out: Path | None,
+    folder: Path,
+) -> SettledBatch | None:
+    """A batch without its rows whose keys are among the `later` ones; None where it has none."""
+    rows = rows_left(path, left_out)
+    found = pc.index_in(_forms(about, rows[about.key]), value_set=later.keys)
+    is_later = found.is_valid().to_numpy(zero_copy_only=False)
+    if later.only_losers:
+        is_later &= _has_lost(batch, rows)
+    if not is_later.any():
+        return None
+    lost = rows.filter(pa.array(is_later))
+    runs = later.runs.take(found.filter(pa.array(is_later)))
+    told = pc.binary_join_element_wise("run", runs, "has loaded it; replay --force loads this", " ")
+    reasons = pa.array([LOADED_LATER] * len(lost), pa.string())
+    refused = pa.table({PLACE: lost[PLACE], REASON: reasons, DETAIL: told})
+    before = np.empty(0, np.int64) if left_out is None else np.fromfile(left_out, np.int64)
+    all_lost = np.union1d(before, lost[PLACE].to_numpy() & _ROW)
+    settled = SettledBatch(
+        number,
+        spool.write_numbers(folder, f"{about.name}-left-out-{number:06}", all_lost),
+        refused=keep(folder, about.name, number, "later", refused),
+    )
+    if not about.describes_facts:
+        return settled
+    (names,) = named(about, [(rows, np.flatnonzero(is_later))])
+    return replace(
+        settled,
+        money={"rejected": net_of(lost, about.currency)},
+        removing=removing(lost),
+        strange=names.strange,
+        days=names.days,
+    )
+
+
+def _forms(about: About, keys: pa.ChunkedArray) -> pa.Array:
+    """Keys as they are compared."""
+    texts = whole(decoded(keys)).cast(pa.string())
+    return folded_keys(texts) if about.key in about.folded else texts
+
+
+def _has_lost(batch: RawBatch, rows: pa.Table) -> Any:
+    """Of each row, whether it was refused because another row of its run had its key."""
+    originals = batch.originals()
+    reasons = originals[REASON].take(pa.array(rows[PLACE].to_numpy() & _ROW))
+    reasons = pc.fill_null(decoded(whole(reasons)).cast(pa.string()), "")
+    return pc.is_in(reasons, _LOST_TO_ANOTHER).to_numpy(zero_copy_only=False)
