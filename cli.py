@@ -41,6 +41,11 @@ _LEAST_ADDRESSES = 1536 << 20  # with 800 MiB a run aborts, with 1.2 GiB DuckDB 
     help="Settings file; the environment overrides it.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Do everything but publish, then roll back.")
+@click.option(
+    "--changes", type=click.Path(dir_okay=False), metavar="FILE",
+    help="Write all that the run changes, before and after, to a CSV file.",
+)  # fmt: skip
+@click.option("--rejects", is_flag=True, help="Have a dry run write the rejects, as a run does.")
 @click.option("-q", "--quiet", is_flag=True, help="For cron: say nothing unless the run fails.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @extent
@@ -78,7 +83,10 @@ def cli(
     context.obj = config = load_config(env_file)
     if context.invoked_subcommand:
         if any(part.values()):
-            raise click.UsageError("--since, --until and --full-refresh stand behind the command")
+            raise click.UsageError(
+                "--since, --until and --full-refresh stand behind the command, and --changes and "
+                "--rejects are for a run alone"
+            )
         return 0
     from main import StarSchemaETLPipeline
 

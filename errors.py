@@ -81,6 +81,10 @@ class RejectFileError(EtlError):
     """A reject row could not be written to disk. Raised by `common.rejects`."""
 
 
+class ChangeFileError(EtlError):
+    """The file that `--changes` names could not be written. Raised by `run.changes`."""
+
+
 class LogFileError(EtlError):
     """A line could not be written to the log file. Raised by `run.logs`, before the commit."""
 

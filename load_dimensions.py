@@ -29,6 +29,7 @@ from common.star_model import (
 from config import StarSchemaConfig
 from errors import GateError, not_as_written
 from warehouse import Loader, Warehouse
+from warehouse.changes import ChangeRecord, old_values
 from warehouse.keymap import IS_INFERRED, KeyMap
 from warehouse.removals import absent, stage_keys
 from warehouse.spellings import with_one_spelling
@@ -47,8 +48,15 @@ class DimensionLoader(Loader):
     commits at the end of the block, and rolls back when it raises.
     """
 
-    def __init__(self, config: StarSchemaConfig, warehouse: Warehouse | None = None) -> None:
+    def __init__(
+        self,
+        config: StarSchemaConfig,
+        warehouse: Warehouse | None = None,
+        record: ChangeRecord | None = None,
+    ) -> None:
+        """`record` takes what is overwritten."""
         super().__init__(config, warehouse)
+        self._record = record
         self.results: dict[str, MemberCounts] = {}
         self.warnings: list[str] = []
 
@@ -125,6 +133,8 @@ class DimensionLoader(Loader):
         changes = warehouse.keep_changes(_different(dimension, staging, placeholder), dimension)
         counts = self._count(staging, changes)
         in_scope = 0 if absence is None else self._rows(dimension, _may_be_absent(dimension))
+        if self._record is not None:
+            self._record.merged(dimension, changes, counts)
         if counts.updated:
             warehouse.execute(self._update(dimension, changes))
         if counts.inserted or counts.inferred:
@@ -155,6 +165,8 @@ class DimensionLoader(Loader):
             self.warnings.append(warning)
         elif missing:
             is_gone = key == gone.c[key.name]
+            if self._record is not None:
+                self._record.flagged(dimension, gone)
             warehouse.execute(sa.update(dimension).values({DELETED_FLAG: True}).where(is_gone))
             lost = self._rows(gone.join(dimension, is_gone), scope)
             if lost:
@@ -220,7 +232,7 @@ def _source_columns(dimension: Table) -> list[sa.Column[Any]]:
 def _different(
     dimension: Table, staging: Table, placeholder: sa.ColumnElement[bool]
 ) -> sa.Select[Any]:
-    """Staged rows that are new, or different from their member in any attribute.
+    """Staged rows that are new, or different from their member in any attribute; and its values.
 
     A `placeholder` only fills what is empty, as a column is that is new, in a member that is
     otherwise the same: it never changes a value.
@@ -232,7 +244,9 @@ def _different(
     changes = sa.and_(differs, sa.or_(sa.not_(placeholder), fills))
     return (
         sa.select(
-            *(staging.c[c.name] for c in _source_columns(dimension)), surrogate.label("_known")
+            *(staging.c[c.name] for c in _source_columns(dimension)),
+            *old_values(attributes(dimension)),
+            surrogate.label("_known"),
         )
         .select_from(staging.outerjoin(dimension, key == staging.c[key.name]))
         .where(sa.or_(surrogate.is_(None), changes))

@@ -35,6 +35,8 @@ from common.sums import Sums, minus, plus, summed
 from config import StarSchemaConfig
 from errors import GateError, not_as_written
 from warehouse import Encoded, Loader, Warehouse
+from warehouse.changes import WAS, ChangeRecord, old_values
+from warehouse.fact_changes import FactChanges, recorded
 from warehouse.fact_removals import FactRemovals
 from warehouse.keymap import KeyMap, Named
 from warehouse.sums import sums
@@ -70,9 +72,10 @@ class FactLoader(Loader):
         *,
         mapped: Collection[str] | None = None,
         by_currency: bool = True,
+        record: ChangeRecord | None = None,
     ) -> None:
         """`mapped` are the columns that the source has; without it, it may have all. `by_currency`:
-        amounts may be of several currencies.
+        amounts may be of several currencies. `record` takes what is overwritten or removed.
         """
         super().__init__(config, warehouse, run_id)
         self.fact = config.star.fact
@@ -90,6 +93,9 @@ class FactLoader(Loader):
         self.counts, self.removals, self.movement = FactCounts(), Removals(), Movement()
         self.warnings: list[str] = []
         self._by_currency = by_currency
+        self._record: FactChanges | None = None
+        if record is not None:
+            self._record = FactChanges(record, config.star, by_currency=by_currency)
 
     def load_sales_facts(
         self,
@@ -131,7 +137,9 @@ class FactLoader(Loader):
         warehouse, table = self.warehouse, self.fact
         is_new = warehouse.is_created(table)
         form = table if is_new else self._form
-        gone = FactRemovals(warehouse, self.config.star, by_currency=self._by_currency)
+        gone = FactRemovals(
+            warehouse, self.config.star, by_currency=self._by_currency, record=self._record
+        )
         in_scope = 0 if is_new else self._look_before(gone, absence)
         with ThreadPoolExecutor(warehouse.encoders()) as pool:
             batches = self._keyed(pool, tasks, keys, form, progress)
@@ -149,6 +157,10 @@ class FactLoader(Loader):
             counts = self._merge(staging)
             warehouse.drop(staging)
             counts.records_deleted = gone.remove(flagged)
+        elif self._record is not None:
+            self._record.made(self._handed_over)
+        if self._record is not None:
+            self._record.settle()
         self.removals, self.warnings = gone.counts, gone.warnings
         self.movement.rows_removed, self.movement.removed = gone.rows, gone.removed
         counts.records_unchanged += gone.counts.rows.get("unchanged", 0)
@@ -218,10 +230,15 @@ class FactLoader(Loader):
             [net, net.filter(is_new)],
             [count.filter(is_new), count.filter(sa.not_(is_new)), key_sum(table, changes.c)],
         )
-        (before,), _ = self._sums(changes, [sa.func.sum(changes.c["_net"])], [], "_currency")
+        was, currency = changes.c[WAS + table.c.net_amount.name], self.config.star.currency
+        (before,), _ = self._sums(
+            changes, [sa.func.sum(was)], [], WAS + currency.name if currency is not None else ""
+        )
         (staged_net,), (staged, staged_keys) = self._sums(
             staging, [sa.func.sum(staging.c.net_amount)], [count, key_sum(table, staging.c)]
         )
+        if self._record is not None:
+            self._record.merged(changes, inserted, updated)
         warehouse.make_room_for_removals(self.movement.rows_before)
         self._write(changes, inserted, updated)
         warehouse.drop(changes)
@@ -243,10 +260,9 @@ class FactLoader(Loader):
 
     def _changes(self, staging: sa.Table) -> sa.Select[Any]:
         """The staged rows that are new, or other than in the star: each column as it is to be, and
-        of the row that is there net amount and currency, `_net` and `_currency`, and the key,
-        `_known`.
+        of the row that is there the `old_values` and the key, `_known`.
         """
-        table, key, currency = self.fact, business_key(self.fact), self.config.star.currency
+        table, key = self.fact, business_key(self.fact)
         kept = costs.kept(self.config.star, staging.c)
         tonight = {c.name: kept.get(c.name, staging.c[c.name]) for c in table.columns}
         apart = {key, table.c.profit_amount, *columns_of(table, Role.AUDIT)}
@@ -255,8 +271,7 @@ class FactLoader(Loader):
         return (
             sa.select(
                 *(value.label(name) for name, value in tonight.items()),
-                table.c.net_amount.label("_net"),
-                *([] if currency is None else [currency.label("_currency")]),
+                *old_values(recorded(table)),
                 key.label("_known"),
             )
             .select_from(staging.outerjoin(table, key == staging.c[key.name]))

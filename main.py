@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +31,7 @@ from extract import DataExtractor
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
 from report.summary_text import render_summary
-from run import currencies, logs, looks, members, retention, unchanged, watermarks
+from run import changes, currencies, logs, looks, members, retention, unchanged, watermarks
 from run.absence import absence_in, absences_of_members, may_remove
 from run.clean_source import CleanSource
 from run.frame import Run
@@ -44,6 +45,7 @@ from sources.raw_source import RawSource
 from transform import StarSchemaTransformer, batch_rules
 from validate import StarSchemaValidator
 from warehouse import drift, growth, history
+from warehouse.changes import ChangeRecord
 from warehouse.keymap import KeyMap
 
 __version__ = VERSION
@@ -64,6 +66,7 @@ class Members:
     """What the star has got, and what is left to be completed."""
     by_currency: bool
     """Whether the amounts of facts may be of several currencies."""
+    record: ChangeRecord
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,12 @@ class StarSchemaETLPipeline:
         since: Moment | str | None = None,
         until: date | str | None = None,
         replay: Replay | None = None,
+        changes: Path | str | None = None,
+        rejects: bool = False,
         before_commit: Callable[[], None] = lambda: None,
     ) -> None:
-        """`dry_run` does everything but publish; `quiet` says nothing on stderr but errors.
+        """`dry_run` does everything but publish; it writes rejects if `rejects` says so. `quiet`
+        says nothing on stderr but errors. `changes` is a file for all that the run changes.
 
         `full_refresh`, `since` and `until` say which part of the sources the run is of, see
         `StarSchemaConfig.for_run`; `since` also overrides what a WATERMARK remembers.
@@ -117,6 +123,8 @@ class StarSchemaETLPipeline:
         self.star = config.star
         self.dry_run = dry_run
         self.quiet = quiet
+        self._changes = None if changes is None else Path(changes)
+        self._writes_rejects = rejects or not dry_run
         self._before_commit = before_commit
         self.summary: RunSummary | None = None
         """What the last run says of itself."""
@@ -128,7 +136,10 @@ class StarSchemaETLPipeline:
         A failed run is reported there, not raised. Only KeyboardInterrupt and SystemExit pass
         through, after the rollback. Raises `ConfigError` when the log file cannot be written.
         """
-        run = Run(self.config, quiet=self.quiet, replay=self.replay)
+        run = Run(
+            self.config, quiet=self.quiet, replay=self.replay, changes=self._changes,
+            writes_rejects=self._writes_rejects,
+        )  # fmt: skip
         self.summary = run.summary
         with run.logged():
             with run.reported(), run.opened():
@@ -261,14 +272,18 @@ class StarSchemaETLPipeline:
         with run.phase("dimension_loading") as phase:
             grown = growth.begin_load(run.warehouse, self.star.tables, apart=not self.dry_run)
             run.warn(*grown.warnings)
+            record = changes.begin(
+                run.warehouse, self.config, grown, dry_run=self.dry_run, file=run.change_file
+            )
+            run.summary.changes = record.told
             if any(cleaned[self.star.sales.name].removing):
                 drift.refuse_removals(run.warehouse, grown, self.star.fact)
             if self.replay is not None:
                 cleaned = without_later(run, self.replay, extracted, cleaned)
             before = members.counts(run.warehouse, self.star)
-            with DimensionLoader(self.config, run.warehouse) as loader:
+            with DimensionLoader(self.config, run.warehouse, record) as loader:
                 described = self._described(cleaned)
-                run.warn(*members.take_over(run.warehouse, self.star, extracted, cleaned))
+                run.warn(*members.take_over(run.warehouse, self.star, extracted, cleaned, record))
                 known = cleaned
                 if self.config.orphan_policy == "reject":
                     known = self._refuse_orphans(run, loader, extracted, cleaned, described)
@@ -285,7 +300,7 @@ class StarSchemaETLPipeline:
         refused = cleaned[sales].rows - known[sales].rows
         settings, raw = self.config.source(sales), extracted[sales]
         by_currency = currencies.is_by_currency(self.star, settings, raw, run)
-        return Members(keys, before, known, refused, grown, by_currency)
+        return Members(keys, before, known, refused, grown, by_currency, record)
 
     def _run_fact_loading_phase(
         self, run: Run, extracted: dict[str, RawSource], loaded: Members
@@ -295,8 +310,9 @@ class StarSchemaETLPipeline:
             sales = loaded.cleaned[self.star.sales.name]
             raw, by_currency = extracted[sales.name], loaded.by_currency
             with FactLoader(
-                self.config, run.warehouse, run.id, mapped=raw.mapped, by_currency=by_currency
-            ) as loader:
+                self.config, run.warehouse, run.id, mapped=raw.mapped, by_currency=by_currency,
+                record=loaded.record,
+            ) as loader:  # fmt: skip
                 loader.load_sales_facts(
                     sales.tasks(),
                     loaded.keys,
@@ -304,12 +320,14 @@ class StarSchemaETLPipeline:
                     sales.removals(),
                     absence_in(self.config, raw, sales)[0],
                 )
-                run.warn(*loader.warnings)
+                run.warn(*loader.warnings, *loaded.record.warnings)
             counts = loader.counts
             lost = counts.orphaned_records
             counts.records_failed = counts.orphaned_records = lost + loaded.refused_orphans
             run.summary.outcomes.facts = counts
-            references = self._references(extracted, loaded, loader)
+            references = looks.references(
+                self.star, raw.mapped, sales, loaded.keys, loader.named, loaded.cleaned
+            )
             counts.references = looks.summary(references)
             run.warn(*looks.look(run.warehouse, references))
             phase.rows = counts.rows
@@ -353,6 +371,8 @@ class StarSchemaETLPipeline:
     def _publish(self, run: Run) -> None:
         """Write the run's row and commit, last of all; or roll back what was only tried."""
         logs.sync_log()
+        if run.change_file is not None:
+            run.change_file.finish()
         if self.dry_run:
             run.warehouse.rollback()
             run.summary.status = "dry_run"
@@ -413,35 +433,12 @@ class StarSchemaETLPipeline:
         run.report_cleaned(sales, extracted[name])
         return {**cleaned, name: sales}
 
-    def _references(
-        self, extracted: dict[str, RawSource], loaded: Members, loader: FactLoader
-    ) -> list[looks.Reference]:
-        """The references of the sales that are worth a look: not those to a column that the sales
-        do not have, nor voluntary ones to members without a source.
-        """
-        sales = self.star.sales
-        mapped = extracted[sales.name].mapped
-        found = []
-        for source in self.star.members:
-            key, has_source = source.key, source.name in loaded.cleaned
-            is_expected = has_source or key in sales.required
-            if key in mapped and key in loader.named and is_expected:
-                ids = loaded.cleaned[sales.name].strangers(key)
-                described_by, keys = source.name if has_source else "", loaded.keys
-                found.append(
-                    looks.Reference(
-                        key, described_by, loader.named[key], keys[source.feeds.name], ids
-                    )
-                )
-        return found
-
     def _check_reject_rates(self, run: Run, cleaned: dict[str, CleanSource]) -> None:
         refused = over_the_limit(cleaned.values(), self.config.max_reject_rate)
         if refused:
-            raise GateError(
-                f"{'; '.join(refused)}; nothing was published, "
-                f"the rejected rows are in {run.summary.rejects_dir}"
-            )
+            place = run.summary.rejects_dir
+            where = f"the rejected rows are in {place}" if place else "--rejects writes the rows"
+            raise GateError(f"{'; '.join(refused)}; nothing was published, {where}")
 
     def _log_pipeline_summary(self, summary: RunSummary) -> None:
         """The summary to the log file: line by line, or as JSON."""

@@ -118,5 +118,5 @@ def _rejects(summary: RunSummary) -> list[str]:
     ]
     if not rows:
         return []
-    where = f"rejected rows are in {summary.rejects_dir}"
-    return ["", *aligned(("rejected from", "reason", "rows"), rows), where]
+    table = ["", *aligned(("rejected from", "reason", "rows"), rows)]
+    return [*table, f"rejected rows are in {summary.rejects_dir}"] if summary.rejects_dir else table

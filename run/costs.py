@@ -11,12 +11,15 @@ import sqlalchemy as sa
 from common.costs import from_profit
 from schema import etl_run
 from warehouse import Warehouse
+from warehouse.changes import ChangeRecord
 from warehouse.history import NEWEST_FIRST
 
 
-def fill_costs(warehouse: Warehouse, fact: sa.Table) -> list[str]:
+def fill_costs(
+    warehouse: Warehouse, fact: sa.Table, record: ChangeRecord | None = None
+) -> list[str]:
     """Give each row of `fact` that has a profit and no cost the one cost that makes this profit, if
-    the last published run kept no costs. Returns what to warn of.
+    the last published run kept no costs. Returns what to warn of, and tells the `record`.
 
     A row whose cost cannot be told stays as it is. All keep their run.
     """
@@ -27,6 +30,8 @@ def fill_costs(warehouse: Warehouse, fact: sa.Table) -> list[str]:
     filled = warehouse.execute(
         sa.update(fact).where(*lacks, is_certain).values(unit_cost=cost)
     ).rowcount
+    if record is not None:
+        record.filled(fact, fact.c.unit_cost.name, filled)
     left = warehouse.scalar(sa.select(sa.func.count()).select_from(fact).where(*lacks))
     told = []
     if filled > 0:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +23,7 @@ from common.version import VERSION
 from config import StarSchemaConfig
 from errors import BusyError, ConfigError, EtlError, OutcomeUnknownError, TransientError
 from run import logs, progress, unchanged
+from run.changes import ChangeFile
 from run.clean_source import CleanSource
 from run.clock import PhaseClock
 from run.failures import in_words
@@ -49,13 +51,19 @@ class Run:
     rejects: RejectFiles
 
     def __init__(
-        self, config: StarSchemaConfig, *, quiet: bool, replay: Replay | None = None
-    ) -> None:
+        self, config: StarSchemaConfig, *, quiet: bool, replay: Replay | None = None,
+        changes: Path | None = None, writes_rejects: bool = True,
+    ) -> None:  # fmt: skip
+        """`changes` is the file for all that is changed, if somebody wants one."""
         self.id = new_run_id()
         self.config = config
         self.replay = replay
         self.quiet = quiet
-        self.summary = RunSummary(self.id, str(config.rejects_dir / self.id))
+        self.change_file = None if changes is None else ChangeFile(changes)
+        self.writes_rejects = writes_rejects
+        folder = str(config.rejects_dir / self.id) if writes_rejects else ""
+        self.summary = RunSummary(self.id, folder)
+        self.summary.keeps_personal_changes = config.keep_personal_changes
         self.signature = unchanged.signature(config, f"{VERSION}, {KEY_RULES}")
         """Of the settings and the code: see `unchanged`."""
         if replay is not None:  # nothing that a later run reads is the same input
@@ -138,6 +146,8 @@ class Run:
             formats = {name: (s.delimiter or ",", s.encoding) for name, s in sources}
             folder = self.config.rejects_dir / self.id
             self.rejects = RejectFiles(folder, formats, self.config.workers)
+            if self.change_file is not None:
+                stack.enter_context(self.change_file)
             yield
 
     def to_read(self) -> StarSchemaConfig:
@@ -196,6 +206,7 @@ class Run:
             error = state.outcome.exception() if state.outcome else None
             self.warn(f"{self._doing} is tried again: {error}")
             self.summary.outcomes.forget_loading()
+            self.summary.changes = None
 
         retrying = tries(_TRIES, self.config.retry_seconds, before_sleep=take_back)
         try:
@@ -228,6 +239,8 @@ class Run:
             {r: source.rejected[r] for r in ordered_reasons(+source.rejected)},
             dict(source.issues),
         )
+        if not self.writes_rejects:
+            return
         rows = in_file_order(extracted, source.kept)
         self.rejects.write(source.name, extracted.columns, rows)
         for orders in extracted.joined:
@@ -240,8 +253,9 @@ class Run:
 
         Where it fails, or is interrupted, the summary says nothing of a run that was not made.
         """
-        folder = self.config.rejects_dir / self.id
-        unchanged.copy_rejects(self.config, previous, outcomes.tables, folder)
+        if self.writes_rejects:
+            folder = self.config.rejects_dir / self.id
+            unchanged.copy_rejects(self.config, previous, outcomes.tables, folder)
         before, self.summary.outcomes = self.summary.outcomes, outcomes
         outcomes.phases["opening"] = before.phases["opening"]
         self.summary.repeats_run, self.sources = previous.run_id, previous.sources

@@ -9,7 +9,7 @@ import json
 import re
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -20,6 +20,8 @@ import sqlalchemy as sa
 
 from common.arrays import composed
 from common.outcomes import Shares
+from common.star_model import Star
+from run.clean_source import CleanSource
 from schema import etl_run
 from warehouse import Warehouse
 from warehouse.history import NEWEST_FIRST
@@ -61,6 +63,24 @@ class Reference:
             "inferred": round(self.named.inferred / sales, 6),
             "unknown": round(self.named.unknown / sales, 6),
         }
+
+
+def references(
+    star: Star, mapped: Collection[str], sales: CleanSource, keys: Mapping[str, KeyMap],
+    named: Mapping[str, Named], sources: Collection[str],
+) -> list[Reference]:  # fmt: skip
+    """The references of the sales, whose columns are `mapped`, that are worth a look: not those to
+    a column that they do not have, nor voluntary ones to members without one of the `sources`.
+    """
+    found = []
+    for source in star.members:
+        key, has_source = source.key, source.name in sources
+        is_expected = has_source or key in star.sales.required
+        if key in mapped and key in named and is_expected:
+            described_by, members = source.name if has_source else "", keys[source.feeds.name]
+            ids = sales.strangers(key)
+            found.append(Reference(key, described_by, named[key], members, ids))
+    return found
 
 
 def summary(references: Sequence[Reference]) -> dict[str, Shares]:

@@ -14,6 +14,7 @@ from run.costs import fill_costs
 from run.rekey import Spellings, is_due, rekey_star
 from sources.raw_source import RawSource
 from warehouse import Warehouse
+from warehouse.changes import ChangeRecord
 
 
 def counts(warehouse: Warehouse, star: Star) -> dict[str, int]:
@@ -40,12 +41,17 @@ def take_over(
     star: Star,
     extracted: Mapping[str, RawSource],
     cleaned: Mapping[str, CleanSource],
+    record: ChangeRecord | None = None,
 ) -> list[str]:
     """Have the star of an earlier version as this one would have made it: its keys and costs.
 
-    Returns what to warn of. Raises `GateError` where two keys would become one.
+    Returns what to warn of, and tells the `record`. Raises `GateError` where two keys would become
+    one.
     """
-    return [*_rekey(warehouse, star, extracted, cleaned), *fill_costs(warehouse, star.fact)]
+    return [
+        *_rekey(warehouse, star, extracted, cleaned, record),
+        *fill_costs(warehouse, star.fact, record),
+    ]
 
 
 def _rekey(
@@ -53,6 +59,7 @@ def _rekey(
     star: Star,
     extracted: Mapping[str, RawSource],
     cleaned: Mapping[str, CleanSource],
+    record: ChangeRecord | None,
 ) -> list[str]:
     """Have the star's keys as the rules of this version make them, if others made them."""
     if not is_due(warehouse):
@@ -68,4 +75,4 @@ def _rekey(
         own = cleaned.get(source.name)
         given = [] if own is None else [Spellings(typed[source.name], own.column(source.key))]
         tonight[source.feeds] = [named, *given]
-    return rekey_star(warehouse, tonight)
+    return rekey_star(warehouse, tonight, record)

@@ -18,6 +18,7 @@ from common.star_model import business_key, surrogate_key
 from errors import GateError
 from schema import etl_run
 from warehouse import Warehouse
+from warehouse.changes import ChangeRecord
 from warehouse.history import NEWEST_FIRST
 
 _WITH_ZEROS = r"^-?[0-9]+\.0+$"
@@ -43,8 +44,13 @@ def is_due(warehouse: Warehouse) -> bool:
     return bool(warehouse.scalar(last) != KEY_RULES)
 
 
-def rekey_star(warehouse: Warehouse, tonight: Mapping[sa.Table, list[Spellings]]) -> list[str]:
-    """Rewrite the keys of each table of `tonight` that the rules have changed; says which.
+def rekey_star(
+    warehouse: Warehouse,
+    tonight: Mapping[sa.Table, list[Spellings]],
+    record: ChangeRecord | None = None,
+) -> list[str]:
+    """Rewrite the keys of each table of `tonight` that the rules have changed; says which, and
+    tells the `record`.
 
     Unseen marks at the edges go. A `.0`, which whole numbers of typed sources had as keys, goes
     where tonight's input has the number and not the old spelling: in texts it stays. Surrogate keys
@@ -60,7 +66,7 @@ def rekey_star(warehouse: Warehouse, tonight: Mapping[sa.Table, list[Spellings]]
         is_other = pc.and_(pc.not_equal(old, new), pc.not_equal(new, ""))
         if pc.any(is_other).as_py():
             changes = pa.table({"old": old.filter(is_other), "new": new.filter(is_other)})
-            _rewrite(warehouse, table, changes, fact)
+            _rewrite(warehouse, table, changes, fact, record)
             warnings.append(
                 f"{table.name}: {len(changes):,} keys, such as {_pair(changes, 0)}, are now "
                 "written as the key rules of this version have them"
@@ -115,11 +121,19 @@ def _present(spellings: Iterable[Spellings], wanted: pa.Array, *, typed: bool) -
     return pc.unique(pa.concat_arrays([pa.array([], pa.string()), *found]))
 
 
-def _rewrite(warehouse: Warehouse, table: sa.Table, changes: pa.Table, fact: str) -> None:
+def _rewrite(
+    warehouse: Warehouse,
+    table: sa.Table,
+    changes: pa.Table,
+    fact: str,
+    record: ChangeRecord | None,
+) -> None:
     columns = [sa.Column("old", sa.Text()), sa.Column("new", sa.Text())]
     staged = warehouse.temporary(f"rekeyed_{table.name}", columns, table)
     warehouse.append(staged, [warehouse.encode(changes, staged)])
     _refuse_collisions(warehouse, table, staged, fact)
+    if record is not None:
+        record.renamed(table, staged)
     warehouse.rename_keys(table, staged)
     warehouse.drop(staged)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from common.changes import Changes
 from common.outcomes import (
     Balance,
     Deleted,
@@ -174,6 +175,9 @@ class RunSummary:
     replays_run: str | None = None
     """The run whose corrected rejects this one has loaded."""
     outcomes: Outcomes = field(default_factory=Outcomes)
+    changes: Changes | None = None
+    """What it changes; None if it has not loaded anything."""
+    keeps_personal_changes: bool = False
 
     @property
     def success(self) -> bool:
@@ -203,5 +207,11 @@ class RunSummary:
             "repeats_run": self.repeats_run,
             "replays_run": self.replays_run,
             "rejects_dir": self.rejects_dir,
+            "changes": self._changes(),
             **self.outcomes.as_dict(),
         }
+
+    def _changes(self) -> dict[str, Any]:
+        """What a run has changed, or would change; nothing of one that has failed."""
+        found = self.changes if self.success and self.changes is not None else Changes()
+        return found.as_dict(with_personal=self.keeps_personal_changes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -391,6 +391,10 @@ class Warehouse(ABC):
     @abstractmethod
     def fetch(self, statement: sa.Select[Any]) -> pa.Table:
         """The rows of `statement` as one Arrow table."""
+
+    @abstractmethod
+    def stream(self, statement: sa.Select[Any], write: Callable[[pa.Table], None]) -> None:
+        """Hand the rows of `statement`, which are text, to `write` in pieces."""
 
     @abstractmethod
     def _create(self, table: Table) -> None: ...

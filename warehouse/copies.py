@@ -10,8 +10,9 @@ from __future__ import annotations
 import io
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from types import TracebackType
 from typing import Any
@@ -24,6 +25,7 @@ import sqlalchemy as sa
 from common.arrow_types import arrow_type
 from warehouse import binary_copy
 
+_PIECE_BYTES = 4 << 20
 _lock = threading.Lock()
 _printed: dict[int, list[psycopg2.Error]] = {}
 """By thread that copies, the errors that psycopg2 has had printed."""
@@ -50,17 +52,67 @@ def copy_out(connection: Any, statement: str, columns: Sequence[sa.Column[Any]])
     buffer = io.BytesIO()
     with connection.cursor() as cursor:
         copy(cursor, statement, buffer)
+    return _parsed(buffer.getvalue(), {c.name: arrow_type(c) for c in columns})
+
+
+def copy_pieces(
+    connection: Any, statement: str, names: Sequence[str], write: Callable[[pa.Table], None]
+) -> None:
+    """Hand the rows of a COPY to CSV, which are text, to `write` in pieces.
+
+    Raises what `write` raised; the rest of the rows is not looked at then.
+    """
+    types, most = dict.fromkeys(names, pa.string()), (1 << 31) - 1
+    pieces = _Pieces(partial(_parsed, types=types, block=most), write)
+    with connection.cursor() as cursor:
+        copy(cursor, statement, pieces)
+    pieces.hand_on()
+    if pieces.error is not None:
+        raise pieces.error
+
+
+def _parsed(rows: bytes, types: Mapping[str, pa.DataType], block: int | None = None) -> pa.Table:
+    """Rows of CSV; `block` bytes of them are parsed at once, and no row may be longer."""
     return pa_csv.read_csv(
-        pa.BufferReader(buffer.getvalue() or b"\n"),
-        read_options=pa_csv.ReadOptions(column_names=[c.name for c in columns]),
+        pa.BufferReader(rows or b"\n"),
+        read_options=pa_csv.ReadOptions(column_names=list(types), block_size=block),
         parse_options=pa_csv.ParseOptions(newlines_in_values=True),
         convert_options=pa_csv.ConvertOptions(
-            column_types={c.name: arrow_type(c) for c in columns},
+            column_types=types,
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         ),
     )
+
+
+class _Pieces(io.RawIOBase):
+    """The file that COPY writes whole rows to; it hands them on, some megabytes at a time."""
+
+    def __init__(
+        self, parse: Callable[[bytes], pa.Table], write: Callable[[pa.Table], None]
+    ) -> None:
+        self.error: Exception | None = None
+        self._parse, self._write = parse, write
+        self._rows: list[bytes] = []
+        self._size = 0
+
+    def write(self, row: Any) -> int:
+        """Take a row."""
+        self._rows.append(bytes(row))
+        self._size += len(row)
+        if self._size > _PIECE_BYTES:
+            self.hand_on()
+        return len(row)
+
+    def hand_on(self) -> None:
+        """Hand on what is there. An error is kept: psycopg2 must see the end of the COPY."""
+        rows, self._rows, self._size = self._rows, [], 0
+        try:
+            if rows and self.error is None:
+                self._write(self._parse(b"".join(rows)))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is raised in the end
+            self.error = error
 
 
 class Stream(io.RawIOBase):

@@ -34,6 +34,8 @@ class Drift:
 
     missing_tables: list[Table] = field(default_factory=list)
     missing_columns: list[sa.Column[Any]] = field(default_factory=list)
+    gained: list[sa.Column[Any]] = field(default_factory=list)
+    """Columns that the load has added by now."""
     incomplete: list[Incomplete] = field(default_factory=list)
     unfilled: list[sa.Column[Any]] = field(default_factory=list)
     """NOT NULL columns that may hold NULLs, for which a default is declared."""

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain
@@ -36,6 +36,7 @@ _MEMORY_MB, _MEMORY_MB_A_WORKER = 128, 64
 writes them. Sixteen threads that have less than this together spill what they hold, and need two
 thirds more processor time.
 """
+_STREAMED_ROWS = 50_000
 _SUFFIXES = ("", ".db", ".ddb", ".duckdb")
 """DuckDB takes an empty file with such a suffix for a new database, with others for data."""
 
@@ -254,6 +255,11 @@ class DuckDb(Warehouse):
     def fetch(self, statement: sa.Select[Any]) -> pa.Table:
         driver: Any = self.connection.connection.driver_connection
         return driver.sql(self.text_of(statement)).to_arrow_table()
+
+    def stream(self, statement: sa.Select[Any], write: Callable[[pa.Table], None]) -> None:
+        driver: Any = self.connection.connection.driver_connection
+        for piece in driver.sql(self.text_of(statement)).to_arrow_reader(_STREAMED_ROWS):
+            write(pa.table(piece))
 
     def snapshot(
         self,

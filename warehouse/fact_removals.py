@@ -12,11 +12,13 @@ from sqlalchemy import Table
 
 from common.absence import Absence
 from common.arrow_types import typed
+from common.changes import ABSENCE, FLAG, SKIPPED
 from common.outcomes import Deleted, Removals
 from common.results import DELETES, REMOVAL, SKIPS
 from common.star_model import Star, business_key
 from common.sums import Sums, plus, summed
 from warehouse.base import Warehouse
+from warehouse.fact_changes import FactChanges
 from warehouse.removals import absent, remove, stage_keys
 
 Task = Callable[[], pa.Table]
@@ -27,7 +29,14 @@ Amount = tuple[sa.ColumnElement[Any] | None, sa.ColumnElement[Any]]
 class FactRemovals:
     """Takes facts away in the run's transaction, and counts them and their amounts."""
 
-    def __init__(self, warehouse: Warehouse, star: Star, *, by_currency: bool) -> None:
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        star: Star,
+        *,
+        by_currency: bool,
+        record: FactChanges | None = None,
+    ) -> None:
         self.warehouse = warehouse
         self.star, self.fact = star, star.fact
         self.amount = star.fact.c.net_amount
@@ -39,6 +48,7 @@ class FactRemovals:
         self.removed: Sums = {}
         """Their net amount."""
         self.warnings: list[str] = []
+        self._record = record
         self._absent: Table | None = None
         """The facts that go because they are absent."""
 
@@ -99,18 +109,22 @@ class FactRemovals:
         """Delete the facts that go: the absent ones, and those that rows are `flagged` for."""
         deleted = Deleted()
         if self._absent is not None:
-            deleted.by_absence, _ = self._remove(self._absent)
+            deleted.by_absence, _ = self._remove(self._absent, ABSENCE)
         for name, gone in flagged.items():
             by = None if self.currency is None else gone.c[self.currency.name]
-            rows, (_, said) = self._remove(gone, (by, gone.c[self.amount.name]))
+            why = SKIPPED if name == "skipped" else FLAG
+            rows, (_, said) = self._remove(gone, why, (by, gone.c[self.amount.name]))
             deleted.by_flag += rows
             self.counts.move(name, "deleted", rows, said)
         return deleted
 
-    def _remove(self, gone: Table, *amounts: Amount) -> tuple[int, list[Sums]]:
-        rows, found = remove(
-            self.warehouse, self.fact, gone, (self.currency, self.amount), *amounts
-        )
+    def _remove(self, gone: Table, why: str, *amounts: Amount) -> tuple[int, list[Sums]]:
+        def before(rows: int) -> None:
+            if self._record is not None:
+                self._record.removed(gone, why, rows)
+
+        own = self.currency, self.amount
+        rows, found = remove(self.warehouse, self.fact, gone, own, *amounts, before=before)
         self.rows += rows
         self.removed = plus(self.removed, found[0])
         self.warehouse.drop(gone)

@@ -37,6 +37,7 @@ def begin_load(warehouse: Warehouse, tables: Iterable[Table], *, apart: bool = T
     warehouse.begin()
     found = compare(warehouse, declared)
     refuse(warehouse, found)
+    gained = found.missing_columns
     if found.missing_columns and apart and warehouse.grows_apart:
         warehouse.rollback()
         _apart(warehouse, lambda: _grow(warehouse, compare(warehouse, declared), is_apart=True))
@@ -49,6 +50,7 @@ def begin_load(warehouse: Warehouse, tables: Iterable[Table], *, apart: bool = T
         found = compare(warehouse, declared)
         if warehouse.grows_apart:
             found.warnings.append("readers wait for this run: it adds columns, and takes them back")
+    found.gained = gained
     _fill(warehouse, found)
     for table in declared:
         if is_dimension(table) and not warehouse.is_created(table):

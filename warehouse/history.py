@@ -86,6 +86,17 @@ def last_published(warehouse: Warehouse) -> Past | None:
     return Past(found.run_id, counts, sources, watermarks or {}, damage)
 
 
+def last_rules(warehouse: Warehouse) -> tuple[str, int | None] | None:
+    """Code version and version of the key rules of the run that was published last, or None."""
+    found = warehouse.execute(
+        sa.select(etl_run.c.code_version, etl_run.c.key_rules)
+        .where(etl_run.c.status == "published")
+        .order_by(*NEWEST_FIRST)
+        .limit(1)
+    ).first()
+    return None if found is None else (found.code_version, found.key_rules)
+
+
 def add(warehouse: Warehouse, row: Mapping[str, Any]) -> None:
     """Add the row of this run with the next `sequence`, and read it back.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -370,6 +370,10 @@ class PostgreSql(Warehouse):
         query = f"COPY ({self.text_of(statement)}) TO STDOUT (FORMAT csv)"
         columns = [cast("sa.Column[Any]", column) for column in statement.selected_columns]
         return copies.copy_out(driver, query, columns)
+
+    def stream(self, statement: sa.Select[Any], write: Callable[[pa.Table], None]) -> None:
+        query = f"COPY ({self.text_of(statement)}) TO STDOUT (FORMAT csv)"
+        copies.copy_pieces(self._driver, query, statement.selected_columns.keys(), write)
 
     def snapshot(self, tables: Sequence[Table], counts: Mapping[str, int], last: str) -> str:
         number = int(self.scalar(sa.text("SELECT pg_current_xact_id()::text")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -49,9 +49,10 @@ def remove(
     table: Table,
     gone: Table,
     *amounts: tuple[sa.ColumnElement[Any] | None, sa.ColumnElement[Any]],
+    before: Callable[[int], None] = lambda rows: None,
 ) -> tuple[int, list[Sums]]:
     """Delete the rows of `table` whose keys `gone` has; returns how many they were, and the sums
-    over them of `amounts`, each by its currency.
+    over them of `amounts`, each by its currency. `before` is told how many they will be.
 
     Raises `GateError` where the warehouse holds some of them still.
     """
@@ -64,6 +65,7 @@ def remove(
         found.append(amounts_found)
     if not rows:
         return 0, [{} for _ in amounts]
+    before(rows)
     warehouse.execute(sa.delete(table).where(key == gone.c[key.name]))
     left = int(warehouse.scalar(sa.select(count).select_from(both)))
     if left:

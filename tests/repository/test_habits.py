@@ -53,6 +53,7 @@ SQL_PIECES = {
         "options",  # of COPY, a literal in the code
     },
     "warehouse.postgresql: PostgreSql.fetch": {"self.text_of(statement)"},
+    "warehouse.postgresql: PostgreSql.stream": {"self.text_of(statement)"},
 }
 """The pieces that SQL text is put together from, by the function that does it: quoted names,
 literals and compiled statements. A value is bound instead."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -316,3 +317,15 @@ class Chance:
             "currency": self._currency(),
             **measures,
         }
+
+
+def habit_settings(habits: Habits) -> dict[str, str]:
+    """The settings that say how the shop sends its sources."""
+    settings = {f"{name.upper()}__EXTRACT": how for name, how in habits.extract.items()}
+    for name, texts in habits.skip_when.items():
+        settings[f"{name.upper()}__SKIP_WHEN"] = json.dumps(texts)
+    settings["TRANSACTIONS__PERIOD"] = "/".join(day.isoformat() for day in habits.period)
+    settings["TRANSACTIONS__CURRENCY"] = habits.currency
+    settings["PRODUCTS__CURRENCY"] = habits.paid_in
+    settings["MAX_DELETE_RATE"] = str(habits.max_delete_rate)
+    return settings

@@ -8,7 +8,6 @@ stories are told.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
@@ -26,9 +25,8 @@ from config import load_config
 from main import StarSchemaETLPipeline
 from support.desk import Desk
 from support.model import MEMBERS, Account, Model, Watermark
-from support.model_rows import Habits
 from support.star import Star
-from support.story import LATER, VALUES, Chance
+from support.story import LATER, VALUES, Chance, habit_settings
 from support.tables import Row
 
 SEEDS = int(os.environ.get("NIGHT_SEEDS", "20"))
@@ -104,18 +102,6 @@ def differences(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]
         if found[name] != wanted[name]
         for pair in [(found[name], wanted[name])]
     }
-
-
-def habit_settings(habits: Habits) -> dict[str, str]:
-    """The settings that say how the shop sends its sources."""
-    settings = {f"{name.upper()}__EXTRACT": how for name, how in habits.extract.items()}
-    for name, texts in habits.skip_when.items():
-        settings[f"{name.upper()}__SKIP_WHEN"] = json.dumps(texts)
-    settings["TRANSACTIONS__PERIOD"] = "/".join(day.isoformat() for day in habits.period)
-    settings["TRANSACTIONS__CURRENCY"] = habits.currency
-    settings["PRODUCTS__CURRENCY"] = habits.paid_in
-    settings["MAX_DELETE_RATE"] = str(habits.max_delete_rate)
-    return settings
 
 
 def told_by(results: Row) -> dict[str, Any]:
