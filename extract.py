@@ -25,6 +25,7 @@ from tenacity import (
 )
 
 from common.parallel import Task, Workers
+from common.progress import SILENT, Progress
 from common.results import LINE
 from common.since import Start
 from common.spool import Spool
@@ -80,11 +81,12 @@ class DataExtractor:
     def extract(
         self,
         folder: Path,
-        progress: Callable[[str, int], None] = lambda name, records: None,
+        progress: Progress = SILENT,
         workers: Workers | None = None,
     ) -> dict[str, RawSource]:
-        """Read every configured source into `folder`. `progress` is called with the source's name
-        and the number of records of each batch. Without `workers` it has threads of its own.
+        """Read every configured source into `folder`. `progress` hears of each batch: its
+        source, its records, and its share of all bytes where all sources are files on a disk.
+        Without `workers` it has threads of its own.
 
         Raises `ExtractionError` with the problems of all sources.
         """
@@ -97,7 +99,7 @@ class DataExtractor:
     def look(
         self,
         folder: Path,
-        progress: Callable[[str, int], None] = lambda name, records: None,
+        progress: Progress = SILENT,
         rows: int | None = None,
         workers: Workers | None = None,
     ) -> dict[str, ReadSource]:
@@ -121,7 +123,7 @@ class DataExtractor:
         def begin_again(_: RetryCallState) -> None:
             for name in self._to_read_again(problems):
                 for read in found.pop(name):
-                    progress(name, -read.records)
+                    progress.advance(name, -read.records)
                     read.discard()
             problems.begin_again()
 
@@ -163,7 +165,7 @@ class DataExtractor:
         names: Sequence[str],
         folder: Path,
         workers: Workers,
-        progress: Callable[[str, int], None],
+        progress: Progress,
         rows: int | None,
     ) -> dict[str, list[ReadFile]]:
         """Read these sources. The sales come first: they are the most, and whatever they refer to
@@ -291,11 +293,13 @@ class DataExtractor:
         problems: Problems,
         reads: list[ReadFile],
         workers: Workers,
-        progress: Callable[[str, int], None],
+        progress: Progress,
         rows: int | None,
     ) -> None:
         """Spill all files; after a fault in one the others are read: there may be more."""
         enough, done = set[str](), Counter[str]()
+        sizes = [read.size for read in reads if read.file.is_mapped]
+        progress.expect(0 if rows or None in sizes else sum(filter(None, sizes)), "bytes")
         under_way: deque[tuple[ReadFile, Part]] = deque()
 
         def tasks() -> Iterator[Task[Any]]:
@@ -309,14 +313,16 @@ class DataExtractor:
             read, part = under_way.popleft()
             if part is None:  # it was the last
                 problems.attempt(read.name, read.opened.label, partial(self._finish, read))
+                progress.reach((read.size or 0) - read.reached)
                 continue
             if read.fault is not None or read.name in enough:  # it was read ahead
                 continue
-            before = read.records
+            before, reached = read.records, read.reached
             again = read.take(part, result)
             while again is not None:
                 again = read.take(again[0], workers.result(again[1]))
-            progress(read.name, read.records - before)
+            progress.advance(read.name, read.records - before)
+            progress.reach(read.reached - reached)
             done[read.name] += read.records - before
             if rows is not None and done[read.name] >= rows:
                 enough.add(read.name)

@@ -5,7 +5,7 @@ Generic over any dimension that `schema` declares.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from common.absence import Absence
 from common.arrow_types import arrow_schema
 from common.outcomes import MemberCounts
+from common.progress import SILENT, Progress
 from common.star_model import (
     DELETED_FLAG,
     INFERRED_FLAG,
@@ -63,7 +64,7 @@ class DimensionLoader(Loader):
     def load_all_dimensions(
         self,
         transformed: Mapping[str, Rows],
-        progress: Callable[[str], None] = lambda table: None,
+        progress: Progress = SILENT,
         absences: Mapping[str, Absence] | None = None,
     ) -> dict[str, KeyMap]:
         """Merge the rows of each dimension; returns business key -> surrogate key for each.
@@ -85,10 +86,11 @@ class DimensionLoader(Loader):
         keys = {}
         for dimension in dimensions:
             rows = transformed.get(dimension.name)
-            progress(dimension.name)
+            progress.advance(dimension.name)
             absence = (absences or {}).get(dimension.name)
             tables = self._spelt(dimension, _tables(rows))
             self.results[dimension.name] = self._merge(dimension, tables, absence)
+            progress.advance(dimension.name, sum(map(len, tables)))
             keys[dimension.name] = self.key_map(dimension)
         return keys
 

@@ -22,6 +22,7 @@ from common.arrow_types import typed
 from common.key_sum import key_sum, key_weights
 from common.outcomes import FactCounts, Movement, Removals, plain
 from common.parallel import in_order
+from common.progress import SILENT, Progress
 from common.results import DETAIL, PLACE, REASON
 from common.star_model import (
     Role,
@@ -101,7 +102,7 @@ class FactLoader(Loader):
         self,
         fact_sales: pd.DataFrame | pa.Table | Iterable[Task],
         dimension_results: Mapping[str, KeyMap],
-        progress: Callable[[int], None] = lambda rows: None,
+        progress: Progress = SILENT,
         removals: Iterable[Task] = (),
         absence: Absence | None = None,
     ) -> dict[str, Any]:
@@ -127,7 +128,7 @@ class FactLoader(Loader):
         self,
         tasks: Iterable[Task],
         keys: Mapping[str, KeyMap],
-        progress: Callable[[int], None],
+        progress: Progress,
         removals: Iterable[Task],
         absence: Absence | None,
     ) -> FactCounts:
@@ -172,7 +173,7 @@ class FactLoader(Loader):
         tasks: Iterable[Task],
         keys: Mapping[str, KeyMap],
         form: sa.Table,
-        progress: Callable[[int], None],
+        progress: Progress,
     ) -> Iterator[Encoded]:
         """Batches in the columns of `form`."""
         encode, by = partial(self.warehouse.encode, table=form), self._by_currency
@@ -185,7 +186,7 @@ class FactLoader(Loader):
         for keyed in in_order(pool, calls, self.warehouse.encoders()):
             if len(keyed.orphans):
                 self.orphans.append(keyed.orphans)
-            progress(keyed.count)
+            progress.advance(self.fact.name, keyed.count)
             self._handed_over += keyed.count
             self.key_sum += keyed.key_sum
             if self.warehouse.is_created(self.fact):

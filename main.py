@@ -165,6 +165,7 @@ class StarSchemaETLPipeline:
         facts = self._run_fact_loading_phase(run, extracted, loaded)
         self._run_validation_phase(run, loaded, facts)
         with run.phase("publishing"):
+            run.progress.advance("keys and indexes")
             growth.complete(run.warehouse, loaded.grown)
             self._publish(run)
             if run.summary.status == "published":
@@ -205,6 +206,7 @@ class StarSchemaETLPipeline:
         run.last_mark = previous.snapshot
         if not self.is_repeatable:
             return None
+        run.progress.advance(f"is it the input of {previous.run_id}?")
         outcomes = unchanged.repeated(self.config, run.signature, previous, run.workers)
         if outcomes is None:
             return None
@@ -224,7 +226,7 @@ class StarSchemaETLPipeline:
             began = datetime.now(UTC)
             try:
                 extractor = DataExtractor(run.to_read(), starts)
-                extracted = extractor.extract(run.spool.folder, run.progress.advance, run.workers)
+                extracted = extractor.extract(run.spool.folder, run.progress, run.workers)
                 run.watermarks, notes = watermarks.moved(
                     self.config, run.watermarks, starts, extracted, began
                 )
@@ -254,7 +256,7 @@ class StarSchemaETLPipeline:
                 self.config,
                 run.spool.folder,
                 run.workers,
-                progress=run.progress.advance,
+                progress=run.progress,
             )
             for name, source in cleaned.items():
                 run.report_cleaned(source, extracted[name])
@@ -288,11 +290,9 @@ class StarSchemaETLPipeline:
                 if self.config.orphan_policy == "reject":
                     known = self._refuse_orphans(run, loader, extracted, cleaned, described)
                 absences, doubts = absences_of_members(self.config, extracted, cleaned)
-                keys = loader.load_all_dimensions(
-                    self._dimension_rows(run, known, described),
-                    lambda table: run.progress.advance(table, 0),
-                    absences,
-                )
+                rows = self._dimension_rows(run, known, described)
+                run.progress.expect(sum(len(part) for parts in rows.values() for part in parts))
+                keys = loader.load_all_dimensions(rows, run.progress, absences)
                 run.warn(*doubts, *loader.warnings)
             run.summary.outcomes.dimensions = loader.results
             phase.rows = sum(counts.rows for counts in loader.results.values())
@@ -313,10 +313,11 @@ class StarSchemaETLPipeline:
                 self.config, run.warehouse, run.id, mapped=raw.mapped, by_currency=by_currency,
                 record=loaded.record,
             ) as loader:  # fmt: skip
+                run.progress.expect(sales.rows)
                 loader.load_sales_facts(
                     sales.tasks(),
                     loaded.keys,
-                    partial(run.progress.advance, self.star.fact.name),
+                    run.progress,
                     sales.removals(),
                     absence_in(self.config, raw, sales)[0],
                 )
@@ -347,7 +348,7 @@ class StarSchemaETLPipeline:
                 self.config, run.warehouse, run.id, run.last_mark, late,
                 by_currency=loaded.by_currency,
             )  # fmt: skip
-            found = run.summary.outcomes.validation = validator.check_star()
+            found = run.summary.outcomes.validation = validator.check_star(run.progress)
             outcomes = run.summary.outcomes
             inputs = {
                 name: source.input(self.star.table_of(name).name)
@@ -382,6 +383,7 @@ class StarSchemaETLPipeline:
         run.workers.check()
         self._before_commit()
         run.watch.is_committing = True
+        run.progress.advance("commit")
         run.warehouse.commit(
             proof=sa.select(etl_run.c.status).where(mine, etl_run.c.status == "published")
         )

@@ -20,6 +20,7 @@ from common.outcomes import (
     Validation,
     plain,
 )
+from common.progress import SILENT, Progress
 from common.star_model import (
     TOO_LARGE,
     UNKNOWN_KEY,
@@ -95,11 +96,13 @@ class StarSchemaValidator:
                 )
             return {**plain(self._run(warehouse)), **_last_published(warehouse)}
 
-    def check_star(self) -> Validation:
-        """The same for the run whose warehouse was given, without accounts and score."""
+    def check_star(self, progress: Progress = SILENT) -> Validation:
+        """The same for the run whose warehouse was given, without accounts and score. `progress`
+        hears of each table.
+        """
         if self._given is None:
             raise ValueError("there is no run to check the star of; use run_all_checks()")
-        return self._run(self._given)
+        return self._run(self._given, progress)
 
     def check_run(self, found: Validation, claims: Claims) -> None:
         """Hold what the stages claim against the star, and close the accounts; once the star was
@@ -118,15 +121,20 @@ class StarSchemaValidator:
         found.checks += checks
         found.validation_errors += failures(checks) + unclosed(found.reconciliation)
 
-    def _run(self, warehouse: Warehouse) -> Validation:
+    def _run(self, warehouse: Warehouse, progress: Progress = SILENT) -> Validation:
         row_counts: dict[str, int] = {}
         checks: list[CheckResult] = []
+        progress.expect(len(self.star.dimensions) + 1, "tables")
         for dimension in self.star.dimensions:
+            progress.advance(dimension.name)
             row_counts[dimension.name] = _count(warehouse, dimension)
             checks += self._dimension_checks(warehouse, dimension, row_counts[dimension.name])
+            progress.reach(1)
         checks += self._date_checks(warehouse)
+        progress.advance(self.fact.name)
         facts, fact_checks = self._fact_checks(warehouse)
         row_counts[self.fact.name] = facts
+        progress.reach(1)
         checks += fact_checks
         orphans = {
             check.check.removeprefix("orphan "): check.problems

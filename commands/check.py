@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +42,8 @@ def check(context: click.Context, /, rows: int | None, **part: Any) -> int:
     from extract import DataExtractor
     from report.check_text import render
     from run import logs
-    from run.check import look_ahead
-    from run.progress import PhaseProgress, live_progress
+    from run.check import PHASES, look_ahead
+    from run.progress import live_progress
     from run.watermarks import starts
     from transform import batch_rules
     from warehouse.outlook import last_watermarks
@@ -52,14 +51,11 @@ def check(context: click.Context, /, rows: int | None, **part: Any) -> int:
     config: StarSchemaConfig = context.obj.for_run(**part)
     quiet = bool(context.find_root().params["quiet"])
 
-    def progress(phase: str) -> Callable[[str, int], None]:
-        return PhaseProgress(phase).advance
-
     gc.enable()
     with (
         reported(config),
         logs.logging_to_stderr(config.log_level, quiet=quiet),
-        live_progress(quiet=quiet),
+        live_progress(quiet=quiet, plan=PHASES) as display,
     ):
         kept = {}
         if any(source.watermark for source in config.sources.values()):
@@ -69,7 +65,7 @@ def check(context: click.Context, /, rows: int | None, **part: Any) -> int:
             config,
             DataExtractor(config, begin).look,
             batch_rules,
-            progress,
+            display.phase,
             rows,
         )
         proposed = _proposed(config, {} if rows else findings.at_fault)

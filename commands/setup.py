@@ -46,7 +46,7 @@ def setup(
     from proposal.asking import Manner, conduct
     from proposal.session import look
     from run import logs
-    from run.progress import PhaseProgress, live_progress
+    from run.progress import live_progress
 
     config: StarSchemaConfig = context.obj
     options = context.find_root().params
@@ -55,8 +55,8 @@ def setup(
     with reported(config):
         with (
             logs.logging_to_stderr(config.log_level, quiet=options["quiet"]),
-            live_progress(quiet=options["quiet"]),
+            live_progress(quiet=options["quiet"]) as display,
         ):
-            session = look(files, config, path, lambda phase: PhaseProgress(phase).advance)
+            session = look(files, config, path, display.phase)
         manner = Manner(yes, prints, as_json or options["as_json"])
         return conduct(session, manner, say, options["env_file"])

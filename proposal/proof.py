@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from common.arrays import decoded, whole
 from common.parallel import Workers
+from common.progress import SILENT, Progress
 from common.star_model import UNKNOWN_ID
 from common.sums import plus, summed
 from config import StarSchemaConfig
@@ -27,15 +28,15 @@ from transform import batch_rules
 
 _LONGEST = 60  # characters of a value that an example shows
 
-Progress = Callable[[str, int], None]
-"""Hears of each batch: its source, and its rows."""
+Phase = Callable[[str], Progress]
+"""Begins a phase of this name."""
 
 
 def prove(
     proposal: Proposal,
     config: StarSchemaConfig,
     rows: int | None = None,
-    progress: Progress = lambda name, rows: None,
+    phase: Phase = lambda name: SILENT,
 ) -> Proof:
     """Read and clean all rows of all sources with the proposed settings on top of `config`, or
     about the first `rows` of each. No warehouse is asked, and nothing is kept.
@@ -49,12 +50,12 @@ def prove(
         return Proof(problems=error.problems)
     proof = Proof(problems=_absent(tried))
     with working_folder(tried.work_dir) as folder, Workers(tried.workers) as workers:
-        looked = DataExtractor(tried).look(folder, progress, rows, workers)
+        looked = DataExtractor(tried).look(folder, phase("read"), rows, workers)
         proof.problems += [problem for source in looked.values() for problem in source.problems]
         raws = {n: s.extracted for n, s in looked.items() if s.extracted is not None}
         raws = {name: raw for name, raw in raws.items() if name in _names(tried)}
         cleaned = clean_sources(
-            raws.values(), batch_rules, tried, folder, workers, progress=progress
+            raws.values(), batch_rules, tried, folder, workers, progress=phase("clean")
         )
         for name, source in cleaned.items():
             proof.sources[name] = _of_source(looked[name], raws[name], source)
@@ -72,15 +73,15 @@ def prove(
 class Prover:
     """Tries proposals under the settings that are in force, and the same one only once in turn."""
 
-    def __init__(self, progress: Progress = lambda name, rows: None) -> None:
-        self._progress = progress
+    def __init__(self, phase: Phase = lambda name: SILENT) -> None:
+        self._phase = phase
         self._last: tuple[dict[str, Any], Proof] | None = None
 
     def __call__(self, proposal: Proposal, config: StarSchemaConfig) -> Proof:
         """The proof of a proposal: see `prove`."""
         given = deepcopy(by_name(proposal))
         if self._last is None or self._last[0] != given:
-            self._last = given, prove(proposal, config, progress=self._progress)
+            self._last = given, prove(proposal, config, phase=self._phase)
         return self._last[1]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from config import StarSchemaConfig
 from proposal import star_file, told
 from proposal.applied import answered
 from proposal.model import Proof, Proposal, Question
-from proposal.proof import Progress, Prover, prove
+from proposal.proof import Phase, Prover, prove
 from proposal.propose import propose
 from proposal.toml_text import as_values, toml_text
 
@@ -73,12 +73,11 @@ class Session:
         return json.dumps(parts, indent=2, ensure_ascii=False, default=str)
 
 
-def look(
-    paths: Sequence[str], config: StarSchemaConfig, path: Path, progress: Callable[[str], Progress]
-) -> Session:
+def look(paths: Sequence[str], config: StarSchemaConfig, path: Path, phase: Phase) -> Session:
     """Look at files, or at those of the sources that are set; propose settings, and try them."""
     before = star_file.read(path)
-    tried = Prover(progress("Trying"))
+    phase("look")
+    tried = Prover(phase)
     proposal = propose(list(_matching(paths)), config, tried)
     if not paths:  # what is in a database stays there
         kept = {name for name, source in config.sources.items() if isinstance(source.path, URL)}

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from common.arrays import decoded
 from common.parallel import Task, Workers
+from common.progress import Progress
 from common.rejects import ordered_reasons
 from common.results import DETAIL, FILE, LINE, PLACE, REASON, Clean
 from common.spool import Spool
@@ -34,18 +35,18 @@ from run.workers import workers_for
 from sources.raw_source import RawSource, ReadSource
 from warehouse.outlook import inspect_warehouse
 
+PHASES = ("open", "read", "clean", "compare", "warehouse")
+"""What it does, in this order."""
 EXAMPLES = 5
 """How many rows of each reason are printed."""
 _DETAILS = 200
 """Of each reason so many details are kept, to see which setting would help."""
 _SAMPLE = 3
 
-Look: TypeAlias = Callable[
-    [Path, Callable[[str, int], None], int | None, Workers], dict[str, ReadSource]
-]
+Look: TypeAlias = Callable[[Path, Progress, int | None, Workers], dict[str, ReadSource]]
 """Reads the sources into a folder, or the first rows of each; tells of its progress."""
-Progress: TypeAlias = Callable[[str], Callable[[str, int], None]]
-"""Given the name of a phase, what hears of each batch of it: its source, and its rows."""
+Phase: TypeAlias = Callable[[str], Progress]
+"""Begins a phase of this name."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def look_ahead(
     config: StarSchemaConfig,
     look: Look,
     cleaning: Callable[[StarSchemaConfig], Clean],
-    progress: Progress,
+    phase: Phase,
     rows: int | None = None,
 ) -> Findings:
     """Read and clean all rows of all sources as a run would, or about the first `rows` of each;
@@ -158,17 +159,14 @@ def look_ahead(
 
     Raises `SpoolError` when the working folder cannot be used.
     """
+    phase("open")
     with working_folder(config.work_dir) as folder, workers_for(config, folder) as workers:
         for warning in workers.warnings:
             logger.warning("%s", warning)
-        looked = look(folder, progress("Reading"), rows, workers)
-        good = {
-            name: source.extracted
-            for name, source in looked.items()
-            if source.extracted is not None
-        }
+        looked = look(folder, phase("read"), rows, workers)
+        good = {name: s.extracted for name, s in looked.items() if s.extracted is not None}
         cleaned = clean_sources(
-            good.values(), cleaning, config, folder, workers, progress=progress("Cleaning")
+            good.values(), cleaning, config, folder, workers, progress=phase("clean")
         )
         sources = {}
         for name, source in looked.items():
@@ -178,7 +176,9 @@ def look_ahead(
                 found.sample = _sample(source.extracted, found.cleaned)
                 found.advice = _advice(config, found, source.extracted, cleaning)
             sources[name] = found
+        phase("compare")
         strangers = [] if rows else list(strangers_in(config.star, cleaned, workers))
+    phase("warehouse")
     warehouse, fits = inspect_warehouse(config, config.star.tables)
     places = _unwritable(config)
     can_start = fits and not places and not any(source.problems for source in looked.values())

@@ -30,7 +30,7 @@ from run.failures import in_words
 from run.refused import in_file_order
 from run.replay import Replay
 from run.signals import PATIENCE_SECONDS, Watch
-from run.summary import PHASES, Outcomes, RunSummary
+from run.summary import PHASES, SHORT, Outcomes, RunSummary
 from run.workers import workers_for
 from schema import etl_run
 from sources.raw_source import RawSource
@@ -79,7 +79,8 @@ class Run:
         """How far each source was read, as `etl_run` keeps it of a published run."""
         self.currencies: dict[str, int] = {}
         """In how many amounts each currency was seen last, in all runs of the star."""
-        self.progress = progress.PhaseProgress("")
+        self.display = progress.Display()
+        self.progress = self.display.phase(SHORT["opening"])
         self.watch = Watch()
         self._clock = PhaseClock()
         self._opening = "warehouse"
@@ -101,10 +102,11 @@ class Run:
             logs.logging_to(
                 config.log_file, config.log_level, self.id, quiet=self.quiet, form=config.log_format
             ),
-            progress.live_progress(quiet=self.quiet),
+            progress.live_progress(quiet=self.quiet, plan=[*SHORT.values()]) as self.display,
             self.watch.kept(),
         ):
             logs.logger.info("run %s begins", self.id)
+            self.progress = self.display.phase(SHORT["opening"])
             yield
 
     @contextmanager
@@ -165,7 +167,7 @@ class Run:
         self._clock.turn_to(name)
         phases, title = self.summary.outcomes.phases, PHASES[name]
         result = phases[name]
-        self.progress = progress.PhaseProgress(title)
+        self.progress = self.display.phase(SHORT[name], title)
         result.status = "failed"
         if name != "opening":  # which the beginning of the run has told
             logs.logger.info("%s begins", title)
@@ -176,7 +178,7 @@ class Run:
             result.status = "success"
         finally:
             self._clock.read(phases)
-            self.progress.finish(result.rows)
+            self.progress.finish(result.rows, failed=result.status == "failed")
         rows = f": {result.rows:,} rows" if result.rows else ""
         logs.logger.info("%s done%s in %.2f s", title, rows, result.duration_seconds)
 

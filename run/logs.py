@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from errors import LogFileError
 from run.log_files import open_log, put_aside
 from run.log_lines import ConsoleLine, line_of, one_line
+from run.terminal import can_draw
 
 __all__ = [
     "LOGGER", "logger", "logging_to", "logging_to_stderr", "one_line", "printed_by", "summarize",
@@ -172,7 +173,7 @@ def _console_level(level: str, *, quiet: bool) -> int | str:
     """What stderr shows: on a terminal the live display stands in for INFO lines."""
     if quiet:
         return logging.ERROR
-    return logging.WARNING if level == "INFO" and sys.stderr.isatty() else level
+    return logging.WARNING if level == "INFO" and can_draw() else level
 
 
 def _console_handler() -> logging.Handler:

@@ -1,77 +1,137 @@
-"""Progress of long work: a live line on a terminal, now and then a log line elsewhere."""
+"""Progress of long work: live lines on a terminal, now and then a log line elsewhere."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from common.progress import Progress
 from run import logs
+from run.meter import Meter, told
+from run.terminal import can_draw
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.console import Console
+    from rich.text import Text
 
-_live: Progress | None = None
-_EVERY_SECONDS = 10  # between plain progress lines of one phase
+_EVERY_SECONDS = 10  # between lines in the log of one phase
+_A_SECOND = 4
+"""How often the live lines are drawn."""
+SHOW_CURSOR = b"\x1b[?25h\n"
 
 
-class PhaseProgress:
+class PhaseProgress(Progress):
     """Progress of one phase: a live line on a terminal, now and then a log line elsewhere."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, meter: Meter, title: str, *, is_live: bool) -> None:
+        self._meter = meter
         self._title = title
-        self._done = 0
+        self._is_live = is_live
         self._told = time.monotonic()
-        self._task = None if _live is None else _live.add_task(title, total=None, what="")
 
-    def advance(self, what: str, rows: int) -> None:
-        """`rows` more of `what` are done."""
-        self._done += rows
-        if _live is not None and self._task is not None:
-            _live.update(self._task, completed=self._done, what=what)
-        elif time.monotonic() - self._told > _EVERY_SECONDS:
-            self._told = time.monotonic()
-            logs.logger.info("%s: %s rows, at %s", self._title, f"{self._done:,}", what)
+    def expect(self, total: int, unit: str = "") -> None:
+        """So much is to be done: rows, or what `unit` says; 0 if nobody knows."""
+        self._meter.total, self._meter.in_rows = total, not unit
 
-    def finish(self, rows: int) -> None:
+    def advance(self, what: str, rows: int = 0) -> None:
+        """`rows` more are done, of a source or a table; or it is at `what` now."""
+        meter = self._meter
+        meter.what = what
+        meter.rows += rows
+        if meter.in_rows:
+            meter.done = meter.rows
+        self._note()
+
+    def reach(self, more: int) -> None:
+        """So much more of what is expected is done, where that is not rows."""
+        self._meter.done += more
+        self._note()
+
+    def finish(self, rows: int, *, failed: bool = False) -> None:
         """The phase is over, with so many rows."""
-        if _live is not None and self._task is not None:
-            _live.update(self._task, total=max(rows, 1), completed=rows, what="")
+        self._meter.end("failed" if failed else "done")
+        self._meter.rows = rows
+
+    def _note(self) -> None:
+        self._meter.note()
+        if not self._is_live and time.monotonic() - self._told > _EVERY_SECONDS:
+            self._told = time.monotonic()
+            logs.logger.info("%s: %s", self._title, told(self._meter))
+
+
+class Display:
+    """What shows the phases of some work: those that are over, under way, and to come."""
+
+    def __init__(self, plan: Sequence[str] = ()) -> None:
+        self.is_live = False
+        self._meters = {name: Meter(name) for name in plan}
+
+    def phase(self, name: str, title: str = "") -> PhaseProgress:
+        """A phase begins, which is called `name` on a screen, and `title` in a log.
+
+        Where one of that name is over, it begins again, and those after it are to come.
+        """
+        names = list(self._meters)
+        if name not in names or self._meters[name].status != "now":
+            for meter in self._meters.values():
+                meter.end("done")
+            for later in names[names.index(name) :] if name in names else ():
+                self._meters[later] = Meter(later)
+            self._meters[name] = Meter(name, "now")
+        meter = self._meters[name]
+        return PhaseProgress(meter, title or name, is_live=self.is_live)
+
+    @property
+    def meters(self) -> list[Meter]:
+        """How far each phase is, in their order."""
+        return [*self._meters.values()]
+
+    def shown(self, console: Console) -> Text:
+        """The lines of now."""
+        from run.progress_lines import lines  # noqa: PLC0415  # rich, which cron does not need
+
+        return lines(self.meters, console.width, console.encoding)
+
+
+_live: Display | None = None
+"""The one that is on the terminal of this process."""
+
+
+def is_shown() -> bool:
+    """Whether live lines are on the terminal, whose cursor is hidden meanwhile."""
+    return _live is not None
 
 
 @contextmanager
-def live_progress(*, quiet: bool) -> Iterator[None]:
-    """A live display on stderr while the block runs, if stderr is a terminal."""
+def live_progress(*, quiet: bool, plan: Sequence[str] = ()) -> Iterator[Display]:
+    """A display of the phases of `plan` while the block runs: on stderr if that is a terminal that
+    can draw lines again, and nobody else has it; else it goes to the log. It leaves no trace.
+    """
     global _live  # noqa: PLW0603  # the one display of this process
-    if quiet or not sys.stderr.isatty() or _live is not None:
-        yield
+    display = Display(plan)
+    if quiet or not can_draw() or _live is not None:
+        yield display
         return
     from rich.console import Console  # noqa: PLC0415  # 70 ms that cron does not need
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
+    from rich.live import Live  # noqa: PLC0415
 
-    columns = (
-        TextColumn("{task.description:<20}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed:>12,.0f} rows"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[what]}"),
-    )
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False, emoji=False, markup=False)
 
     def print_above(line: str, is_error: bool) -> None:
-        style = "red" if is_error else ""
-        console.print(line, style=style, markup=False, highlight=False)
+        console.print(line, style="red" if is_error else "", soft_wrap=True)
 
-    with Progress(*columns, console=console) as progress, logs.printed_by(print_above):
-        _live = progress
-        try:
-            yield
-        finally:
-            _live = None
+    live = Live(
+        console=console,
+        get_renderable=lambda: display.shown(console),
+        refresh_per_second=_A_SECOND,
+        transient=True,
+        redirect_stdout=False,
+    )
+    _live, display.is_live = display, True
+    try:
+        with live, logs.printed_by(print_above):
+            yield display
+    finally:
+        _live = None

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Protocol
 
 from common.parallel import Workers
+from run.progress import SHOW_CURSOR, is_shown
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_SECONDS = 3
@@ -132,7 +133,8 @@ class Watch:
         if waiting is not None:
             waiting.cut()
         if leave and not _closed_within(heard, 2 * PATIENCE_SECONDS) and not self._is_too_late():
-            os.write(2, b"interrupted; nothing was published, and what was waited for is left\n")
+            left = b"interrupted; nothing was published, and what was waited for is left\n"
+            os.write(2, SHOW_CURSOR + left if is_shown() else left)
             os._exit(128 + number)
 
 

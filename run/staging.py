@@ -24,6 +24,7 @@ from common import spool
 from common.arrays import decoded, whole
 from common.key_hashes import key_hashes
 from common.parallel import Task, Workers
+from common.progress import SILENT, Progress
 from common.results import BATCH_BITS, DETAIL, PLACE, REASON, REMOVAL, SKIPPED, Clean, CleanBatch
 from common.star_model import DELETED_FLAG, Source, business_key, references, target_of
 from config import StarSchemaConfig
@@ -54,7 +55,7 @@ def clean_sources(
     folder: Path,
     workers: Workers,
     *,
-    progress: Callable[[str, int], None] = lambda name, rows: None,
+    progress: Progress = SILENT,
 ) -> dict[str, CleanSource]:
     """Clean every batch of all sources, spill the good rows, and resolve duplicate keys.
 
@@ -70,13 +71,14 @@ def clean_sources(
     rules = workers.share(_Rules(for_workers, cleaning(for_workers)))
     order = sorted(raws.values(), key=lambda raw: (raw.source.describes_facts, raw.records))
     tasks = (task for raw in order for task in _tasks(rules, raw, results[raw.name].about, folder))
-    owners = (raw.name for raw in order for _ in raw.batches)
+    owners = ((raw.name, batch.records) for raw in order for batch in raw.batches)
+    progress.expect(sum(raw.records for raw in order))
     settled: dict[str, Future[Path]] = {}
     with ThreadPoolExecutor(len(order) or 1) as members:
-        for name, batch in zip(owners, workers.in_order(tasks), strict=True):
+        for (name, records), batch in zip(owners, workers.in_order(tasks), strict=True):
             result = results[name]
             result.add(batch)
-            progress(name, batch.cleaned.count)
+            progress.advance(name, records)
             is_last = len(result.batches) == len(raws[name].batches)
             if is_last and not result.about.describes_facts:
                 settled[name] = members.submit(

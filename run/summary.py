@@ -38,6 +38,16 @@ input is that of the last run.
 """
 _MOST_TOLD, _LONGEST_TOLD = 50, 1000
 """Of errors and warnings, what a run's row keeps."""
+SHORT = {
+    "opening": "open",
+    "extraction": "read",
+    "transformation": "clean",
+    "dimension_loading": "members",
+    "fact_loading": "facts",
+    "validation": "check",
+    "publishing": "publish",
+}
+"""What a phase is called where there is little room."""
 
 
 @dataclass

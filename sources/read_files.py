@@ -48,6 +48,8 @@ class ReadFile:
     meanings: Meanings = field(default_factory=Meanings)
     fault: SourceError | None = None
     opened: OpenSource = field(init=False)
+    size: int | None = None
+    """How many bytes it has; None where that says nothing, as of a database."""
     _found: set[str] = field(default_factory=set)
     """The columns that the records themselves name."""
     _hashes: list[bytes] = field(default_factory=list)
@@ -59,6 +61,8 @@ class ReadFile:
 
     def __post_init__(self) -> None:
         self.opened, self.mapping = self.file.opened, self.file.mapping
+        path = self.file.path
+        self.size = None if path is None else path.stat().st_size
 
     @property
     def name(self) -> str:
@@ -69,6 +73,16 @@ class ReadFile:
     def records(self) -> int:
         """How many records were read so far."""
         return sum(batch.records for batch in self.batches)
+
+    @property
+    def reached(self) -> int:
+        """How many of its bytes are read so far, as far as that can be told before its end."""
+        expected = self.opened.expected
+        if self.opened.copy is not None:  # of what is unpacked only the copy's bytes are known
+            return 0
+        if self._end or not self.size or not expected:
+            return self._end
+        return self.size * min(self._lines, expected) // expected
 
     @property
     def sha256(self) -> str | None:

@@ -7,15 +7,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from run.summary import PHASES
-from support.disturbances import INT, TERM, Gate, assert_rolled_back
+from support.disturbances import INT, TERM, Gate, assert_rolled_back, stalling_file
 from support.processes import Warm
 from support.retailer import Retailer, tomorrow
 from support.sessions import nobody_is_connected, somebody_waits, transaction
@@ -118,28 +116,8 @@ def test_a_signal_ends_a_statement_that_the_server_works_on(
 @pytest.fixture
 def stalling_web() -> Iterator[tuple[str, threading.Event]]:
     """The address of a file of sales that never ends, and whether a reader waits for its end."""
-    stalled, over = threading.Event(), threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            with suppress(ConnectionError):  # a first look at the file reads only its head
-                self.wfile.write(
-                    b"transaction_id,transaction_date,customer_id,product_id,quantity,"
-                )
-                self.wfile.write(b"unit_price\n" + b"T1,2024-01-01,C1,P1,1,1.00\n" * 200_000)
-                stalled.set()
-                over.wait()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/sales.csv", stalled
-        over.set()
-        server.shutdown()
+    with stalling_file() as stalling:
+        yield stalling
 
 
 def test_a_signal_ends_the_wait_for_a_source_that_stalls(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,33 @@ def meanwhile(act: Callable[[], None]) -> Iterator[None]:
         thread.join()
     if problems:
         raise problems[0]
+
+
+@contextmanager
+def stalling_file() -> Iterator[tuple[str, threading.Event]]:
+    """The address of a file of sales that never ends, and whether a reader waits for its end."""
+    stalled, over = threading.Event(), threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(ConnectionError):  # a first look at the file reads only its head
+                self.wfile.write(
+                    b"transaction_id,transaction_date,customer_id,product_id,quantity,"
+                )
+                self.wfile.write(b"unit_price\n" + b"T1,2024-01-01,C1,P1,1,1.00\n" * 200_000)
+                stalled.set()
+                over.wait()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/sales.csv", stalled
+        over.set()
+        server.shutdown()
 
 
 INT, TERM = signal.SIGINT, signal.SIGTERM

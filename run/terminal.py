@@ -1,0 +1,11 @@
+"""The terminal that a run is watched at."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def can_draw() -> bool:
+    """Whether stderr is a terminal on which lines can be drawn again."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
