@@ -20,6 +20,7 @@ import click
 from commands.check import check
 from commands.forget import forget
 from commands.frame import extent
+from commands.history import history
 from commands.init import init
 from commands.replay import replay
 from commands.runs import EXIT_CODES, ended
@@ -110,7 +111,7 @@ def _refuse_little_memory() -> None:
         )
 
 
-for command in (check, setup, init, replay, forget):
+for command in (check, setup, init, history, replay, forget):
     cli.add_command(command)
 
 

@@ -366,6 +366,7 @@ class StarSchemaETLPipeline:
             if found.validation_errors:
                 raise GateError(f"{'; '.join(found.validation_errors)}; nothing was published")
             phase.rows = sum(found.row_counts.values())
+            run.warn(*run.unlike_others())
 
     # --- helpers of the phases ---------------------------------------------------------------
 

@@ -17,12 +17,13 @@ from common.key_rules import KEY_RULES
 from common.outcomes import PhaseResult, TableCleaned
 from common.parallel import Workers
 from common.rejects import RejectFiles, ordered_reasons
+from common.run_totals import Totals
 from common.spool import Spool
 from common.star_model import MOST_FILES
 from common.version import VERSION
 from config import StarSchemaConfig
 from errors import BusyError, ConfigError, EtlError, OutcomeUnknownError, TransientError
-from run import logs, progress, unchanged
+from run import logs, outliers, progress, unchanged
 from run.changes import ChangeFile
 from run.clean_source import CleanSource
 from run.clock import PhaseClock
@@ -230,6 +231,15 @@ class Run:
         for warning in warnings:
             self.summary.warnings.append(warning)
             logs.logger.warning("%s", warning)
+
+    def unlike_others(self) -> list[str]:
+        """How the run differs from those before it; a replay is like none of them."""
+        if self.replay is not None:
+            return []
+        seconds = self._clock.read(self.summary.outcomes.phases)
+        totals = Totals.of(self.summary.outcomes.as_dict())
+        found = outliers.of_tonight(self.warehouse, self.summary.started_at, totals, seconds)
+        return [f"unlike the runs before: {each}" for each in found]
 
     def report_cleaned(self, source: CleanSource, extracted: RawSource) -> None:
         """Say what cleaning made of a source, and bring the rows it has lost to disk."""
