@@ -22,9 +22,11 @@ from commands.forget import forget
 from commands.frame import extent
 from commands.history import history
 from commands.init import init
+from commands.rejects import rejects
 from commands.replay import replay
 from commands.runs import EXIT_CODES, ended
 from commands.setup import setup
+from commands.show import show
 from common.version import VERSION
 from errors import EtlError
 from run.signals import SIGNALS
@@ -111,7 +113,7 @@ def _refuse_little_memory() -> None:
         )
 
 
-for command in (check, setup, init, history, replay, forget):
+for command in (check, setup, init, history, show, rejects, replay, forget):
     cli.add_command(command)
 
 

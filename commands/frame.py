@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -61,8 +61,14 @@ def say(text: str) -> None:
     """Print a result. That nobody reads it (`| head`), or that it finds no room, does not change
     what has happened, nor the exit code that tells of it.
     """
+    say_pieces([f"{text}\n"])
+
+
+def say_pieces(pieces: Iterable[str]) -> None:
+    """Print a result piece by piece, as `say` does; nothing is made that nobody reads."""
     try:
-        click.echo(text)
+        for piece in pieces:
+            click.echo(piece, nl=False)
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -82,7 +82,7 @@ class Totals:
             loaded = _loaded(counts)
         seconds = sum(float(phase["duration_seconds"]) for phase in phases.values())
         return cls(
-            extraction.get("total_records"),
+            extraction.get("total_records") if extraction.get("success") else None,
             loaded["inserted"],
             loaded["updated"],
             loaded["deleted"],
@@ -100,7 +100,7 @@ class Totals:
 
 
 def _sum(sources: Any, name: str) -> int | None:
-    return sum(int(source[name]) for source in sources) if sources else None
+    return sum(int(source.get(name, 0)) for source in sources) if sources else None
 
 
 def _reasons(tables: Mapping[str, Any]) -> dict[str, int]:

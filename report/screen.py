@@ -94,7 +94,8 @@ class Screen:
         first, *rest = text.wrap(self._console(), self.width)
         if not rest:
             return first
-        below = Text(" ").join(rest)
+        below = text[len(first.plain.rstrip()) :]  # a word that is cut goes on as it is
+        below = below[len(below) - len(below.plain.lstrip()) :]
         lines = below.wrap(self._console(), max(self.width - indent, _LEAST // 2))
         return Text("\n").join([first, *(Text(" " * indent) + each for each in lines)])
 

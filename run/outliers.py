@@ -66,7 +66,7 @@ _MEASURES = (
     _Measure(
         "changes",
         lambda value, usual, days: (
-            f"{value:.1%} of the rows changed, {days} have about {usual:.1%}"
+            f"{_percent(value)} of the rows changed, {days} have about {_percent(usual)}"
         ),
         lambda usual: max(0.02, 0.5 * usual),
         only_above=True,
@@ -155,14 +155,14 @@ def gaps(times: Sequence[datetime], now: datetime) -> list[int]:
     A gap is one that is longer than it is after runs of the same weekday: a shop may be closed on
     Sundays.
     """
-    following = [now, *times[:-1]]
+    following = [now, *times][: len(times)]
     waits = [
         (time.astimezone().weekday(), _days(after - time))
         for time, after in zip(times, following, strict=True)
     ]
     found = []
     for number, (weekday, wait) in enumerate(waits):
-        before = waits[max(number, 0) + 1 : number + 1 + FORMER_RUNS]
+        before = waits[number + 1 : number + 1 + FORMER_RUNS]
         same = [days for day, days in before if day == weekday]
         known = same if len(same) >= _SAME_DAY else [days for _, days in before]
         is_gap = len(known) >= _SAME_DAY and wait > max(1.5 * statistics.median(known) + 0.25, 1.5)

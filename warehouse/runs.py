@@ -81,6 +81,16 @@ def find_run(warehouse: Warehouse, named: str) -> PastRun:
     raise RequestError(f"no run {named!r} is in etl_run; {told}")
 
 
+def run_named(warehouse: Warehouse, named: str | None) -> PastRun:
+    """`find_run`; without a name the last run. Raises `RequestError` where none was made."""
+    if named:
+        return find_run(warehouse, named)
+    runs = last_runs(warehouse, 1)
+    if not runs:
+        raise RequestError("no run was made yet: python main.py")
+    return runs[0]
+
+
 def _last(warehouse: Warehouse) -> str:
     runs = last_runs(warehouse, _NEAR)
     return f"the last ones are {_listed(runs)}" if runs else "no run was made yet"

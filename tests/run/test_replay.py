@@ -167,6 +167,21 @@ def test_a_member_gives_way_where_a_later_run_has_read_its_source(
     assert shop.star.member("dim_customer", "C3")["city"] == "Bern"
 
 
+def test_a_sale_that_a_later_run_removed_does_not_come_back(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.publish()
+    shop.sales[0]["quantity"] = "many"
+    refused = shop.publish()
+    shop.sales[0] = shop.sales[0] | {"is_deleted": "yes"}
+    shop.sales[1:] = [sale | {"is_deleted": ""} for sale in shop.sales[1:]]
+    shop.publish()
+    corrected(refused, T1={"quantity": "1"})
+    results = replayed(shop, capsys, refused["run_id"])
+    assert [row[0] for row in shop.star.rows(SALES)] == ["T2", "T3"]
+    assert shop.reasons(results) == ["loaded_later"]
+
+
 def test_a_row_that_removes_does_not_remove_what_is_newer(
     shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,147 @@
+"""The reject files of a run, for people: counted, and row by row as they stand there."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.reject_reading import Form, UnreadableError, form_of, records
+from common.rejects import REJECT_COLUMNS, ordered_reasons
+from common.results import DETAIL, FILE, LINE, RAW, REASON
+from config import StarSchemaConfig
+from errors import RequestError
+from sources.joins import all_sources
+from warehouse import reading
+from warehouse.runs import PastRun, find_run, last_runs
+
+_LOOKED_AT = 400
+_EXAMPLES = 2
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A refused row: why, where, and its own cells."""
+
+    reason: str
+    detail: str
+    place: str
+    """File and line."""
+    cells: list[tuple[str, str]]
+    """The source's own columns that are not empty; or the record's text."""
+
+
+@dataclass
+class Reason:
+    """Rows that were refused for one reason."""
+
+    rows: int = 0
+    examples: list[Refused] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RejectFile:
+    """A reject file that is there."""
+
+    source: str
+    path: Path
+    form: Form
+
+    def rows(self) -> Iterator[Refused]:
+        """Its rows, in their order. Raises `RequestError` where it is damaged."""
+        names: list[str] = []
+        for cells in self.cells():
+            if not names:
+                names = cells
+                continue
+            row = dict(zip(names, cells, strict=True))
+            own = [(n, t) for n, t in row.items() if n not in REJECT_COLUMNS and t]
+            own = own or [(RAW, row[RAW])] if row.get(RAW) else own
+            place = f"{row[FILE]}:{row[LINE]}" if row[FILE] else ""
+            yield Refused(row[REASON], row[DETAIL], place, own)
+
+    def cells(self) -> Iterator[list[str]]:
+        """Its records, the header first. Raises `RequestError` where it is damaged."""
+        try:
+            with records(self.path, self.form) as read:
+                yield from (cells for _, cells in read)
+        except (UnreadableError, csv.Error, UnicodeError, OSError) as error:
+            raise RequestError(f"{self.path} cannot be read: {_reason(error)}") from error
+
+
+@dataclass(frozen=True)
+class RejectsOf:
+    """The reject files of a run, and those that cannot be read."""
+
+    run: PastRun
+    folder: Path
+    files: list[RejectFile]
+    problems: list[str]
+
+
+def rejects_of(config: StarSchemaConfig, named: str | None, source: str | None) -> RejectsOf:
+    """The reject files of the run `named`, or else of the last one that has some; with `source` of
+    that source alone.
+
+    Raises `RequestError` where there are none, `WarehouseError` where etl_run cannot be asked.
+    """
+    sources = list(all_sources(config.star, config.join))
+    if source is not None and source not in sources:
+        raise RequestError(f"there is no source {source!r}; there are {', '.join(sources)}")
+    with reading(config) as warehouse:
+        runs = [find_run(warehouse, named)] if named else last_runs(warehouse, _LOOKED_AT)
+    wanted = sources if source is None else [source]
+    for run in runs:
+        folder = config.rejects_dir / run.run_id
+        paths = [(name, folder / f"{name}.csv") for name in wanted]
+        there = [(name, path) for name, path in paths if path.is_file()]
+        if there:
+            return _opened(config, run, folder, there)
+    raise RequestError(_none(config, runs, named, source))
+
+
+def _opened(
+    config: StarSchemaConfig, run: PastRun, folder: Path, there: Sequence[tuple[str, Path]]
+) -> RejectsOf:
+    files, problems = [], []
+    for name, path in there:
+        try:
+            files.append(RejectFile(name, path, form_of(path, config.source(name).encoding)))
+        except (UnreadableError, OSError) as error:
+            problems.append(f"{path}: {_reason(error)}")
+    return RejectsOf(run, folder, files, problems)
+
+
+def _none(
+    config: StarSchemaConfig, runs: Sequence[PastRun], named: str | None, source: str | None
+) -> str:
+    of_source = f" of {source}" if source else ""
+    if named and runs[0].totals.rejected and not source:
+        return (
+            f"the {runs[0].totals.rejected:,} rows that run {runs[0].run_id} refused are not in "
+            f"{config.rejects_dir / runs[0].run_id} any more: they were moved, or removed after "
+            f"{config.rejects_keep_days} days (REJECTS_KEEP_DAYS)"
+        )
+    if named:
+        return f"run {runs[0].run_id} has refused no row{of_source}"
+    return f"no run of this star has a reject file{of_source} in {config.rejects_dir}"
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def counted(file: RejectFile) -> dict[str, Reason]:
+    """By reason, how many rows a file has, with some examples; in the order of the reasons."""
+    found: dict[str, Reason] = {}
+    counts: Counter[str] = Counter()
+    for row in file.rows():
+        counts[row.reason] += 1
+        reason = found.setdefault(row.reason, Reason())
+        if len(reason.examples) < _EXAMPLES:
+            reason.examples.append(row)
+    for name, count in counts.items():
+        found[name].rows = count
+    return {name: found[name] for name in ordered_reasons(found)}
