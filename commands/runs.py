@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 from commands.frame import say
@@ -23,5 +24,19 @@ def ended(pipeline: StarSchemaETLPipeline, *, quiet: bool, as_json: bool) -> int
         say(json.dumps(results, indent=2))
     elif pipeline.summary is not None and not quiet:
         say("\n".join(render_summary(pipeline.summary)))
+        _show_changes(pipeline)
     code = pipeline.summary.exit_code if pipeline.summary else None
     return EXIT_CODES[results["status"]] if code is None else code
+
+
+def _show_changes(pipeline: StarSchemaETLPipeline) -> None:
+    """What the run changes, if somebody asked to see it: with names and addresses."""
+    from report.preview import preview
+    from report.screen import Screen
+
+    summary = pipeline.summary
+    if summary is None or not summary.success or summary.changes is None:
+        return
+    if summary.changes.is_preview:
+        screen = Screen.of(sys.stdout)
+        say("\n" + screen.render(preview(summary.changes, pipeline.star, screen)))

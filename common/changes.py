@@ -92,6 +92,8 @@ class Changes:
 
     tables: dict[str, TableChanges] = field(default_factory=dict)
     months: list[MonthEffect] = field(default_factory=list)
+    is_preview: bool = False
+    """Whether somebody asked to see them: they have personal values then."""
     file: str | None = None
     """The file that has all of them, if one was asked for."""
 

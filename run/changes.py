@@ -129,6 +129,7 @@ def begin(
         is_preview=dry_run or file is not None,
     )
     record = ChangeRecord(warehouse, warehouse.run_id, habits, None if file is None else file.write)
+    record.told.is_preview = habits.is_preview
     record.told.file = None if file is None else str(file.path)
     return record
 
