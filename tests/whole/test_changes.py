@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from cli import main
 from common.star_model import Role, attributes, business_key, columns_of
+from errors import GateError, TransientError
 from main import StarSchemaETLPipeline
 from schema import STAR
-from support.retailer import Retailer
+from support.retailer import SHRINKING, Retailer, shrink, tomorrow
 from support.star import Star
 from support.story import Chance, habit_settings
 from support.tables import Row, to_csv
@@ -227,3 +229,205 @@ def removed_rows(star: Star, run_id: str) -> list[Row]:
     )
     found = [{"key": key, "was": json.loads(was), "why": why} for key, was, why in rows]
     return sorted(found, key=_by_key)
+
+
+# --- what is kept, and what is counted only -----------------------------------------------------
+
+
+def rows_kept(shop: Retailer, results: Row) -> list[tuple[Any, ...]]:
+    """The rows of `etl_change` that a run has left."""
+    return sorted(
+        shop.star.rows(
+            "SELECT table_name, business_key, attribute, before, after, rows FROM etl_change"
+            " WHERE run_id = :run_id",
+            run_id=results["run_id"],
+        ),
+        key=repr,
+    )
+
+
+QUANTITY = [
+    ("fact_sales", "T1", "gross_amount", "500.0000", "1750.0000", 1),
+    ("fact_sales", "T1", "net_amount", "500.0000", "1750.0000", 1),
+    ("fact_sales", "T1", "profit_amount", "300.0000", "1050.0000", 1),
+    ("fact_sales", "T1", "quantity", "2.0000", "7.0000", 1),
+]
+"""What `tomorrow` does to a sale."""
+
+
+def test_a_run_keeps_the_values_that_it_overwrites(shop: Retailer) -> None:
+    """Of personal columns that they changed; of what is new, nothing; the same input again, too."""
+    assert rows_kept(shop, shop.publish()) == []
+    tomorrow(shop)
+    shop.customers[0]["segment"] = "Business"
+    shop.products[1]["price"] = 80
+    moved = [
+        ("dim_customer", "C1", "city", None, None, 1),
+        ("dim_customer", "C1", "segment", "Consumer", "Business", 1),
+        ("dim_product", "P2", "cost", "42.0000", "56.0000", 1),
+        ("dim_product", "P2", "price", "60.0000", "80.0000", 1),
+    ]
+    assert rows_kept(shop, shop.publish()) == moved + QUANTITY
+    assert rows_kept(shop, shop.publish_in_full()) == []
+
+
+def test_members_of_a_sale_are_kept_by_their_own_keys(shop: Retailer) -> None:
+    shop.publish()
+    shop.sales[0] |= {"customer_id": "C2", "transaction_date": "2024-04-01", "sales_rep_id": ""}
+    assert rows_kept(shop, shop.publish()) == [
+        ("fact_sales", "T1", "customer_key", "C1", "C2", 1),
+        ("fact_sales", "T1", "date_key", "20240229", "20240401", 1),
+        ("fact_sales", "T1", "sales_rep_key", "grace_hopper", "", 1),
+    ]
+
+
+def test_a_member_that_is_filled_in_is_counted(shop: Retailer) -> None:
+    shop.sales[0]["customer_id"] = shop.sales[1]["customer_id"] = "C9"
+    shop.publish()
+    shop.customers.append({**shop.customers[0], "customer_id": "C9"})
+    shop.customers[0]["segment"] = "Business"
+    kept_rows = rows_kept(shop, shop.publish())
+    assert ("dim_customer", "C1", "segment", "Consumer", "Business", 1) in kept_rows
+    counted = [row for row in kept_rows if row[1] is None]
+    assert {row[2] for row in counted} >= {"city", "segment", "is_inferred"}
+    assert {(row[0], *row[3:]) for row in counted} == {("dim_customer", None, None, 1)}
+
+
+@pytest.mark.parametrize("column", ["code_version", "key_rules"])
+def test_what_other_rules_change_is_counted(shop: Retailer, column: str) -> None:
+    shop.publish()
+    other = "'0.5.9'" if column == "code_version" else "99"
+    shop.star.execute(f"UPDATE etl_run SET {column} = {other}")
+    tomorrow(shop)
+    assert rows_kept(shop, shop.publish()) == [
+        ("dim_customer", None, "city", None, None, 1),
+        *((row[0], None, row[2], None, None, 1) for row in QUANTITY),
+    ]
+
+
+def test_a_column_that_the_star_just_got_is_counted(shop: Retailer) -> None:
+    shop.publish()
+    shop.star.execute("ALTER TABLE dim_customer DROP COLUMN segment")
+    shop.customers[0]["country"] = "FR"
+    assert rows_kept(shop, shop.publish()) == [
+        ("dim_customer", "C1", "country", "GB", "FR", 1),
+        ("dim_customer", None, "segment", None, None, 2),
+    ]
+
+
+def test_many_changes_of_a_table_are_counted(
+    shop: Retailer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A preview shows them all the same."""
+    shop.publish()
+    monkeypatch.setattr("warehouse.changes.LIMIT", 1)
+    monkeypatch.setattr("warehouse.fact_changes.LIMIT", 1)
+    for sale in shop.sales:
+        sale["quantity"] = "9"
+    shop.customers[0]["segment"] = "Business"
+    file = shop.folder / "changes.csv"
+    tried = StarSchemaETLPipeline(shop.config(), dry_run=True, changes=file, quiet=True)
+    assert tried.run_full_pipeline()["warnings"] == []
+    assert len(in_file(file)[0]) == 1 + 3 * 4
+    done = shop.publish()
+    assert rows_kept(shop, done) == [
+        ("dim_customer", "C1", "segment", "Consumer", "Business", 1),
+        *((row[0], None, row[2], None, None, 3) for row in QUANTITY),
+    ]
+    assert any("fact_sales: more than 1 rows change" in warning for warning in done["warnings"])
+    shrink(shop)
+    removed = shop.publish(**{**SHRINKING, "CUSTOMERS__EXTRACT": "changes"})
+    assert [row[3:] for row in rows_kept(shop, removed) if row[0] == "fact_sales"] != []
+
+
+def test_without_the_setting_nothing_is_kept(shop: Retailer) -> None:
+    shop.publish()
+    tomorrow(shop)
+    results = shop.publish(KEEP_CHANGES="false")
+    assert rows_kept(shop, results) == []
+    assert results["changes"]["tables"]["fact_sales"]["changed"] == 1
+
+
+def test_a_removed_sale_is_kept_as_a_whole(shop: Retailer) -> None:
+    shop.publish()
+    shrink(shop)
+    kept_rows = rows_kept(shop, shop.publish(**SHRINKING))
+    assert kept_rows[0] == ("dim_customer", "C2", "is_deleted", "false", "true", 1)
+    told = {row[1]: (json.loads(row[3]), row[4]) for row in kept_rows[1:]}
+    assert {key: why for key, (_, why) in told.items()} == {"T2": "absence", "T3": "flag"}
+    assert told["T2"][0] | {"run_id": ""} == {
+        "customer_key": "C2", "product_key": "P2", "sales_rep_key": "grace_hopper",
+        "date_key": "20240301", "quantity": "3.0000", "unit_price": "59.9900",
+        "discount_amount": "9.9975", "gross_amount": "179.9700", "net_amount": "169.9725",
+        "unit_cost": "42.0000", "profit_amount": "43.9725", "currency": None, "run_id": "",
+        "file_number": told["T2"][0]["file_number"], "line_number": told["T2"][0]["line_number"],
+    }  # fmt: skip
+
+
+def test_a_run_that_fails_keeps_nothing_and_one_that_is_tried_again_keeps_it_once(
+    shop: Retailer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.publish()
+    tomorrow(shop)
+    tries: list[int] = []
+    real: Any = StarSchemaETLPipeline._run_validation_phase  # noqa: SLF001 - it is public by name
+
+    def disturbed(pipeline: StarSchemaETLPipeline, *given: Any) -> Any:
+        tries.append(1)
+        real(pipeline, *given)
+        if len(tries) < 3:
+            raise (GateError if len(tries) == 1 else TransientError)("on purpose")
+
+    monkeypatch.setattr(StarSchemaETLPipeline, "_run_validation_phase", disturbed)
+    failed = shop.run()
+    assert (failed["status"], failed["changes"]["tables"]) == ("gate_failed", {})
+    assert shop.star.rows("SELECT * FROM etl_change") == []
+    file = shop.folder / "changes.csv"
+    config = shop.config(RETRY_SECONDS=30)
+    done = StarSchemaETLPipeline(config, changes=file, quiet=True).run_full_pipeline()
+    assert (done["status"], done["retries"]) == ("published", 1)
+    assert rows_kept(shop, done) == [("dim_customer", "C1", "city", None, None, 1), *QUANTITY]
+    assert len(in_file(file)[0]) == 1 + len(QUANTITY) + 2
+    assert done["changes"]["tables"]["fact_sales"]["changed"] == 1
+
+
+def test_keys_that_other_rules_make_are_counted_and_what_is_kept_follows_them(
+    shop: Retailer,
+) -> None:
+    shop.publish()
+    shop.customers[0]["segment"] = "Business"
+    first = shop.publish()
+    for table in ("dim_customer", "etl_change"):
+        key = "customer_id" if table == "dim_customer" else "business_key"
+        shop.star.execute(f"UPDATE {table} SET {key} = '\u2060C1' WHERE {key} = 'C1'")
+    shop.star.execute("UPDATE etl_run SET key_rules = 1")
+    assert rows_kept(shop, shop.publish()) == [("dim_customer", None, "customer_id", None, None, 1)]
+    assert [row[1] for row in rows_kept(shop, first)] == ["C1"]
+
+
+def test_a_forgotten_customer_has_no_values_left(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also one that the star does not have any more; nobody else's go."""
+    shop.publish()
+    shop.customers[0] |= {"city": "Paris", "first_name": "Zyx"}
+    shop.customers[1]["city"] = "Rome"
+    results = shop.publish(KEEP_PERSONAL_CHANGES="true")
+    assert ("dim_customer", "C1", "city", "London", "Paris", 1) in rows_kept(shop, results)
+    others = [row for row in rows_kept(shop, results) if row[1] != "C1"]
+    assert main(["--env-file", shop.env_file(), "forget", "C1", "--dry-run"]) == 0
+    assert "London" in repr(rows_kept(shop, results))
+    assert main(["--env-file", shop.env_file(), "forget", "C1"]) == 0
+    assert "values taken out of 3 rows of etl_change" in capsys.readouterr().out
+    assert rows_kept(shop, results) == sorted(
+        [
+            *others,
+            *(
+                ("dim_customer", "C1", column, None, None, 1)
+                for column in ("city", "first_name", "full_name")
+            ),
+        ],
+        key=repr,
+    )
+    assert main(["--env-file", shop.env_file(), "forget", "C1"]) == 0
+    assert "was forgotten before" in capsys.readouterr().out
