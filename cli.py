@@ -7,28 +7,30 @@ command imports what it runs.
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import os
 import resource
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
 
 from commands.check import check
 from commands.forget import forget
-from commands.frame import extent
+from commands.frame import extent, say
 from commands.history import history
 from commands.init import init
 from commands.rejects import rejects
 from commands.replay import replay
-from commands.runs import EXIT_CODES, ended
+from commands.runs import EXIT_CODES, ended, say_interrupted
 from commands.setup import setup
 from commands.show import show
 from common.version import VERSION
-from errors import EtlError
+from errors import ConfigError, EtlError
 from run.signals import SIGNALS
 
 __all__ = ["EXIT_CODES", "cli", "main", "program"]
@@ -80,24 +82,45 @@ def cli(
       5    outcome unknown: the connection was lost while committing
       130  interrupted, 143 terminated; rolled back
     """
-    _refuse_little_memory()
-    from config import load_config
+    is_run = context.invoked_subcommand is None
+    try:
+        _refuse_little_memory()
+        from config import load_config
 
-    context.obj = config = load_config(env_file)
-    if context.invoked_subcommand:
-        if any(part.values()):
-            raise click.UsageError(
-                "--since, --until and --full-refresh stand behind the command, and --changes and "
-                "--rejects are for a run alone"
+        context.obj = config = load_config(env_file)
+        if is_run:
+            from main import StarSchemaETLPipeline
+
+            gc.enable()  # see `program`: all imports are done
+            pipeline = StarSchemaETLPipeline(
+                config, dry_run=dry_run, quiet=quiet, before_commit=SIGNALS.hold, **part
             )
-        return 0
-    from main import StarSchemaETLPipeline
+            return ended(pipeline, quiet=quiet, as_json=as_json)
+    except ConfigError as error:
+        if is_run and not dry_run:
+            _notify(env_file, len(error.problems))
+        raise
+    if any(part.values()):
+        raise click.UsageError(
+            "--since, --until and --full-refresh stand behind the command, and --changes and "
+            "--rejects are for a run alone"
+        )
+    return 0
 
-    gc.enable()  # see `program`: all imports are done
-    pipeline = StarSchemaETLPipeline(
-        config, dry_run=dry_run, quiet=quiet, before_commit=SIGNALS.hold, **part
-    )
-    return ended(pipeline, quiet=quiet, as_json=as_json)
+
+def _notify(env_file: str, problems: int) -> None:
+    """Tell NOTIFY_URL that a run could not start, if the settings say that much."""
+    from pydantic import SecretStr
+
+    from common.setting_files import found_setting
+    from common.urls import is_web_address
+    from run.notify import outcome_of_settings, tell
+
+    url = found_setting("NOTIFY_URL", Path(env_file), os.environ)
+    if is_web_address(url):
+        reason = tell(SecretStr(url), outcome_of_settings(problems))
+        if reason:
+            click.echo(f"warning: NOTIFY_URL was not told: {reason}", err=True)
 
 
 def _refuse_little_memory() -> None:
@@ -128,19 +151,37 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _exit_code(argv: list[str] | None) -> int:
-    """Run the command line, and say what failed."""
+    """Run the command line, and say what failed; with `--json` on stdout, too."""
     try:
         code: int = cli.main(argv, prog_name="main.py", standalone_mode=False)
         return code
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        code, status, errors = error.exit_code, "usage_error", [error.format_message()]
     except EtlError as error:
         click.echo(f"error: {error}", err=True)
-        return error.exit_code
+        code, status, errors = error.exit_code, error.status, [str(error)]
+        if isinstance(error, ConfigError):
+            status, errors = "configuration_error", error.problems
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; nothing was published", err=True)
-        return 128 + (SIGNALS.received or signal.SIGINT)
+        say_interrupted()
+        code, status = 128 + (SIGNALS.received or signal.SIGINT), "interrupted"
+        errors = ["interrupted before anything was begun"]
+    if "--json" in (sys.argv[1:] if argv is None else argv):
+        say(json.dumps(_without_a_run(status, code, errors), indent=2))
+    return code
+
+
+def _without_a_run(status: str, code: int, errors: list[str]) -> dict[str, Any]:
+    """What `--json` prints where there is no summary of a run: the keys that it has as well."""
+    return {
+        "run_id": None,
+        "status": status,
+        "exit_code": code,
+        "success": False,
+        "errors": errors,
+        "warnings": [],
+    }
 
 
 class _WithoutPandas:

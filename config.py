@@ -37,7 +37,7 @@ from common.setting_kinds import kind_of
 from common.setting_texts import parse_moment, parse_span
 from common.source_settings import Join, Masked, Settings, SourceSettings
 from common.star_model import Star
-from common.urls import FILE_SCHEMES, check_duckdb_file, parse_url
+from common.urls import FILE_SCHEMES, check_duckdb_file, is_web_address, parse_url
 from errors import ConfigError
 from schema import STAR
 
@@ -204,7 +204,7 @@ class StarSchemaConfig(Settings):
     @field_validator("notify_url")
     @classmethod
     def _web_address(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not re.fullmatch(r"https?://[^/\s]+\S*", value.get_secret_value()):
+        if value is not None and not is_web_address(value.get_secret_value()):
             raise ValueError("is not a web address such as https://host/path")
         return value
 
@@ -324,8 +324,9 @@ class StarSchemaConfig(Settings):
         return config
 
     def for_workers(self) -> StarSchemaConfig:
-        """The same settings without secrets: without the warehouse, and where the sources are."""
-        nowhere = {"warehouse_url": make_url("duckdb:///:memory:"), "warehouse_schema": None}
+        """The same settings without secrets: neither where warehouse, sources and webhook are."""
+        secret: dict[str, Any] = dict.fromkeys(("warehouse_schema", "notify_url"))
+        nowhere = {"warehouse_url": make_url("duckdb:///:memory:"), **secret}
         config = self.model_copy(update=nowhere)
         for name in self.sources:
             config = config.with_source(name, path=None, query=None)

@@ -9,6 +9,19 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
+EXIT_CODES = {
+    "published": 0,
+    "dry_run": 0,
+    "failed": 1,
+    "usage_error": 2,
+    "configuration_error": 2,
+    "gate_failed": 3,
+    "busy": 4,
+    "unknown": 5,
+    "interrupted": 130,
+}
+"""By the status of a run, where nothing else is said; 143 if it was SIGTERM that interrupted it."""
+
 
 class EtlError(Exception):
     """Base of all expected failures. Raised by any module; caught once, in `main`."""

@@ -138,7 +138,7 @@ class StarSchemaETLPipeline:
         """
         run = Run(
             self.config, quiet=self.quiet, replay=self.replay, changes=self._changes,
-            writes_rejects=self._writes_rejects,
+            writes_rejects=self._writes_rejects, is_rehearsal=self.dry_run,
         )  # fmt: skip
         self.summary = run.summary
         with run.logged():

@@ -6,27 +6,43 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+import click
+
 from commands.frame import say
+from errors import EXIT_CODES
 
 if TYPE_CHECKING:
     from main import StarSchemaETLPipeline
 
-EXIT_CODES = {"published": 0, "dry_run": 0, "failed": 1, "gate_failed": 3, "busy": 4, "unknown": 5}
-"""By the status of a run."""
+__all__ = ["EXIT_CODES", "ended", "say_interrupted"]
 
 
 def ended(pipeline: StarSchemaETLPipeline, *, quiet: bool, as_json: bool) -> int:
-    """Make the run of `pipeline`, and say how it went; returns the exit code."""
+    """Make the run of `pipeline`, and say how it went; with `as_json` also of one that was
+    interrupted. Returns the exit code.
+    """
     from report.summary_text import render_summary
 
-    results = pipeline.run_full_pipeline()
+    try:
+        pipeline.run_full_pipeline()
+    except KeyboardInterrupt:
+        if pipeline.summary is None:
+            raise
+        say_interrupted()
+    summary = pipeline.summary
+    if summary is None:  # a run begins with it
+        raise RuntimeError("a run without a summary")
     if as_json:
-        say(json.dumps(results, indent=2))
-    elif pipeline.summary is not None and not quiet:
-        say("\n".join(render_summary(pipeline.summary)))
+        say(json.dumps({**summary.as_dict(), "exit_code": summary.code}, indent=2))
+    elif not quiet and summary.status != "interrupted":
+        say("\n".join(render_summary(summary)))
         _show_changes(pipeline)
-    code = pipeline.summary.exit_code if pipeline.summary else None
-    return EXIT_CODES[results["status"]] if code is None else code
+    return summary.code
+
+
+def say_interrupted() -> None:
+    """Say so on stderr."""
+    click.echo("interrupted; nothing was published", err=True)
 
 
 def _show_changes(pipeline: StarSchemaETLPipeline) -> None:

@@ -10,6 +10,7 @@ import io
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -40,6 +41,22 @@ def read_env_file(path: Path) -> tuple[dict[str, str | None], list[str]]:
         for binding in bindings
         if binding.error
     ]
+
+
+def found_setting(name: str, env_file: Path, environment: Mapping[str, str]) -> str:
+    """The value of one setting, blank where there is none, though the others may be wrong: the
+    environment comes first, then `env_file`, then `star.toml`, as for all of them.
+    """
+    given: dict[str, str | None] = {}
+    with suppress(ConfigError):
+        given = read_env_file(env_file)[0]
+    upper = {key.upper(): value for key, value in {**given, **environment}.items() if value}
+    if value := upper.get(name):
+        return value
+    with suppress(ConfigError):
+        value = read_star_file(upper.get("STAR_FILE")).tables.get(name.lower())
+        return value if isinstance(value, str) else ""
+    return ""
 
 
 def _text_of(path: Path, *, may_be_absent: bool) -> str | None:

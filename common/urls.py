@@ -88,3 +88,8 @@ def without_secrets(path: str | URL | None) -> str | None:
         return None if path is None else str(path)
     parts = urlsplit(path)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def is_web_address(text: str) -> bool:
+    """Whether it is the address of a web page or a webhook."""
+    return re.fullmatch(r"https?://[^/\s]+\S*", text) is not None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,10 +29,12 @@ from run.changes import ChangeFile
 from run.clean_source import CleanSource
 from run.clock import PhaseClock
 from run.failures import in_words
+from run.first_run import absent_sources
+from run.notify import told_of
 from run.refused import in_file_order
 from run.replay import Replay
-from run.signals import PATIENCE_SECONDS, Watch
-from run.summary import PHASES, SHORT, Outcomes, RunSummary
+from run.signals import PATIENCE_SECONDS, SIGNALS, Watch
+from run.summary import PHASES, SHORT, Extraction, Outcomes, RunSummary
 from run.workers import workers_for
 from schema import etl_run
 from sources.raw_source import RawSource
@@ -53,7 +56,7 @@ class Run:
 
     def __init__(
         self, config: StarSchemaConfig, *, quiet: bool, replay: Replay | None = None,
-        changes: Path | None = None, writes_rejects: bool = True,
+        changes: Path | None = None, writes_rejects: bool = True, is_rehearsal: bool = False,
     ) -> None:  # fmt: skip
         """`changes` is the file for all that is changed, if somebody wants one."""
         self.id = new_run_id()
@@ -65,6 +68,9 @@ class Run:
         folder = str(config.rejects_dir / self.id) if writes_rejects else ""
         self.summary = RunSummary(self.id, folder)
         self.summary.keeps_personal_changes = config.keep_personal_changes
+        self.is_rehearsal = is_rehearsal
+        """Whether it is a dry run: nobody is notified of it."""
+        self._absent_sources: list[str] = []
         self.signature = unchanged.signature(config, f"{VERSION}, {KEY_RULES}")
         """Of the settings and the code: see `unchanged`."""
         if replay is not None:  # nothing that a later run reads is the same input
@@ -94,21 +100,44 @@ class Run:
 
     @contextmanager
     def logged(self) -> Iterator[None]:
-        """Log to the file and to stderr, and hear of signals.
+        """Log to the file and to stderr, and hear of signals; at the end tell NOTIFY_URL.
 
-        Raises `ConfigError` when the log file cannot be written.
+        In a wrong folder there is no file. Raises `ConfigError` when the file cannot be written.
         """
+        with self._log():
+            try:
+                with (
+                    progress.live_progress(quiet=self.quiet, plan=[*SHORT.values()]) as display,
+                    self.watch.kept(),
+                ):
+                    self.display = display
+                    logs.logger.info("run %s begins", self.id)
+                    self.progress = display.phase(SHORT["opening"])
+                    yield
+            finally:
+                if not self.is_rehearsal:
+                    told_of(self.config, self.summary, logs.logger.warning)
+
+    def _log(self) -> AbstractContextManager[None]:
         config = self.config
-        with (
-            logs.logging_to(
-                config.log_file, config.log_level, self.id, quiet=self.quiet, form=config.log_format
-            ),
-            progress.live_progress(quiet=self.quiet, plan=[*SHORT.values()]) as self.display,
-            self.watch.kept(),
-        ):
-            logs.logger.info("run %s begins", self.id)
-            self.progress = self.display.phase(SHORT["opening"])
-            yield
+        self._absent_sources = absent_sources(config)
+        if self._absent_sources:
+            return logs.logging_to_stderr(config.log_level, quiet=self.quiet)
+        return logs.logging_to(
+            config.log_file, config.log_level, self.id, quiet=self.quiet, form=config.log_format
+        )
+
+    def _refuse_absent_sources(self) -> None:
+        """Before anything is made. It is told as the extraction would.
+
+        Raises `ConfigError`.
+        """
+        if self._absent_sources:
+            with self.phase("extraction"):
+                self.summary.outcomes.extraction = Extraction(
+                    extraction_errors=self._absent_sources
+                )
+                raise ConfigError(self._absent_sources)
 
     @contextmanager
     def reported(self) -> Iterator[None]:
@@ -134,6 +163,7 @@ class Run:
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Take the warehouse's lock before a million rows are read; make the working folder."""
+        self._refuse_absent_sources()
         with ExitStack() as stack:
             self.warehouse = stack.enter_context(open_warehouse(self.config, self.id))
             self.spool = stack.enter_context(Spool(self.config.work_dir))
@@ -372,4 +402,8 @@ class Run:
         outcome = "rolled back"
         if self.watch.is_committing:
             outcome = f"it was committing: a row of run {self.id} in etl_run tells whether it did"
-        logs.logger.error("%s interrupted; %s", self._doing, outcome)
+        message = f"{self._doing} interrupted; {outcome}"
+        self.summary.status = "interrupted"
+        self.summary.exit_code = 128 + (SIGNALS.received or signal.SIGINT)
+        self.summary.errors.append(message)
+        logs.logger.error("%s", message)

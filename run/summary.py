@@ -23,6 +23,7 @@ from common.outcomes import (
     Validation,
     plain,
 )
+from errors import EXIT_CODES
 
 PHASES = {
     "opening": "Opening",
@@ -172,7 +173,7 @@ class RunSummary:
     run_id: str
     rejects_dir: str
     status: str = "failed"
-    """`published`, `dry_run`, `gate_failed`, `failed`, `busy` or `unknown`."""
+    """`published`, `dry_run`, `gate_failed`, `failed`, `busy`, `unknown` or `interrupted`."""
     exit_code: int | None = None
     """What the command line returns, where it is not what the status means."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
@@ -188,6 +189,11 @@ class RunSummary:
     changes: Changes | None = None
     """What it changes; None if it has not loaded anything."""
     keeps_personal_changes: bool = False
+
+    @property
+    def code(self) -> int:
+        """The exit code of the command line."""
+        return EXIT_CODES[self.status] if self.exit_code is None else self.exit_code
 
     @property
     def success(self) -> bool:

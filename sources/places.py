@@ -70,6 +70,17 @@ def find_places(path: str, setting: str, folder: Path | None = None) -> Found:
     return Found(filled, passed_over + empty, empty)
 
 
+def look_for(path: str, setting: str) -> None:
+    """Raises `SourceError`, which names `setting`, where `find_places` would find no file. A cloud
+    is not asked, nor is an archive opened.
+    """
+    archive, _ = (path, "*") if Path(path).exists() else archive_and_members(path)
+    if urlsplit(archive).scheme.lower() == "file":
+        archive = urlsplit(archive).path
+    if "://" not in archive:
+        _find_local(archive, setting)
+
+
 def _kept(places: list[Place], reason: Callable[[Place], str]) -> tuple[list[Place], list[str]]:
     """The places without those for which there is a `reason`, and the names of these with it.
 

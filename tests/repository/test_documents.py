@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 import schema
-from cli import EXIT_CODES
 from common.rejects import REASONS, REJECT_COLUMNS
 from config import load_config
+from errors import EXIT_CODES
 from main import __version__
 from support.application import copy_application, copy_samples
 from support.retailer import Retailer

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cli import EXIT_CODES
+from errors import EXIT_CODES
 from support.corpus import EXPECTED, READ, REFUSED, SOURCE_OF, VALUES, settings_of
 from support.retailer import Retailer
 from support.tables import Row

@@ -14,8 +14,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli import EXIT_CODES
-from errors import ExtractionError
+from errors import EXIT_CODES, ExtractionError
 from support.examples import examples, expect_accounts
 from support.formats import (
     csv_text,

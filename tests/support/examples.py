@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 
-from cli import EXIT_CODES
+from errors import EXIT_CODES
 from support.retailer import Retailer
 from support.tables import Row
 
