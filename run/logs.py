@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -60,9 +61,11 @@ def logging_to(
     file.setLevel(min(logging.DEBUG if level == "DEBUG" else logging.INFO, getattr(logging, level)))
     file.setFormatter(line_of(form))
     file.addFilter(lambda record: getattr(record, "form", form) == form)
-    console = _console_handler()
-    console.setLevel(_console_level(level, quiet=quiet))
-    handlers = [file, console]
+    handlers: list[logging.Handler] = [file]
+    if not file.is_stderr:  # where each line would come twice, and as text between those of JSON
+        console = _console_handler()
+        console.setLevel(_console_level(level, quiet=quiet))
+        handlers.append(console)
     for handler in handlers:
         handler.addFilter(_RunFilter(run_id))
         logger.addHandler(handler)
@@ -109,6 +112,14 @@ class _LogFile(logging.StreamHandler[TextIO]):
         self.path = path
         self.thread = threading.get_ident()
         self.failure: BaseException | None = None
+
+    @property
+    def is_stderr(self) -> bool:
+        """Whether it is where stderr goes, as with LOG_FILE=/dev/stderr."""
+        try:
+            return os.path.samestat(os.fstat(self.stream.fileno()), os.fstat(2))
+        except OSError:  # stderr was closed
+            return False
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
         self.failure = self.failure or sys.exc_info()[1]
