@@ -20,6 +20,7 @@ from typing import Any
 import click
 
 from commands.check import check
+from commands.explain import explain
 from commands.forget import forget
 from commands.frame import extent, say
 from commands.history import history
@@ -136,7 +137,7 @@ def _refuse_little_memory() -> None:
         )
 
 
-for command in (check, setup, init, history, show, rejects, replay, forget):
+for command in (check, setup, init, history, show, rejects, explain, replay, forget):
     cli.add_command(command)
 
 

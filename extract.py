@@ -57,10 +57,17 @@ from sources.source_files import SourceFile, first_rows, place_file
 class DataExtractor:
     """Reads the configured sources."""
 
-    def __init__(self, config: StarSchemaConfig, starts: Mapping[str, Start] | None = None) -> None:
-        """`starts` says where to begin reading each source that has a WATERMARK."""
+    def __init__(
+        self,
+        config: StarSchemaConfig,
+        starts: Mapping[str, Start] | None = None,
+        only: Mapping[str, str] | None = None,
+    ) -> None:
+        """`starts` says where to begin reading each source that has a WATERMARK. Of a source in
+        `only`, just the file with that label is read.
+        """
         self.config = config
-        self.starts = starts or {}
+        self.starts, self._only = starts or {}, only or {}
         self._sources = all_sources(config.star, config.join)
 
     def extract_all_sources(self) -> dict[str, Any]:
@@ -263,6 +270,8 @@ class DataExtractor:
         sheets = partial(with_sheets, found.places if found else [], options, folder)
         places, no_tables = problems.attempt(name, path, sheets) or ([], [])
         problems.passed_over[name] = [*problems.passed_over[name], *no_tables]
+        wanted = self._only.get(name)
+        places = [place for place in places if wanted in (None, place.label)]
         return [(p.label, partial(place_file, p, options, setting, folder)) for p in places]
 
     def _options(self, name: str, rows: int | None) -> ReadOptions:

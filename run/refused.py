@@ -75,13 +75,13 @@ def _rows(originals: pa.Table, refused: pa.Table) -> pa.Table:
     """The original rows at the places of `refused`, with their reasons, in file order."""
     refused = refused.sort_by(PLACE)
     own = originals.drop_columns([name for name in _OURS if name in originals.column_names])
-    rows = _without_marks(own.take(pa.array(refused[PLACE].to_numpy() & _ROW)))
+    rows = without_marks(own.take(pa.array(refused[PLACE].to_numpy() & _ROW)))
     for name in (REASON, DETAIL):
         rows = rows.append_column(name, refused[name])
     return rows
 
 
-def _without_marks(rows: pa.Table) -> pa.Table:
+def without_marks(rows: pa.Table) -> pa.Table:
     """`rows` as people may see them: as text, without the mark of what cannot be read."""
     for number, name in enumerate(rows.column_names):
         if not pa.types.is_integer(rows[name].type):

@@ -148,13 +148,13 @@ def _same_content(
     return len(places) == len(known) and all(
         place.member is None
         and not folder_values(place)  # they are in no bytes
-        and _content(place, workers) == file["sha256"]
+        and content_of(place, workers) == file["sha256"]
         for place, file in zip(places, known, strict=True)
     )
 
 
-def _content(place: Place, workers: Workers) -> str:
-    """The fingerprint of a file."""
+def content_of(place: Place, workers: Workers) -> str:
+    """The fingerprint of a file. Raises OSError."""
     path = place.file
     if path is None:
         return fingerprint(place.open_raw())

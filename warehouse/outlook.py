@@ -23,7 +23,7 @@ def last_watermarks(config: StarSchemaConfig, tables: Sequence[Table]) -> dict[s
         return {}
     try:
         at_once = config.model_copy(update={"retry_seconds": 0})
-        with open_warehouse(at_once, new_run_id()) as warehouse:
+        with open_warehouse(at_once, new_run_id(), only_reads=True) as warehouse:
             is_there = compare(warehouse, tables).is_whole(etl_run)
             last = last_published(warehouse) if is_there else None
     except WarehouseError:

@@ -222,6 +222,20 @@ def test_the_readme_shows_what_the_first_run_prints(fresh: Path) -> None:
     assert comparable(told) == comparable(shown)
 
 
+def test_the_page_on_what_comes_after_the_run_shows_what_explain_prints(fresh: Path) -> None:
+    """Of a sale of the samples; only the run id and the moment differ."""
+
+    def comparable(text: str) -> str:
+        text = re.sub(r"\d{8}T\d{6}-\w+", "<run>", text)
+        return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "<moment>", text).strip()
+
+    page = section("docs/after-the-run.md", "## Where does this number come from?")
+    (shown,) = blocks(page, "text")
+    (command,) = blocks(page, "sh")
+    printed(fresh, ".venv/bin/python", "main.py", "--quiet")
+    assert comparable(printed(fresh, *command.split())) == comparable(shown)
+
+
 def write_files(folder: Path, text: str) -> None:
     """The files that a page shows: a path, and a block with the content."""
     files = re.findall(r"`(in/\S+)`[^\n]*:\n\n```\w+\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

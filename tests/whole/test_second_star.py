@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Date, MetaData
 
-from common.star_model import (
-    NAMES,
-    Source,
-    Star,
-    attribute,
-    dimension,
-    dimension_key,
-    measure,
-)
 from config import StarSchemaConfig, load_config
 from extract import DataExtractor
 from load_dimensions import DimensionLoader
 from main import StarSchemaETLPipeline
-from schema import STAR
 from support.hands import Couriers, employ
 from support.retailer import Retailer, changes
+from support.stores import star_with_stores
 from support.tables import Row, to_csv
 from transform import StarSchemaTransformer
 from validate import StarSchemaValidator
@@ -35,30 +24,6 @@ FACTS = (
     "FROM fact_sales JOIN dim_store s USING (store_key) ORDER BY transaction_id"
 )
 ROME = ("S1", "Rome", date(2020, 5, 1))
-
-
-def star_with_stores() -> Star:
-    """The built-in star with stores, and with a tax and an order number of each sale."""
-    metadata = MetaData(naming_convention=NAMES)
-    for table in STAR.tables:
-        table.to_metadata(metadata)
-    stores = dimension(metadata, "store", attribute("city", ""), attribute("opened_on", "", Date()))
-    fact = metadata.tables[STAR.fact.name]
-    for column in (
-        dimension_key(stores),
-        measure("tax_amount", "", default=0),
-        attribute("order_number", ""),
-    ):
-        fact.append_column(column)
-    sources = [replace(s, feeds=metadata.tables[s.feeds.name]) for s in STAR.sources]
-    more = ("store_id", "tax_amount", "order_number")
-    return Star(
-        fact,
-        (
-            *(replace(s, optional=s.optional + more) if s.feeds is fact else s for s in sources),
-            Source("stores", stores, ("store_id",), ("city", "opened_on"), is_required=False),
-        ),
-    )
 
 
 def config_of(shop: Retailer, folder: Path, **changed: object) -> StarSchemaConfig:
