@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +21,10 @@ if TYPE_CHECKING:
     "--rows", type=click.IntRange(min=1), metavar="N",
     help="Look at about the first N rows of each source only.",
 )  # fmt: skip
+@click.option("--json", "prints_json", is_flag=True, help="Print all of it as JSON.")
 @extent
 @click.pass_context
-def check(context: click.Context, /, rows: int | None, **part: Any) -> int:
+def check(context: click.Context, /, rows: int | None, prints_json: bool, **part: Any) -> int:
     """Say what a run would find, and how it would end; change nothing.
 
     \b
@@ -40,7 +43,9 @@ def check(context: click.Context, /, rows: int | None, **part: Any) -> int:
     """
     from common.setting_texts import parse_moment
     from extract import DataExtractor
+    from report.check_json import as_json
     from report.check_text import render
+    from report.screen import Screen
     from run import logs
     from run.check import PHASES, look_ahead
     from run.progress import live_progress
@@ -69,7 +74,10 @@ def check(context: click.Context, /, rows: int | None, **part: Any) -> int:
             rows,
         )
         proposed = _proposed(config, {} if rows else findings.at_fault)
-    say("\n".join(render(findings, config, proposed)))
+    if prints_json or context.find_root().params["as_json"]:
+        say(json.dumps(as_json(findings, config, proposed), indent=2, default=str))
+    else:
+        say(render(findings, config, Screen.of(sys.stdout), proposed))
     return findings.exit_code
 
 

@@ -116,6 +116,13 @@ class Screen:
             return [table]
         return [*self._as_lines(columns, cells, indent)]
 
+    def has_room(
+        self, columns: Sequence[Column], rows: Sequence[Sequence[Piece]], *, indent: int = 1
+    ) -> bool:
+        """Whether a table has room with all its columns."""
+        cells = [[_joined([cell]) for cell in row] for row in rows]
+        return not self._is_too_wide(_table(columns, cells, range(len(columns)), indent))
+
     def render(self, shown: Sequence[Shown]) -> str:
         """All of it as text, with control codes only where there are colours."""
         printed = io.StringIO()

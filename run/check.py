@@ -134,6 +134,8 @@ class Findings:
     """The sources that cannot be read, or of which too many rows are refused; and how many of their
     rows are accepted.
     """
+    fits: bool = True
+    """Whether the warehouse can be loaded."""
     asks_warehouse: bool = False
     """Whether it would be refused, unless the warehouse knows members that the sources lack."""
 
@@ -189,7 +191,9 @@ def look_ahead(
         cleaned.get(config.star.sales.name), strangers, config.max_reject_rate
     )
     fault = _at_fault(config, sources)
-    return Findings(sources, warehouse, can_start, rows, limit, strangers, places, fault, asks)
+    return Findings(
+        sources, warehouse, can_start, rows, limit, strangers, places, fault, fits, asks
+    )
 
 
 def _at_fault(config: StarSchemaConfig, sources: dict[str, SourceFindings]) -> dict[str, int]:
@@ -253,9 +257,13 @@ def _advice(
         config, source.name, {file.format for file in found.looked.opened},
         found.looked.mapping or {}, source.canonical(0) if source.batches else None, cleaning,
     )  # fmt: skip
-    accepted = found.cleaned is not None and found.cleaned.rows > 0
+    read = found.cleaned.read if found.cleaned is not None and found.cleaned.rows else 0
     advice = {
-        reason: adviser.for_reason(reason, [p.detail for p in refusal.first], accepted=accepted)
+        reason: adviser.for_reason(
+            reason,
+            [place.detail for place in refusal.first],
+            share=refusal.rows / read if read else 1,
+        )
         for reason, refusal in found.refusals.items()
     }
     return advice | {name: adviser.for_attribute(name) for name in issues}

@@ -32,6 +32,8 @@ _LANGUAGES = ("de", "fr", "es", "pt", "it", "nl")
 _TIMES = (" %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S")
 _MOST = 0.9
 """The share of the values looked at that a setting must make readable to be proposed."""
+_FEW = 0.1
+"""Of dates that cannot be read, a smaller share does not put the format in doubt."""
 _SAMPLE_ROWS = 5_000
 _TEXT_FORMATS = {"csv"}
 _FIELDS = re.compile(r"\d+ fields, the header has")
@@ -77,17 +79,19 @@ class Adviser:
         self._mapping = mapping
         self._sample = None if sample is None else sample.slice(0, _SAMPLE_ROWS)
 
-    def for_reason(self, reason: str, details: Sequence[str], *, accepted: bool) -> str:
+    def for_reason(self, reason: str, details: Sequence[str], *, share: float) -> str:
         """What would help rows that are refused for `reason`, some of whose details are given;
-        `accepted` tells whether other rows are not refused.
+        `share` is that of these rows.
         """
+        accepted = share < 1
         if reason == "malformed_row":
             is_cut = not accepted and bool(self._formats & _TEXT_FORMATS)
             is_cut = is_cut and any(_FIELDS.match(detail) for detail in details)
             more = f", or set {self._setting('DELIMITER')}" if is_cut else ""
             return f"see these records in the source{more}"
         if self._is_date(reason):
-            return self._formats_for(self._probe(reason, details), reason, accepted=accepted)
+            probe = self._probe(reason, details)
+            return self._formats_for(probe, reason, accepted=accepted, share=share)
         found = self._rate_unit() if reason == "invalid_discount" else ""
         if (
             not found
@@ -108,8 +112,9 @@ class Adviser:
             return ""
         if self._is_date(name):
             given = len(self._sample) - self._sample[name].null_count
-            accepted = self._unusable(self._sample, name) < given
-            return self._formats_for(self._sample, name, accepted=accepted)
+            unusable = self._unusable(self._sample, name)
+            share = unusable / max(given, 1)
+            return self._formats_for(self._sample, name, accepted=unusable < given, share=share)
         if self._is_number(name):
             return self._separator(self._sample, name) or _NO_NUMBER
         return ""
@@ -173,8 +178,8 @@ class Adviser:
                 return "some numbers have a decimal point and some a decimal comma: correct them"
         return f"set {self._setting('DECIMAL_SEPARATOR')}={other}{_most(before, after)}"
 
-    def _formats_for(self, table: pa.Table, what: str, *, accepted: bool) -> str:
-        """The date formats that read such values."""
+    def _formats_for(self, table: pa.Table, what: str, *, accepted: bool, share: float) -> str:
+        """The date formats that read such values, which are so large a share of all."""
         now = list(self._config.source(self._source).date_formats) if accepted else []
         before = self._unusable(table, what)
         texts = table[_column(what)].to_pylist()
@@ -189,7 +194,7 @@ class Adviser:
                 break
         best = [c for c, after in found.items() if after == min(found.values())]
         if not best or not before:
-            return self._no_date(texts)
+            return self._no_date(texts, share)
         if language != own:
             return self._in_language(language, [*now, best[0]], before, found[best[0]])
         setting = self._setting("DATE_FORMATS")
@@ -205,8 +210,10 @@ class Adviser:
             f"{self._setting('DATE_FORMATS')}='{pasted}'{_most(before, after)}"
         )
 
-    def _no_date(self, texts: Sequence[str | None]) -> str:
+    def _no_date(self, texts: Sequence[str | None], share: float) -> str:
         """What is to be said where no format helps."""
+        if share < _FEW:  # how dates are written is known
+            return "correct these in the source: the other dates can be read"
         said = _NO_DATE.format(source=self._source.upper())
         named = sum(bool(text and re.search(r":\d\d.* ?[A-Z]{3,5}$", text)) for text in texts)
         if 2 * named > len(texts):

@@ -93,6 +93,12 @@ def _with_driver(url: str) -> str:
 
 
 @pytest.fixture
+def unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A screen so wide that what is printed is not folded."""
+    monkeypatch.setenv("COLUMNS", "9999")
+
+
+@pytest.fixture
 def duckdb_star(tmp_path: Path) -> Star:
     """An empty DuckDB warehouse."""
     return Star(f"duckdb:///{tmp_path / 'warehouse.duckdb'}")

@@ -37,6 +37,7 @@ def proposed(told: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and PROPOSES not in line]
 
 
+@pytest.mark.usefixtures("unfolded")
 def test_lines_for_env_are_pasted_and_a_run_would_publish(
     shop: Disguise, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -44,7 +45,7 @@ def test_lines_for_env_are_pasted_and_a_run_would_publish(
     (tmp_path / ".env").write_text(env, encoding="utf-8")
     assert main(["check"]) == 2
     told = capsys.readouterr().out
-    assert told.rstrip().endswith("A run cannot start: see above.")
+    assert told.startswith(" ✘ a run cannot start: see ")
     for name in paths(shop):
         assert f"{PROPOSES} {name}" in told
     (tmp_path / ".env").write_text(env + "\n".join(proposed(told)) + "\n", encoding="utf-8")
@@ -54,6 +55,7 @@ def test_lines_for_env_are_pasted_and_a_run_would_publish(
     assert PROPOSES not in told
 
 
+@pytest.mark.usefixtures("unfolded")
 def test_tables_are_proposed_where_tables_are_in_use(
     shop: Disguise, tmp_path: Path, capsys: Capture
 ) -> None:

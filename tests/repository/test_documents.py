@@ -250,7 +250,7 @@ def test_the_three_lines_of_the_readme_bring_in_own_files(fresh: Path) -> None:
     (lines,) = blocks(section("README.md", "## Your own files"), "sh")
     assert len(lines.splitlines()) == 3
     told = printed(fresh, "bash", "-ec", lines.replace("main.py setup", "main.py setup --yes"))
-    assert "\nA run would publish: customers 3 of 3 rows, products 2 of 2 rows," in told
+    assert "✔ a run would publish: customers 3 of 3 rows, products 2 of 2 rows," in told
     assert ": PUBLISHED in " in told
 
 

@@ -35,35 +35,50 @@ class Told:
 
     def part(self, name: str) -> str:
         """The lines about a source, or about the warehouse."""
-        (found,) = (part for part in self.out.split("\n\n") if part.startswith(f"{name}: "))
+        parts = [part.strip("\n") for part in self.out.split("\n\n")]
+        (found,) = (part for part in parts[1:] if re.match(f" [^ ] {name}(\\s|$)", part))
         return found
 
     def problems(self, name: str) -> list[str]:
         """What is wrong with a source, or with the warehouse."""
-        lines = self.part(name).splitlines()
-        return [line.strip() for line in lines if line.startswith("  problem: ")]
+        return self._marked(name, "✘")
 
     def examples(self, name: str, reason: str) -> list[str]:
         """The rows that are shown for a reason of a source."""
         lines = self.part(name).splitlines()
         at = next(n for n, line in enumerate(lines) if f"would be rejected: {reason}" in line)
-        return [line.strip() for line in takewhile(lambda x: x.startswith("    "), lines[at + 1 :])]
+        below = takewhile(lambda line: line.startswith(" " * 7), lines[at + 1 :])
+        return [line.strip() for line in below]
 
     @property
     def verdict(self) -> str:
+        """The first line."""
+        return self.out.splitlines()[0].strip()
+
+    @property
+    def next(self) -> str:
         """The last line."""
-        return self.out.splitlines()[-1]
+        return self.out.splitlines()[-1].strip()
 
     def warnings(self, name: str) -> list[str]:
         """What would be refused of a source."""
+        return self._marked(name, "!")
+
+    def _marked(self, name: str, sign: str) -> list[str]:
+        begins = f"   {sign} "
         lines = self.part(name).splitlines()
-        return [line.strip() for line in lines if line.startswith("  warning: ")]
+        return [line.removeprefix(begins) for line in lines if line.startswith(begins)]
 
 
 def check(shop: Retailer, capsys: Capture, *options: str, **changed: object) -> Told:
-    """Run the command over the sources as they are now."""
+    """Run the command over the sources as they are now; on a screen so wide that no line folds, or
+    of so many COLUMNS.
+    """
+    width = changed.pop("COLUMNS", 9999)
     capsys.readouterr()
-    code = main(["--env-file", shop.env_file(**changed), "check", *options])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        code = main(["--env-file", shop.env_file(**changed), "check", *options])
     return Told(code, *capsys.readouterr())
 
 
@@ -80,24 +95,25 @@ def test_a_shop_without_a_fault_is_described_whole(shop: Retailer, capsys: Captu
     told = check(shop, capsys)
     assert (told.code, told.err) == (0, "")
     rows = "customers 2 of 2 rows, products 2 of 2 rows, transactions 4 of 4 rows"
-    assert told.verdict == f"A run would publish: {rows}."
+    assert told.verdict == f"✔ a run would publish: {rows}"
+    assert told.next == "✔ a run would publish  next python main.py"
     sales = squeezed(told.part("transactions"))
-    assert sales[0] == (
-        "transactions: 1 file(s), encoding utf-8, dates ISO8601, decimal separator '.'"
-    )
-    assert sales[1] == f"{shop.path('transactions')}: csv, delimiter ',', 8 columns"
-    for required in ("transaction_id", "transaction_date", "customer_id", "unit_price"):
-        assert f"* {required} <- {required}" in sales
-    assert "discount_amount <- discount_amount" in sales
-    assert "not found: line_amount, discount_rate, unit_cost, currency, is_deleted" in sales
-    shown = sales[sales.index("as they are read:") + 2 :]
+    assert sales[:4] == [
+        "✔ transactions 4 of 4 rows would load",
+        f"file {shop.path('transactions')}: csv, delimiter ',', 8 columns",
+        "read as encoding utf-8, dates ISO8601, decimal separator '.'",
+        "columns transaction_id, transaction_date, customer_id, product_id, quantity, unit_price, "
+        "sales_rep_id, discount_amount",
+    ]
+    assert "not found line_amount, discount_rate, unit_cost, currency, is_deleted" in sales
+    shown = sales[sales.index("the first rows as they are read") + 2 :]
     assert shown[:3] == [
         "T1 2024-02-29 C1 P1 2 250.00 grace_hopper 0",
         "T2 2024-03-01 C2 P2 3 59.99 grace_hopper 9.9975",
         "T3 2024-03-02 C1 P2 1 60.00 john_backus 0",
     ]
     assert shown[3:] == [
-        "as they would be stored:",
+        "as they would be stored",
         "transaction_id customer_id product_id sales_rep_id date_key quantity unit_price "
         "discount_amount gross_amount net_amount unit_cost currency",
         "T1 C1 P1 grace_hopper 20240229 2.0000 250.0000 0.0000 500.0000 500.0000",
@@ -105,9 +121,9 @@ def test_a_shop_without_a_fault_is_described_whole(shop: Retailer, capsys: Captu
         "T3 C1 P2 john_backus 20240302 1.0000 60.0000 0.0000 60.0000 60.0000",
     ]
     assert "json array" in told.part("products")
-    assert "not found: last_name" not in told.part("customers")
-    assert "not found: company, phone, address" in told.part("customers")
-    assert told.part("sales_reps").startswith("sales_reps: not configured")
+    assert "not found last_name" not in told.part("customers")
+    assert "not found   company, phone, address" in told.part("customers")
+    assert "not configured (set SALES_REPS__PATH)" in told.part("sales_reps")
 
 
 def test_columns_and_files_under_settings_are_shown_as_they_are_read(
@@ -133,16 +149,16 @@ def test_columns_and_files_under_settings_are_shown_as_they_are_read(
     )
     assert told.code == 0
     sales = squeezed(told.part("transactions"))
-    assert sales[0] == (
-        "transactions: 7 file(s), encoding cp1252, dates %d.%m.%Y, decimal separator ','"
-    )
-    assert sales[1] == f"{days / 'day0.csv'}: csv, delimiter ';', 8 columns"
-    assert sales[6] == "... and 2 more"
-    assert "* transaction_id <- Auftrag - Pos" in sales
-    assert "* quantity <- Stück" in sales
-    assert "not used: Farbe" in sales
+    assert sales[1] == f"file {days / 'day0.csv'}: csv, delimiter ';', 8 columns"
+    assert sales[6:8] == [
+        "file and 2 more, 7 in all",
+        "read as encoding cp1252, dates %d.%m.%Y, decimal separator ','",
+    ]
+    assert "column transaction_id from Auftrag + Pos, which is required" in sales
+    assert "column quantity from Stück, which is required" in sales
+    assert "not used Farbe" in sales
     assert "0-1 24.12.2023 C1 P1 2 9,50" in sales
-    stored = sales[sales.index("as they would be stored:") + 2 :]
+    stored = sales[sales.index("as they would be stored") + 2 :]
     assert stored[0] == "0-1 C1 P1 20231224 2.0000 9.5000 0.0000 19.0000 19.0000"
     assert told.warnings("transactions") == []
 
@@ -160,7 +176,7 @@ def test_tables_of_a_database_are_described_like_files(
     )
     assert told.code == 0
     customers = squeezed(told.part("customers"))
-    assert customers[1] == f"sqlite:///{file} (customers): database sqlite, 2 columns"
+    assert customers[1] == f"file sqlite:///{file} (customers): database sqlite, 2 columns"
     assert {"7 Ada", "8"} <= set(customers)
     assert customers[-2:] == ["7 Ada Ada Unknown False False", "8 Customer 8 Unknown False False"]
 
@@ -181,7 +197,7 @@ def test_a_header_without_rows_is_no_fault(duckdb_shop: Retailer, capsys: Captur
     duckdb_shop.files["products"] = "[]"
     told = check(duckdb_shop, capsys)
     assert told.code == 0
-    assert "* customer_id" in told.part("customers")
+    assert "columns     customer_id" in told.part("customers")
     assert "as they are read" not in told.part("customers")
 
 
@@ -192,14 +208,14 @@ def test_values_inside_others_are_told_by_the_names_that_map_them(
     shop.files["products"] = json.dumps(
         [{"artikel": {"nr": "A1", "name": {"de": "Lampe"}}, "preise": [{"netto": 9.5}], "x": 1}]
     )
-    inside = "inside, to be mapped by these names: artikel.name.de, artikel.nr, preise.0.netto"
+    inside = "inside to be mapped by these names: artikel.name.de, artikel.nr, preise.0.netto"
     told = check(shop, capsys)
     assert told.code == 2
     assert inside in squeezed(told.part("products"))
     told = check(shop, capsys, PRODUCTS__COLUMNS='{"product_id": "artikel"}')
     assert inside in squeezed(told.part("products"))
     assert told.warnings("products") == [
-        "warning: product_id is mapped to 'artikel', which is no single value; inside it there are "
+        "product_id is mapped to 'artikel', which is no single value; inside it there are "
         "artikel.name.de, artikel.nr (1 record at line or number 1)"
     ]
     mapping = {"product_id": "artikel.nr", "name": "artikel.name.de", "price": "preise.0.netto"}
@@ -240,7 +256,7 @@ def test_text_of_a_source_cannot_forge_a_line(duckdb_shop: Retailer, capsys: Cap
     told = check(duckdb_shop, capsys)
     assert "\x1b" not in told.out
     assert "\r" not in told.out
-    assert told.out.count("\nA run would publish") == 1
+    assert told.out.count("\nA run would publish") == 0
     assert r"Ada\x0aA run would publish" in told.out
 
 
@@ -264,7 +280,7 @@ def test_rows_that_would_be_rejected_are_told_with_the_setting_that_helps(
     shop.products[0]["price"] = "8.999,00"
     told = check(shop, capsys)
     assert told.code == 0  # there is no limit of rejects
-    assert told.verdict.endswith("transactions 1 of 7 rows.")
+    assert told.verdict.endswith("transactions 1 of 7 rows")
     warnings = told.warnings("transactions")
     assert len(warnings) == 5
     for count, reason, example, advice in (
@@ -300,7 +316,7 @@ def test_more_rejects_than_a_run_accepts_are_told(duckdb_shop: Retailer, capsys:
     assert told.code == 3
     assert "above MAX_REJECT_RATE=0.3: 1 of 3 rows" in told.warnings("transactions")[-1]
     refused = "transactions: 1 of 3 rows rejected, above MAX_REJECT_RATE=0.3"
-    assert told.verdict == f"A run would be refused: {refused}."
+    assert told.verdict == f"! a run would be refused: {refused}"
     results = duckdb_shop.run(MAX_REJECT_RATE="0.3")
     assert (results["status"], refused in results["errors"][0]) == ("gate_failed", True)
     told = check(duckdb_shop, capsys, MAX_REJECT_RATE="0.4")
@@ -364,10 +380,10 @@ def test_every_row_is_looked_at_unless_only_some_are_asked_for(
     assert told.code == 3
     assert "1 of 2,500 rows would be rejected: invalid_date" in told.out
     assert told.examples("transactions", "invalid_date") == ["line 2501: 'soon'"]
-    assert told.verdict.startswith("A run would be refused: transactions: 1 of 2,500 rows")
+    assert told.verdict.startswith("! a run would be refused: transactions: 1 of 2,500 rows")
     told = check(duckdb_shop, capsys, "--rows", "1000", MAX_REJECT_RATE="0", BATCH_ROWS="600")
     assert told.code == 0
-    assert told.verdict.startswith("A run would publish, by the first 1,000 rows or so of each")
+    assert told.verdict.startswith("✔ a run would publish, by the first 1,000 rows or so of each")
     assert "soon" not in told.out
 
 
@@ -381,8 +397,8 @@ def test_a_look_at_some_rows_ends_where_there_are_enough(
         (days / f"{number}.csv").write_text(to_csv(duckdb_shop.sales[10 * number :][:10]))
     told = check(duckdb_shop, capsys, "--rows", "10", TRANSACTIONS__PATH=days)
     assert told.code == 0
-    assert told.verdict.endswith("transactions 10 of 10 rows.")
-    assert told.part("transactions").startswith("transactions: 3 file(s)")
+    assert told.verdict.endswith("transactions 10 of 10 rows")
+    assert "2.csv: csv" in told.part("transactions")
 
 
 def test_what_it_counts_is_what_a_run_rejects(
@@ -489,9 +505,9 @@ def test_sales_of_members_that_no_source_has_are_counted(
     assert "inferred member" in warning
     told = check(duckdb_shop, capsys, ORPHAN_POLICY="reject", MAX_REJECT_RATE="0.4")
     assert "they are rejected, unless the warehouse knows them" in told.out
-    condition = "A run would publish, if the warehouse knows the members that the sources lack: "
+    condition = "✔ a run would publish, if the warehouse knows the members that the sources lack: "
     assert told.verdict.startswith(condition)
-    assert "not judged: what only the warehouse knows: members that" in told.out
+    assert "not judged  what only the warehouse knows: members that" in told.out
 
 
 # --- what is wrong with the sources ---------------------------------------------------------------
@@ -609,7 +625,7 @@ def test_a_fault_of_a_source_is_told_with_place_and_next_step(
     told = check(duckdb_shop, capsys, **settings)
     assert told.code == 2
     assert told.err == ""
-    assert told.out.endswith("\nA run cannot start: see above.\n")
+    assert told.verdict == f"✘ a run cannot start: see {source}"
     (problem,) = told.problems(source)
     for word in words:
         assert word in problem
@@ -617,7 +633,7 @@ def test_a_fault_of_a_source_is_told_with_place_and_next_step(
     assert all(told.problems(other) == [] for other in others)
     results = duckdb_shop.run(**settings)  # and a run says the very same
     (error,) = results["errors"]
-    assert problem.removeprefix("problem: ") in error
+    assert problem.removeprefix(f"{source}: ") in error
 
 
 def test_faults_of_all_sources_and_of_the_warehouse_are_told_at_once(
@@ -808,7 +824,7 @@ def test_why_a_file_cannot_be_opened_is_told_and_a_healthy_one_is_not_moved_away
     assert words in problem
     assert ("move it away" in problem) == ("damaged" in words)
     (error,) = shop.run(WAREHOUSE_URL=f"{shop.star.url}{query}")["errors"]
-    assert problem.removeprefix("problem: ") in error
+    assert problem in error
 
 
 def test_a_warehouse_that_a_run_holds_is_told_with_its_holder(
@@ -852,10 +868,109 @@ def test_a_place_that_nothing_can_be_made_in_is_told(
     file.touch()
     told = check(duckdb_shop, capsys, LOG_FILE=file / "etl.log", REJECTS_DIR=file / "rejects")
     assert told.code == 2
-    assert [problem.split(":")[1].strip() for problem in told.problems("warehouse")] == [
+    assert [problem.split(":")[0] for problem in told.problems("warehouse")] == [
         "LOG_FILE", "REJECTS_DIR",
     ]  # fmt: skip
     told = check(duckdb_shop, capsys, WORK_DIR=file / "work")
     assert (told.code, told.out) == (1, "")
     assert "set WORK_DIR to another place" in told.err
     assert "Traceback" not in told.err
+
+
+# --- on any screen, and for programs --------------------------------------------------------------
+
+
+def _troubled(shop: Retailer) -> dict[str, object]:
+    """A shop with something of everything, and the settings with which a run would be refused."""
+    for sale in shop.sales:
+        sale["Kundennummer"] = sale.pop("customer_id")
+    shop.sales = [shop.sales[0] | {"transaction_id": f"T{n}"} for n in range(40)]
+    for number in range(8):
+        shop.sales[number]["quantity"] = "a quantity of many words, which no line has room for " * 2
+    shop.sales[9]["Kundennummer"] = "C99"
+    shop.products[0]["price"] = "much"
+    return {
+        "TRANSACTIONS__COLUMNS": '{"customer_id": "Kundennummer"}', "MAX_REJECT_RATE": "0.1",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize("ending", [0, 2, 3])
+def test_it_fits_the_screen_however_it_ends(
+    width: int, ending: int, duckdb_shop: Retailer, capsys: Capture
+) -> None:
+    settings = _troubled(duckdb_shop)
+    settings |= {} if ending == 3 else {"MAX_REJECT_RATE": "1"}
+    settings |= {"PRODUCTS__PATH": "nowhere.json"} if ending == 2 else {}
+    told = check(duckdb_shop, capsys, COLUMNS=width, **settings)
+    assert told.code == ending
+    lines = told.out.splitlines()
+    assert max(map(len, lines)) <= width
+    words = {0: "✔ a run would publish", 2: "✘ a run cannot start", 3: "! a run would be refused"}
+    assert lines[0].strip().startswith(words[ending])
+    assert words[ending] in " ".join(" ".join(lines[-3:]).split())
+    assert "next" in " ".join(lines[-3:])
+    for shown in ("T8", "grace_hopper", "2024-02-29"):  # of the first row, on its side or not
+        assert shown in told.out
+
+
+def test_only_columns_of_another_name_have_a_line(duckdb_shop: Retailer, capsys: Capture) -> None:
+    told = check(duckdb_shop, capsys, **_troubled(duckdb_shop))
+    sales = squeezed(told.part("transactions"))
+    assert [line for line in sales if line.startswith("column ")] == [
+        "column customer_id from Kundennummer, which is required"
+    ]
+    (named,) = (line for line in sales if line.startswith("columns "))
+    assert "transaction_id, transaction_date, product_id" in named
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_all_of_it_is_told_to_programs(
+    before: bool, duckdb_shop: Retailer, capsys: Capture
+) -> None:
+    settings = _troubled(duckdb_shop)
+    env = duckdb_shop.env_file(**settings)
+    capsys.readouterr()
+    words = ["--json", "check"] if before else ["check", "--json"]
+    assert main(["--env-file", env, *words]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verdict"], told["exit_code"]) == ("would_be_refused", 3)
+    (reason,) = told["reasons"]
+    assert reason.startswith("transactions: 8 of 40 rows rejected")
+    sales = told["sources"]["transactions"]
+    assert (sales["read"], sales["accepted"], sales["problems"]) == (40, 32, [])
+    assert sales["mapping"]["customer_id"] == ["Kundennummer"]
+    refused = sales["rejected"]["invalid_quantity"]
+    assert (refused["rows"], len(refused["first"])) == (8, 8)
+    assert refused["first"][0]["line"] == 2
+    assert sales["strangers"][0] | {"example": "C99", "rows": 1} == sales["strangers"][0]
+    assert sales["sample"]["read"][0]["transaction_id"] == "T8"
+    assert sales["sample"]["stored"][0]["date_key"] == 20240229
+    assert told["sources"]["products"]["not_usable"]["price"]["rows"] == 1
+    assert told["not_configured"] == ["sales_reps"]
+    assert told["warehouse"]["fits"] is True
+
+
+def test_programs_are_told_why_a_run_cannot_start(duckdb_shop: Retailer, capsys: Capture) -> None:
+    duckdb_shop.files["products"] = None
+    env = duckdb_shop.env_file()
+    assert main(["--env-file", env, "check", "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert (told["verdict"], told["exit_code"]) == ("cannot_start", 2)
+    (problem,) = told["sources"]["products"]["problems"]
+    assert "there is no such file" in problem
+
+
+def test_a_few_values_that_are_no_dates_do_not_put_the_format_in_doubt(
+    duckdb_shop: Retailer, capsys: Capture
+) -> None:
+    _many_sales(duckdb_shop, 1001)
+    for number in (3, 1000):
+        duckdb_shop.sales[number]["transaction_date"] = "n/a"
+    (warning,) = check(duckdb_shop, capsys).warnings("transactions")
+    assert "2 of 1,001 rows would be rejected: invalid_date; correct these in the source" in warning
+    assert "DATE_FORMATS" not in warning
+    for sale in duckdb_shop.sales[:900]:
+        sale["transaction_date"] = "n/a"
+    (warning,) = check(duckdb_shop, capsys).warnings("transactions")
+    assert "say in TRANSACTIONS__DATE_FORMATS" in warning

@@ -501,6 +501,7 @@ def test_a_star_of_before_gets_its_first_watermark(star: Star, tmp_path: Path) -
     assert remembered(star) == "2026-01-05 10:00:00"
 
 
+@pytest.mark.usefixtures("unfolded")
 def test_check_reads_as_a_run_would(
     duckdb_shop: Retailer, till: Till, capsys: pytest.CaptureFixture[str]
 ) -> None:

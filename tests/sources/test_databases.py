@@ -123,6 +123,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.usefixtures("unfolded")
 def test_a_password_is_told_nowhere(
     case: str, database: Database, duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:

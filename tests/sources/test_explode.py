@@ -148,6 +148,7 @@ def test_each_line_of_an_order_is_a_sale_in_every_format(form: str, duckdb_shop:
     assert (found["read"], found["inserted"], found["skipped"]) == (5, 3, 2)
 
 
+@pytest.mark.usefixtures("unfolded")
 def test_check_tells_of_orders_without_lines(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -231,11 +231,12 @@ def test_a_customer_is_erased_from_the_rejects_of_orders(duckdb_shop: Retailer) 
     assert len(shop.rejects(results)) == 1
 
 
+@pytest.mark.usefixtures("unfolded")
 def test_check_shows_the_orders(duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]) -> None:
     settings = joined(duckdb_shop)
     assert main(["--env-file", duckdb_shop.env_file(**settings), "check"]) == 0
     told = capsys.readouterr().out
-    assert "orders: 1 file(s)" in told
-    assert "* order_id           <- id" in told
+    assert "orders" in told
+    assert "order_id from id, which is required" in told
     assert "unknown_order" in told
-    assert "A run would publish" in told
+    assert "a run would publish" in told

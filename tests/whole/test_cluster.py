@@ -160,5 +160,5 @@ def test_a_check_says_the_same_with_a_cluster(
     code, expected, _ = run_command(duckdb_shop, capsys, "check", **SMALL)
     settings = {**SMALL, "DASK_SCHEDULER": dask_cluster.address}
     assert run_command(duckdb_shop, capsys, "check", **settings)[:2] == (code, expected)
-    assert "A run would publish" in expected
+    assert "a run would publish" in expected
     assert_shared(dask_cluster)

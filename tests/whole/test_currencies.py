@@ -145,11 +145,12 @@ def test_a_night_in_another_currency_than_the_star_is_refused(shop: Retailer) ->
     assert not said(shop.publish(**{SALES: "CAD"}), "in the star")
 
 
+@pytest.mark.usefixtures("unfolded")
 def test_check_says_the_same(duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]) -> None:
     duckdb_shop.sales = sales(unit_price=["$10", "€10"])
     assert main(["--env-file", duckdb_shop.env_file(), "check"]) == 3
     shown = capsys.readouterr().out
-    assert "A run would be refused: amounts are in $ (1), EUR (1); they would be" in shown
+    assert "a run would be refused: amounts are in $ (1), EUR (1); they would be" in shown
 
 
 # --- one currency is declared ------------------------------------------------------------------
