@@ -294,6 +294,7 @@ class StarSchemaETLPipeline:
                 run.progress.expect(sum(len(part) for parts in rows.values() for part in parts))
                 keys = loader.load_all_dimensions(rows, run.progress, absences)
                 run.warn(*doubts, *loader.warnings)
+                run.warn(*changes.unusual(run.warehouse, self.star, record.told, before))
             run.summary.outcomes.dimensions = loader.results
             phase.rows = sum(counts.rows for counts in loader.results.values())
         sales = self.star.sales.name

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import statistics
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +13,11 @@ from typing import IO, Any, Self
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from common.changes import Changes
 from common.files import open_private, private_folder
 from common.key_rules import KEY_RULES
 from common.rejects import disarmed
+from common.star_model import Star
 from common.version import VERSION
 from config import StarSchemaConfig
 from errors import ChangeFileError, ConfigError
@@ -22,6 +26,10 @@ from warehouse.changes import ChangeRecord, Habits
 from warehouse.drift import Drift
 
 HEADER = ("run", "table", "key", "attribute", "before", "after", "kind")
+_SHARE, _FEW, _HISTORY = 0.05, 20, 10
+"""It is unusual when more members change than so many, and a larger share than usual and this on
+top of it; so many published runs make a history.
+"""
 _FIRST_LINE = ",".join(HEADER) + "\n"
 
 
@@ -138,3 +146,40 @@ def _has_other_rules(warehouse: Warehouse) -> bool:
     """Whether the run that was published last had other rules of cleaning or of keys."""
     last: tuple[Any, ...] | None = history.last_rules(warehouse)
     return last is not None and last != (VERSION, KEY_RULES)
+
+
+def unusual(
+    warehouse: Warehouse, star: Star, told: Changes, members: Mapping[str, int]
+) -> list[str]:
+    """What to warn of: far more of a dimension's `members` change than in earlier runs. Those are
+    only looked at where many change.
+    """
+    many = {
+        source: told.tables[table]
+        for source in star.members
+        if (table := source.feeds.name) in told.tables
+        and told.tables[table].changed > max(_FEW, _SHARE * members[table])
+    }
+    former = history.last_counts(warehouse) if many else []
+    warnings = []
+    for source, found in many.items():
+        table = source.feeds.name
+        share = found.changed / max(members[table], 1)
+        shares = [each for counts in former if (each := _share_of(counts, table)) is not None]
+        usual = statistics.median(shares) if len(shares) >= _HISTORY else share
+        if share > usual + _SHARE:
+            name, rows = max(found.attributes.items(), key=lambda item: item[1])
+            warnings.append(
+                f"{source.name}: {found.changed:,} of {members[table]:,} change tonight "
+                f"({share:.1%}), {name} of {rows:,}; the usual is {usual:.1%}"
+            )
+    return warnings
+
+
+def _share_of(counts: Mapping[str, Any], table: str) -> float | None:
+    """How many of a dimension's members an earlier run changed; None where it does not say."""
+    try:
+        updated = counts["dimension_loading_results"][table]["updated"]
+        return float(updated / max(counts["validation_results"]["row_counts"][table] - 1, 1))
+    except (LookupError, TypeError):
+        return None

@@ -5,7 +5,6 @@ Nothing is changed here: what looks wrong is said, with ids as examples.
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 from collections import Counter
@@ -16,15 +15,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import sqlalchemy as sa
 
 from common.arrays import composed
 from common.outcomes import Shares
 from common.star_model import Star
 from run.clean_source import CleanSource
-from schema import etl_run
-from warehouse import Warehouse
-from warehouse.history import NEWEST_FIRST
+from warehouse import Warehouse, history
 from warehouse.keymap import INFERRED, KeyMap, Named
 
 SHARE = 0.05
@@ -33,7 +29,6 @@ this on top of it.
 """
 HISTORY = 10
 """How many published runs make a history."""
-_FORMER_RUNS = 40
 _EXAMPLES = 3
 _LOOKED_AT = 1000
 
@@ -101,17 +96,11 @@ def look(warehouse: Warehouse, references: Sequence[Reference]) -> list[str]:
 
 def former_shares(warehouse: Warehouse) -> list[dict[str, dict[str, float]]]:
     """The summaries that the last published runs have left of their references."""
-    counts = warehouse.execute(
-        sa.select(etl_run.c.counts)
-        .where(etl_run.c.status == "published")
-        .order_by(*NEWEST_FIRST)
-        .limit(_FORMER_RUNS)
-    ).scalars()
     former = []
-    for text in counts.all():
+    for counts in history.last_counts(warehouse):
         try:
-            former.append(json.loads(text)["fact_loading_results"]["references"])
-        except (ValueError, KeyError, TypeError):
+            former.append(counts["fact_loading_results"]["references"])
+        except (LookupError, TypeError):
             continue  # of an earlier version, or damaged: it has nothing to tell
     return former
 

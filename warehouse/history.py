@@ -86,6 +86,13 @@ def last_published(warehouse: Warehouse) -> Past | None:
     return Past(found.run_id, counts, sources, watermarks or {}, damage)
 
 
+def last_counts(warehouse: Warehouse) -> list[dict[str, Any]]:
+    """The counts of the last published runs that keep all of them, as far as they can be read."""
+    counts = sa.select(etl_run.c.counts).where(etl_run.c.status == "published")
+    texts = warehouse.execute(counts.order_by(*NEWEST_FIRST).limit(_WHOLE)).scalars()
+    return [found for text in texts.all() if (found := _object(text)) is not None]
+
+
 def last_rules(warehouse: Warehouse) -> tuple[str, int | None] | None:
     """Code version and version of the key rules of the run that was published last, or None."""
     found = warehouse.execute(

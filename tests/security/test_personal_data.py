@@ -105,3 +105,34 @@ def test_a_file_that_cannot_be_read_is_told_without_its_rows(
     assert code in (0, 1)
     told = everything_told(duckdb_shop, out, err)
     assert not [piece for piece in PERSONAL if piece in told]
+
+
+def test_a_person_who_changes_is_in_no_record_but_in_the_star(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All personal columns, there before and after, healed and vanished; a preview shows them on
+    the screen and in its file, because somebody asked.
+    """
+    shop.customers = [{"city": "", "segment": "", **each, **PERSON} for each in shop.customers]
+    shop.sales[2]["customer_id"] = "C9"
+    shop.publish()
+    for customer in shop.customers:
+        customer |= {name: f"x{value}" for name, value in PERSON.items()}
+    shop.customers.append({**shop.customers[0], "customer_id": "C9"})
+    file = shop.folder / "changes.csv"
+    arguments = ["--dry-run", "--json", "--changes", str(file)]
+    code, out, err = run_command(shop, capsys, *arguments, LOG_LEVEL="DEBUG")
+    assert code == 0
+    assert not [piece for piece in PERSONAL if piece in everything_told(shop, out, err)]
+    assert "Zanzibarweg" in file.read_text()
+    _, shown, _ = run_command(shop, capsys, "--dry-run")
+    assert "Qanarybird" in shown
+    for settings in ({}, {"CUSTOMERS__EXTRACT": "full", "MAX_DELETE_RATE": "1"}):
+        code, out, err = run_command(shop, capsys, "--json", LOG_LEVEL="DEBUG", **settings)
+        assert code == 0
+        assert not [piece for piece in PERSONAL if piece in everything_told(shop, out, err)]
+        shop.customers = shop.customers[1:]
+    shop.customers[0] |= PERSON
+    _, out, err = run_command(shop, capsys, "--json", KEEP_PERSONAL_CHANGES="true")
+    told = everything_told(shop, out, err)
+    assert "Zanzibarweg" in told

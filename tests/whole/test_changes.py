@@ -431,3 +431,19 @@ def test_a_forgotten_customer_has_no_values_left(
     )
     assert main(["--env-file", shop.env_file(), "forget", "C1"]) == 0
     assert "was forgotten before" in capsys.readouterr().out
+
+
+def test_far_more_changes_than_usual_are_a_warning(duckdb_shop: Retailer) -> None:
+    """Once there is a history to know it by."""
+    shop = duckdb_shop
+    shop.customers = [shop.customers[0] | {"customer_id": f"C{n}"} for n in range(1, 61)]
+    shop.publish()
+    for night in range(10):
+        shop.customers[0]["city"] = f"Town {night}"
+        assert not [w for w in shop.publish()["warnings"] if "the usual is" in w]
+    for customer in shop.customers[:30]:
+        customer["segment"] = "Home Office"
+    warnings = shop.publish()["warnings"]
+    assert (
+        "customers: 30 of 60 change tonight (50.0%), segment of 30; the usual is 1.7%" in warnings
+    )
