@@ -113,10 +113,10 @@ class StarSchemaETLPipeline:
 
         Raises `ConfigError` where these options do not fit the settings.
         """
-        self.config = config.for_run(full_refresh=full_refresh, since=since, until=until)
         self.replay = replay
-        if replay is not None:
-            self.config = replay.settings(config)
+        if replay is None:
+            config = config.for_run(full_refresh=full_refresh, since=since, until=until)
+        self.config = config if replay is None else replay.settings(config)
         self.since = parse_moment(since)
         self.is_repeatable = not full_refresh and since is None and replay is None
         """Whether the run may be taken for a repetition of the last one."""

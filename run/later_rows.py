@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from warehouse import Warehouse
 from warehouse.removals import stage_keys
 from warehouse.runs import PastRun, runs_called, runs_since
 
+_EXAMPLES = 5
 _ROW = (1 << BATCH_BITS) - 1
 _LOST_TO_ANOTHER = pa.array(["conflicting_duplicate", LOADED_LATER, ""])
 """Rows that were refused for these reasons are older than what their own run has loaded."""
@@ -64,9 +65,30 @@ def without_later(
         later = _later(run.warehouse, replay, source, cleaned[name])
         for each in later:
             result[name] = _without(run, result[name], extracted[name], each)
-        if any(len(each.keys) for each in later):
+        held = result[name].rejected[LOADED_LATER] - cleaned[name].rejected[LOADED_LATER]
+        if held:
             run.report_cleaned(result[name], extracted[name])
+            run.warn(_told(name, held, later))
     return result
+
+
+def _told(source: str, held: int, later: Sequence[Later]) -> str:
+    """What to say of rows that are not loaded."""
+    pairs = [
+        f"{key} ({loaded_by})"
+        for each in later
+        if not each.only_losers
+        for key, loaded_by in zip(
+            each.keys[:_EXAMPLES].to_pylist(), each.runs[:_EXAMPLES].to_pylist(), strict=True
+        )
+    ]
+    more = ", …" if held > len(pairs) else ""
+    listed = f": {', '.join(pairs)}{more}" if pairs else ""
+    rows = "1 row is" if held == 1 else f"{held:,} rows are"
+    return (
+        f"{source}: {rows} not loaded, as a later run has loaded the same key{listed}; `rejects "
+        f"--reason {LOADED_LATER}` shows them, `replay --force` loads them"
+    )
 
 
 def _later(
@@ -105,7 +127,7 @@ def _of_facts(warehouse: Warehouse, replay: Replay, source: Source, staged: Tabl
     runs = pc.unique(table["run"]).to_pylist()
     known = runs_called(warehouse, runs)
     later = [run for run in runs if _is_later(replay, known.get(run))]
-    table = table.filter(pc.is_in(table["run"], pa.array(later, pa.string())))
+    table = table.filter(pc.is_in(table["run"], pa.array(later, pa.string()))).sort_by("key")
     return [Later(whole(table["key"]), whole(table["run"]))]
 
 

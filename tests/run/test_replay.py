@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from config import load_config
+from main import StarSchemaETLPipeline
+from run.replay import planned
 from support.commands import run_command, run_json
 from support.retailer import Retailer
+from support.stores import star_with_stores
 from support.tables import Row, to_csv
 
 SALES = (
@@ -56,15 +62,18 @@ def test_corrected_rejects_are_loaded_and_nothing_else_is_read(
     shop.sales[1]["quantity"] = "many"
     shop.sales[2]["quantity"] = "some"
     first = shop.publish(MAX_REJECT_RATE=1)
-    corrected(first, T2={"quantity": "4"})
+    path = corrected(first, T2={"quantity": "4"})
     shop.sales, shop.customers = shop.sales[:1], shop.customers[:1]
     results = replayed(
-        shop, capsys, MAX_REJECT_RATE="0", CUSTOMERS__EXTRACT="full", TRANSACTIONS__EXTRACT="full"
+        shop, capsys, MAX_REJECT_RATE="0", CUSTOMERS__EXTRACT="full", TRANSACTIONS__EXTRACT="period"
     )
     assert account(results) == {"read": 2, "inserted": 1, "rejected": 1}
     assert results["replays_run"] == first["run_id"]
     assert list(results["extraction_results"]) == ["_metadata", "transactions"]
     assert shop.star.rows(SALES) == [("T1", 2, first["run_id"]), ("T2", 4, results["run_id"])]
+    place = "SELECT file_number, line_number FROM fact_sales WHERE transaction_id = 'T2'"
+    files = shop.star.scalar("SELECT files FROM etl_run WHERE run_id = :run", run=results["run_id"])
+    assert (shop.star.row(place), json.loads(files)) == ((1, 2), [str(path)])
     assert not any(shop.star.column("SELECT is_deleted FROM dim_customer"))
     assert shop.reasons(results) == ["invalid_quantity"]
     again = replayed(shop, capsys, first["run_id"])
@@ -94,6 +103,9 @@ def test_a_sale_that_a_later_run_loaded_is_listed_and_not_loaded(
     detail = f"run {later['run_id']} has loaded it; replay --force loads this"
     assert told == [("T1", "loaded_later", detail), ("T4", "loaded_later", detail)]
     assert shop.star.column("SELECT unit_price FROM fact_sales ORDER BY 1") == [5, 5, 7, 7]
+    (warning,) = results["warnings"]
+    assert warning.startswith("transactions: 2 rows are not loaded, as a later run has loaded")
+    assert f"T1 ({later['run_id']}), T4 ({later['run_id']});" in warning
 
     again = replayed(shop, capsys, refused["run_id"])
     assert account(again) == {"read": 4, "unchanged": 2, "rejected": 2}
@@ -322,6 +334,17 @@ def test_what_cannot_be_loaded_is_told_before_anything_is_touched(
     assert shop.star.runs() == runs
 
 
+def test_a_file_that_is_gone_when_it_is_read_fails_the_run(duckdb_shop: Retailer) -> None:
+    shop = duckdb_shop
+    shop.sales[0]["quantity"] = "many"
+    path = corrected(shop.publish())
+    plan = planned(shop.config(), None, force=False)
+    path.unlink()
+    results = StarSchemaETLPipeline(shop.config(), quiet=True, replay=plan).run_full_pipeline()
+    assert results["status"] == "failed"
+    assert f"{path}: there is no such file" in results["errors"][0]
+
+
 def test_of_a_run_that_was_refused_only_the_rejects_are_loaded(
     shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -335,3 +358,157 @@ def test_of_a_run_that_was_refused_only_the_rejects_are_loaded(
     assert account(results) == {"read": 1, "inserted": 1}
     assert "was not published: of its input only" in " ".join(results["warnings"])
     assert account(shop.publish()) == {"read": 3, "inserted": 2, "rejected": 1}
+
+
+# --- whatever the source is -----------------------------------------------------------------------
+
+
+def test_what_was_filled_down_and_counted_is_not_filled_and_counted_again(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.files["transactions"] = (
+        "order,transaction_date,customer_id,product_id,quantity,unit_price\n"
+        "1,2024-01-08,C1,P1,1,5\n,,,P2,many,5\n,,,P2,3,5\n2,2024-01-09,C2,P1,some,5\n"
+    )
+    settings = {
+        "TRANSACTIONS__FILL_DOWN": '["order", "transaction_date", "customer_id"]',
+        "TRANSACTIONS__COLUMNS": '{"transaction_id": ["order", "#"]}',
+    }
+    first = shop.publish(**settings)
+    path = Path(first["rejects_dir"]) / "transactions.csv"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("many", "2", 1).replace("some", "4", 1), encoding="utf-8")
+    results = replayed(shop, capsys, **settings)
+    assert account(results) == {"read": 2, "inserted": 2}
+    found = "SELECT transaction_id, quantity FROM fact_sales ORDER BY 1"
+    assert shop.star.rows(found) == [("1-1", 1), ("1-2", 2), ("1-3", 3), ("2-1", 4)]
+
+
+def test_what_was_a_list_is_rows_already(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = [{"id": "A", "sku": "P1", "n": "many"}, {"id": "B", "sku": "P2", "n": 2}]
+    order = {"no": "7", "day": "2024-01-08", "buyer": {"id": "C1"}, "items": items}
+    shop.files["transactions"] = json.dumps({"orders": [order]})
+    settings = {
+        "TRANSACTIONS__EXPLODE": "items",
+        "TRANSACTIONS__RECORDS": "orders",
+        "TRANSACTIONS__COLUMNS": json.dumps(
+            {
+                "transaction_id": ["no", "items.id"],
+                "transaction_date": "day",
+                "customer_id": "buyer.id",
+                "product_id": "items.sku",
+                "quantity": "items.n",
+                "unit_price": {"value": "3"},
+            }
+        ),
+    }
+    first = shop.publish(**settings)
+    path = Path(first["rejects_dir"]) / "transactions.csv"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"many"', '"9"', 1), encoding="utf-8")
+    results = replayed(shop, capsys, **settings)
+    assert account(results) == {"read": 1, "inserted": 1}
+    assert shop.star.rows(SALES.replace("'T%'", "'7%'"))[0][:2] == ("7-A", 9)
+
+
+def test_lines_are_joined_to_the_orders_where_they_are(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders = shop.folder / "orders.csv"
+    orders.write_text(
+        "no,transaction_date,customer_id\n1,2024-01-08,C1\n1,2024-01-09,C1\n", encoding="utf-8"
+    )
+    shop.files["transactions"] = "no,transaction_id,product_id,quantity,unit_price\n1,A,P1,x,5\n"
+    settings = {
+        "TRANSACTIONS__JOIN": '{"source": "orders", "key": "no"}',
+        "ORDERS__PATH": orders,
+    }
+    first = shop.publish(**settings)
+    corrected_text = Path(first["rejects_dir"]) / "transactions.csv"
+    text = corrected_text.read_text(encoding="utf-8")
+    corrected_text.write_text(text.replace('"x"', '"4"', 1), encoding="utf-8")
+    results = replayed(shop, capsys, **settings)
+    assert account(results) == {"read": 1, "inserted": 1}
+    assert "orders.csv is not loaded: orders are read from where ORDERS__PATH says" in " ".join(
+        results["warnings"]
+    )
+
+
+def test_a_watermark_stays_where_it_was(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = duckdb_shop
+    till = shop.folder / "till.db"
+    with sqlite3.connect(till) as database:
+        database.execute(
+            "CREATE TABLE sales (transaction_id, transaction_date, customer_id, product_id, "
+            "quantity, unit_price, no INTEGER)"
+        )
+        rows = [(f"N{n}", "2024-01-08", "C1", "P1", "x" if n == 1 else n, 5, n) for n in (1, 2)]
+        database.executemany("INSERT INTO sales VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    settings = {
+        "TRANSACTIONS__PATH": f"sqlite:///{till}",
+        "TRANSACTIONS__QUERY": "SELECT * FROM sales WHERE no >= :since",
+        "TRANSACTIONS__WATERMARK": "no",
+    }
+    code, first, _ = run_json(shop, capsys, "--since", "0", **settings)
+    assert code == 0
+    kept = "SELECT watermarks FROM etl_run ORDER BY sequence DESC LIMIT 1"
+    before = shop.star.scalar(kept)
+    corrected(first, N1={"quantity": "4", "no": "99"})
+    results = replayed(shop, capsys, **settings)
+    assert account(results) == {"read": 1, "inserted": 1}
+    assert '"2"' in before
+    assert shop.star.scalar(kept) == before
+    code, after, _ = run_json(shop, capsys, **settings)
+    assert (code, account(after)) == (0, {"read": 1, "unchanged": 1})
+
+
+@pytest.mark.parametrize("declared", [{}, {"TRANSACTIONS__CURRENCY": "EUR"}])
+def test_currencies_are_kept_apart_as_before(
+    shop: Retailer, capsys: pytest.CaptureFixture[str], declared: Row
+) -> None:
+    """Also where only a customer is loaded, and no sale says its currency."""
+    if not declared:
+        for sale, currency in zip(shop.sales, ("EUR", "USD", "EUR"), strict=True):
+            sale["currency"] = currency
+    shop.customers.append(shop.customers[0] | {"customer_id": ""})
+    first = shop.publish(**declared)
+    path = Path(first["rejects_dir"]) / "customers.csv"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('""', '"C8"', 1), encoding="utf-8")
+    results = replayed(shop, capsys, **declared)
+    assert account(results, "customers") == {"read": 1, "inserted": 1}
+    currencies = results["validation_results"]["reconciliation"]["currencies"]
+    assert set(currencies) <= {"EUR", "USD", ""}
+    again = shop.publish(**declared)
+    assert account(again) == {"read": 3, "unchanged": 3}
+
+
+def test_keys_that_fold_are_held_against_the_star_so(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"CUSTOMERS__KEY_CASE": "fold"}
+    shop.customers.append(shop.customers[0] | {"city": "Rome"})
+    first = shop.publish(**settings)
+    corrected(first, "customers", C1={"customer_id": "c1"})
+    results = replayed(shop, capsys, **settings)
+    assert shop.reasons(results, "customers") == ["loaded_later"]
+    assert shop.star.member("dim_customer", "C1")["city"] == "Rome"
+
+
+def test_any_star_can_be_replayed(shop: Retailer, tmp_path: Path) -> None:
+    more = {"store_id": "S1", "tax_amount": "much", "order_number": "4711"}
+    shop.sales = [sale | more for sale in shop.sales]
+    stores = tmp_path / "stores.csv"
+    stores.write_text("store_id,city\nS1,Rome\n", encoding="utf-8")
+    config = load_config(None, shop.settings(STORES__PATH=stores), star_with_stores())
+    first = StarSchemaETLPipeline(config, quiet=True).run_full_pipeline()
+    corrected(first, T1={"tax_amount": "2", "store_id": "S9"})
+    plan = planned(config, None, force=False)
+    results = StarSchemaETLPipeline(config, quiet=True, replay=plan).run_full_pipeline()
+    assert account(results) == {"read": 3, "inserted": 1, "rejected": 2}
+    assert results["dimension_loading_results"]["dim_store"]["inferred"] == 1
+    assert shop.star.rows("SELECT transaction_id, tax_amount FROM fact_sales") == [("T1", 2)]
