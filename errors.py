@@ -47,6 +47,7 @@ class RequestError(EtlError):
     """
 
     exit_code = 2
+    status = "usage_error"
 
 
 class SourceError(EtlError):

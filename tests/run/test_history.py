@@ -265,7 +265,7 @@ def test_it_changes_nothing_and_waits_for_nobody(
     with open_warehouse(shop.config(), "the-holder"):
         code, out, err = run_command(shop, capsys, "history", "--json")
     if shop.star.engine_name == "duckdb":
-        assert (code, out) == (4, "")
+        assert (code, json.loads(out)["exit_code"]) == (4, 4)
         assert "in use" in err
     else:
         assert len(json.loads(out)) == 1
