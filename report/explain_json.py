@@ -44,6 +44,7 @@ def as_json(found: Explanation, star: Star) -> str:
         told["input"] = {
             "records": found.input.records,
             "files": found.input.files,
+            "is_part": found.input.is_part,
             "rows": [_row(row) for row in found.input.rows],
         }
     return json.dumps(told, indent=2, default=_text)

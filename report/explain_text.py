@@ -210,7 +210,9 @@ class _Text:
         if self.found.star.removal is not None:
             yield self._labelled("removed", *self._change(self.found.star.removal))
         yield Text("")
-        yield self._sentence(("next ", "dim"), "correct the row, and load the reject file")
+        yield self._labelled(
+            "next", f"correct it there, then: python main.py replay {first.run_id}"
+        )
 
     def _in_input(self) -> Iterator[Shown]:
         rows = self.found.input.rows if self.found.input else []
@@ -245,8 +247,9 @@ class _Text:
                              f", and {looked.records:,} records of the input"))  # fmt: skip
         if self.found.near:
             yield self._labelled("like it", (", ".join(self.found.near), "strong"))
-        for note in looked.since if looked else []:
-            yield self._labelled("", note)
+        if looked is not None and looked.is_part:
+            name = f"{self.star.sales.name.upper()}__WATERMARK"
+            yield self._labelled("", f"only rows from {name} on were read, as the next run does")
 
     # --- lines ---------------------------------------------------------------------------------
 

@@ -71,8 +71,8 @@ class Input:
     records: int = 0
     """How many records were looked through."""
     files: int = 0
-    since: list[str] = field(default_factory=list)
-    """What is said of a source that is not read from its beginning."""
+    is_part: bool = False
+    """Whether only rows from a WATERMARK on were read, as the next run does."""
 
 
 def look_in_input(
@@ -96,6 +96,7 @@ def look_in_input(
             near=list(dict.fromkeys(near for each in found for near in each.near)),
             records=raw.records,
             files=len(raw.files),
+            is_part=bool(raw.settings.watermark),
         )
         having = [each for each in found if each.rows]
         some = replace(raw, batches=[raw.batches[each.number] for each in having])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
 from cli import main
@@ -17,8 +19,9 @@ from report.explain_text import render
 from report.screen import Screen
 from run.explain import explain
 from support.commands import run_command
-from support.formats import csv_text
+from support.formats import BY_SUFFIX, csv_text
 from support.retailer import Retailer
+from support.star import Star
 from support.stores import star_with_stores
 from support.tables import Row, csv_rows, to_csv
 from transform import batch_rules
@@ -257,11 +260,61 @@ def test_a_file_that_the_settings_name_no_more_is_found_by_its_name(
     assert found["original"]["rows"][0]["transaction_id"] == "T3-1"
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "parquet", "xlsx", "csv"])
+def test_the_row_is_read_again_from_a_file_of_any_format(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], tmp_path: Path, suffix: str
+) -> None:
+    """In batches of a few rows, with one that is refused above it."""
+    base = duckdb_shop.sales[0]
+    rows = [{**base, "transaction_id": f"S{number}"} for number in range(40)]
+    rows[7]["quantity"] = "many"
+    path = tmp_path / f"till.{suffix}"
+    path.write_bytes(BY_SUFFIX[suffix](rows))
+    settings: dict[str, object] = {"TRANSACTIONS__PATH": path, "BATCH_ROWS": 7}
+    duckdb_shop.publish(**settings)
+    first = 2 if suffix in ("xlsx", "csv") else 1
+    for number in (0, 6, 8, 39):
+        found = told(duckdb_shop, capsys, f"S{number}", **settings)
+        assert (found["line"], found["original"]["state"]) == (first + number, "same")
+        (row,) = found["original"]["rows"]
+        assert row["transaction_id"] == f"S{number}"
+
+
+def test_a_sheet_among_several_is_read_again(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    book = openpyxl.Workbook()
+    book.worksheets[0].title = "May"
+    book.create_sheet("June")
+    for cells in book.worksheets:
+        sale = {**duckdb_shop.sales[0], "transaction_id": cells.title}
+        cells.append(list(sale))
+        cells.append(list(sale.values()))
+    book.save(tmp_path / "year.xlsx")
+    settings = {"TRANSACTIONS__PATH": tmp_path / "year.xlsx", "TRANSACTIONS__SHEET": "*"}
+    duckdb_shop.publish(**settings)
+    found = told(duckdb_shop, capsys, "June", **settings)
+    assert (found["file"], found["line"]) == (f"{tmp_path / 'year.xlsx'}!June", 2)
+    assert found["original"]["rows"][0]["transaction_id"] == "June"
+
+
+def test_the_answer_to_a_query_is_not_asked_again(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    till = Star(f"duckdb:///{tmp_path / 'till.duckdb'}")
+    place = tmp_path / "till.csv"
+    place.write_bytes(csv_text(duckdb_shop.sales))
+    till.execute(f"CREATE TABLE sold AS FROM read_csv('{place}', all_varchar=true)")
+    settings = {"TRANSACTIONS__PATH": till.url, "TRANSACTIONS__QUERY": "SELECT * FROM sold"}
+    duckdb_shop.publish(**settings)
+    found = told(duckdb_shop, capsys, "T2", **settings)
+    assert (found["line"], found["original"]["state"]) == (2, "database")
+    assert "the answer to the query" in explained(duckdb_shop, capsys, "T2", **settings)[1]
+
+
 def test_a_member_of_an_archive_is_read(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    import zipfile
-
     path = tmp_path / "tills.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("north/till.csv", csv_text(duckdb_shop.sales[:2]))
@@ -314,6 +367,7 @@ def test_a_refused_row_is_told_with_its_reason_file_and_line(
     assert out.splitlines()[0] == " ✘ T2 was refused: invalid_quantity"
     assert "two" in line_of(out, "detail")
     assert f"run {results['run_id']}" in line_of(out, "run")
+    assert f"python main.py replay {results['run_id']}" in line_of(out, "next")
     (refusal,) = told(shop, capsys, "T2")["refusals"]
     assert (refusal["line"], refusal["file"]) == (3, str(shop.path("transactions")))
     assert refusal["row"]["quantity"] == "two"
