@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -52,7 +53,7 @@ def show(context: click.Context, /, run: str | None, as_json: bool) -> int:
         say(json.dumps(shown.as_dict(), indent=2))
         return 0
     screen = Screen.of(sys.stdout)
-    has_rejects = (config.rejects_dir / past.run_id).is_dir()
+    has_rejects = Path(summary.rejects_dir).is_dir()
     lines = render(shown, screen)
     for step in next_steps(shown, has_rejects=has_rejects):
         lines += [Text(""), screen.line((" next     ", "dim"), step, indent=10)]

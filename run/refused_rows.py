@@ -15,7 +15,7 @@ from config import StarSchemaConfig
 from errors import RequestError
 from sources.joins import all_sources
 from warehouse import reading
-from warehouse.runs import PastRun, find_run, last_runs
+from warehouse.runs import PastRun, find_run, last_runs, with_repeated
 
 _LOOKED_AT = 400
 _EXAMPLES = 2
@@ -91,7 +91,10 @@ def rejects_of(config: StarSchemaConfig, named: str | None, source: str | None) 
     if source is not None and source not in sources:
         raise RequestError(f"there is no source {source!r}; there are {', '.join(sources)}")
     with reading(config) as warehouse:
-        runs = [find_run(warehouse, named)] if named else last_runs(warehouse, _LOOKED_AT)
+        if named:
+            runs = with_repeated(warehouse, find_run(warehouse, named))
+        else:
+            runs = last_runs(warehouse, _LOOKED_AT)
     wanted = sources if source is None else [source]
     for run in runs:
         folder = config.rejects_dir / run.run_id

@@ -21,7 +21,8 @@ from run.unchanged import fingerprint
 from sources.joins import all_sources
 from sources.raw_source import RawSource
 from warehouse import Warehouse, reading
-from warehouse.runs import PastRun, find_run, last_runs, runs_called
+from warehouse.history import last_published
+from warehouse.runs import PastRun, find_run, last_runs, runs_called, with_repeated
 
 _LOOKED_AT = 400
 
@@ -101,16 +102,20 @@ def planned(config: StarSchemaConfig, named: str | None, *, force: bool) -> Repl
     Raises `RequestError` where there is nothing to load, or it cannot be, `WarehouseError` where
     the warehouse cannot be asked.
     """
+    corrected = ""
     with reading(config) as warehouse:
-        run = find_run(warehouse, named) if named else _last_with_rejects(warehouse, config)
+        run = _named(warehouse, config, named) if named else _last_with_rejects(warehouse, config)
         folder = config.rejects_dir / run.run_id
         files, warnings = _files(config, folder)
         root = _root(warehouse, run)
-        if last_runs(warehouse, 1)[0].key_rules is not None and is_due(warehouse):
+        if last_published(warehouse) is not None and is_due(warehouse):
             raise RequestError(
                 "the star's keys are of other key rules than this version has; run "
                 "`python main.py` once, then replay"
             )
+        is_untouched = bool(files) and all(_is_as_written(run, folder, name) for name in files)
+        if is_untouched and not named:
+            corrected = _corrected(warehouse, config)
     if not files:
         raise RequestError(_nothing(config, run, folder))
     if run.status != "published":
@@ -118,14 +123,24 @@ def planned(config: StarSchemaConfig, named: str | None, *, force: bool) -> Repl
             f"run {run.run_id} was not published: of its input only the corrected rejects are "
             "loaded now, the next run loads the rest"
         )
-    if all(_is_as_written(run, folder, name) for name in files):
+    if is_untouched:
+        others = f"; those of run {corrected} were corrected: replay {corrected}"
         warnings.append(
             f"nothing was corrected: the reject files in {folder} are as run {run.run_id} wrote "
-            "them; what is loaded is what settings or star allow now"
+            f"them{others if corrected else ''}; what is loaded is what settings or star allow now"
         )
     return Replay(
         run.run_id, folder, files, root, run.status == "published", force, tuple(warnings)
     )
+
+
+def _named(warehouse: Warehouse, config: StarSchemaConfig, named: str) -> PastRun:
+    """The run called so. The rejects of a repetition are those of the run that it repeats."""
+    run, *others = with_repeated(warehouse, find_run(warehouse, named))
+    held = (
+        each for each in (run, *others) if _reject_files(config, config.rejects_dir / each.run_id)
+    )
+    return next(held, run)
 
 
 def _last_with_rejects(warehouse: Warehouse, config: StarSchemaConfig) -> PastRun:
@@ -184,6 +199,17 @@ def _root(warehouse: Warehouse, run: PastRun) -> int | None:
             return None
         (run,) = found.values()
     return run.sequence
+
+
+def _corrected(warehouse: Warehouse, config: StarSchemaConfig) -> str:
+    """The last run whose reject files somebody has changed; '' where there is none."""
+    for run in last_runs(warehouse, _LOOKED_AT):
+        folder = config.rejects_dir / run.run_id
+        noted = run.counts.get("reject_files") or {}
+        names = [name for name in _reject_files(config, folder) if f"{name}.csv" in noted]
+        if not all(_is_as_written(run, folder, name) for name in names):
+            return run.run_id
+    return ""
 
 
 def _is_as_written(run: PastRun, folder: Path, source: str) -> bool:

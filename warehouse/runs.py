@@ -110,6 +110,16 @@ def runs_called(warehouse: Warehouse, ids: Sequence[str]) -> dict[str, PastRun]:
     return found
 
 
+def with_repeated(warehouse: Warehouse, run: PastRun) -> list[PastRun]:
+    """A run; where it was a repetition, then the run whose input it found again, and so on."""
+    chain = [run]
+    while chain[-1].totals.repeats not in ("", *(each.run_id for each in chain)):
+        chain += runs_called(warehouse, [chain[-1].totals.repeats]).values() or [run]
+        if chain[-1] is run:  # it is not known any more
+            return chain[:-1]
+    return chain
+
+
 def runs_since(warehouse: Warehouse, sequence: int) -> list[PastRun]:
     """The published runs with a higher number than `sequence`, the newest first."""
     is_later = sa.and_(etl_run.c.sequence > sequence, etl_run.c.status == "published")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from report.screen import Screen
-from support.commands import in_a_child, run_command
+from support.commands import in_a_child, run_command, run_json
 from support.retailer import Retailer
 from support.tables import Row, csv_rows
 
@@ -54,6 +54,23 @@ def test_reasons_are_counted_with_an_example_and_its_place(
     reasons = told["sources"]["transactions"]["reasons"]
     assert list(reasons) == ["invalid_date", "invalid_quantity"]
     assert reasons["invalid_date"]["examples"][0]["cells"]["transaction_id"] == "D1"
+
+
+def test_a_repetition_has_the_rejects_of_the_run_that_it_repeats(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether it has a copy of them or not."""
+    first = refused(shop)
+    repetitions = [shop.publish() for _ in range(2)]
+    for again in repetitions:
+        assert again["repeats_run"]
+        shutil.rmtree(shop.folder / "rejects" / again["run_id"], ignore_errors=True)
+    for arguments in ([], [again["run_id"]]):
+        assert f"5 rejected, 41.67 % of 12   run {first['run_id']}" in rejects(
+            shop, capsys, *arguments
+        )
+    code, results, _ = run_json(shop, capsys, "replay", again["run_id"], "--dry-run")
+    assert (code, results["replays_run"]) == (0, first["run_id"])
 
 
 def test_rows_of_a_reason_are_shown_whole_and_the_rest_is_counted(

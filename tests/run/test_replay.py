@@ -345,10 +345,12 @@ def test_a_file_that_is_gone_when_it_is_read_fails_the_run(duckdb_shop: Retailer
     assert f"{path}: there is no such file" in results["errors"][0]
 
 
+@pytest.mark.parametrize("is_first", [True, False])
 def test_of_a_run_that_was_refused_only_the_rejects_are_loaded(
-    shop: Retailer, capsys: pytest.CaptureFixture[str]
+    shop: Retailer, capsys: pytest.CaptureFixture[str], is_first: bool
 ) -> None:
-    shop.publish()
+    if not is_first:
+        shop.publish()
     shop.sales = [sale | {"transaction_id": f"N{n}"} for n, sale in enumerate(shop.sales)]
     shop.sales[0]["quantity"] = "many"
     refused = shop.run(MAX_REJECT_RATE="0.1")
@@ -512,3 +514,19 @@ def test_any_star_can_be_replayed(shop: Retailer, tmp_path: Path) -> None:
     assert account(results) == {"read": 3, "inserted": 1, "rejected": 2}
     assert results["dimension_loading_results"]["dim_store"]["inferred"] == 1
     assert shop.star.rows("SELECT transaction_id, tax_amount FROM fact_sales") == [("T1", 2)]
+
+
+def test_a_star_of_other_key_rules_is_run_once_before(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sales[0]["quantity"] = "many"
+    first = shop.publish()
+    corrected(first, T1={"quantity": "4"})
+    shop.star.execute("UPDATE etl_run SET key_rules = 1")
+    code, _, err = run_command(shop, capsys, "replay")
+    assert (code, "other key rules" in err) == (2, True)
+    shop.publish()
+    results = replayed(shop, capsys)
+    assert account(results) == {"read": 1, "rejected": 1}
+    (warning,) = (each for each in results["warnings"] if "nothing was corrected" in each)
+    assert f"those of run {first['run_id']} were corrected: replay {first['run_id']}" in warning
