@@ -112,16 +112,17 @@ def _reasons(tables: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _loaded(counts: Mapping[str, Any]) -> dict[str, int | None]:
-    """What was loaded, as the loaders have counted it; of a run that has no accounts."""
+    """The facts that were loaded, of a run that has no accounts; members are not among them, as
+    nobody can tell those of a source from the days of the calendar.
+    """
     facts = counts.get("fact_loading_results", {})
-    members = counts.get("dimension_loading_results", {}).values()
     if not facts:
         return dict.fromkeys(("inserted", "updated", "deleted"))
     gone = facts.get("records_deleted", {})
     return {
-        "inserted": facts["records_inserted"] + sum(each["inserted"] for each in members),
-        "updated": facts["records_updated"] + sum(each["updated"] for each in members),
-        "deleted": sum(gone.values()) + sum(each.get("deleted", 0) for each in members),
+        "inserted": facts["records_inserted"],
+        "updated": facts["records_updated"],
+        "deleted": sum(gone.values()),
     }
 
 

@@ -270,3 +270,20 @@ def test_it_changes_nothing_and_waits_for_nobody(
     else:
         assert len(json.loads(out)) == 1
     assert shop.star.digest() == before
+
+
+def test_a_row_that_version_0_5_thinned_shows_what_was_loaded(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = duckdb_shop.publish()
+    kept = {n: results[n] for n in ("dimension_loading_results", "fact_loading_results")}
+    with duckdb_shop.star.connection() as connection:
+        connection.execute(
+            sa.text("UPDATE etl_run SET counts = :text, sources = '{}'"), {"text": json.dumps(kept)}
+        )
+        connection.commit()
+    (run,) = told(duckdb_shop, capsys)
+    assert (run["rows"], run["new"], run["changed"], run["removed"]) == (None, 3, 0, 0)
+    code, out, _ = run_command(duckdb_shop, capsys, "show")
+    assert (code, "are not kept" in out) == (0, True)
+    assert run_command(duckdb_shop, capsys, "history")[0] == 0
