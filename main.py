@@ -30,15 +30,16 @@ from errors import ExtractionError, GateError
 from extract import DataExtractor
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
-from report.summary_text import render_summary
+from report.run_text import in_log
 from run import changes, currencies, logs, looks, members, retention, unchanged, watermarks
 from run.absence import absence_in, absences_of_members, may_remove
 from run.clean_source import CleanSource
 from run.frame import Run
 from run.later_rows import without_later
 from run.orphans import without_orphans
+from run.reject_limit import refuse_too_many
 from run.replay import Replay
-from run.staging import clean_sources, over_the_limit
+from run.staging import clean_sources
 from run.summary import Extraction, Outcomes, RunSummary
 from schema import etl_run
 from sources.raw_source import RawSource
@@ -102,9 +103,11 @@ class StarSchemaETLPipeline:
         changes: Path | str | None = None,
         rejects: bool = False,
         before_commit: Callable[[], None] = lambda: None,
+        is_shown: bool = False,
     ) -> None:
         """`dry_run` does everything but publish; it writes rejects if `rejects` says so. `quiet`
-        says nothing on stderr but errors. `changes` is a file for all that the run changes.
+        says nothing on stderr but errors, and to who shows the summary (`is_shown`) not even
+        these. `changes` is a file for all that the run changes.
 
         `full_refresh`, `since` and `until` say which part of the sources the run is of, see
         `StarSchemaConfig.for_run`; `since` also overrides what a WATERMARK remembers.
@@ -123,6 +126,7 @@ class StarSchemaETLPipeline:
         self.star = config.star
         self.dry_run = dry_run
         self.quiet = quiet
+        self.is_shown = is_shown
         self._changes = None if changes is None else Path(changes)
         self._writes_rejects = rejects or not dry_run
         self._before_commit = before_commit
@@ -137,8 +141,9 @@ class StarSchemaETLPipeline:
         through, after the rollback. Raises `ConfigError` when the log file cannot be written.
         """
         run = Run(
-            self.config, quiet=self.quiet, replay=self.replay, changes=self._changes,
-            writes_rejects=self._writes_rejects, is_rehearsal=self.dry_run,
+            self.config, quiet=self.quiet, is_shown=self.is_shown, replay=self.replay,
+            changes=self._changes, writes_rejects=self._writes_rejects,
+            is_rehearsal=self.dry_run,
         )  # fmt: skip
         self.summary = run.summary
         with run.logged():
@@ -163,7 +168,7 @@ class StarSchemaETLPipeline:
         """One transaction from the first member to the commit."""
         loaded = self._run_dimension_loading_phase(run, extracted, cleaned)
         facts = self._run_fact_loading_phase(run, extracted, loaded)
-        self._run_validation_phase(run, loaded, facts)
+        self._run_validation_phase(run, extracted, loaded, facts)
         with run.phase("publishing"):
             run.progress.advance("keys and indexes")
             growth.complete(run.warehouse, loaded.grown)
@@ -263,7 +268,7 @@ class StarSchemaETLPipeline:
                 run.warn(*source.marked.warnings(name, source.read))
                 run.warn(*filter(None, [] if self.replay else [source.doubt]))
             currencies.take(run, extracted, cleaned)
-            self._check_reject_rates(run, cleaned)
+            refuse_too_many(run.summary, self.config, extracted, cleaned, batch_rules)
             phase.rows = sum(source.rows for source in cleaned.values())
         return cleaned
 
@@ -338,7 +343,9 @@ class StarSchemaETLPipeline:
             counts, loader.net_unchanged, keys_found, lost, loader.removals, loader.movement
         )
 
-    def _run_validation_phase(self, run: Run, loaded: Members, facts: Facts) -> None:
+    def _run_validation_phase(
+        self, run: Run, extracted: dict[str, RawSource], loaded: Members, facts: Facts
+    ) -> None:
         """Prove the star and close the accounts, inside the transaction.
 
         Raises `GateError` where a check fails or the accounts do not close.
@@ -363,7 +370,7 @@ class StarSchemaETLPipeline:
                     facts.lost,
                 ),
             )  # fmt: skip
-            self._check_reject_rates(run, loaded.cleaned)
+            refuse_too_many(run.summary, self.config, extracted, loaded.cleaned, batch_rules)
             if found.validation_errors:
                 raise GateError(f"{'; '.join(found.validation_errors)}; nothing was published")
             phase.rows = sum(found.row_counts.values())
@@ -373,6 +380,7 @@ class StarSchemaETLPipeline:
 
     def _publish(self, run: Run) -> None:
         """Write the run's row and commit, last of all; or roll back what was only tried."""
+        run.judge_quality()
         logs.sync_log()
         if run.change_file is not None:
             run.change_file.finish()
@@ -437,13 +445,6 @@ class StarSchemaETLPipeline:
         run.report_cleaned(sales, extracted[name])
         return {**cleaned, name: sales}
 
-    def _check_reject_rates(self, run: Run, cleaned: dict[str, CleanSource]) -> None:
-        refused = over_the_limit(cleaned.values(), self.config.max_reject_rate)
-        if refused:
-            place = run.summary.rejects_dir
-            where = f"the rejected rows are in {place}" if place else "--rejects writes the rows"
-            raise GateError(f"{'; '.join(refused)}; nothing was published, {where}")
-
     def _log_pipeline_summary(self, summary: RunSummary) -> None:
         """The summary to the log file: line by line, or as JSON."""
-        logs.summarize(render_summary(summary), summary.as_dict())
+        logs.summarize(in_log(summary, self.config), summary.as_dict())

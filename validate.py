@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
@@ -10,18 +10,20 @@ import sqlalchemy as sa
 from sqlalchemy import Table
 
 from common.accounts import reconcile, unclosed
+from common.checks import failures, key_check, member_checks, orphan_check
 from common.costs import profit_in_star
 from common.key_sum import key_sum
 from common.outcomes import (
     CheckResult,
     Claims,
-    MemberCounts,
+    Period,
     References,
     Validation,
     plain,
 )
 from common.progress import SILENT, Progress
 from common.star_model import (
+    INFERRED_FLAG,
     TOO_LARGE,
     UNKNOWN_KEY,
     Role,
@@ -67,6 +69,8 @@ class StarSchemaValidator:
         """The first and the last key of dimensions that have all keys between: 1, 2, 3 and so on,
         or every day of whole years.
         """
+        self._known: dict[sa.Column[Any], tuple[Any, Any]] = {}
+        self._inferred: dict[str, int] = {}
         self.loaded_rows = 0
         """How many rows of this run the fact table holds, once the checks have run."""
         self.loaded_net: Sums = {}
@@ -141,12 +145,33 @@ class StarSchemaValidator:
             for check in fact_checks
             if check.check.startswith("orphan ")
         }
-        valid = not any(orphans.values())
-        return Validation(row_counts, References(orphans, valid), None, checks, failures(checks))
+        return Validation(
+            row_counts,
+            References(orphans, not any(orphans.values())),
+            None,
+            checks,
+            failures(checks),
+            inferred=self._inferred,
+            period=self._period(warehouse),
+        )
+
+    def _period(self, warehouse: Warehouse) -> Period | None:
+        """From the first day of a fact to the last."""
+        low, high = self._bounds(warehouse, self.star.keys_to(self.star.calendar)[0])
+        return None if low is None else Period(_day(low), _day(high))
+
+    def _bounds(self, warehouse: Warehouse, key: sa.Column[Any]) -> tuple[Any, Any]:
+        """The least and the largest key of a known member that facts have; None without a fact."""
+        if key not in self._known:
+            known = sa.select(sa.func.min(key), sa.func.max(key)).where(key != UNKNOWN_KEY)
+            low, high = warehouse.row(known)
+            self._known[key] = low, high
+        return self._known[key]
 
     def _dimension_checks(self, warehouse: Warehouse, table: Table, rows: int) -> list[CheckResult]:
         key, surrogate = business_key(table), surrogate_key(table)
-        unknown, distinct_ids, distinct_keys, below, first, last = warehouse.row(
+        flag = table.columns.get(INFERRED_FLAG)
+        unknown, distinct_ids, distinct_keys, below, first, last, inferred = warehouse.row(
             sa.select(
                 sa.func.count().filter(surrogate == UNKNOWN_KEY),
                 sa.func.count(sa.distinct(key)),
@@ -154,8 +179,11 @@ class StarSchemaValidator:
                 sa.func.count().filter(surrogate < UNKNOWN_KEY),
                 sa.func.min(surrogate).filter(surrogate != UNKNOWN_KEY),
                 sa.func.max(surrogate),
+                sa.func.count().filter(sa.false() if flag is None else flag),
             ).select_from(table)
         )
+        if flag is not None:
+            self._inferred[table.name] = int(inferred)
         if first == 1 and rows == distinct_keys == int(last) + int(unknown):
             self._keys[table] = 1, int(last)
         return [
@@ -245,8 +273,7 @@ class StarSchemaValidator:
         if target_of(column) not in self._keys:
             return False
         first, last = self._keys[target_of(column)]
-        known = sa.select(sa.func.min(column), sa.func.max(column)).where(column != UNKNOWN_KEY)
-        low, high = warehouse.row(known)
+        low, high = self._bounds(warehouse, column)
         return low is None or (low >= first and high <= last)
 
     def _count_wrong(self, warehouse: Warehouse) -> tuple[int, dict[str, int]]:
@@ -292,45 +319,6 @@ class StarSchemaValidator:
         key = business_key(self.fact)
         query = sa.select(sa.func.count() - sa.func.count(sa.distinct(key)))
         return int(warehouse.scalar(query.select_from(self.fact)))
-
-
-def failures(checks: Iterable[CheckResult]) -> list[str]:
-    """What those of `checks` that failed found, in words."""
-    return [
-        f"{c.table}: {c.problems} of {c.rows} rows fail the check '{c.check}'"
-        for c in checks
-        if c.problems
-    ]
-
-
-def member_checks(
-    before: dict[str, int], loaded: dict[str, MemberCounts], now: dict[str, int]
-) -> list[CheckResult]:
-    """Whether each dimension grew by just the members that its loader says are new.
-
-    `before` counts the members without the Unknown one; `now` are the row counts of the validator.
-    """
-    return [
-        CheckResult.of(
-            "members before + new = now",
-            table,
-            abs(before[table] + new.inserted + new.inferred + 1 - now[table]),
-            now[table],
-        )
-        for table, new in loaded.items()
-    ]
-
-
-def key_check(fact: Table, found: int, in_star: int, rows: int) -> CheckResult:
-    """Whether facts have the keys that were found for them, compared by `key_sum`: no other check
-    sees a fact under the wrong customer or day, as long as those exist.
-    """
-    return CheckResult.of("keys are those that were found", fact.name, int(found != in_star), rows)
-
-
-def orphan_check(fact: Table, lost: int, rows: int) -> CheckResult:
-    """Whether each fact found its members: orphans were refused, or members inferred, before."""
-    return CheckResult.of("no fact without its members", fact.name, lost, rows + lost)
 
 
 def quality_score(read: int, rejected: int) -> float | None:
@@ -423,6 +411,11 @@ def _differs(
     """
     unequal = column.is_distinct_from(product), column.is_distinct_from(rounded)
     return sa.case(unequal, else_=sa.false())
+
+
+def _day(key: int) -> str:
+    """The day of a key YYYYMMDD, by ISO 8601."""
+    return f"{key // 10_000:04}-{key // 100 % 100:02}-{key % 100:02}"
 
 
 def _count(warehouse: Warehouse, table: Table) -> int:

@@ -57,20 +57,24 @@ def reported(config: StarSchemaConfig) -> Iterator[None]:
         raise EtlError(message) from error
 
 
-def say(text: str) -> None:
-    """Print a result. That nobody reads it (`| head`), or that it finds no room, does not change
-    what has happened, nor the exit code that tells of it.
+def say(text: str, *, err: bool = False) -> None:
+    """Print a result, or what failed on stderr. That nobody reads it (`| head`), that it finds no
+    room, or that the terminal lacks a letter does not change what has happened, nor the exit code
+    that tells of it.
     """
-    say_pieces([f"{text}\n"])
+    say_pieces([f"{text}\n"], err=err)
 
 
-def say_pieces(pieces: Iterable[str]) -> None:
+def say_pieces(pieces: Iterable[str], *, err: bool = False) -> None:
     """Print a result piece by piece, as `say` does; nothing is made that nobody reads."""
+    stream = sys.stderr if err else sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         for piece in pieces:
-            click.echo(piece, nl=False)
-        sys.stdout.flush()
+            text = piece.encode(encoding, "backslashreplace").decode(encoding)
+            click.echo(text, nl=False, err=err)
+        stream.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not isinstance(error, BrokenPipeError) and not err:
             click.echo(f"the result could not be printed: {error.strerror}", err=True)

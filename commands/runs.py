@@ -12,31 +12,31 @@ from commands.frame import say
 from errors import EXIT_CODES
 
 if TYPE_CHECKING:
+    from config import StarSchemaConfig
     from main import StarSchemaETLPipeline
+    from run.summary import RunSummary
 
 __all__ = ["EXIT_CODES", "ended", "say_interrupted"]
 
 
 def ended(pipeline: StarSchemaETLPipeline, *, quiet: bool, as_json: bool) -> int:
-    """Make the run of `pipeline`, and say how it went; with `as_json` also of one that was
-    interrupted. Returns the exit code.
+    """Make the run of `pipeline`, and say how it went; also of one that was interrupted. Returns
+    the exit code.
     """
-    from report.summary_text import render_summary
-
+    pipeline.is_shown = not as_json
     try:
         pipeline.run_full_pipeline()
     except KeyboardInterrupt:
-        if pipeline.summary is None:
+        if pipeline.summary is None or pipeline.summary.failure is None:
             raise
-        say_interrupted()
+        if as_json:
+            say_interrupted()
     summary = pipeline.summary
     if summary is None:  # a run begins with it
         raise RuntimeError("a run without a summary")
     if as_json:
         say(json.dumps({**summary.as_dict(), "exit_code": summary.code}, indent=2))
-    elif not quiet and summary.status != "interrupted":
-        say("\n".join(render_summary(summary)))
-        _show_changes(pipeline)
+    _show(summary, pipeline.config, quiet=quiet, is_told=as_json)
     return summary.code
 
 
@@ -45,14 +45,21 @@ def say_interrupted() -> None:
     click.echo("interrupted; nothing was published", err=True)
 
 
-def _show_changes(pipeline: StarSchemaETLPipeline) -> None:
-    """What the run changes, if somebody asked to see it: with names and addresses."""
-    from report.preview import preview
+def _show(
+    summary: RunSummary, config: StarSchemaConfig, *, quiet: bool, is_told: bool = False
+) -> None:
+    """Say how the run went: on stdout if it is as it should be, else on stderr.
+
+    Of a run that `is_told` already, or a quiet one, only what even such a one says.
+    """
+    from report.run_text import run_text
     from report.screen import Screen
 
-    summary = pipeline.summary
-    if summary is None or not summary.success or summary.changes is None:
-        return
-    if summary.changes.is_preview:
-        screen = Screen.of(sys.stdout)
-        say("\n" + screen.render(preview(summary.changes, pipeline.star, screen)))
+    if not summary.success:
+        if not is_told:
+            say(run_text(summary, config, Screen.of(sys.stderr)), err=True)
+    elif quiet:
+        if summary.alarm:
+            say(f"warning: {summary.alarm}", err=True)
+    elif not is_told:
+        say(run_text(summary, config, Screen.of(sys.stdout), with_names=True))

@@ -54,7 +54,7 @@ def show(context: click.Context, /, run: str | None, as_json: bool) -> int:
         return 0
     screen = Screen.of(sys.stdout)
     has_rejects = Path(summary.rejects_dir).is_dir()
-    lines = render(shown, screen)
+    lines = render(shown, config, screen)
     for step in next_steps(shown, has_rejects=has_rejects):
         lines += [Text(""), screen.line((" next     ", "dim"), step, indent=10)]
     say(screen.render(lines))

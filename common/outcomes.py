@@ -29,6 +29,17 @@ class SourceRead:
 
 
 @dataclass
+class Place:
+    """Where a row is that was refused: its file, and its line or record there. `detail` says what
+    is wrong with it, where that quotes nobody's personal data.
+    """
+
+    file: str
+    line: int
+    detail: str = ""
+
+
+@dataclass
 class TableCleaned:
     """What cleaning made of the rows of a source."""
 
@@ -40,6 +51,8 @@ class TableCleaned:
     """By reason, in the order of `common.rejects.REASONS`."""
     attribute_issues: dict[str, int]
     """By attribute, how many values could not be used; they are empty in the star."""
+    first: dict[str, Place] = field(default_factory=dict)
+    """By reason, the first row that was rejected for it."""
 
 
 @dataclass
@@ -206,6 +219,14 @@ class References:
 
 
 @dataclass
+class Period:
+    """The first and the last day of all facts, by ISO 8601."""
+
+    first: str
+    last: str
+
+
+@dataclass
 class Validation:
     """What the checks of the whole star found."""
 
@@ -217,6 +238,10 @@ class Validation:
     checks: list[CheckResult]
     validation_errors: list[str]
     reconciliation: Reconciliation | None = None
+    inferred: dict[str, int] = field(default_factory=dict)
+    """By dimension, how many of its members only a fact names."""
+    period: Period | None = None
+    """None where there is no fact."""
 
 
 @dataclass(frozen=True)
@@ -302,6 +327,6 @@ def plain(value: Any) -> Any:
 
 
 _LEFT_OUT = (
-    "reconciliation", "references", "money", "currencies",
+    "reconciliation", "references", "money", "currencies", "period",
     "before", "inserted", "corrected", "removed", "after",
 )  # fmt: skip

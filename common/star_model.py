@@ -346,6 +346,12 @@ class Source:
         few = few if self.describes_facts else set()
         return tuple(name for name in self.columns if name in few)
 
+    @cached_property
+    def called(self) -> str:
+        """What people call its rows: members by its own name, facts by that of their table."""
+        name = self.feeds.name.removeprefix("fact_") if self.describes_facts else self.name
+        return name.replace("_", " ")
+
     @property
     def describes_facts(self) -> bool:
         """Whether its rows are facts, and no members of a dimension."""

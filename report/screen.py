@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO, TypeAlias
 
@@ -25,13 +24,22 @@ Piece: TypeAlias = str | tuple[str, str] | Text
 """A text, a text and its style (a name of `STYLES`), or what `line` returned."""
 Shown: TypeAlias = Text | Table
 
-STYLES = {"good": "green", "look": "yellow", "bad": "bold red", "dim": "dim", "strong": "bold"}
+STYLES = {
+    "good": "green",
+    "look": "yellow",
+    "bad": "bold red",
+    "dim": "dim",
+    "strong": "bold",
+    "bar": "cyan",
+}
 """good: as it should be; look: worth a look; bad: failed; dim: of less interest."""
 WITHOUT_TERMINAL = 100
 """How wide the text is where nobody says."""
 NARROW = 60
 """On less than this, each row of a table becomes lines."""
 _LEAST = 24
+_USUAL = 80
+_GAP = 3
 _SIGNS = {
     "good": ("✔", "+"),
     "look": ("!",),
@@ -69,9 +77,9 @@ class Screen:
         """The screen that a stream is shown on: NO_COLOR, COLUMNS and TERM are heard."""
         env = os.environ if environment is None else environment
         is_terminal = stream.isatty()
-        width = shutil.get_terminal_size((80, 24)).columns if is_terminal else 0
         given = env.get("COLUMNS", "")
-        width = width or (int(given) if given.isdecimal() else 0) or WITHOUT_TERMINAL
+        width = int(given) if given.isdecimal() else 0
+        width = width or (_columns(stream) if is_terminal else WITHOUT_TERMINAL)
         colours = is_terminal and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
         return cls(max(width, _LEAST), colours, getattr(stream, "encoding", None) or "utf-8")
 
@@ -91,18 +99,57 @@ class Screen:
         text.no_wrap = False
         if len(text) <= self.width or not indent:
             return text
-        first, *rest = text.wrap(self._console(), self.width)
-        if not rest:
+        first = text.wrap(self._console(), self.width)[0]
+        after = len(first.plain.rstrip())
+        after += len(text.plain[after:]) - len(text.plain[after:].lstrip())
+        if after == len(text.plain):
             return first
-        below = text[len(first.plain.rstrip()) :]  # a word that is cut goes on as it is
-        below = below[len(below) - len(below.plain.lstrip()) :]
-        lines = below.wrap(self._console(), max(self.width - indent, _LEAST // 2))
-        return Text("\n").join([first, *(Text(" " * indent) + each for each in lines)])
+        _, rest = text.divide([after])
+        room = max(self.width - indent, _LEAST // 2)
+        below = (Text(" " * indent) + line for line in rest.wrap(self._console(), room))
+        return Text("\n").join([first, *below])
+
+    def ends(self, line: Text, right: Piece, *, indent: int = 0) -> list[Shown]:
+        """A line with something at its right edge, which stands below it where it has no room."""
+        end = _joined([right])
+        room = self.width - len(line) - len(end)
+        if "\n" in line.plain or room < _GAP:
+            return [line, self.line(" " * indent, end, indent=indent)]
+        return [Text.assemble(line, " " * room, end)]
+
+    def flow(
+        self, first: Piece, pieces: Iterable[Piece], *, gap: int = 2, indent: int = 1
+    ) -> list[Shown]:
+        """Pieces beside each other behind the first, which may be blank, and on lines below it
+        where they have no room. Each stays whole, if the width allows it.
+        """
+        lines = [_joined([" " * indent, first])]
+        start = len(lines[0])
+        for piece in pieces:
+            text, line = _joined([piece]), lines[-1]
+            if start + len(text) > self.width:
+                start = min(start, indent + 2)
+                lines.append(Text(" " * start))
+            elif len(line) > start and len(line) + gap + len(text) > self.width:
+                lines.append(Text(" " * start))
+            elif len(line) > start:
+                line.append(" " * gap)
+            lines[-1].append_text(text)
+        return [self.line(line, indent=start) for line in lines]
 
     def table(
-        self, columns: Sequence[Column], rows: Sequence[Sequence[Piece]], *, indent: int = 1
+        self,
+        columns: Sequence[Column],
+        rows: Sequence[Sequence[Piece]],
+        *,
+        indent: int = 1,
+        flowing: bool = False,
     ) -> list[Shown]:
-        """A table; its first column names the row. Columns without a title in any row are blank."""
+        """A table; its first column names the row. Columns without a title in any row are blank.
+
+        Where it has no room, each row becomes lines of a label and a value, or, `flowing`, as many
+        of these beside each other as there is room for.
+        """
         if not rows:
             return []
         cells = [[_joined([cell]) for cell in row] for row in rows]
@@ -114,6 +161,8 @@ class Screen:
             chosen.remove(max(spare, key=lambda number: columns[number].drop))
         if not self._is_too_wide(table):
             return [table]
+        if flowing:
+            return [line for row in cells for line in self._flowing(columns, row, indent)]
         return [*self._as_lines(columns, cells, indent)]
 
     def has_room(
@@ -144,6 +193,17 @@ class Screen:
                     inner = indent + 2
                     yield self.line(" " * inner, (label, "dim"), cell, indent=inner + 2)
 
+    def _flowing(self, columns: Sequence[Column], row: Sequence[Text], indent: int) -> list[Shown]:
+        """A row as its first cell and, below it, the others with their labels."""
+        first, *others = row
+        labelled = [
+            Text.assemble((f"{column.title} " if column.title else "", "dim"), cell)
+            for column, cell in zip(columns[1:], others, strict=True)
+            if cell.plain.strip() not in ("", self.sign("none"))
+        ]
+        head = self.line(" " * indent, first, indent=indent + 2)
+        return [head, *self.flow("", labelled, indent=indent + 2)]
+
     def _is_too_wide(self, table: Table) -> bool:
         console = self._console()
         wide = console.options.update(width=10_000, max_width=10_000)
@@ -162,6 +222,14 @@ class Screen:
             theme=Theme(STYLES),
             _environ={},
         )
+
+
+def _columns(stream: TextIO) -> int:
+    """How wide a terminal is; 80 where it does not tell."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL
+    except (OSError, ValueError):  # it has no descriptor, or is closed
+        return _USUAL
 
 
 def _joined(pieces: Sequence[Piece]) -> Text:

@@ -9,8 +9,9 @@ from typing import Any
 from rich.text import Text
 
 from common.run_totals import Totals
+from config import StarSchemaConfig
+from report.run_text import run_lines
 from report.screen import Column, Screen, Shown
-from report.summary_text import render_summary
 from run.outliers import duration
 from run.summary import RunSummary
 from warehouse.runs import PastRun
@@ -55,14 +56,14 @@ class ShownRun:
         }
 
 
-def render(shown: ShownRun, screen: Screen) -> list[Shown]:
+def render(shown: ShownRun, config: StarSchemaConfig, screen: Screen) -> list[Shown]:
     """The run's own text, then its files, versions, watermarks and changes."""
     run = shown.run
     lines: list[Shown] = []
     if run.is_thinned:
         lines += _totals(run, screen)
     else:
-        lines += [screen.line(line, indent=4) for line in render_summary(shown.summary)]
+        lines += run_lines(shown.summary, config, screen)
     lines += [Text(""), *_facts(shown, screen)]
     lines += _files(run, screen)
     lines += _watermarks(run, screen)

@@ -51,7 +51,7 @@ _ADVICE = {
     "map the columns that make the key in {source}__COLUMNS",
 }
 _NO_NUMBER = "correct them in the source: no setting makes numbers of them"
-_HINT = re.compile(r" \((?:it looks like|it ends in|if it is) [^()]*\)$")
+HINT = re.compile(r" \((?:it looks like|it ends in|if it is) [^()]*\)$")
 """What the rules add to a value that they refuse."""
 _NO_DATE = "say in {source}__DATE_FORMATS how dates are written, as a JSON list of strptime formats"
 
@@ -139,7 +139,7 @@ class Adviser:
 
     def _probe(self, reason: str, details: Sequence[str]) -> pa.Table:
         """Sales without a fault, but for the column that is refused."""
-        details = [_HINT.sub("", detail).removeprefix("line_amount ") for detail in details]
+        details = [HINT.sub("", detail).removeprefix("line_amount ") for detail in details]
         size, declared = len(details), self._declared
         columns = dict.fromkeys(declared.required, ["M"] * size)
         columns |= dict.fromkeys(declared.numbers, ["1"] * size)

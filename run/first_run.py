@@ -29,8 +29,8 @@ def absent_sources(config: StarSchemaConfig) -> list[str]:
         return []
     return [
         *filter(None, absent.values()),
-        f"nothing was made in {Path.cwd()}: if the project is elsewhere, go there first "
-        "(cd /where/it/is), or name its settings by --env-file and its files by absolute paths",
+        f"nothing was made in {Path.cwd()}; go to where the project is first (cd /where/it/is), "
+        "or name its settings by --env-file and its files by absolute paths",
     ]
 
 

@@ -24,17 +24,18 @@ from common.star_model import MOST_FILES
 from common.version import VERSION
 from config import StarSchemaConfig
 from errors import BusyError, ConfigError, EtlError, OutcomeUnknownError, TransientError
-from run import logs, outliers, progress, unchanged
+from run import logs, outliers, progress, quality, unchanged
 from run.changes import ChangeFile
 from run.clean_source import CleanSource
 from run.clock import PhaseClock
+from run.examples import Firsts
 from run.failures import in_words
 from run.first_run import absent_sources
 from run.notify import told_of
 from run.refused import in_file_order
 from run.replay import Replay
 from run.signals import PATIENCE_SECONDS, SIGNALS, Watch
-from run.summary import PHASES, SHORT, Extraction, Outcomes, RunSummary
+from run.summary import PHASES, SHORT, Extraction, Failure, Outcomes, RunSummary
 from run.workers import workers_for
 from schema import etl_run
 from sources.raw_source import RawSource
@@ -55,18 +56,19 @@ class Run:
     rejects: RejectFiles
 
     def __init__(
-        self, config: StarSchemaConfig, *, quiet: bool, replay: Replay | None = None,
-        changes: Path | None = None, writes_rejects: bool = True, is_rehearsal: bool = False,
+        self, config: StarSchemaConfig, *, quiet: bool, is_shown: bool = False,
+        replay: Replay | None = None, changes: Path | None = None, writes_rejects: bool = True,
+        is_rehearsal: bool = False,
     ) -> None:  # fmt: skip
-        """`changes` is the file for all that is changed, if somebody wants one."""
+        """With `is_shown` the caller shows errors and warnings; `changes` is a file for changes."""
         self.id = new_run_id()
         self.config = config
         self.replay = replay
         self.quiet = quiet
+        self.is_shown = is_shown
         self.change_file = None if changes is None else ChangeFile(changes)
         self.writes_rejects = writes_rejects
-        folder = str(config.rejects_dir / self.id) if writes_rejects else ""
-        self.summary = RunSummary(self.id, folder)
+        self.summary = RunSummary(self.id, str(config.rejects_dir / self.id) * writes_rejects)
         self.summary.keeps_personal_changes = config.keep_personal_changes
         self.is_rehearsal = is_rehearsal
         """Whether it is a dry run: nobody is notified of it."""
@@ -90,8 +92,7 @@ class Run:
         self.progress = self.display.phase(SHORT["opening"])
         self.watch = Watch()
         self._clock = PhaseClock()
-        self._opening = "warehouse"
-        self._phase = "opening"
+        self._opening, self._phase = "warehouse", "opening"
         self.summary.outcomes.phases[self._phase].status = "failed"  # until it is done
         self._error_class: str | None = None
         self._warehouse_warnings: list[str] = []
@@ -166,6 +167,7 @@ class Run:
         self._refuse_absent_sources()
         with ExitStack() as stack:
             self.warehouse = stack.enter_context(open_warehouse(self.config, self.id))
+            self.summary.schema = self.warehouse.schema
             self.spool = stack.enter_context(Spool(self.config.work_dir))
             self._opening = "cluster"
             self.workers = stack.enter_context(workers_for(self.config, self.spool.folder))
@@ -237,7 +239,7 @@ class Run:
             was_disturbed, self.watch.is_committing = True, False
             self.summary.retries += 1
             error = state.outcome.exception() if state.outcome else None
-            self.warn(f"{self._doing} is tried again: {error}")
+            self.warn(f"{self._doing} is tried again: {error}", at_once=True)
             self.summary.outcomes.forget_loading()
             self.summary.changes = None
 
@@ -253,14 +255,29 @@ class Run:
         """Take up what the last published run knew."""
         self.previous = previous
         if previous is not None:
+            self.summary.follows_run = previous.run_id
             self.watermarks, self.currencies = previous.watermarks, previous.currencies
             self.warn(*filter(None, [previous.damage]))
 
-    def warn(self, *warnings: str) -> None:
-        """Put warnings into the summary and the log."""
+    def warn(self, *warnings: str, at_once: bool = False) -> None:
+        """Put warnings into the summary and the log. Who shows the summary need not be told before,
+        but for what is wanted `at_once`.
+        """
+        later = {"file_only": self.is_shown and not at_once}
         for warning in warnings:
             self.summary.warnings.append(warning)
-            logs.logger.warning("%s", warning)
+            logs.logger.warning("%s", warning, extra=later)
+
+    def judge_quality(self) -> None:
+        """Warn of rejects, inferred members and values that were not usable, once each."""
+        outcomes, star, limit = (
+            self.summary.outcomes,
+            self.config.star,
+            self.config.warn_reject_rate,
+        )
+        self.summary.alarm = quality.alarm(outcomes, star, limit)
+        found = quality.warnings(outcomes, star, limit)
+        self.warn(*(w for w in found if w not in self.summary.warnings))
 
     def unlike_others(self) -> list[str]:
         """How the run differs from those before it; a replay is like none of them."""
@@ -274,17 +291,22 @@ class Run:
     def report_cleaned(self, source: CleanSource, extracted: RawSource) -> None:
         """Say what cleaning made of a source, and bring the rows it has lost to disk."""
         table = self.config.star.table_of(source.name)
-        self.summary.outcomes.tables[table.name] = TableCleaned(
+        told = self.summary.outcomes.tables[table.name] = TableCleaned(
             source.name,
             source.rows,
             source.duplicates,
             {r: source.rejected[r] for r in ordered_reasons(+source.rejected)},
             dict(source.issues),
         )
+        firsts = Firsts(table)
+        rows = firsts.noted(in_file_order(extracted, source.kept))
         if not self.writes_rejects:
+            for batch in rows:
+                batch()
+            told.first = firsts.places
             return
-        rows = in_file_order(extracted, source.kept)
         self.rejects.write(source.name, extracted.columns, rows)
+        told.first = firsts.places
         for orders in extracted.joined:
             self.rejects.write(orders.name, orders.columns, in_file_order(orders, orders.kept))
 
@@ -295,18 +317,21 @@ class Run:
 
         Where it fails, or is interrupted, the summary says nothing of a run that was not made.
         """
+        summary = self.summary
+        before = summary.outcomes, summary.rejects_dir
+        summary.outcomes, summary.repeats_run = outcomes, previous.run_id
         if self.writes_rejects:
-            folder = self.config.rejects_dir / self.id
-            unchanged.copy_rejects(self.config, previous, outcomes.tables, folder)
-        before, self.summary.outcomes = self.summary.outcomes, outcomes
-        outcomes.phases["opening"] = before.phases["opening"]
-        self.summary.repeats_run, self.sources = previous.run_id, previous.sources
+            run_id, counts = previous.run_id, previous.counts
+            folder = unchanged.rejects_folder(self.config.rejects_dir, run_id, counts)
+            summary.rejects_dir = str(folder)
+        outcomes.phases["opening"] = before[0].phases["opening"]
+        self.sources = previous.sources
         try:
             yield
         except BaseException:  # an interruption too
-            before.phases["publishing"] = outcomes.phases["publishing"]
-            self.summary.outcomes, self.summary.repeats_run = before, None
-            self.summary.status = "failed"
+            before[0].phases["publishing"] = outcomes.phases["publishing"]
+            (summary.outcomes, summary.rejects_dir), summary.repeats_run = before, None
+            summary.status = "failed"
             raise
 
     # --- its row -----------------------------------------------------------------------------
@@ -355,12 +380,12 @@ class Run:
         """By what the next run recognises that it is given the same input, and the same star."""
         outcomes = self.summary.outcomes
         rows = outcomes.validation.row_counts if outcomes.validation else {}
+        folder = Path(self.summary.rejects_dir)
         return {
             "signature": self.signature,
             "mark": warehouse.snapshot(unchanged.tables(self.config.star), rows, self.last_mark),
-            "reject_files": unchanged.reject_hashes(
-                self.config.rejects_dir / self.id, outcomes.tables
-            ),
+            "reject_files": unchanged.reject_hashes(folder, outcomes.tables),
+            **({} if folder.name == self.id else {unchanged.REJECTS_OF: folder.name}),
         }
 
     def _write_failed_run(self) -> None:
@@ -387,6 +412,8 @@ class Run:
     def _record_failure(self, error: Exception) -> None:
         self.summary.status = getattr(error, "status", "failed")
         message = in_words(error, self.config)
+        problems = getattr(error, "problems", ())
+        self.summary.failure = Failure(self._doing, message, tuple(problems))
         self._error_class = type(error).__name__
         if isinstance(error, ConfigError):  # it touches nothing, not even etl_run
             self.summary.exit_code = error.exit_code
@@ -396,14 +423,17 @@ class Run:
         elif not isinstance(error, OutcomeUnknownError):
             message = f"{self._doing} failed: {message}"
         self.summary.errors.append(message)
-        logs.logger.error("%s", message)
+        logs.logger.error("%s", message, extra={"file_only": self.is_shown})
 
     def _log_interruption(self) -> None:
         outcome = "rolled back"
         if self.watch.is_committing:
             outcome = f"it was committing: a row of run {self.id} in etl_run tells whether it did"
         message = f"{self._doing} interrupted; {outcome}"
+        self.summary.failure = Failure(
+            self._doing, "", is_interrupted=True, was_committing=self.watch.is_committing
+        )
         self.summary.status = "interrupted"
         self.summary.exit_code = 128 + (SIGNALS.received or signal.SIGINT)
         self.summary.errors.append(message)
-        logs.logger.error("%s", message)
+        logs.logger.error("%s", message, extra={"file_only": self.is_shown})

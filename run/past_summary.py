@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from common.outcomes import FactCounts, MemberCounts, PhaseResult, TableCleaned, Validation
 from run.summary import Extraction, Outcomes, RunSummary
+from run.unchanged import rejects_folder
 from warehouse.runs import PastRun
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ def summary_of(run: PastRun, rejects_dir: Path) -> tuple[RunSummary, list[str]]:
     outcomes.validation = part("validation_results", TypeAdapter(Validation).validate_python, None)
     summary = RunSummary(
         run.run_id,
-        str(rejects_dir / run.run_id),
+        str(rejects_folder(rejects_dir, run.run_id, run.counts)),
         run.status,
         started_at=run.started_at,
         total_duration_seconds=run.seconds,

@@ -166,6 +166,20 @@ def _gather(counts: Any, into: str, *others: str) -> None:
         setattr(counts, name, getattr(counts, name) * 0)
 
 
+@dataclass(frozen=True)
+class Failure:
+    """How a run ended that was not published, in parts, for whoever shows it."""
+
+    during: str
+    """What it was at, in words."""
+    message: str
+    """What failed, and what to do about it."""
+    problems: tuple[str, ...] = ()
+    """The same, where several things failed."""
+    is_interrupted: bool = False
+    was_committing: bool = False
+
+
 @dataclass
 class RunSummary:
     """A run from its first second on; complete whenever it is asked for."""
@@ -180,6 +194,15 @@ class RunSummary:
     total_duration_seconds: float = 0.0
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    alarm: str = ""
+    """The one of them that even a quiet run says: too many rejects, by WARN_REJECT_RATE."""
+    failure: Failure | None = None
+    advice: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By source of which too many rows were rejected, and by reason: what would help."""
+    schema: str = ""
+    """The schema of the star, once the warehouse is open."""
+    follows_run: str | None = None
+    """The run that was published last before it, as far as it came to know."""
     retries: int = 0
     repeats_run: str | None = None
     """The run whose input and star this one found again."""

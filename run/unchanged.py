@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Any, BinaryIO
 from sqlalchemy import URL, Table
 
 from common import fingerprints
-from common.files import private_folder
 from common.outcomes import TableCleaned
 from common.parallel import Task, Workers
 from common.star_model import Star
@@ -37,6 +35,9 @@ _DO_NOT_MATTER = {
     "star_file", "warn_reject_rate", "keep_changes", "keep_personal_changes", "log_format",
     "log_keep_days", "rejects_keep_days", "changes_keep_days", "notify_url", "notify_on",
 }  # fmt: skip
+
+REJECTS_OF = "rejects_of"
+"""The key, in the counts of a repetition, of the run in whose folder its rejects are."""
 
 
 def signature(config: StarSchemaConfig, code_version: str) -> str:
@@ -93,16 +94,13 @@ def _may_skip_what_it_removed(config: StarSchemaConfig, last: Outcomes) -> bool:
     return skips and last.facts is not None and last.facts.records_deleted.by_flag > 0
 
 
-def copy_rejects(
-    config: StarSchemaConfig, previous: Past, tables: Mapping[str, TableCleaned], folder: Path
-) -> None:
-    """The previous run's rejects are this one's too, given what its cleaning found."""
-    before = config.rejects_dir / previous.run_id
-    orders = [] if config.join is None else [before / f"{config.join.source}.csv"]
-    there = [path for path in orders if path.exists()]
-    for path in [*_reject_files(before, tables), *there]:
-        private_folder(folder)
-        shutil.copy(path, folder / path.name)
+def rejects_folder(rejects_dir: Path, run_id: str, counts: Mapping[str, Any]) -> Path:
+    """Where the rejects of a run are, by what is kept of it: a repetition has those of the run that
+    it repeats.
+    """
+    holder = counts.get(REJECTS_OF)
+    is_name = isinstance(holder, str) and holder == Path(holder).name
+    return rejects_dir / (holder if is_name and holder else run_id)
 
 
 def reject_hashes(folder: Path, tables: Mapping[str, TableCleaned]) -> dict[str, str]:
@@ -118,7 +116,7 @@ def _reject_files(folder: Path, tables: Mapping[str, TableCleaned]) -> list[Path
 
 def _same_rejects(config: StarSchemaConfig, last: Past, tables: Mapping[str, TableCleaned]) -> bool:
     try:
-        found = reject_hashes(config.rejects_dir / last.run_id, tables)
+        found = reject_hashes(rejects_folder(config.rejects_dir, last.run_id, last.counts), tables)
     except OSError:  # cleared away: they are made again
         return False
     return last.counts.get("reject_files") == found

@@ -30,9 +30,9 @@ def test_progress_goes_to_stderr_and_the_summary_to_stdout(
     duckdb_shop.sales[0]["quantity"] = "x"
     assert main(["--env-file", duckdb_shop.env_file()]) == 0
     out, err = capsys.readouterr()
-    for part in ("PUBLISHED", "fact_sales", "invalid_quantity", "net amount", "85.7142 %"):
+    for part in ("✔ published", "fact_sales", "invalid_quantity", "net amount", "14 % of all"):
         assert part in out
-    assert str(duckdb_shop.folder / "rejects") in out
+    assert str(duckdb_shop.folder / "rejects") in "".join(out.split())
     for phase in ("Extraction", "Transformation", "Fact loading", "Validation"):
         assert phase in err
         assert phase not in out
@@ -41,7 +41,6 @@ def test_progress_goes_to_stderr_and_the_summary_to_stdout(
 def test_quiet_says_nothing_when_all_is_well(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    duckdb_shop.sales[0]["quantity"] = "x"
     duckdb_shop.customers[0]["shoe_size"] = "43"
     duckdb_shop.customers[1]["shoe_size"] = "43"
     assert main(["--env-file", duckdb_shop.env_file(), "--quiet"]) == 0
@@ -56,7 +55,8 @@ def test_quiet_says_what_is_wrong(
     assert main(["--env-file", duckdb_shop.env_file(), "-q"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.count("Extraction phase failed") == 1
+    assert err.count("extraction phase") == err.count("CUSTOMERS__PATH") == 1
+    assert len(err.splitlines()) <= 8
 
 
 # --- the log --------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def test_the_log_file_has_more_detail_than_the_console(
     assert main(["--env-file", duckdb_shop.env_file(LOG_LEVEL="ERROR")]) == 0
     assert capsys.readouterr().err == ""
     assert "Extraction done" in duckdb_shop.log
-    assert "PUBLISHED" in duckdb_shop.log
+    assert "✔ published" in duckdb_shop.log
 
 
 def test_text_of_a_source_cannot_forge_a_line_or_a_colour(

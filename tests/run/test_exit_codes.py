@@ -177,4 +177,5 @@ def test_a_log_that_nobody_sees_changes_no_exit_code(duckdb_shop: Retailer) -> N
     for redirection in ("2>&-", "2>/dev/full", ">&- 2>&-", "<&- >&- 2>&-"):
         shell = ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *command]
         assert subprocess.run(shell, check=False, capture_output=True).returncode == 0
-    assert duckdb_shop.log.count("PUBLISHED") == 4
+    assert duckdb_shop.log.count("✔ published") == 1
+    assert duckdb_shop.log.count("✔ nothing new") == 3

@@ -93,12 +93,13 @@ def test_the_files_of_a_day_before_are_loaded_like_any_other(shop: Retailer) -> 
     assert shop.star.digest(with_runs=False) == monday
 
 
-def test_a_repetition_leaves_the_rejects_of_its_own(shop: Retailer) -> None:
+def test_a_repetition_names_the_rejects_of_the_run_that_it_repeats(shop: Retailer) -> None:
     shop.sales[2]["transaction_id"] = ""
-    first, second = shop.publish(), shop.publish()
-    assert recognised(shop) == 1
-    assert first["rejects_dir"] != second["rejects_dir"]
-    assert shop.reasons(second) == shop.reasons(first) == ["missing_key"]
+    first, second, third = shop.publish(), shop.publish(), shop.publish()
+    assert recognised(shop) == 2
+    assert first["rejects_dir"] == second["rejects_dir"] == third["rejects_dir"]
+    assert shop.reasons(third) == ["missing_key"]
+    assert [path.name for path in (shop.folder / "rejects").iterdir()] == [first["run_id"]]
 
 
 def test_rejects_that_were_cleared_away_are_made_again(shop: Retailer) -> None:

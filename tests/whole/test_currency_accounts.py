@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from main import StarSchemaETLPipeline
-from report.summary_text import render_summary
+from report.run_text import run_text
+from report.screen import Screen
 from support.retailer import Retailer
 from support.tables import Row
 
@@ -85,6 +86,7 @@ def test_the_summary_shows_a_line_for_each_currency(shop: Retailer) -> None:
     pipeline = StarSchemaETLPipeline(shop.config(**MAPPED), quiet=True)
     pipeline.run_full_pipeline()
     assert pipeline.summary is not None
-    text = [" ".join(line.split()) for line in render_summary(pipeline.summary)]
-    assert "transactions EUR 560.0000 560.0000 0.0000 0.0000 0.0000 0.0000 0.0000 yes" in text
-    assert "net amount USD 0.0000 169.9725 0.0000 0.0000 169.9725 yes" in text
+    shown = run_text(pipeline.summary, pipeline.config, Screen(80))
+    text = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "net amount EUR 560 560 · ✔ closes" in text
+    assert "net amount USD 169.97 169.97 · ✔ closes" in text

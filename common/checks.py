@@ -1,0 +1,48 @@
+"""Checks that hold what the stages claim against what is in the star."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Table
+
+from common.outcomes import CheckResult, MemberCounts
+
+
+def failures(checks: Iterable[CheckResult]) -> list[str]:
+    """What those of `checks` that failed found, in words."""
+    return [
+        f"{c.table}: {c.problems} of {c.rows} rows fail the check '{c.check}'"
+        for c in checks
+        if c.problems
+    ]
+
+
+def member_checks(
+    before: dict[str, int], loaded: dict[str, MemberCounts], now: dict[str, int]
+) -> list[CheckResult]:
+    """Whether each dimension grew by just the members that its loader says are new.
+
+    `before` counts the members without the Unknown one; `now` are the row counts of the validator.
+    """
+    return [
+        CheckResult.of(
+            "members before + new = now",
+            table,
+            abs(before[table] + new.inserted + new.inferred + 1 - now[table]),
+            now[table],
+        )
+        for table, new in loaded.items()
+    ]
+
+
+def key_check(fact: Table, found: int, in_star: int, rows: int) -> CheckResult:
+    """Whether facts have the keys that were found for them, compared by `key_sum`: no other check
+    sees a fact under the wrong customer or day, as long as those exist.
+    """
+    return CheckResult.of("keys are those that were found", fact.name, int(found != in_star), rows)
+
+
+def orphan_check(fact: Table, lost: int, rows: int) -> CheckResult:
+    """Whether each fact found its members: orphans were refused, or members inferred, before."""
+    return CheckResult.of("no fact without its members", fact.name, lost, rows + lost)
