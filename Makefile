@@ -11,7 +11,7 @@ UV = uv==0.13.9
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCK = $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes $(if $(UPGRADE),--upgrade)
 
@@ -77,15 +77,17 @@ $(VENV)/.installed: requirements.txt
 		exit 1; }
 	@echo "installing pinned requirements into $(VENV) (once)" >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --require-hashes --requirement requirements.txt
+	@$(PIP) install --require-hashes --requirement requirements.txt >&2
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	@$(PIP) install --require-hashes --requirement requirements-dev.txt
+	@echo "installing what the tests need into $(VENV) (once)" >&2
+	@$(PIP) install --require-hashes --requirement requirements-dev.txt >&2
 	@touch $@
 
 $(VENV)/.installed-dask: requirements-dask.txt $(VENV)/.installed
-	@$(PIP) install --require-hashes --requirement requirements-dask.txt
+	@echo "installing Dask into $(VENV) (once)" >&2
+	@$(PIP) install --require-hashes --requirement requirements-dask.txt >&2
 	@touch $@
 
 $(VENV)/lock/bin/uv:

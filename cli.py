@@ -30,6 +30,7 @@ from commands.replay import replay
 from commands.runs import EXIT_CODES, ended, say_interrupted
 from commands.setup import setup
 from commands.show import show
+from commands.streams import make_ready
 from common.version import VERSION
 from errors import ConfigError, EtlError
 from run.signals import SIGNALS
@@ -164,6 +165,9 @@ def _exit_code(argv: list[str] | None) -> int:
         code, status, errors = error.exit_code, error.status, [str(error)]
         if isinstance(error, ConfigError):
             status, errors = "configuration_error", error.problems
+    except OSError as error:  # of what click prints itself, such as --help
+        click.echo(f"the result could not be printed: {error.strerror}", err=True)
+        return 1
     except (KeyboardInterrupt, click.Abort):
         say_interrupted()
         code, status = 128 + (SIGNALS.received or signal.SIGINT), "interrupted"
@@ -200,7 +204,7 @@ def program() -> None:
     Imports make no garbage worth looking for, a process that ends need not tidy its memory, and
     pandas is for people's frames: a run has none, yet pyarrow imports it wherever it can.
     """
-    _open_standard_streams()
+    make_ready()
     if sys.platform == "linux":  # gives pages back sooner, and is asked for fewer: a sixth of a run
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     gc.disable()
@@ -212,16 +216,3 @@ def program() -> None:
             with suppress(OSError):
                 stream.flush()
         os._exit(code)
-
-
-def _open_standard_streams() -> None:
-    """Where a caller has closed one (`>&-`), no file of ours may get its number: what somebody
-    prints would end up in the warehouse.
-    """
-    for number, mode in enumerate("rww"):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
-            name = ("stdin", "stdout", "stderr")[number]
-            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))

@@ -31,6 +31,7 @@ from pydantic import (
 from sqlalchemy import URL, make_url
 
 from common.order_settings import join_problems, joined_sources, with_values_of_lines
+from common.rates import Rate
 from common.setting_errors import explained, unknown_names
 from common.setting_files import nested, read_env_file, read_star_file
 from common.setting_kinds import kind_of
@@ -86,7 +87,7 @@ class StarSchemaConfig(Settings):
     price_tier_medium: Decimal = Field(
         Decimal(50), ge=0, description="price from which a product is Medium"
     )
-    default_cost_ratio: Decimal = Field(
+    default_cost_ratio: Rate = Field(
         Decimal("0.70"), ge=0, description="cost as a share of the price when the cost is missing"
     )
     orphan_policy: Literal["infer", "reject"] = Field(
@@ -95,17 +96,17 @@ class StarSchemaConfig(Settings):
     )
     accept_returns: bool = Field(False, description="allow quantity < 0")
     accept_free_items: bool = Field(False, description="allow unit price = 0")
-    max_reject_rate: Decimal = Field(
+    max_reject_rate: Rate = Field(
         Decimal("0.05"), ge=0, le=1, description="share of rejected rows that stops the load"
     )
-    max_delete_rate: Decimal = Field(
+    max_delete_rate: Rate = Field(
         Decimal("0.05"),
         ge=0,
         le=1,
         description="share of the star's rows in scope that may go because they are not in the "
         "input; more stop the load",
     )
-    warn_reject_rate: Decimal = Field(
+    warn_reject_rate: Rate = Field(
         Decimal("0.01"),
         ge=0,
         le=1,

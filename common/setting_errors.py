@@ -17,6 +17,8 @@ def explained(detail: Any, places: Mapping[str, str]) -> list[str]:
     place = detail["loc"][1:] if detail["loc"][:1] == ("sources",) else detail["loc"]
     name = "__".join(str(part).upper() for part in place[:2])
     message: str = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] in ("less_than_equal", "greater_than_equal"):
+        message += f", and is {str(detail['input'])!r}"
     if name:
         inner = "".join(f".{part}" for part in place[2:] if part in Join.model_fields)
         return [f"{places.get(name, name)}{inner} {message[0].lower()}{message[1:]}"]

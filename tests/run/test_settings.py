@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,10 @@ from support.retailer import Retailer
         ("BUSINESS_TIMEZONE", "Mars/Base", "BUSINESS_TIMEZONE"),
         ("PHONE_REGION", "XX", "PHONE_REGION"),
         ("ORPHAN_POLICY", "ignore", "ORPHAN_POLICY"),
-        ("MAX_REJECT_RATE", "5", "MAX_REJECT_RATE"),
+        ("MAX_REJECT_RATE", "5", "equal to 1, and is '5'"),
+        ("MAX_DELETE_RATE", "500%", "and is '5'"),
+        ("WARN_REJECT_RATE", "5 of 100", "is '5 of 100'; write a share such as 0.05, or 5%"),
+        ("DEFAULT_COST_RATIO", "%", "write a share"),
         ("BATCH_ROWS", "0", "BATCH_ROWS"),
         ("LOG_LEVEL", "LOUD", "LOG_LEVEL"),
         ("CUSTOMERS__PAHT", "x.csv", "CUSTOMERS__PATH"),
@@ -130,3 +134,11 @@ def test_the_workers_are_as_many_as_the_cores_that_the_run_may_use() -> None:
 
     assert on_one.workers == 1
     assert load_config(None, {}).workers == len(allowed)
+
+
+@pytest.mark.parametrize("text", ["5%", " 5 % ", "5.0%", "0.05"])
+@pytest.mark.parametrize(
+    "name", ["max_reject_rate", "max_delete_rate", "warn_reject_rate", "default_cost_ratio"]
+)
+def test_a_rate_may_be_written_as_per_cent(name: str, text: str, duckdb_shop: Retailer) -> None:
+    assert getattr(duckdb_shop.config(**{name.upper(): text}), name) == Decimal("0.05")
