@@ -28,6 +28,7 @@ def as_json(found: Explanation, star: Star) -> str:
         "line": found.line,
         "original": None if found.original is None else asdict(found.original),
         "changes": [asdict(change) for change in known.changes],
+        "removed_uncounted": [{"run_id": run_id, "rows": rows} for run_id, rows in known.uncounted],
         "refusals": [asdict(refusal) for refusal in found.refusals],
         "input": None,
         "near": found.near,

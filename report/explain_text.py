@@ -247,6 +247,10 @@ class _Text:
                              f", and {looked.records:,} records of the input"))  # fmt: skip
         if self.found.near:
             yield self._labelled("like it", (", ".join(self.found.near), "strong"))
+        for run_id, count in self.found.star.uncounted:
+            yield self._labelled(
+                "perhaps", f"run {run_id} removed {count:,} rows, too many to keep their keys"
+            )
         if looked is not None and looked.is_part:
             name = f"{self.star.sales.name.upper()}__WATERMARK"
             yield self._labelled("", f"only rows from {name} on were read, as the next run does")

@@ -23,7 +23,7 @@ from warehouse import reading
 from warehouse.engines import engine_of
 from warehouse.whereabouts import Whereabouts, knows_member, spelled_alike, whereabouts
 
-PHASES = ("read", "look", "clean")
+PHASES = ("rejects", "read", "look", "clean")
 """What is done, in order, where the input is looked through."""
 _MOST_REFUSALS = 20
 
@@ -81,7 +81,9 @@ def explain(
     found = Explanation(_normal(given))
     _ask_star(config, found)
     since = "" if found.star.fact is None else str(found.star.fact["run_id"])
-    refused = refusals(config, found.key, found.problems, since=since, most=_MOST_REFUSALS)
+    refused = refusals(
+        config, found.key, found.problems, phase("rejects"), since=since, most=_MOST_REFUSALS
+    )
     by_key = [each for each in refused if not each.raw]
     found.refusals = by_key or ([] if found.star.fact is not None else refused)
     if found.file is not None and found.line is not None:

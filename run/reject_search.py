@@ -17,6 +17,7 @@ from sqlalchemy import Table
 
 from common.arrays import decoded
 from common.key_rules import normal_keys
+from common.progress import Progress
 from common.reject_reading import UnreadableError, form_of, records
 from common.rejects import REJECT_COLUMNS, rearmed
 from common.results import DETAIL, FILE, LINE, RAW, REASON
@@ -125,7 +126,13 @@ class Search:
 
 
 def refusals(
-    config: StarSchemaConfig, key: str, problems: list[str], *, since: str, most: int
+    config: StarSchemaConfig,
+    key: str,
+    problems: list[str],
+    progress: Progress,
+    *,
+    since: str,
+    most: int,
 ) -> list[Refused]:
     """The rows of facts with this key in the reject files of all runs from the one called `since`
     on, the newest run's first: those of the newest runs, until there are `most`. Files that cannot
@@ -133,9 +140,12 @@ def refusals(
     """
     source = config.star.sales
     found: list[Refused] = []
-    for path, _ in reversed(list(reject_files(config.rejects_dir, [source], problems))):
-        if path.parent.name < since:
-            break
+    paths = [path for path, _ in reject_files(config.rejects_dir, [source], problems)]
+    paths = [path for path in paths if path.parent.name >= since]
+    progress.expect(len(paths), "files")
+    for path in reversed(paths):
+        progress.advance(path.parent.name)
+        progress.reach(1)
         try:
             found += _refused_in(path, source, config, key)
         except OSError as error:

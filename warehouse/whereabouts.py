@@ -66,6 +66,10 @@ class Whereabouts:
     """Of the fact, and of its members since; the last one first."""
     has_changes: bool = False
     """Whether the star keeps any."""
+    uncounted: list[tuple[str, int]] = field(default_factory=list)
+    """Of a fact that nobody knows: runs that removed so many facts that only their number is kept;
+    the last one first.
+    """
 
     @property
     def removal(self) -> Overwritten | None:
@@ -92,7 +96,21 @@ def whereabouts(warehouse: Warehouse, star: Star, key: str) -> Whereabouts:
             for change in _changes(warehouse, changed)
             if change.table == star.fact.name or since is None or change.sequence > since
         ]
+    if found.has_changes and found.fact is None and found.removal is None:
+        found.uncounted = _removed_together(warehouse, star.fact)
     return found
+
+
+def _removed_together(warehouse: Warehouse, fact: Table) -> list[tuple[str, int]]:
+    c = etl_change.c
+    query = (
+        sa.select(c.run_id, c.rows)
+        .where(c.table_name == fact.name, c.business_key.is_(None), c.attribute.is_(None))
+        .order_by(c.run_id.desc())
+        .limit(_NEAR)
+    )
+    rows: list[Any] = list(warehouse.execute(query).all())
+    return [(run_id, int(count)) for run_id, count in rows]
 
 
 def spelled_alike(warehouse: Warehouse, star: Star, key: str) -> list[str]:

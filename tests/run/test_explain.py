@@ -584,6 +584,20 @@ def test_nobody_knows_a_key_and_near_ones_are_told(
     assert "3 records of the input" in " ".join(out.split())
 
 
+def test_a_run_that_removed_more_than_it_keeps_may_have_removed_it(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = shop.publish()["run_id"]
+    shop.star.execute(
+        "INSERT INTO etl_change (run_id, table_name, after, rows) "
+        f"VALUES ('{run_id}', 'fact_sales', 'absence', 200000)"
+    )
+    code, out = explained(shop, capsys, "T9")
+    assert code == 2
+    assert f"run {run_id} removed 200,000 rows" in line_of(out, "perhaps")
+    assert told(shop, capsys, "T1")["removed_uncounted"] == []
+
+
 def test_an_input_that_cannot_be_read_is_said_to_be(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:
