@@ -159,7 +159,7 @@ class StarSchemaConfig(Settings):
     )
     notify_url: SecretStr | None = Field(
         None,
-        description="webhook that gets the outcome of a run as JSON (Slack, Teams, or any other)",
+        description="webhook that hears how a run ended; see docs/night-watch.md",
     )
     notify_on: Literal["failure", "warning", "always"] = Field(
         "failure", description="of which outcomes NOTIFY_URL hears: failure, warning or always"
