@@ -23,7 +23,7 @@ from common.star_model import INFERRED_FLAG, Source, business_key
 from run.clean_source import About, CleanSource, SettledBatch, net_of, removing, rows_left
 from run.frame import Run
 from run.refused import keep
-from run.replay import Replay
+from run.replay import Replay, root_of
 from run.settling import named
 from schema import etl_change
 from sources.raw_source import RawSource
@@ -126,18 +126,22 @@ def _of_facts(warehouse: Warehouse, replay: Replay, source: Source, staged: Tabl
     table = table.cast(pa.schema([("key", pa.string()), ("run", pa.string())]))
     runs = pc.unique(table["run"]).to_pylist()
     known = runs_called(warehouse, runs)
-    later = [run for run in runs if _is_later(replay, known.get(run))]
+    later = [run for run in runs if _is_later(warehouse, replay, known.get(run))]
     table = table.filter(pc.is_in(table["run"], pa.array(later, pa.string()))).sort_by("key")
     return [Later(whole(table["key"]), whole(table["run"]))]
 
 
-def _is_later(replay: Replay, run: PastRun | None) -> bool:
-    """Whether a run has loaded what is newer than the rows of a replay. The run itself has: its
-    rejects may have lost to what it has loaded. A former replay of the same files has not.
+def _is_later(warehouse: Warehouse, replay: Replay, run: PastRun | None) -> bool:
+    """Whether what a run has read is newer than the rows of a replay. What the replayed run itself
+    has loaded is: its rejects may have lost to that. What a former replay of the same files has
+    loaded is not, and what any other has is as old as the run that first refused it.
     """
     if run is None or replay.root is None or run.run_id == replay.run_id:
         return True
-    return (run.sequence or 0) >= replay.root and run.totals.replays != replay.run_id
+    if run.totals.replays == replay.run_id:
+        return False
+    age = root_of(warehouse, run) if run.totals.replays else run.sequence or 0
+    return age is None or age >= replay.root
 
 
 # --- members do not: there it is asked who has read their source -------------------------------
@@ -166,8 +170,8 @@ def _last_reader(warehouse: Warehouse, replay: Replay, source: str) -> str:
     if replay.root is None:
         return replay.run_id
     for run in runs_since(warehouse, replay.root):
-        is_another = replay.run_id not in (run.run_id, run.totals.replays)
-        if is_another and (source in run.sources or not run.sources):
+        has_read = run.run_id != replay.run_id and (source in run.sources or not run.sources)
+        if has_read and _is_later(warehouse, replay, run):
             return run.run_id
     return ""
 

@@ -107,7 +107,7 @@ def planned(config: StarSchemaConfig, named: str | None, *, force: bool) -> Repl
         run = _named(warehouse, config, named) if named else _last_with_rejects(warehouse, config)
         folder = config.rejects_dir / run.run_id
         files, warnings = _files(config, folder)
-        root = _root(warehouse, run)
+        root = root_of(warehouse, run)
         if last_published(warehouse) is not None and is_due(warehouse):
             raise RequestError(
                 "the star's keys are of other key rules than this version has; run "
@@ -189,8 +189,10 @@ def _nothing(config: StarSchemaConfig, run: PastRun, folder: Path) -> str:
     )
 
 
-def _root(warehouse: Warehouse, run: PastRun) -> int | None:
-    """The number of the run at the beginning of a chain of replays: so old are the rows."""
+def root_of(warehouse: Warehouse, run: PastRun) -> int | None:
+    """The number of the run at the beginning of a chain of replays: so old are the rows that a run
+    has read. None where nobody knows it.
+    """
     seen = {run.run_id}
     while run.totals.replays and run.totals.replays not in seen:
         seen.add(run.totals.replays)

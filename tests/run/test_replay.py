@@ -134,6 +134,22 @@ def test_the_rejects_of_a_replay_are_as_old_as_they_were_at_first(
     assert shop.star.rows(SALES)[0][:2] == ("T1", 8)
 
 
+def test_of_two_nights_that_were_refused_the_later_one_wins(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In whatever order they are replayed."""
+    shop.sales[0]["quantity"] = "many"
+    older = shop.publish()
+    shop.sales[0]["unit_price"] = "7"
+    newer = shop.publish()
+    corrected(older, T1={"quantity": "5"})
+    corrected(newer, T1={"quantity": "6"})
+    for night, quantity in ((older, 5), (newer, 6), (older, 6)):
+        results = replayed(shop, capsys, night["run_id"])
+        assert shop.star.rows(SALES)[0][1] == quantity
+    assert shop.reasons(results) == ["loaded_later"]
+
+
 def test_the_loser_of_a_conflict_does_not_win_afterwards(
     shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:
