@@ -58,17 +58,25 @@ class Yesterday:
             star.execute(f'DROP SCHEMA IF EXISTS "{star.schema}" CASCADE')
 
     def state(self) -> str:
-        """All rows of the star; whether a later run is told to be published; the facts that are
-        of no published run.
+        """All rows of the star, and what is kept of changes; whether a later run is told to be
+        published; the facts and changes that are of no published run.
         """
         star = self._star
         published = [run for run, status in star.runs() if status == "published"]
-        content = star.content()
-        facts = content.pop("fact_sales", [])
-        stray = [run for *_, run in facts if run not in published]
+        changes, runs = [], list[str]()
+        if "etl_change" in star.tables():
+            changes = sorted(
+                star.rows(
+                    "SELECT table_name, business_key, attribute, before, after, rows "
+                    "FROM etl_change"
+                ),
+                key=repr,
+            )
+            runs = star.column("SELECT run_id FROM fact_sales UNION SELECT run_id FROM etl_change")
+        stray = sorted(set(runs) - set(published))
         known = [run for run, _ in self._runs]
         later = any(run not in known for run in published)
-        return f"{content}, {[fact[:-1] for fact in facts]}, {later=}, {stray=}"
+        return f"{star.content(with_runs=False)}, {changes}, {later=}, {stray=}"
 
 
 @dataclass
