@@ -107,7 +107,7 @@ def _facts(shown: ShownRun, screen: Screen) -> Iterator[Shown]:
     yield _line(screen, "version", f"{version}{rules}")
     if run.sequence is not None:
         yield _line(screen, "number", f"{run.sequence:,} of the runs of this star")
-    if summary.replays_run:
+    if summary.replays_run and (run.is_thinned or not summary.success):
         yield _line(screen, "replays", f"the rejects of run {summary.replays_run}")
     if run.error_class:
         yield _line(screen, "error", run.error_class)

@@ -23,6 +23,11 @@ def verdict(summary: RunSummary, config: StarSchemaConfig, screen: Screen) -> li
         indent=INDENT,
     )
     lines = screen.ends(first, (f"run {summary.run_id}", "dim"), indent=INDENT)
+    if summary.replays_run:
+        margin = " " * INDENT
+        lines.append(
+            screen.line(f"{margin}the rejects of run {summary.replays_run}", indent=INDENT)
+        )
     return [*lines, *_where(summary, config, screen)]
 
 

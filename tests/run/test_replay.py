@@ -78,6 +78,10 @@ def test_corrected_rejects_are_loaded_and_nothing_else_is_read(
     assert shop.reasons(results) == ["invalid_quantity"]
     again = replayed(shop, capsys, first["run_id"])
     assert account(again) == {"read": 2, "unchanged": 1, "rejected": 1}
+    for command in ("show", "history", "replay"):
+        code, out, _ = run_command(shop, capsys, command, MAX_REJECT_RATE="1")
+        named = again if command == "replay" else first
+        assert (code, f"the rejects of run {named['run_id']}" in " ".join(out.split())) == (0, True)
 
 
 # --- what is newer stays ----------------------------------------------------------------------
