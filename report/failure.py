@@ -63,10 +63,7 @@ def failure(summary: RunSummary, config: StarSchemaConfig, screen: Screen) -> li
     failed = summary.failure or _of_the_past(summary)
     parts = told(failed.message)
     head = _verdict(summary, failed, config, screen)
-    tail = _labelled("log", f"{config.log_file}, run {summary.run_id}", screen)
-    if summary.advice:
-        where = summary.rejects_dir or f"run {summary.run_id}; --rejects writes the rows"
-        tail = _labelled("see", f"{config.log_file}, {where}", screen)
+    tail = _clipped(_more(summary, config, screen), 2, screen)
     room = MOST - _height(head) - _height(tail)
     if summary.advice:
         body = _gate(summary, room, screen)
@@ -168,6 +165,19 @@ def _problems(problems: Sequence[str], room: int, screen: Screen) -> list[Shown]
             break
         shown += line
     return [*shown, *todo]
+
+
+def _more(summary: RunSummary, config: StarSchemaConfig, screen: Screen) -> list[Shown]:
+    """Where to read more: what is cut off, if there is no room, is the path of the log."""
+    log, run = str(config.log_file), f"run {summary.run_id}"
+    if summary.advice:
+        rows = f"python main.py rejects {summary.run_id}"
+        if not summary.rejects_dir:
+            rows = f"{run}; --rejects writes the rows"
+        return _labelled("see", f"{rows}, {log}", screen)
+    both = f"{log}, {run}"
+    has_room = len(both) + 3 + _LABEL <= screen.width
+    return _labelled("log", both if has_room else f"{run}, {log}", screen)
 
 
 def _of_the_past(summary: RunSummary) -> Failure:

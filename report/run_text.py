@@ -89,7 +89,7 @@ def _next(summary: RunSummary, screen: Screen) -> list[Shown]:
     if summary.status == "dry_run":
         steps.append(("python main.py", "publish it"))
     if rejected and summary.rejects_dir:
-        steps.append(("python main.py rejects", f"in {summary.rejects_dir}"))
+        steps.append(("python main.py rejects", "what was refused, and why"))
     if not steps:
         return screen.flow(("next  ", "dim"), ["nothing needs a look"])
     lines: list[Shown] = []
