@@ -19,6 +19,7 @@ import pytest
 
 from support.formats import BY_SUFFIX, csv_text, json_lines
 from support.retailer import Retailer, counts
+from support.summary import surprises
 
 IDS = "SELECT transaction_id FROM fact_sales ORDER BY 1"
 
@@ -153,7 +154,7 @@ def test_a_pattern_of_archives_has_a_pattern_of_members(form: str, duckdb_shop: 
         pack = zipped(*named.items()) if form == "zip" else tarred(*starmap(entry, named.items()))
         write(shop, f"in/day-{day}.{form}", pack)
     results = shop.publish(TRANSACTIONS__PATH=f"{shop.folder}/in/*.{form}!orders.csv")
-    assert results["warnings"] == []
+    assert surprises(results) == []
     assert shop.star.column(IDS) == ["T1", "T2", "T3"]
     write(
         shop, f"in/day-20.{form}", zipped(("x.csv", b"a")) if form == "zip" else tarred(entry("x"))
@@ -217,7 +218,7 @@ def test_links_and_paths_in_a_tar_archive_are_not_followed(duckdb_shop: Retailer
     )
     results = shop.publish(TRANSACTIONS__PATH=write(shop, "sales.tar", content))
     assert shop.star.column(IDS) == ["T1", "T2"]
-    (told,) = results["warnings"]
+    (told,) = surprises(results)
     assert ".three.csv (hidden)" in told
     assert "._one" not in told
     assert "soft.csv (a link)" in told

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from errors import EXIT_CODES
 from support.corpus import EXPECTED, READ, REFUSED, SOURCE_OF, VALUES, settings_of
 from support.retailer import Retailer
+from support.summary import surprises
 from support.tables import Row
 
 USUAL: Row = {
@@ -67,7 +68,7 @@ def outcome(results: Row, shop: Retailer) -> Row:
             "rejected": without_empty(rejects),
             "duplicates": without_empty(duplicates),
             "issues": without_empty(issues),
-            "warnings": results["warnings"],
+            "warnings": surprises(results),
         }
 
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import registry
 
 from support.retailer import Retailer
+from support.summary import surprises
 from support.tables import Row
 
 SALES = (
@@ -135,7 +136,7 @@ def test_oracle_is_asked_for_a_transaction_that_reads_only(
     driver.types["transaction_date"] = "<DbType DB_TYPE_TIMESTAMP_TZ>"
     results = read(duckdb_shop, "oracle+oracledb://u:p@127.0.0.1:1521/?service_name=x")
     assert driver.settings() == ["SET TRANSACTION READ ONLY"]
-    (warning,) = results["warnings"]
+    (warning,) = surprises(results)
     assert warning.startswith("transactions: transaction_date: the driver drops the offset")
 
 

@@ -19,6 +19,7 @@ from support.formats import (
     excel,
 )
 from support.retailer import Retailer
+from support.summary import surprises
 from support.tables import Row, csv_rows, to_csv
 
 Cell = tuple[str, str]
@@ -356,7 +357,7 @@ def test_date_cells_among_text_dates_are_told_over_all_rows(
         TRANSACTIONS__DATE_FORMATS='["%d/%m/%Y"]',
         BATCH_ROWS=10,
     )
-    (warning,) = results["warnings"]
+    (warning,) = surprises(results)
     assert "of transaction_date" in warning
     assert words in warning
 
@@ -510,7 +511,7 @@ def test_of_several_sheets_the_first_is_read_and_the_others_are_told(
     book.create_sheet("March").append(["transaction_id"])
     book.save(tmp_path / "sales.xlsx")
     results = duckdb_shop.publish(TRANSACTIONS__PATH=tmp_path / "sales.xlsx")
-    (warning,) = results["warnings"]
+    (warning,) = surprises(results)
     assert "only its first sheet, 'Sheet', is read; not read: 'March'" in warning
     assert duckdb_shop.star.scalar("SELECT count(*) FROM fact_sales") == len(duckdb_shop.sales)
 

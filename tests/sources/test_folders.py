@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from support.retailer import Retailer, counts
+from support.summary import surprises
 from support.tables import Row, to_csv
 
 
@@ -61,7 +62,7 @@ def folder_of(shop: Retailer, **beside: bytes) -> Path:
 
 def warning_of(results: Row) -> str:
     """The one warning of a run."""
-    (warning,) = results["warnings"]
+    (warning,) = surprises(results)
     return str(warning)
 
 
@@ -143,7 +144,7 @@ def test_one_file_of_an_archive_is_named_behind_an_exclamation_mark(
     results = duckdb_shop.publish(
         TRANSACTIONS__PATH=f"{path}!orders*.csv", CUSTOMERS__PATH=f"{path}!day/customers.csv"
     )
-    assert results["warnings"] == []
+    assert surprises(results) == []
     assert ids(duckdb_shop) == ["T1", "T2", "T3"]
     (error,) = duckdb_shop.run(TRANSACTIONS__PATH=f"{path}!lines.csv")["errors"]
     assert "no file in it matches lines.csv; it has day/customers.csv, day/orders.csv" in error

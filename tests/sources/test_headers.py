@@ -12,6 +12,7 @@ import openpyxl
 import pytest
 
 from support.retailer import Retailer
+from support.summary import surprises
 from support.tables import Row
 
 HEADER = ["transaction_id", "transaction_date", "customer_id", "product_id", "quantity",
@@ -82,7 +83,7 @@ def test_the_header_below_a_title_is_found_by_the_required_names(
 ) -> None:
     lines = [*TITLE, HEADER, *SALES, ["T3", "no date", "C1", "P1", "1", "1"]]
     results = duckdb_shop.publish(**settings_for(duckdb_shop, form, lines))
-    (warning,) = results["warnings"]
+    (warning,) = surprises(results)
     assert "s 1 to 4, above the header, are passed over" in warning
     assert loaded(duckdb_shop) == ["T1", "T2"]
     encoding = form[2].get("TRANSACTIONS__ENCODING", "utf-8")
@@ -109,7 +110,7 @@ def test_a_row_that_is_set_is_the_header(form: Form, duckdb_shop: Retailer) -> N
     results = duckdb_shop.publish(
         **settings_for(duckdb_shop, form, lines, TRANSACTIONS__HEADER_ROW=4)
     )
-    assert (results["warnings"], loaded(duckdb_shop)) == ([], ["T1", "T2"])
+    assert (surprises(results), loaded(duckdb_shop)) == ([], ["T1", "T2"])
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_names_that_are_set_make_a_table_of_a_file_without_header(
         duckdb_shop, form, [[], *SALES], TRANSACTIONS__HEADER=str(HEADER).replace("'", '"')
     )
     results = duckdb_shop.publish(**settings)
-    assert (results["warnings"], loaded(duckdb_shop)) == ([], ["T1", "T2"])
+    assert (surprises(results), loaded(duckdb_shop)) == ([], ["T1", "T2"])
 
 
 def test_of_several_parts_the_first_may_have_the_header(form: Form, duckdb_shop: Retailer) -> None:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from support.retailer import Retailer
+from support.summary import surprises
 from support.tables import Row, to_csv
 
 MAPPING = {
@@ -79,7 +80,7 @@ def test_a_sale_with_more_lines_than_are_mapped_fails_in_any_record_of_any_form(
 def test_lines_that_are_all_mapped_are_loaded(shop: Retailer) -> None:
     shop.files["transactions"] = json.dumps(orders([TWO[0]], [TWO[0] | {"id": "C"}, None]))
     results = shop.publish(**settings())
-    assert results["warnings"] == []
+    assert surprises(results) == []
     assert shop.star.scalar("SELECT count(*) FROM fact_sales") == COUNT + 2
 
 

@@ -10,6 +10,7 @@ import pytest
 from sources.places import find_places
 from support.formats import BY_SUFFIX
 from support.retailer import Retailer
+from support.summary import surprises
 from support.tables import Row
 
 IDS = "SELECT transaction_id FROM fact_sales ORDER BY 1"
@@ -196,7 +197,7 @@ def test_a_column_may_have_another_name_in_other_files(
     folder = sales_in(shop, {f"a.{form}": shop.sales[:1], f"b.{other}": renamed})
     columns = {"product_id": {"any": ["product_id", "sku"]}}
     results = shop.publish(TRANSACTIONS__PATH=folder, TRANSACTIONS__COLUMNS=json.dumps(columns))
-    assert results["warnings"] == []
+    assert surprises(results) == []
     assert shop.star.rows(
         "SELECT transaction_id, product_id FROM fact_sales JOIN dim_product USING (product_key) "
         "ORDER BY 1"
@@ -222,7 +223,7 @@ def test_records_of_one_file_may_call_a_column_otherwise(
         TRANSACTIONS__PATH=sales_in(shop, {f"a.{form}": rows}),
         TRANSACTIONS__COLUMNS=json.dumps(columns),
     )
-    assert results["warnings"] == []
+    assert surprises(results) == []
     products = "SELECT product_id FROM fact_sales JOIN dim_product USING (product_key) ORDER BY 1"
     assert shop.star.column(products) == ["P1", "P2", "P2"]
 

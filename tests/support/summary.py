@@ -42,3 +42,11 @@ def assert_failed(shop: Retailer, results: Row, phase: str | None, status: str) 
     assert statuses(results) == ["success"] * done + ["failed"] + later
     assert "Traceback" not in shop.log
     assert [line for line in shop.log.splitlines() if results["run_id"] in line and error in line]
+
+
+def surprises(results: Row) -> list[str]:
+    """The warnings of a run but those of what its counts tell: rejects, inferred members, and
+    values that were not usable.
+    """
+    counted = ("were rejected (", "are known from sales only", "not usable, and left empty")
+    return [text for text in results["warnings"] if not any(word in text for word in counted)]
