@@ -7,6 +7,7 @@ of the transformation's, to halve files that are mostly deleted before they reac
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import secrets
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
@@ -24,6 +26,10 @@ from common.files import alone_in, private_folder
 from errors import SpoolError
 
 _LOCK = "in-use"
+_OF_NETWORKS = frozenset({
+    errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+    errno.EADDRNOTAVAIL, errno.ENOTCONN, errno.EPROTO,
+})  # fmt: skip
 
 
 class Spool:
@@ -87,8 +93,10 @@ def write(folder: Path, name: str, table: pa.Table) -> Path:
 def write_numbers(folder: Path, name: str, numbers: npt.NDArray[Any]) -> Path:
     """Write an array as `write` does a table; `np.fromfile` and `np.memmap` read it, or a part."""
     path = new_path(folder, f"{name}.bin")
-    with disk_errors_named(folder):
-        numbers.tofile(path)
+    with disk_errors_named(folder), path.open("xb", buffering=0) as file:
+        rest = memoryview(np.ascontiguousarray(numbers).reshape(-1).view(np.uint8))
+        while rest:  # unlike `tofile`, this tells why the disk refuses
+            rest = rest[file.write(rest) :]
     return path
 
 
@@ -106,14 +114,28 @@ def new_path(folder: Path, name: str) -> Path:
 
 @contextmanager
 def disk_errors_named(folder: Path) -> Iterator[None]:
-    """Turns an `OSError` into a `SpoolError` that names the folder and its setting."""
+    """Turns an `OSError` of a disk into a `SpoolError` that names the folder and its setting.
+
+    Other errors pass: what is written may be read from a network, or unpacked, at the same time.
+    """
     try:
         yield
     except OSError as error:
+        if not _is_of_disk(error):
+            raise
         raise SpoolError(
             f"{folder} cannot be written ({error.strerror or error}); "
             "make room there, or set WORK_DIR to another place"
         ) from error
+
+
+def _is_of_disk(error: OSError) -> bool:
+    """Whether an error may be of a disk: those of networks, and of damaged files, are of kinds of
+    their own, or have no number.
+    """
+    is_plain = type(error).__module__ == "builtins"
+    is_of_network = isinstance(error, TimeoutError | ConnectionError) or error.errno in _OF_NETWORKS
+    return is_plain and error.errno is not None and not is_of_network
 
 
 def read(path: Path) -> pa.Table:

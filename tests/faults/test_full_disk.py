@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
+import io
 import json
 import random
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from common.spool import disk_errors_named, write_numbers
+from errors import SpoolError
 from support.commands import Ended, in_a_child, run_command
 from support.retailer import Retailer
 from support.tables import Row
+
+
+@contextmanager
+def bad_files(answer: bytes) -> Iterator[str]:
+    """The address of a file, whose server answers every request so and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection, suppress(OSError):
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/sales.csv"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def with_noise(shop: Retailer, rows: int = 6_000, **changed: object) -> None:
@@ -85,3 +121,54 @@ def assert_refused(shop: Retailer, ended: Ended, told: str, before: str) -> None
     assert shop.star.digest() == before
     assert "published" not in [status for _, status in shop.star.runs()[1:]]
     assert [*(shop.folder / "work").iterdir()] == []
+
+
+def test_a_download_that_breaks_off_is_not_the_disks_fault(duckdb_shop: Retailer) -> None:
+    """It is copied into the working folder while it is read, so both may fail there."""
+    head = b"transaction_id,transaction_date,customer_id,product_id,quantity,unit_price\n"
+    body = head + b"T1,2024-01-01,C1,P1,1,1.00\n" * 200_000
+    with bad_files(b"HTTP/1.0 200 OK\r\nContent-Length: 999999999\r\n\r\n" + body) as address:
+        results = duckdb_shop.run(TRANSACTIONS__PATH=address)
+    (error,) = results["errors"]
+    assert results["status"] == "failed"
+    assert address in error
+    assert "WORK_DIR" not in error
+
+
+@pytest.mark.parametrize(
+    ("error", "is_of_disk"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), True),
+        (PermissionError(errno.EACCES, "Permission denied"), True),
+        (TimeoutError("no answer"), False),
+        (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), False),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), False),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), False),
+        (OSError("ClientPayloadError"), False),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), False),
+        (ssl.SSLError(1, "record layer failure"), False),
+        (gzip.BadGzipFile("Not a gzipped file"), False),
+    ],
+)
+def test_only_errors_of_disks_name_the_working_folder(error: OSError, is_of_disk: bool) -> None:
+    with (
+        pytest.raises(SpoolError if is_of_disk else type(error)) as raised,
+        disk_errors_named(Path("work")),
+    ):
+        raise error
+    assert ("WORK_DIR" in str(raised.value)) == is_of_disk
+
+
+def test_numbers_on_a_full_disk_are_the_disks_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numpy itself does not say why it wrote less."""
+    monkeypatch.setattr("common.spool.new_path", lambda *_: Full())
+    with pytest.raises(SpoolError, match="No space left on device"):
+        write_numbers(Path("work"), "hashes", np.arange(9))
+
+
+class Full:
+    """A path on a disk without room."""
+
+    def open(self, *_: object, **__: object) -> io.FileIO:
+        return io.FileIO("/dev/full", "w")
