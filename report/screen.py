@@ -19,6 +19,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from run.logs import one_line
+from run.terminal import WITHOUT_COLOURS
 
 Piece: TypeAlias = str | tuple[str, str] | Text
 """A text, a text and its style (a name of `STYLES`), or what `line` returned."""
@@ -37,8 +38,10 @@ WITHOUT_TERMINAL = 100
 """How wide the text is where nobody says."""
 NARROW = 60
 """On less than this, each row of a table becomes lines."""
-_LEAST = 24
+_LEAST, _MOST = 24, 1000
 _USUAL = 80
+_DIGITS = 9
+"""Of a width; what has more is none."""
 _GAP = 3
 _SIGNS = {
     "good": ("✔", "+"),
@@ -78,10 +81,12 @@ class Screen:
         env = os.environ if environment is None else environment
         is_terminal = stream.isatty()
         given = env.get("COLUMNS", "")
-        width = int(given) if given.isdecimal() else 0
+        width = int(given) if given.isdecimal() and len(given) < _DIGITS else 0
         width = width or (_columns(stream) if is_terminal else WITHOUT_TERMINAL)
-        colours = is_terminal and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
-        return cls(max(width, _LEAST), colours, getattr(stream, "encoding", None) or "utf-8")
+        can_colour = env.get("TERM", "") not in WITHOUT_COLOURS
+        colours = is_terminal and can_colour and not env.get("NO_COLOR")
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        return cls(min(max(width, _LEAST), _MOST), colours, encoding)
 
     def sign(self, meaning: str) -> str:
         """A sign, or what stands for it here."""
@@ -97,7 +102,7 @@ class Screen:
         """A line; one that is too long goes on below, `indent` further in."""
         text = _joined(pieces)
         text.no_wrap = False
-        if len(text) <= self.width or not indent:
+        if text.cell_len <= self.width or not indent:
             return text
         first = text.wrap(self._console(), self.width)[0]
         after = len(first.plain.rstrip())
@@ -112,7 +117,7 @@ class Screen:
     def ends(self, line: Text, right: Piece, *, indent: int = 0) -> list[Shown]:
         """A line with something at its right edge, which stands below it where it has no room."""
         end = _joined([right])
-        room = self.width - len(line) - len(end)
+        room = self.width - line.cell_len - end.cell_len
         if "\n" in line.plain or room < _GAP:
             return [line, self.line(" " * indent, end, indent=indent)]
         return [Text.assemble(line, " " * room, end)]
@@ -124,15 +129,15 @@ class Screen:
         where they have no room. Each stays whole, if the width allows it.
         """
         lines = [_joined([" " * indent, first])]
-        start = len(lines[0])
+        start = lines[0].cell_len
         for piece in pieces:
             text, line = _joined([piece]), lines[-1]
-            if start + len(text) > self.width:
+            if start + text.cell_len > self.width:
                 start = min(start, indent + 2)
                 lines.append(Text(" " * start))
-            elif len(line) > start and len(line) + gap + len(text) > self.width:
+            elif line.cell_len > start and line.cell_len + gap + text.cell_len > self.width:
                 lines.append(Text(" " * start))
-            elif len(line) > start:
+            elif line.cell_len > start:
                 line.append(" " * gap)
             lines[-1].append_text(text)
         return [self.line(line, indent=start) for line in lines]
