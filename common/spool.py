@@ -94,7 +94,7 @@ def write_numbers(folder: Path, name: str, numbers: npt.NDArray[Any]) -> Path:
     """Write an array as `write` does a table; `np.fromfile` and `np.memmap` read it, or a part."""
     path = new_path(folder, f"{name}.bin")
     with disk_errors_named(folder), path.open("xb", buffering=0) as file:
-        rest = memoryview(np.ascontiguousarray(numbers).reshape(-1).view(np.uint8))
+        rest = np.ascontiguousarray(numbers).reshape(-1).view(np.uint8).data
         while rest:  # unlike `tofile`, this tells why the disk refuses
             rest = rest[file.write(rest) :]
     return path
