@@ -153,7 +153,7 @@ class StarSchemaETLPipeline:
                     cleaned = self._run_transformation_phase(run, extracted)
                     run.retried(partial(self._load_and_publish, run, extracted, cleaned))
                 if run.summary.status == "published":
-                    run.warn(*retention.tidy(self.config, run.warehouse, run.id))
+                    run.warn(*retention.tidy(self.config, run.warehouse, run.summary.rejects_dir))
             self._log_pipeline_summary(run.summary)
         return run.summary.as_dict()
 

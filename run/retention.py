@@ -29,9 +29,10 @@ _AT_ONCE = 500
 """Runs that are looked up by one statement."""
 
 
-def tidy(config: StarSchemaConfig, warehouse: Warehouse, run_id: str) -> list[str]:
+def tidy(config: StarSchemaConfig, warehouse: Warehouse, rejects_dir: str) -> list[str]:
     """Remove what is older than LOG_KEEP_DAYS, REJECTS_KEEP_DAYS and CHANGES_KEEP_DAYS, and keep
-    what belongs to the run `run_id`. No transaction of `warehouse` is open, neither after it.
+    `rejects_dir`, however old: the rejects of this run, or of the one that it has repeated. No
+    transaction of `warehouse` is open, neither after it.
 
     Returns a warning for each of the three of which something could not be removed.
     """
@@ -40,7 +41,7 @@ def tidy(config: StarSchemaConfig, warehouse: Warehouse, run_id: str) -> list[st
         (
             "REJECTS_KEEP_DAYS",
             config.rejects_keep_days,
-            lambda since: _rejects(config.rejects_dir, since, warehouse, run_id),
+            lambda since: _rejects(config.rejects_dir, since, warehouse, Path(rejects_dir).name),
         ),
         ("CHANGES_KEEP_DAYS", config.changes_keep_days, lambda since: _changes(warehouse, since)),
     ]
@@ -79,9 +80,9 @@ def _logs(log_file: Path, since: datetime) -> Iterator[str]:
     _tell(removed, "older logs")
 
 
-def _rejects(folder: Path, since: datetime, warehouse: Warehouse, run_id: str) -> Iterator[str]:
-    """Remove the folders of rejects of runs before, if this warehouse knows the run; yields what
-    could not be.
+def _rejects(folder: Path, since: datetime, warehouse: Warehouse, kept: str) -> Iterator[str]:
+    """Remove the folders of rejects of runs before, but the one called `kept`, if this warehouse
+    knows the run; yields what could not be.
     """
     try:
         with os.scandir(folder) as entries:
@@ -90,7 +91,7 @@ def _rejects(folder: Path, since: datetime, warehouse: Warehouse, run_id: str) -
                 for entry in entries
                 if _RUN_ID.fullmatch(entry.name)
                 and entry.name < _run_id_at(since)
-                and entry.name != run_id
+                and entry.name != kept
                 and entry.is_dir(follow_symlinks=False)
             )
     except FileNotFoundError:  # no row was ever rejected

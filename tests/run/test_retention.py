@@ -11,6 +11,7 @@ import pytest
 
 from cli import main
 from main import StarSchemaETLPipeline
+from run import retention
 from run.retention import tidy
 from support.retailer import Retailer, tomorrow
 from support.sessions import as_role
@@ -171,6 +172,7 @@ def test_what_cannot_be_removed_is_a_warning(
     old = became_old(shop, with_rejects(shop), 500)
     (shop.folder / "etl.log.2020-01-01").write_text("x")
     (shop.folder / "etl.log.2020-01-02").write_text("x")
+    shop.sales[1]["quantity"] = "y"  # what is repeated keeps its rejects
 
     def denied(real: Callable[..., None]) -> Callable[..., None]:
         def remove(path: Path, *given: object, **named: object) -> None:
@@ -244,6 +246,22 @@ def test_the_same_input_is_still_recognised_when_its_rejects_are_old(shop: Retai
     assert third["repeats_run"] == run_id_of(500)[:8] + third["repeats_run"][8:]
     assert shop.reasons(third) == shop.reasons(again | {"rejects_dir": third["rejects_dir"]})
     assert [path.name for path in (shop.folder / "rejects").iterdir() if "T" in path.name]
+
+
+def test_the_rejects_of_the_run_that_is_repeated_stay(
+    shop: Retailer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long ago that was: the repetition has none of its own, and names them."""
+    first = with_rejects(shop)
+    tomorrow_of_all = datetime.now(UTC) + timedelta(days=1)
+    monkeypatch.setattr(retention, "_days_ago", lambda days: tomorrow_of_all)
+    for _ in range(3):
+        again = shop.publish()
+        assert again["repeats_run"] is not None
+        assert (again["rejects_dir"], len(shop.rejects(again))) == (first["rejects_dir"], 1)
+    shop.sales[0]["quantity"] = "y"
+    other = shop.publish()
+    assert [path.name for path in (shop.folder / "rejects").iterdir()] == [other["run_id"]]
 
 
 def test_days_without_end_keep_all(shop: Retailer) -> None:
