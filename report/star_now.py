@@ -17,7 +17,7 @@ def star_now(summary: RunSummary, config: StarSchemaConfig, screen: Screen) -> l
     """Each table, the net amount of all facts where some were there before, and the checks."""
     outcomes = summary.outcomes
     validation = outcomes.validation
-    if validation is None:
+    if validation is None or not validation.row_counts:
         return []
     only = f"known from {config.star.sales.called} only"
     *others, fact = (_table(outcomes, name, only, screen) for name in validation.row_counts)

@@ -135,6 +135,17 @@ def test_what_is_damaged_is_said_and_the_rest_is_shown(
         assert f"{column} of its row in etl_run is damaged" in out
 
 
+def test_a_run_without_tables_is_shown(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = duckdb_shop.publish()["run_id"]
+    counts = json.loads(duckdb_shop.star.scalar("SELECT counts FROM etl_run"))
+    counts["validation_results"]["row_counts"] = {}
+    changed = json.dumps(counts).replace(":", "\\:")
+    duckdb_shop.star.execute(f"UPDATE etl_run SET counts = '{changed}'")
+    assert run_id in shown(duckdb_shop, capsys)
+
+
 def test_a_run_of_an_old_version_is_shown(
     shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:
