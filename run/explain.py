@@ -21,7 +21,13 @@ from run.original import Look, Original, original_row
 from run.reject_search import Refused, refusals
 from warehouse import reading
 from warehouse.engines import engine_of
-from warehouse.whereabouts import Whereabouts, knows_member, spelled_alike, whereabouts
+from warehouse.whereabouts import (
+    Overwritten,
+    Whereabouts,
+    knows_member,
+    spelled_alike,
+    whereabouts,
+)
 
 PHASES = ("rejects", "read", "look", "clean")
 """What is done, in order, where the input is looked through."""
@@ -53,11 +59,15 @@ class Explanation:
         if self.star.fact is not None:
             return "in_star"
         removal, refused = self.star.removal, self.refusals
-        if removal and not (refused and refused[0].run_id > removal.run_id):
+        if removal and not (refused and self._place(refused[0]) > self._place(removal)):
             return "removed"
         if refused:
             return "refused"
         return "in_input" if self.input and self.input.rows else "nowhere"
+
+    def _place(self, found: Refused | Overwritten) -> tuple[int, str]:
+        """Of what a run did, its place among all runs."""
+        return self.star.runs.get(found.run_id, -1), found.run_id
 
     @property
     def exit_code(self) -> int:
@@ -82,8 +92,9 @@ def explain(
     _ask_star(config, found)
     since = "" if found.star.fact is None else str(found.star.fact["run_id"])
     refused = refusals(
-        config, found.key, found.problems, phase("rejects"), since=since, most=_MOST_REFUSALS
-    )
+        config, found.key, found.problems, phase("rejects"), runs=found.star.runs, since=since,
+        most=_MOST_REFUSALS,
+    )  # fmt: skip
     by_key = [each for each in refused if not each.raw]
     found.refusals = by_key or ([] if found.star.fact is not None else refused)
     if found.file is not None and found.line is not None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -131,17 +131,24 @@ def refusals(
     problems: list[str],
     progress: Progress,
     *,
+    runs: Mapping[str, int],
     since: str,
     most: int,
 ) -> list[Refused]:
     """The rows of facts with this key in the reject files of all runs from the one called `since`
     on, the newest run's first: those of the newest runs, until there are `most`. Files that cannot
     be read are problems.
+
+    `runs` has the place of each run of the star; a folder of another is another star's. Where the
+    star knows no run, all folders are looked into.
     """
     source = config.star.sales
     found: list[Refused] = []
     paths = [path for path, _ in reject_files(config.rejects_dir, [source], problems)]
-    paths = [path for path in paths if path.parent.name >= since]
+    if runs:
+        first = runs.get(since, 0)
+        paths = [path for path in paths if runs.get(path.parent.name, -1) >= first]
+        paths.sort(key=lambda path: runs[path.parent.name])
     progress.expect(len(paths), "files")
     for path in reversed(paths):
         progress.advance(path.parent.name)

@@ -110,6 +110,16 @@ def runs_called(warehouse: Warehouse, ids: Sequence[str]) -> dict[str, PastRun]:
     return found
 
 
+def places_of_runs(warehouse: Warehouse) -> dict[str, int]:
+    """By id, the place of each run in the order in which they were made: clocks may be wrong."""
+    present = warehouse.present([etl_run])
+    if etl_run.name not in present:
+        return {}
+    order = NEWEST_FIRST if "sequence" in present[etl_run.name].columns else NEWEST_FIRST[1:]
+    ids = warehouse.execute(sa.select(etl_run.c.run_id).order_by(*order)).scalars().all()
+    return {run_id: place for place, run_id in enumerate(reversed(ids))}
+
+
 def with_repeated(warehouse: Warehouse, run: PastRun) -> list[PastRun]:
     """A run; where it was a repetition, then the run whose input it found again, and so on."""
     chain = [run]

@@ -15,7 +15,7 @@ from sqlalchemy import Column, Table
 from common.star_model import Role, Star, business_key, columns_of, surrogate_key, target_of
 from schema import etl_change, etl_run
 from warehouse.base import Warehouse
-from warehouse.runs import PastRun, runs_called
+from warehouse.runs import PastRun, places_of_runs, runs_called
 
 _NEAR = 5
 _RUN = "run_id"
@@ -62,6 +62,8 @@ class Whereabouts:
     members: list[Member] = field(default_factory=list)
     run: PastRun | None = None
     """The run that wrote the fact."""
+    runs: dict[str, int] = field(default_factory=dict)
+    """By id, the place of each run of the star in the order in which they were made."""
     changes: list[Overwritten] = field(default_factory=list)
     """Of the fact, and of its members since; the last one first."""
     has_changes: bool = False
@@ -80,7 +82,7 @@ class Whereabouts:
 
 def whereabouts(warehouse: Warehouse, star: Star, key: str) -> Whereabouts:
     """All that the star knows of the fact with this key, if anything."""
-    found = Whereabouts()
+    found = Whereabouts(runs=places_of_runs(warehouse))
     found.fact = _row(warehouse, star.fact, business_key(star.fact), key)
     changed: list[tuple[Table, Any]] = [(star.fact, key)]
     if found.fact is not None:

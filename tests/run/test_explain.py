@@ -385,6 +385,41 @@ def test_of_several_runs_that_refused_a_row_the_newest_is_told_first(
     assert [refusal["run_id"] for refusal in found["refusals"]] == sorted(runs, reverse=True)
 
 
+def test_what_another_star_refused_is_nothing_of_this_one(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two stars may write their rejects into one folder."""
+    shop.sales[1]["quantity"] = "two"
+    refused = Path(shop.publish()["rejects_dir"])
+    refused.rename(refused.with_name("20990101T000000-0a1b2c"))
+    shop.sales[1]["quantity"] = "2"
+    shop.publish()
+    assert told(shop, capsys, "T2")["refusals"] == []
+    del shop.sales[1]
+    shop.publish(TRANSACTIONS__EXTRACT="full", MAX_DELETE_RATE=1)
+    assert (told(shop, capsys, "T2")["state"], told(shop, capsys, "T2")["refusals"]) == (
+        "removed", [],
+    )  # fmt: skip
+
+
+def test_the_newest_run_is_the_last_one_that_was_made(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the clock said when it gave the run its id."""
+    shop.sales[1]["quantity"] = "two"
+    first = shop.publish()
+    ahead = "20990101T000000-0a1b2c"
+    shop.star.execute(f"UPDATE etl_run SET run_id = '{ahead}'")
+    Path(first["rejects_dir"]).rename(shop.folder / "rejects" / ahead)
+    shop.sales[1]["quantity"] = "three"
+    second = shop.publish()
+    runs = [refusal["run_id"] for refusal in told(shop, capsys, "T2")["refusals"]]
+    assert runs == [second["run_id"], ahead]
+    shop.sales[1]["quantity"] = "2"
+    shop.publish()
+    assert told(shop, capsys, "T2")["refusals"] == []  # they are older than the sale
+
+
 def test_a_record_that_is_no_row_is_found_by_its_text(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:
