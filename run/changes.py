@@ -40,7 +40,7 @@ class ChangeFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._part = path.with_name(f"{path.name}.part")
+        self._part = path.parent / f"{path.name}.part"
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -92,12 +92,12 @@ class ChangeFile:
             raise self._failed(error) from error
 
     def _refuse_others(self) -> None:
-        try:
+        if not self.path.exists():
+            return
+        if self.path.is_file():  # to read from a pipe would wait for ever
             with self.path.open("rb") as there:
                 if there.read(len(_FIRST_LINE)) == _FIRST_LINE.encode():
                     return
-        except FileNotFoundError:
-            return
         raise ConfigError(
             [f"--changes {self.path}: it is there, and is no file of changes; name another"]
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -138,7 +139,7 @@ def test_only_its_owner_reads_the_file_and_no_cell_is_a_formula(
     assert run_command(shop, capsys, "--dry-run", "--changes", str(file))[0] == 0
 
 
-@pytest.mark.parametrize("place", ["another file", "a folder", "below a file"])
+@pytest.mark.parametrize("place", ["another file", "a folder", "below a file", "a pipe", "nothing"])
 def test_a_place_that_cannot_be_is_refused_before_anything_is_read(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], place: str
 ) -> None:
@@ -147,7 +148,11 @@ def test_a_place_that_cannot_be_is_refused_before_anything_is_read(
     other.write_text("run,table\n")
     folder = shop.folder / "folder"
     folder.mkdir()
-    path = {"another file": other, "a folder": folder, "below a file": other / "x.csv"}[place]
+    os.mkfifo(shop.folder / "pipe")  # whoever reads from it waits for ever
+    path = {
+        "another file": other, "a folder": folder, "below a file": other / "x.csv",
+        "a pipe": shop.folder / "pipe", "nothing": "",
+    }[place]  # fmt: skip
     code, out, err = run_command(shop, capsys, "--changes", str(path))
     assert code == 2
     assert "--changes" in out + err
