@@ -27,6 +27,7 @@ class Totals:
     new: int | None = None
     changed: int | None = None
     removed: int | None = None
+    """Facts that were removed, and members that are gone."""
     rejected: int | None = None
     unchanged: int | None = None
     net: dict[str, Decimal] = field(default_factory=dict)
@@ -77,7 +78,7 @@ class Totals:
         reasons = _reasons(tables)
         errors = counts.get("errors", [])
         phases = counts.get("phases", {})
-        loaded = {name: _sum(sources, name) for name in ("inserted", "updated", "deleted")}
+        loaded = {name: _sum(sources, name) for name in ("inserted", "updated")}
         if not sources:
             loaded = _loaded(counts)
         seconds = sum(float(phase["duration_seconds"]) for phase in phases.values())
@@ -85,7 +86,7 @@ class Totals:
             extraction.get("total_records") if extraction.get("success") else None,
             loaded["inserted"],
             loaded["updated"],
-            loaded["deleted"],
+            _removed(counts),
             sum(reasons.values()) if tables else None,
             _sum(sources, "unchanged") if sources else None,
             _money(accounts, "money", "read"),
@@ -117,13 +118,26 @@ def _loaded(counts: Mapping[str, Any]) -> dict[str, int | None]:
     """
     facts = counts.get("fact_loading_results", {})
     if not facts:
-        return dict.fromkeys(("inserted", "updated", "deleted"))
-    gone = facts.get("records_deleted", {})
-    return {
-        "inserted": facts["records_inserted"],
-        "updated": facts["records_updated"],
-        "deleted": sum(gone.values()),
-    }
+        return dict.fromkeys(("inserted", "updated"))
+    return {"inserted": facts["records_inserted"], "updated": facts["records_updated"]}
+
+
+def _removed(counts: Mapping[str, Any]) -> int | None:
+    """Not by the rows that were read: what is absent from a full extract has none."""
+    facts, dimensions = (counts.get(f"{kind}_loading_results") for kind in ("fact", "dimension"))
+    if not facts:
+        return None
+    gone = sum(int(members.get("deleted", 0)) for members in (dimensions or {}).values())
+    return gone + sum(int(count) for count in facts.get("records_deleted", {}).values())
+
+
+def facts_removed(counts: Mapping[str, Any]) -> int:
+    """How many facts a run has removed, by whatever its row keeps."""
+    try:
+        removed = counts["fact_loading_results"]["records_deleted"]
+        return sum(int(count) for count in removed.values())
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return 0
 
 
 def _money(accounts: Mapping[str, Any], account: str, part: str) -> dict[str, Decimal]:

@@ -272,6 +272,21 @@ def test_it_changes_nothing_and_waits_for_nobody(
     assert shop.star.digest() == before
 
 
+def test_what_is_absent_is_removed_too(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sale whose row says so, and a sale, a customer and a product that no row names any more."""
+    shop.publish()
+    shop.sales = [sale | {"is_deleted": ""} for sale in shop.sales]
+    shop.sales[0]["is_deleted"] = "yes"
+    shop.publish()
+    del shop.sales[1], shop.customers[1], shop.products[0]
+    full = {f"{name}__EXTRACT": "full" for name in ("TRANSACTIONS", "CUSTOMERS", "PRODUCTS")}
+    shop.publish(MAX_DELETE_RATE=1, **full)
+    shop.publish(MAX_DELETE_RATE=1, **full)
+    assert [run["removed"] for run in told(shop, capsys)] == [0, 3, 1, 0]
+
+
 def test_a_row_that_version_0_5_thinned_shows_what_was_loaded(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:
