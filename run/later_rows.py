@@ -19,6 +19,7 @@ from common.key_folding import folded_keys
 from common.parallel import Task
 from common.rejects import LOADED_LATER
 from common.results import BATCH_BITS, DETAIL, PLACE, REASON
+from common.run_totals import facts_removed
 from common.star_model import INFERRED_FLAG, Source, business_key
 from run.clean_source import About, CleanSource, SettledBatch, net_of, removing, rows_left
 from run.frame import Run
@@ -62,7 +63,8 @@ def without_later(
         source = star.source(name)
         if run.warehouse.is_created(source.feeds):
             continue
-        later = _later(run.warehouse, replay, source, cleaned[name])
+        later, doubts = _later(run.warehouse, replay, source, cleaned[name])
+        run.warn(*doubts)
         for each in later:
             result[name] = _without(run, result[name], extracted[name], each)
         held = result[name].rejected[LOADED_LATER] - cleaned[name].rejected[LOADED_LATER]
@@ -93,8 +95,9 @@ def _told(source: str, held: int, later: Sequence[Later]) -> str:
 
 def _later(
     warehouse: Warehouse, replay: Replay, source: Source, cleaned: CleanSource
-) -> list[Later]:
-    table, key = source.feeds, source.key
+) -> tuple[list[Later], list[str]]:
+    """The keys of a source that later runs have loaded; and a warning where nobody knows."""
+    table, key, doubts = source.feeds, source.key, list[str]()
     arrays = (
         whole(decoded(rows_left(*cleaned.left(number))[key])).cast(pa.string())
         for number in range(len(cleaned.batches))
@@ -102,10 +105,11 @@ def _later(
     staged = stage_keys(warehouse, table, arrays, "replayed")
     if source.describes_facts:
         found = _of_facts(warehouse, replay, source, staged)
+        doubts += _doubts(warehouse, replay, source, staged)
     else:
         found = _of_members(warehouse, replay, source, staged, cleaned.about)
     warehouse.drop(staged)
-    return [later for later in found if len(later.keys)]
+    return [later for later in found if len(later.keys)], doubts
 
 
 # --- facts know their run -------------------------------------------------------------------------
@@ -129,6 +133,33 @@ def _of_facts(warehouse: Warehouse, replay: Replay, source: Source, staged: Tabl
     later = [run for run in runs if _is_later(warehouse, replay, known.get(run))]
     table = table.filter(pc.is_in(table["run"], pa.array(later, pa.string()))).sort_by("key")
     return [Later(whole(table["key"]), whole(table["run"]))]
+
+
+def _doubts(warehouse: Warehouse, replay: Replay, source: Source, staged: Table) -> list[str]:
+    """A warning where rows come in that are not there, and runs that are later have removed facts
+    of which `etl_change` does not name each.
+    """
+    fact, kept = source.feeds, etl_change.c
+    key = business_key(fact)
+    is_there = sa.exists().where(key == staged.c[key.name])
+    new = warehouse.scalar(sa.select(sa.func.count()).select_from(staged).where(~is_there))
+    runs = runs_since(warehouse, replay.root or 0) if new else []
+    removed = {run.run_id: count for run in runs if (count := facts_removed(run.counts))}
+    if not removed:
+        return []
+    is_one = kept.attribute.is_(None), kept.business_key.is_not(None)
+    named = sa.select(kept.run_id, sa.func.count()).group_by(kept.run_id)
+    rows = warehouse.execute(named.where(kept.table_name == fact.name, *is_one)).all()
+    counts = {str(run_id): int(count) for run_id, count in map(tuple, rows)}
+    unknown = [run_id for run_id, count in removed.items() if counts.get(run_id, 0) < count]
+    if not unknown:
+        return []
+    listed = ", ".join(unknown[:_EXAMPLES]) + (", …" if len(unknown) > _EXAMPLES else "")
+    one = "run has" if len(unknown) == 1 else "runs have"
+    return [
+        f"{source.name}: {new:,} of the rows are not in the star, and a later {one} removed rows "
+        f"of which etl_change does not say which ({listed}): see that none of them comes back"
+    ]
 
 
 def _is_later(warehouse: Warehouse, replay: Replay, run: PastRun | None) -> bool:

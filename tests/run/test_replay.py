@@ -212,6 +212,30 @@ def test_a_sale_that_a_later_run_removed_does_not_come_back(
     results = replayed(shop, capsys, refused["run_id"])
     assert [row[0] for row in shop.star.rows(SALES)] == ["T2", "T3"]
     assert shop.reasons(results) == ["loaded_later"]
+    assert not [told for told in results["warnings"] if "does not say which" in told]
+
+
+def test_of_removals_that_nobody_has_kept_it_warns(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By `KEEP_CHANGES=false`, or because they were too many or too long ago."""
+    shop.publish()
+    shop.sales[0]["quantity"] = "many"
+    refused = shop.publish()
+    removed = shop.sales.pop(0)
+    full = {"TRANSACTIONS__EXTRACT": "full", "MAX_DELETE_RATE": 1}
+    later = shop.publish(KEEP_CHANGES="false", **full)
+    corrected(refused, T1={"quantity": "1"})
+    results = replayed(shop, capsys, "--dry-run", refused["run_id"])
+    (warning,) = (told for told in results["warnings"] if "etl_change" in told)
+    assert warning == (
+        "transactions: 1 of the rows are not in the star, and a later run has removed rows of "
+        f"which etl_change does not say which ({later['run_id']}): see that none of them comes back"
+    )
+    shop.sales.append(removed | {"quantity": "3"})
+    shop.publish()
+    results = replayed(shop, capsys, "--force", refused["run_id"])
+    assert not [told for told in results["warnings"] if "etl_change" in told]
 
 
 def test_a_row_that_removes_does_not_remove_what_is_newer(
