@@ -102,7 +102,7 @@ def test_logs_rejects_and_changes_are_bounded(shop: Retailer) -> None:
     old = shop.star.scalar("SELECT count(*) FROM etl_change WHERE before = 'a'")
     assert 29 * CHANGES <= old <= 30 * CHANGES
     assert 6 <= len(sizes(shop.folder.glob("etl.log.*"))) <= 8
-    assert 2 <= len(list(shop.folder.glob("rejects/*"))) - 3 <= 3
+    assert 2 <= len(list(shop.folder.glob("rejects/*"))) - 2 <= 3  # it repeats the night before
 
 
 def test_a_night_asks_no_more_than_at_first(shop: Retailer) -> None:

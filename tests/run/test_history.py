@@ -272,9 +272,7 @@ def test_it_changes_nothing_and_waits_for_nobody(
     assert shop.star.digest() == before
 
 
-def test_what_is_absent_is_removed_too(
-    shop: Retailer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_absent_is_removed_too(shop: Retailer, capsys: pytest.CaptureFixture[str]) -> None:
     """A sale whose row says so, and a sale, a customer and a product that no row names any more."""
     shop.publish()
     shop.sales = [sale | {"is_deleted": ""} for sale in shop.sales]
