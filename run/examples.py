@@ -53,7 +53,10 @@ _OF_DATES = {
     "august", "september", "october", "november", "december",
 }  # fmt: skip
 _OF_CURRENCIES = {"is", "not", "no", "and", "in", "one", "row", "currency"}
-_PHONE = re.compile(r"(?:\+|00|\(0?\d{2,})[\d\s()/.-]{7,}$")
+_PHONE = re.compile(
+    r"(?:\+|00|\(0?\d{2,})[\d\s()/.-]{7,}$|\d{3}[\s.-]\d{3}[\s.-]\d{4}$|0\d{2,4}[\s/-]\d[\d\s/-]{4,}$"
+)
+"""Phone numbers as they are written, those without the code of a country too."""
 
 
 class Firsts:

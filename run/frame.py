@@ -256,6 +256,7 @@ class Run:
         self.previous = previous
         if previous is not None:
             self.summary.follows_run = previous.run_id
+            self.summary.known = previous.warnings
             self.watermarks, self.currencies = previous.watermarks, previous.currencies
             self.warn(*filter(None, [previous.damage]))
 
@@ -277,6 +278,7 @@ class Run:
         )
         self.summary.alarm = quality.alarm(outcomes, star, limit)
         found = quality.warnings(outcomes, star, limit)
+        self.summary.states = frozenset(found) - {self.summary.alarm}
         self.warn(*(w for w in found if w not in self.summary.warnings))
 
     def unlike_others(self) -> list[str]:

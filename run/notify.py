@@ -50,7 +50,7 @@ def is_worth_telling(config: StarSchemaConfig, summary: RunSummary) -> bool:
     """Whether NOTIFY_ON asks for this outcome."""
     if config.notify_on == "always" or not summary.success:
         return True
-    return config.notify_on == "warning" and bool(summary.warnings)
+    return config.notify_on == "warning" and bool(summary.new_warnings)
 
 
 def outcome_of(summary: RunSummary) -> dict[str, Any]:
@@ -73,6 +73,7 @@ def outcome_of(summary: RunSummary) -> dict[str, Any]:
         },
         "errors": len(summary.errors),
         "warnings": len(summary.warnings),
+        "new_warnings": len(summary.new_warnings),
     }
     return told | {"text": _text(told)}
 
@@ -107,7 +108,7 @@ def _text(told: dict[str, Any]) -> str:
     if refused:
         parts.append(f"{refused:,} of {told['records_read']:,} rows rejected")
     if told.get("warnings"):
-        parts.append(f"{told['warnings']:,} warnings")
+        parts.append(f"{told['warnings']:,} warnings, {told['new_warnings']:,} of them new")
     parts.append(f"run {told['run_id']}" if told["run_id"] else "see what it printed")
     return ", ".join(parts)
 

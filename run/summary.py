@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -166,6 +167,11 @@ def _gather(counts: Any, into: str, *others: str) -> None:
         setattr(counts, name, getattr(counts, name) * 0)
 
 
+def _words(warning: str) -> frozenset[str]:
+    """What a warning is about, whatever its numbers."""
+    return frozenset(re.findall(r"[^\W\d]+", warning)) - {"value", "values", "is", "are"}
+
+
 @dataclass(frozen=True)
 class Failure:
     """How a run ended that was not published, in parts, for whoever shows it."""
@@ -196,6 +202,12 @@ class RunSummary:
     warnings: list[str] = field(default_factory=list)
     alarm: str = ""
     """The one of them that even a quiet run says: too many rejects, by WARN_REJECT_RATE."""
+    states: frozenset[str] = frozenset()
+    """Those of them that count what lasts: rejects below that rate, members that only facts name,
+    values that are not usable.
+    """
+    known: tuple[str, ...] = ()
+    """Warnings of the run that was published last before it."""
     failure: Failure | None = None
     advice: dict[str, dict[str, str]] = field(default_factory=dict)
     """By source of which too many rows were rejected, and by reason: what would help."""
@@ -222,11 +234,21 @@ class RunSummary:
     def success(self) -> bool:
         return self.status in ("published", "dry_run")
 
+    @property
+    def new_warnings(self) -> list[str]:
+        """Warnings that the run published before it did not have, of `states` not even with other
+        numbers; and the `alarm`.
+        """
+        known = {*self.known, *map(_words, self.known)}
+        told = {w: _words(w) if w in self.states else w[:_LONGEST_TOLD] for w in self.warnings}
+        return [w for w in self.warnings if w == self.alarm or told[w] not in known]
+
     def told(self) -> dict[str, Any]:
         """What a run's row keeps beside its outcomes."""
         found = {
             "errors": [error[:_LONGEST_TOLD] for error in self.errors[:_MOST_TOLD]],
             "warnings": [warning[:_LONGEST_TOLD] for warning in self.warnings[:_MOST_TOLD]],
+            "known_warnings": list(self.known) if self.repeats_run else [],  # it looked for none
             "repeats_run": self.repeats_run,
             "replays_run": self.replays_run,
         }

@@ -60,6 +60,13 @@ class Past:
         return found if isinstance(found, dict) else {}
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What it warned of, and before it the run that it repeats."""
+        found = (self.counts.get(name) for name in ("warnings", "known_warnings"))
+        every = [text for texts in found if isinstance(texts, list) for text in texts]
+        return tuple(dict.fromkeys(map(str, every)))
+
+    @property
     def snapshot(self) -> str:
         """Its `Warehouse.snapshot` of the star."""
         return str(self.counts.get("mark", ""))

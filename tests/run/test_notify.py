@@ -25,7 +25,7 @@ from warehouse import open_warehouse
 KEYS = {
     "application", "version", "host", "status", "exit_code", "success", "failed_phase", "run_id",
     "repeats_run", "started_at", "duration_seconds", "records_read", "rejected", "failed_checks",
-    "errors", "warnings", "text",
+    "errors", "warnings", "new_warnings", "text",
 }  # fmt: skip
 LIMIT: Row = {"MAX_REJECT_RATE": "0.1"}
 
@@ -63,6 +63,36 @@ def test_notify_on_says_of_which_outcomes_it_hears(
         _, calls = told(shop, hook, NOTIFY_ON=notify_on)
         heard |= {call["status"] for call in calls}
     assert heard == hears
+
+
+def test_a_warning_that_lasts_is_told_once(shop: Retailer) -> None:
+    """A message each night is read by nobody. More rejects are news above WARN_REJECT_RATE only."""
+    for column in ("first_name", "email"):
+        shop.customers[0][column] = ""
+    limit: Row = {"NOTIFY_ON": "warning", "WARN_REJECT_RATE": "0.5"}
+
+    def heard(hook: Webhook, **settings: object) -> tuple[int, list[tuple[int, int]]]:
+        code, calls = told(shop, hook, **limit | settings)
+        return code, [(call["warnings"], call["new_warnings"]) for call in calls]
+
+    with webhook() as hook:
+        assert heard(hook) == (0, [])
+        shop.sales[0]["customer_id"] = "C8"
+        shop.sales[0]["extra"] = shop.sales[1]["extra"] = shop.sales[2]["extra"] = "x"
+        first = heard(hook)
+        assert first == (0, [(first[1][0][0], first[1][0][0])])
+        assert heard(hook) == (0, [])  # the same again
+        assert heard(hook) == (0, [])
+        shop.sales[1]["quantity"] = "7"
+        assert heard(hook) == (0, [])
+        shop.customers.append({"customer_id": "", "city": "Rome"})
+        assert [new for _, new in heard(hook)[1]] == [1]
+        shop.customers.append({"customer_id": "", "city": "Oslo"})
+        assert heard(hook) == (0, [])
+        for city in ("Bari", "Turin"):
+            shop.customers[0]["city"] = city
+            assert [new for _, new in heard(hook, WARN_REJECT_RATE="0.01")[1]] == [1]
+    assert all("of them new" in body["text"] for body in hook.bodies)
 
 
 def test_it_hears_ids_and_counts(shop: Retailer) -> None:
