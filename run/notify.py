@@ -7,6 +7,7 @@ The address is a secret: whoever knows it can write there.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import socket
@@ -16,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -204,11 +205,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def send(url: str, body: dict[str, Any], seconds: float) -> str:
     """Send; returns why it failed in words of ours: an exception may quote the address."""
     try:
+        address, login = _login_of(url)
+        told = {"Content-Type": "application/json", "User-Agent": f"star-schema-etl/{VERSION}"}
         request = urllib.request.Request(  # noqa: S310  # http or https, as the settings hold
-            url,
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json", "User-Agent": f"star-schema-etl/{VERSION}"},
-            method="POST",
+            address, json.dumps(body).encode(), told | login, method="POST"
         )
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=seconds):
             return ""
@@ -217,6 +217,16 @@ def send(url: str, body: dict[str, Any], seconds: float) -> str:
         return f"the server answered with HTTP status {error.code}"
     except Exception as error:  # noqa: BLE001  # the run has ended; this must not
         return _reason(error)
+
+
+def _login_of(url: str) -> tuple[str, dict[str, str]]:
+    """An address without its `user:password@`, and the header that says it; urllib knows none."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, {}
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return address, {"Authorization": f"Basic {base64.b64encode(login).decode()}"}
 
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (

@@ -396,6 +396,19 @@ def test_a_message_goes_through_a_proxy(
     assert proxy.bodies[0]["text"].endswith(duckdb_shop.star.runs()[0][0])
 
 
+def test_an_address_may_have_a_login(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with webhook() as hook:
+        url = f"http://etl:s3cr3t%40@127.0.0.1:{hook.port}/hook"
+        code, out, err = run_command(duckdb_shop, capsys, NOTIFY_URL=url, NOTIFY_ON="always")
+    assert code == 0
+    assert hook.paths == ["/hook"]
+    assert hook.headers[0]["Authorization"] == "Basic ZXRsOnMzY3IzdEA="
+    assert hook.headers[0]["Host"] == f"127.0.0.1:{hook.port}"
+    assert "s3cr3t" not in duckdb_shop.log + out + err
+
+
 def test_a_process_of_its_own_has_told_before_it_ends(duckdb_shop: Retailer) -> None:
     with webhook() as hook:
         env = duckdb_shop.env_file(NOTIFY_URL=hook.url, NOTIFY_ON="always")
