@@ -212,7 +212,8 @@ class _Page:
                 f"would go, if the star has them{empty}"
             )
         if source.duplicates:
-            self.say(f"{source.duplicates:,} {of} are there twice: one counts")
+            are = "is" if source.duplicates == 1 else "are"
+            self.say(f"{source.duplicates:,} {of} {are} there twice: one counts")
 
     def _strangers(self, found: Strangers, policy: str) -> None:
         outcome = "get an inferred member" if policy == "infer" else "are rejected"

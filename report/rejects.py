@@ -36,8 +36,9 @@ def summary(
         Column("reason"), Column("rows"), Column("such as", right=False),
         Column("where", right=False, drop=1),
     )  # fmt: skip
+    called = {file.source: file.called for file in found.files}
     for source, own in counts.items():
-        shown += [Text(""), screen.line(f" {source}")]
+        shown += [Text(""), screen.line(f" {called.get(source, source)}")]
         rows = [
             (name, f"{reason.rows:,}", *_example(reason.examples, screen))
             for name, reason in own.items()
@@ -89,20 +90,20 @@ def rows_of(found: RejectsOf, reason: str | None, screen: Screen) -> list[Shown]
     for file in found.files:
         rows = (row for row in file.rows() if reason is None or row.reason == reason)
         for number, row in enumerate(islice(rows, SHOWN_ROWS), 1):
-            shown += [*_row(file.source, number, row, screen), Text("")]
+            shown += [*_row(file.called, number, row, screen), Text("")]
         more = sum(1 for _ in rows)
         if more:
             asked = f" --reason {reason}" if reason else ""
-            told = f"{more:,} more of {file.source}; all as CSV:"
+            told = f"{more:,} more {file.called}; all as CSV:"
             run = found.run.run_id
             command = f"python main.py rejects {run}{asked} --source {file.source} --csv"
             shown += [screen.line((f" {screen.sign('more')} {told} ", "look"), command, indent=3)]
     return shown
 
 
-def _row(source: str, number: int, row: Refused, screen: Screen) -> Iterator[Text]:
+def _row(called: str, number: int, row: Refused, screen: Screen) -> Iterator[Text]:
     yield screen.line(
-        f" {source} {number}  ", (row.reason, "look"), f"  {row.detail}".rstrip(),
+        f" {called} {number}  ", (row.reason, "look"), f"  {row.detail}".rstrip(),
         (f"  {row.place}", "dim"), indent=3,
     )  # fmt: skip
     width = min(max((len(name) for name, _ in row.cells), default=0), screen.width // 3)

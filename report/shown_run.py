@@ -65,7 +65,7 @@ def render(shown: ShownRun, config: StarSchemaConfig, screen: Screen) -> list[Sh
     else:
         lines += run_lines(shown.summary, config, screen)
     lines += [Text(""), *_facts(shown, screen)]
-    lines += _files(run, screen)
+    lines += _files(run, config, screen)
     lines += _watermarks(run, screen)
     lines += _changes(shown, screen)
     lines += _not_kept(shown, screen)
@@ -119,14 +119,20 @@ def _line(screen: Screen, name: str, text: str) -> Text:
     return screen.line((f" {name:<9}", "dim"), text, indent=10)
 
 
-def _files(run: PastRun, screen: Screen) -> Iterator[Shown]:
+def _files(run: PastRun, config: StarSchemaConfig, screen: Screen) -> Iterator[Shown]:
     """Its files, with what they are known by."""
     columns = (
         Column("source"), Column("file", right=False), Column("rows"),
         Column("sha256", right=False, drop=1),
     )  # fmt: skip
+    called = {source.name: source.called for source in config.star.sources}
     rows = [
-        (name, str(file.get("path", "")), _count(file.get("records")), _hash(file, screen))
+        (
+            called.get(name, name),
+            str(file.get("path", "")),
+            _count(file.get("records")),
+            _hash(file, screen),
+        )
         for name, files in run.sources.items()
         for file in (files if isinstance(files, list) else [])
         if isinstance(file, dict)

@@ -48,6 +48,8 @@ class RejectFile:
     source: str
     path: Path
     form: Form
+    called: str
+    """What people call its rows."""
 
     def rows(self) -> Iterator[Refused]:
         """Its rows, in their order. Raises `RequestError` where it is damaged."""
@@ -109,9 +111,11 @@ def _opened(
     config: StarSchemaConfig, run: PastRun, folder: Path, there: Sequence[tuple[str, Path]]
 ) -> RejectsOf:
     files, problems = [], []
+    called = {source.name: source.called for source in config.star.sources}
     for name, path in there:
         try:
-            files.append(RejectFile(name, path, form_of(path, config.source(name).encoding)))
+            form = form_of(path, config.source(name).encoding)
+            files.append(RejectFile(name, path, form, called.get(name, name)))
         except (UnreadableError, OSError) as error:
             problems.append(f"{path}: {_reason(error)}")
     return RejectsOf(run, folder, files, problems)

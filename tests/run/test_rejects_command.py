@@ -83,7 +83,8 @@ def test_rows_of_a_reason_are_shown_whole_and_the_rest_is_counted(
         f"Q{n}" for n in range(20)
     ]
     assert ["quantity", "q19"] in lines
-    assert "13 more of transactions" in out
+    assert "13 more sales; all as CSV:" in out
+    assert [line for line in lines if line[:2] == ["sales", "20"]]
     assert f"rejects {run} --reason invalid_quantity --source transactions --csv" in " ".join(
         out.split()
     )

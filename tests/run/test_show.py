@@ -23,8 +23,9 @@ def shown(
 
 
 def test_a_run_is_shown_with_its_files_and_versions(
-    shop: Retailer, capsys: pytest.CaptureFixture[str]
+    shop: Retailer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "250")  # room for the hashes behind long paths
     shop = a_day_later(shop)
     shop.sales[1]["quantity"] = "many"
     results = shop.publish()
