@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 @click.argument("run", required=False)
 @click.option("--force", is_flag=True, help="Load rows too whose key a later run has loaded.")
 @click.option("--dry-run", is_flag=True, help="Do everything but publish, then roll back.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_context
-def replay(context: click.Context, /, run: str | None, force: bool, dry_run: bool) -> int:
+def replay(
+    context: click.Context, /, run: str | None, force: bool, dry_run: bool, as_json: bool
+) -> int:
     """Load the corrected rejects of a run.
 
     \b
@@ -51,4 +54,4 @@ def replay(context: click.Context, /, run: str | None, force: bool, dry_run: boo
         replay=plan,
         before_commit=SIGNALS.hold,
     )
-    return ended(pipeline, quiet=options["quiet"], as_json=options["as_json"])
+    return ended(pipeline, quiet=options["quiet"], as_json=as_json or options["as_json"])

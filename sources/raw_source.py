@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from common.rejects import REJECT_FILE
 from common.results import FILE, LINE, NUMBER
 from common.source_settings import SourceSettings
 from common.star_model import Source
@@ -195,5 +196,8 @@ def _of_empty_lists(source: RawSource) -> list[str]:
 
 
 def _ignored(source: RawSource, used: set[str]) -> list[str]:
+    """A warning of unused columns; those of a reject file were told by the run that wrote it."""
+    if set(source.columns) >= REJECT_FILE:
+        return []
     ignored = unused(source.columns, used)
     return [f"{source.name}: {IGNORED}: {', '.join(ignored)}"] if ignored else []
