@@ -20,11 +20,20 @@ def star_now(summary: RunSummary, config: StarSchemaConfig, screen: Screen) -> l
     if validation is None or not validation.row_counts:
         return []
     only = f"known from {config.star.sales.called} only"
-    *others, fact = (_table(outcomes, name, only, screen) for name in validation.row_counts)
+    rows = {name: _table(outcomes, name, only, screen) for name in validation.row_counts}
     accounts = validation.reconciliation
     amounts = [] if accounts is None else list(_balances(accounts, screen))
     columns = [Column("star"), Column("rows now"), Column("new", drop=8), Column("inferred")]
     columns.append(Column(right=False, drop=9))
+    gone = {name: _gone(outcomes, name) for name in rows}
+    if any(gone.values()):
+        columns.insert(3, Column("gone"))
+        for name, cells in rows.items():
+            is_any = gone[name]
+            cells.insert(3, (f"{is_any:,}", "look") if is_any else (screen.sign("none"), "dim"))
+        for cells in amounts:
+            cells.insert(3, "")
+    *others, fact = rows.values()
     checks = _checks(outcomes, screen)
     together = [*others, [*fact[:-2], "", checks], *amounts]
     if screen.has_room(columns, together):
@@ -50,6 +59,15 @@ def _new(outcomes: Outcomes, table: str) -> int:
     if members is not None:
         return members.inserted + members.inferred
     return 0 if outcomes.facts is None else outcomes.facts.records_inserted
+
+
+def _gone(outcomes: Outcomes, table: str) -> int:
+    """How many facts were removed, or members are gone from a full extract."""
+    members = outcomes.dimensions.get(table)
+    if members is not None:
+        return members.deleted
+    facts = outcomes.facts
+    return 0 if facts is None else facts.records_deleted.by_flag + facts.records_deleted.by_absence
 
 
 def _balances(found: Reconciliation, screen: Screen) -> Iterator[list[Piece]]:

@@ -280,9 +280,14 @@ def test_what_is_absent_is_removed_too(shop: Retailer, capsys: pytest.CaptureFix
     shop.publish()
     del shop.sales[1], shop.customers[1], shop.products[0]
     full = {f"{name}__EXTRACT": "full" for name in ("TRANSACTIONS", "CUSTOMERS", "PRODUCTS")}
-    shop.publish(MAX_DELETE_RATE=1, **full)
+    run_id = shop.publish(MAX_DELETE_RATE=1, **full)["run_id"]
     shop.publish(MAX_DELETE_RATE=1, **full)
     assert [run["removed"] for run in told(shop, capsys)] == [0, 3, 1, 0]
+    _, out, _ = run_command(shop, capsys, "show", run_id)
+    told_of = [line.split() for line in out.splitlines()]
+    assert ["star", "rows", "now", "new", "gone", "inferred"] in told_of
+    assert ["dim_customer", "3", "·", "1", "·"] in told_of
+    assert ["fact_sales", "1", "·", "1"] in [words[:4] for words in told_of]
 
 
 def test_a_row_that_version_0_5_thinned_shows_what_was_loaded(
