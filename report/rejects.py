@@ -6,14 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from report.screen import Column, Screen, Shown
+from run.logs import one_line
 from run.refused_rows import Reason, Refused, RejectsOf
 
 SHOWN_ROWS = 20
 """How many rows are shown on a screen."""
 _LONGEST = 200
+_INDENT, _GAP = 3, 2
+_LEAST_EXAMPLE = 24
+"""How wide an example is at least, where there is a place beside it."""
 
 
 def summary(
@@ -25,35 +30,37 @@ def summary(
     share = f", {100 * total / read:.2f} % of {read:,}" if read else ""
     at = f"{found.run.started_at.astimezone():%d %b %Y %H:%M %Z}"
     sign = "look" if total else "good"
-    shown: list[Shown] = [
-        screen.line(
-            (f" {screen.sign(sign)} {total:,} rejected{share}", sign),
-            f"   run {found.run.run_id}, {at}",
-            indent=3,
-        )
-    ]
-    columns = (
-        Column("reason"), Column("rows"), Column("such as", right=False),
-        Column("where", right=False, drop=1),
-    )  # fmt: skip
+    verdict = (f"{screen.sign(sign)} {total:,} rejected{share}   ", sign)
+    shown = screen.flow(verdict, [f"run {found.run.run_id}, {at}"])
     called = {file.source: file.called for file in found.files}
     for source, own in counts.items():
         shown += [Text(""), screen.line(f" {called.get(source, source)}")]
-        rows = [
-            (name, f"{reason.rows:,}", *_example(reason.examples, screen))
-            for name, reason in own.items()
-        ]
-        shown += screen.table(columns, rows, indent=3)
+        shown += _reasons(own, screen)
     shown += [Text(""), *_steps(found, counts, screen)]
     return shown
 
 
-def _example(rows: Sequence[Refused], screen: Screen) -> tuple[str, str]:
+def _reasons(own: Mapping[str, Reason], screen: Screen) -> list[Shown]:
+    """How many rows each reason has, an example, and where that was if both have room."""
+    rows = [(name, f"{reason.rows:,}", *_example(reason.examples)) for name, reason in own.items()]
+    if not rows:
+        return []
+    columns = [Column("reason"), Column("rows"), Column("such as", right=False)]
+    names, counts, _, places = (max(map(cell_len, cells)) for cells in zip(*rows, strict=True))
+    room = screen.width - _INDENT - names - max(counts, len("rows")) - 2 * _GAP
+    if room - places - _GAP >= _LEAST_EXAMPLE:
+        room -= places + _GAP
+        columns.append(Column("where", right=False))
+    room = max(room, _LEAST_EXAMPLE)
+    cells = [(name, count, _cut(text, room, screen), place) for name, count, text, place in rows]
+    return screen.table(columns, [row[: len(columns)] for row in cells], indent=_INDENT)
+
+
+def _example(rows: Sequence[Refused]) -> tuple[str, str]:
     if not rows:
         return "", ""
     text = rows[0].detail or ", ".join(f"{name}={value}" for name, value in rows[0].cells[:1])
-    room = max(20, screen.width - 50)
-    return _cut(text, room, screen), _short_place(rows[0].place)
+    return one_line(text), _short_place(rows[0].place)
 
 
 def _short_place(place: str) -> str:
@@ -63,7 +70,7 @@ def _short_place(place: str) -> str:
 
 def _cut(text: str, room: int, screen: Screen) -> str:
     more = screen.sign("more")
-    return text if len(text) <= room else text[: room - len(more)] + more
+    return text if cell_len(text) <= room else set_cell_size(text, room - len(more)).rstrip() + more
 
 
 def _steps(

@@ -41,6 +41,8 @@ _OF_VALUES = (
 )  # fmt: skip
 """Reasons whose details quote a date, a number or a currency of a sale."""
 _LONGEST = 30
+BLANK = "it is blank"
+"""What is said of a value that is not there."""
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _NOTHING = {
     "na", "nan", "null", "none", "nil", "inf", "infinity", "true", "false", "unknown", "ref",
@@ -109,6 +111,8 @@ def harmless(table: Table, reason: str, detail: str) -> str:
     if reason not in _OF_VALUES and not _quotes_a_number(table, reason):
         return ""
     value = HINT.sub("", detail).strip()
+    if not detail:
+        return BLANK
     is_foreign = "@" in value or _PHONE.match(value) or not _is_of_numbers(value, reason)
     return "" if len(value) > _LONGEST or is_foreign else value
 

@@ -184,3 +184,38 @@ def test_a_large_file_is_written_row_by_row(duckdb_shop: Retailer) -> None:
         assert (ended.code, ended.out.count("\n")) == (0, rows + 1)
         peaks.append(ended.peak_mib)
     assert peaks[1] < peaks[0] + 25
+
+
+def test_an_example_has_the_room_that_there_is_and_its_place_where_both_have_some(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = duckdb_shop
+    shop.files["transactions"] = (
+        "transaction_id,transaction_date,customer_id,product_id,quantity,unit_price\n"
+        "T1,2024-01-01,C1,P1,,1.00\n"
+        f"T2,2024-01-01,{'long ' * 60},P1,1,1.00,1\n"
+    )
+    shop.publish()
+    for width, has_place in ((40, False), (60, False), (80, True), (140, True)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        out = rejects(shop, capsys)
+        assert max(map(len, out.splitlines())) <= width
+        assert ("sales.csv:3" in out) == has_place
+        (line,) = (line for line in out.splitlines() if "7 fields, the header" in line)
+        assert len(line) > width - 22
+
+
+def test_a_blank_number_is_said_to_be_blank(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An example that is not shown is another thing: it may be a name."""
+    shop = duckdb_shop
+    shop.sales[0]["quantity"] = ""
+    shop.sales[1]["unit_price"] = "Ada Lovelace"
+    assert run_command(shop, capsys)[0] == 0
+    code, out, _ = run_command(shop, capsys, MAX_REJECT_RATE="0.99")
+    lines = {line.split()[1]: line for line in out.splitlines() if "invalid_" in line}
+    assert code == 0
+    assert "it is blank" in lines["invalid_quantity"]
+    assert "blank" not in lines["invalid_unit_price"]
+    assert "Ada" not in out
