@@ -88,7 +88,9 @@ def _next(summary: RunSummary, screen: Screen) -> list[Shown]:
     steps: list[tuple[str, str]] = []
     if summary.status == "dry_run":
         steps.append(("python main.py", "publish it"))
-    if rejected and summary.rejects_dir:
+        if rejected and summary.rejects_dir:  # `rejects` knows only runs of the star
+            steps.append((summary.rejects_dir, "has the refused rows"))
+    elif rejected and summary.rejects_dir:
         steps.append(("python main.py rejects", "what was refused, and why"))
     if not steps:
         return screen.flow(("next  ", "dim"), ["nothing needs a look"])

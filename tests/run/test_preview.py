@@ -209,6 +209,18 @@ def test_a_dry_run_leaves_no_rejects_unless_asked(
     assert shop.reasons(results) == ["invalid_quantity"]
 
 
+def test_a_dry_run_names_a_step_that_leads_to_its_rejects(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command `rejects` does not: it is of runs of the star."""
+    monkeypatch.setenv("COLUMNS", "300")
+    duckdb_shop.sales[0]["quantity"] = "many"
+    _, out, _ = run_command(duckdb_shop, capsys, "--dry-run", "--rejects")
+    (folder,) = (duckdb_shop.folder / "rejects").iterdir()
+    assert f"{folder}  # has the refused rows" in out
+    assert "main.py rejects" not in out
+
+
 @pytest.mark.parametrize("option", [["--changes", "x.csv"], ["--rejects"]])
 def test_the_options_are_for_a_run(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], option: list[str]
