@@ -167,8 +167,12 @@ class _Text:
         if change.before is None and change.after is None:
             values = "changed"
         else:
-            before = self.screen.sign("none") if change.before is None else _plain(change.before)
-            after = self.screen.sign("none") if change.after is None else _plain(change.after)
+            table = self.star.fact.metadata.tables.get(change.table)
+            column = None if table is None else table.columns.get(change.attribute)
+            before, after = (
+                self.screen.sign("none") if text is None else _plain(text, column)
+                for text in (change.before, change.after)
+            )
             values = f"{before} {self.screen.sign('to')} {after}"
         return [(f"{when}  ", "dim"), f"{whom}{_words(change.attribute)} {values}"]
 
@@ -183,7 +187,7 @@ class _Text:
         yield self._labelled("why", _why(removal.after))
         yield self._labelled("when", *_run_pieces(removal.run_id, None, removal.at))
         if removal.before:
-            yield self._labelled("it was", _document(removal.before))
+            yield self._labelled("it was", _document(removal.before, self.star.fact))
         for refusal in self.found.refusals[:_MOST]:
             yield self._labelled("refused", *_refusal(refusal))
         own = [c for c in self.found.star.changes if c.attribute is not None]
@@ -377,12 +381,14 @@ def _number(value: Decimal, places: int = 0) -> str:
     return f"{value:,.{max(places, own)}f}"
 
 
-def _plain(text: str) -> str:
-    """A number without the zeros that fill it up; any other text as it is."""
-    whole, dot, decimals = text.partition(".")
-    if dot and whole.lstrip("-").isdecimal() and decimals.isdecimal():
-        left = decimals.rstrip("0")
-        return f"{whole}.{left}" if left else whole
+def _plain(text: str, column: Column[Any] | None) -> str:
+    """A value of a column: a number without the zeros that fill it up, any other text as it is, and
+    the member without a key as people know it.
+    """
+    if column is not None and isinstance(column.type, Numeric) and "." in text:
+        return text.rstrip("0").rstrip(".")
+    if not text and column is not None and column.info.get("role") is Role.DIMENSION_KEY:
+        return "Unknown"
     return repr(text) if text.strip() != text or not text else text
 
 
@@ -390,10 +396,12 @@ def _cells(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in row.items() if value not in (None, ""))
 
 
-def _document(text: str) -> str:
-    """A row that was kept as JSON."""
+def _document(text: str, table: Table) -> str:
+    """A row of a table that was kept as JSON."""
     try:
         kept = json.loads(text)
     except ValueError:
         return text
-    return _cells({name: _plain(str(value)) for name, value in kept.items() if value is not None})
+    columns = table.columns
+    known = {name: str(value) for name, value in kept.items() if value is not None}
+    return _cells({name: _plain(text, columns.get(name)) for name, text in known.items()})

@@ -203,6 +203,24 @@ def test_what_was_overwritten_since_is_told_and_what_was_before_is_not(
     assert "Rome" not in out
 
 
+def test_a_key_that_looks_like_a_number_is_told_as_it_is(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of amounts the zeros that fill them up go, and no sale is of nobody."""
+    shop.customers[1]["customer_id"] = shop.sales[0]["customer_id"] = "7.10"
+    shop.publish()
+    shop.sales[0]["customer_id"] = ""
+    shop.publish()
+    assert "customer key 7.10 → Unknown" in explained(shop, capsys, "T1")[1]
+    shop.sales[0]["customer_id"] = "7.10"
+    shop.publish()
+    del shop.sales[0]
+    shop.publish(TRANSACTIONS__EXTRACT="full", MAX_DELETE_RATE=1)
+    out = " ".join(explained(shop, capsys, "T1")[1].split())
+    assert "customer_key=7.10" in out
+    assert "unit_price=250," in out
+
+
 def test_a_correction_that_was_refused_is_told_with_the_sale(
     shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:
