@@ -405,7 +405,9 @@ def test_a_record_that_is_no_row_is_kept_as_it_stands(
     results = duckdb_shop.publish(**{f"{source.upper()}__PATH": again})
     told = (text for text in results["warnings"] if text.startswith(f"{source}: "))
     assert list(told) == []
-    assert duckdb_shop.reasons(results, source) == ["missing_key"]
+    (again_refused,) = duckdb_shop.rejects(results, source)  # nobody has corrected it
+    assert again_refused["_reason"] == "malformed_row"
+    assert again_refused["_raw"] == row["_raw"]
 
 
 def test_a_reject_file_of_the_first_version_is_loaded(duckdb_shop: Retailer) -> None:

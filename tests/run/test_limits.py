@@ -147,7 +147,7 @@ def test_what_has_no_end_is_refused_with_file_place_and_limit(
     )
     assert ended.code == 1
     assert file in ended.err
-    assert told in ended.err
+    assert told in " ".join(ended.err.split())
     assert "Traceback" not in ended.err
     assert ended.peak_mib < 1024
     assert "fact_sales" not in shop.star.tables()
@@ -303,7 +303,7 @@ def test_nothing_but_bad_rows_is_a_gate_and_not_a_hang(duckdb_shop: Retailer) ->
     shop.files["transactions"] = f"{SALES}\n" + line * 200_000
     ended = in_a_child("--env-file", shop.env_file(MAX_REJECT_RATE="0.05"), cpu_seconds=CPU_SECONDS)
     assert ended.code == 3
-    assert "MAX_REJECT_RATE" in ended.err
+    assert "200,000 of 200,000 sales rejected (100 %, limit 5 %)" in " ".join(ended.err.split())
     assert ended.peak_mib < 1024
     assert shop.star.digest() == before
 
