@@ -23,6 +23,7 @@ from support.commands import run_command
 from support.mariadb_server import DRIVERS
 from support.retailer import Retailer
 from support.star import Star
+from support.summary import surprises
 from support.tables import Row
 from support.tills import Till, sales_in
 
@@ -108,7 +109,7 @@ def test_each_run_reads_what_came_after_the_last_one_and_late_rows_within_the_la
     till.open(kind)
     till.sell(("T0", 0 if kind == "integer" else "2025-12-31"), ("T1", first))
     results = published(shop, till, since, **settings)
-    assert (read(results), results["warnings"]) == (1, [])
+    assert (read(results), surprises(results)) == (1, [])
     assert remembered(shop.star) == str(first)
     till.sell(("T2", second))
     assert read(published(shop, till, **settings)) == 2  # with the last one of before
@@ -141,7 +142,7 @@ def test_moments_with_an_offset_are_compared_as_moments(
     assert remembered(shop.star) == "2026-01-05 15:00:00.500000+00:00"
     till.sell(("T2", same))  # in the same moment, after the run
     assert read(published(shop, till, **settings)) == 2
-    assert published(shop, till, "2026-01-05T15:00:00.500Z", **settings)["warnings"] == []
+    assert surprises(published(shop, till, "2026-01-05T15:00:00.500Z", **settings)) == []
     assert sales_in(shop.star) == {"T1", "T2"}
 
 
@@ -152,7 +153,7 @@ def test_a_run_without_new_rows_changes_nothing(shop: Retailer, till: Till) -> N
     assert read(published(shop, till)) == 1
     till.execute("DELETE FROM sales")
     results = published(shop, till)
-    assert (read(results), results["warnings"]) == (0, [])
+    assert (read(results), surprises(results)) == (0, [])
     assert remembered(shop.star) == "2026-01-05 10:00:00"
     assert shop.star.digest() == before
 
@@ -289,7 +290,7 @@ def test_another_database_query_or_column_must_be_told_where_to_begin(
     assert reset in results["errors"][0]
     assert len(shop.star.runs()) == 1
     assert warned(published(shop, till, "2019-01-01", **changed), reset)
-    assert published(shop, till, **changed)["warnings"] == [] or told == "QUERY and WATERMARK"
+    assert surprises(published(shop, till, **changed)) == [] or told == "QUERY and WATERMARK"
 
 
 def test_another_password_user_or_driver_is_the_same_database(
@@ -301,7 +302,7 @@ def test_another_password_user_or_driver_is_the_same_database(
     published(shop, till, SINCE)
     url = sa.make_url(postgresql_url).update_query_dict({"application_name": "till"})
     till.url = url.render_as_string(hide_password=False)
-    assert published(shop, till)["warnings"] == []
+    assert surprises(published(shop, till)) == []
     kept = shop.star.column("SELECT watermarks FROM etl_run")
     assert not any("application_name" in text or "@" in text for text in kept)
     till.execute(f"DROP TABLE {till.table}")

@@ -79,7 +79,7 @@ def test_what_programs_leave_beside_files_is_passed_over_and_told(
     told = (
         [] if name.startswith(".") else [f"transactions: passed over: {folder / name} (no table)"]
     )
-    assert results["warnings"] == told
+    assert surprises(results) == told
 
 
 def test_files_whose_names_begin_so_are_read_when_they_are_asked_for(
@@ -87,7 +87,7 @@ def test_files_whose_names_begin_so_are_read_when_they_are_asked_for(
 ) -> None:
     folder = folder_of(duckdb_shop)
     (folder / "sales.csv").rename(folder / "_sales.csv")
-    assert duckdb_shop.publish(TRANSACTIONS__PATH=folder / "_*.csv")["warnings"] == []
+    assert surprises(duckdb_shop.publish(TRANSACTIONS__PATH=folder / "_*.csv")) == []
     duckdb_shop.publish_in_full(TRANSACTIONS__PATH=folder)  # it is all there is
     assert ids(duckdb_shop) == ["T1", "T2", "T3"]
 
@@ -125,7 +125,7 @@ def test_what_people_read_in_an_archive_is_passed_over_and_told(name: str, shop:
 def test_a_text_is_a_table_where_nothing_else_is(duckdb_shop: Retailer) -> None:
     path = duckdb_shop.folder / "sales.zip"
     path.write_bytes(zipped({"sales.txt": to_csv(duckdb_shop.sales)}))
-    assert duckdb_shop.publish(TRANSACTIONS__PATH=path)["warnings"] == []
+    assert surprises(duckdb_shop.publish(TRANSACTIONS__PATH=path)) == []
     assert ids(duckdb_shop) == ["T1", "T2", "T3"]
 
 

@@ -99,7 +99,7 @@ def test_the_header_is_found_under_the_names_that_are_mapped(
     settings = settings_for(
         duckdb_shop, form, lines, TRANSACTIONS__COLUMNS='{"transaction_id": "bon"}'
     )
-    (warning,) = duckdb_shop.publish(**settings)["warnings"]
+    (warning,) = surprises(duckdb_shop.publish(**settings))
     assert " 1, above the header, is passed over" in warning
     assert loaded(duckdb_shop) == ["T1", "T2"]
 

@@ -12,6 +12,7 @@ import pytest
 from sources import json_cursor, json_document
 from support.examples import expect_accounts
 from support.retailer import Retailer
+from support.summary import surprises
 from support.tables import Row
 
 
@@ -218,7 +219,7 @@ def test_a_document_in_which_nothing_has_the_columns_is_told(duckdb_shop: Retail
 
 def test_what_stands_beside_the_list_and_is_a_column_is_told(duckdb_shop: Retailer) -> None:
     duckdb_shop.files["transactions"] = spread({"currency": "EUR", "orders": SALES})
-    (warning,) = duckdb_shop.publish()["warnings"]
+    (warning,) = surprises(duckdb_shop.publish())
     assert "its records are the list 'orders'; currency, beside that list, is not read" in warning
 
 

@@ -12,6 +12,7 @@ from support.processes import Warm
 from support.retailer import Retailer, changes, counts
 from support.sessions import as_role, somebody_waits, transaction
 from support.star import Star
+from support.summary import surprises
 
 KEY = "ALTER TABLE fact_sales DROP COLUMN sales_rep_key"
 COLUMN = "ALTER TABLE dim_customer DROP COLUMN country"
@@ -66,7 +67,7 @@ def test_what_is_declared_and_was_lost_is_completed(postgresql_shop: Retailer, n
     whole = declared(shop.star)
     shop.star.execute(*LOST[name])
     part_of_the_sales(shop)
-    assert shop.publish()["warnings"] == []
+    assert surprises(shop.publish()) == []
     assert declared(shop.star) == whole
 
 
@@ -260,7 +261,7 @@ def test_what_is_no_hindrance_is_left_to_the_owner_and_told(
     whole = declared(shop.star)
     shop.star.execute(*LOST["an index"])
     part_of_the_sales(shop)
-    (warning,) = shop.publish(WAREHOUSE_URL=loader_url)["warnings"]
+    (warning,) = surprises(shop.publish(WAREHOUSE_URL=loader_url))
     assert "an index on fact_sales.product_key is missing" in warning
     assert shop.publish(WAREHOUSE_URL=loader_url)["repeats_run"]
     assert main(["--env-file", shop.env_file(), "init", "--role", loader_role]) == 0

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from support.retailer import Retailer, counts, recognised
 from support.sessions import transaction
+from support.summary import surprises
 
 NEWEST = "run_id = (SELECT run_id FROM etl_run ORDER BY sequence DESC LIMIT 1)"
 
@@ -84,11 +85,11 @@ def test_a_damaged_row_of_the_last_run_costs_a_shortcut_and_is_told(
     shop.star.execute(f"UPDATE etl_run SET {column} = '{value}'")
     results = shop.publish()
     assert (results["repeats_run"], shop.star.digest(with_runs=False)) == (None, before)
-    (warning,) = results["warnings"]
+    (warning,) = surprises(results)
     assert f"the {column} of run {first['run_id']} are damaged" in warning
     results = shop.publish()
     assert results["repeats_run"]
-    assert results["warnings"] == []
+    assert surprises(results) == []
 
 
 @pytest.mark.parametrize(
