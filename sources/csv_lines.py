@@ -22,8 +22,8 @@ from sources.batches import MAX_RECORD_BYTES, Lines, RefusedRecord
 from sources.undecodable import Bytes, refused
 
 NEWLINE = 0x0A
-_GOES_ON = re.compile(r" +\S")
-"""What follows a delimiter within a sentence."""
+_GOES_ON = re.compile(r" +(?!\W?\s*$)\S")
+"""What follows a delimiter within a sentence: a space, and more than a sign at the very end."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Dialect:
 
     def is_whole(self, text: str) -> bool:
         """Whether a line is a record by itself. A field that begins with a space is taken for part
-        of a sentence, unless there is nothing else in it, or the header has such spaces too.
+        of a sentence, unless there is next to nothing in it, or the header has such spaces too.
         """
         fields = self.fields(text) or [""]
         is_sentence = not self.is_padded and any(map(_GOES_ON.match, fields[1:]))
@@ -88,7 +88,7 @@ class Dialect:
             rf"(?:(?<=^)|(?<={delimiter})){quote}(?:[^{quote}]++|{quote}{quote})*+{quote}"
             rf"(?=$|{delimiter})"
         )
-        after = "" if self.is_padded else rf"(?! +[^\s{delimiter}])"
+        after = "" if self.is_padded else rf"(?! +(?!\W?\s*$)[^\s{delimiter}])"
         return len(re.findall(delimiter + after, re.sub(quoted, "", text) if quote else text))
 
     def refused(self, line: int, why: str, text: str) -> RefusedRecord:

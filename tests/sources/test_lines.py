@@ -63,6 +63,7 @@ def test_lines_that_are_complete_by_themselves_stay_two(shop: Retailer) -> None:
         ([sale(1, '"Poster,blue'), sale(2, 'TV,27"')], "", "T1 T2"),
         ([sale(1, '"Poster'), 'T2,P1,TV 27",2,2.50'], "", "T1 T2"),
         (['T1,2024-03-15,C1,P1,"Poster', sale(2, 'TV 27"')], "", "T1 T2"),
+        ([sale(1, '"'), 'T2,2024-03-15,C1,P1, ",2,2.50'], "", "T1 T2"),
         # Another opening quote does not close the first.
         ([sale(1, '"Poster'), sale(2, '"Mug'), sale(3, 'TV 27"')], "", "T1 T2 T3"),
         ([sale(1, '"Poster'), sale(2, '"Mug')], "", "T1 T2"),
