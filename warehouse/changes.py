@@ -29,8 +29,10 @@ from common.star_model import (
 from schema import etl_change
 from warehouse.base import Warehouse
 
-LIMIT = 100_000
-"""Of a table in which a run changes more rows, it is kept how many, and not their values."""
+LIMIT, REMOVED = 50_000, 100_000
+"""Of a table in which a run overwrites more rows, or removes more, it is kept how many, and not
+their values: a record that grows as fast as the facts would cost more than they do.
+"""
 EXAMPLES = 20
 """The changes of the first so many rows of a table are told."""
 _ALIKE = 10
@@ -99,7 +101,7 @@ class ChangeRecord:
         self.told = Changes()
         self.warnings: list[str] = []
         self._write = write
-        self._seen: dict[Table, int] = {}
+        self._seen: dict[tuple[Table, int], int] = {}
 
     # --- what the loaders tell -----------------------------------------------------------------
 
@@ -200,20 +202,20 @@ class ChangeRecord:
         rows = sa.select(*(found.c[name] for name in names))
         self.warehouse.execute(sa.insert(etl_change).from_select(names, rows))
 
-    def may_keep(self, table: Table, rows: int) -> bool:
+    def may_keep(self, table: Table, rows: int, limit: int) -> bool:
         """Whether the values of so many more rows of a table are kept; warns where they are too
         many.
         """
-        seen = self._seen.get(table, 0)
-        self._seen[table] = seen + rows
+        seen = self._seen.get((table, limit), 0)
+        self._seen[table, limit] = seen + rows
         if self.habits.is_counted or not self.habits.is_kept:
             return False
-        if seen <= LIMIT < seen + rows:
+        if seen <= limit < seen + rows:
             self.warnings.append(
-                f"{table.name}: more than {LIMIT:,} rows change; etl_change has how many, and not "
+                f"{table.name}: more than {limit:,} rows change; etl_change has how many, and not "
                 "the values that they had"
             )
-        return seen + rows <= LIMIT
+        return seen + rows <= limit
 
     def _counted(self, step: Step) -> tuple[int, int, dict[str, int], dict[str, int]]:
         """How many rows change, and how many are healed; and by attribute."""
@@ -237,7 +239,7 @@ class ChangeRecord:
     ) -> None:
         counts = dict(by_healing)
         columns: list[Column[Any]] = []
-        if changed and self.may_keep(step.table, changed):
+        if changed and self.may_keep(step.table, changed, LIMIT):
             columns = [
                 column for column in step.columns
                 if column.name in by_attribute and column not in self.habits.just_got

@@ -11,7 +11,7 @@ from sqlalchemy import Column, FromClause, Table, Text
 
 from common.changes import Change
 from common.star_model import Role, Star, business_key, columns_of
-from warehouse.changes import EXAMPLES, LIMIT, WAS, ChangeRecord, Step, as_text
+from warehouse.changes import EXAMPLES, REMOVED, WAS, ChangeRecord, Step, as_text
 
 
 def recorded(fact: Table) -> list[Column[Any]]:
@@ -56,12 +56,12 @@ class FactChanges:
     def removed(self, gone: Table, why: str, rows: int) -> None:
         """The facts whose keys `gone` has, so many `rows`, are about to be deleted."""
         record, fact, key = self._record, self._fact, business_key(self._fact)
-        is_kept = record.may_keep(fact, rows)
+        is_kept = record.may_keep(fact, rows, REMOVED)
         self._told.removed[why] = self._told.removed.get(why, 0) + rows
         columns = [column for column in fact.columns if column is not key]
         query = sa.select(*columns, key).select_from(gone.join(fact, key == gone.c[key.name]))
         old: FromClause = query.subquery("removed")
-        if rows <= LIMIT:
+        if rows <= REMOVED:
             old = self._warehouse.keep_changes(query, fact, "removed")
         self._move(old, sa.true(), sign=-1)
         row = record.row(

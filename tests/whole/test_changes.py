@@ -321,7 +321,7 @@ def test_many_changes_of_a_table_are_counted(
     """A preview shows them all the same."""
     shop.publish()
     monkeypatch.setattr("warehouse.changes.LIMIT", 1)
-    monkeypatch.setattr("warehouse.fact_changes.LIMIT", 1)
+    monkeypatch.setattr("warehouse.fact_changes.REMOVED", 1)
     for sale in shop.sales:
         sale["quantity"] = "9"
     shop.customers[0]["segment"] = "Business"
