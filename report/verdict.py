@@ -18,7 +18,7 @@ def verdict(summary: RunSummary, config: StarSchemaConfig, screen: Screen) -> li
     seconds = summary.total_duration_seconds
     first = screen.line(
         (f" {screen.sign('good')} {_WORDS[summary.status]}", "good"),
-        f"  {rows:,} rows in {duration(seconds)}",
+        f"  {rows:,} row{'s' * (rows != 1)} in {duration(seconds)}",
         (f", {rate(rows, seconds)}", "dim"),
         indent=INDENT,
     )

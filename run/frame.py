@@ -157,7 +157,7 @@ class Run:
                 raise KeyboardInterrupt from error
             self._record_failure(error)
         self.summary.total_duration_seconds = self._clock.read(self.summary.outcomes.phases)
-        is_recorded = self.summary.status in ("failed", "gate_failed")
+        is_recorded = not self.is_rehearsal and self.summary.status in ("failed", "gate_failed")
         if is_recorded and self.summary.exit_code is None and self.watch.waiting is not None:
             self._write_failed_run()
 

@@ -202,7 +202,9 @@ def test_a_dry_run_leaves_no_rejects_unless_asked(
     assert results["transformation_results"]["fact_sales"]["rejected"] == {"invalid_quantity": 1}
     assert results["rejects_dir"] == ""
     assert not (shop.folder / "rejects").exists()
+    runs = shop.star.runs()
     code, _, err = run_command(shop, capsys, "--dry-run", MAX_REJECT_RATE="0")
+    assert shop.star.runs() == runs  # it is no night that was refused
     assert code == 3
     assert "--rejects writes the rows" in err
     _, results, _ = run_json(shop, capsys, "--dry-run", "--rejects")
