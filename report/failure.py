@@ -1,8 +1,11 @@
-"""What is said of a run that was not published: eight lines at most."""
+"""What is said of a run that was not published: eight lines at most on a terminal. Where there is
+none, each part is a whole line, and none is left out.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,7 +67,7 @@ def failure(summary: RunSummary, config: StarSchemaConfig, screen: Screen) -> li
     parts = told(failed.message)
     head = _verdict(summary, failed, config, screen)
     tail = _clipped(_more(summary, config, screen), 2, screen)
-    room = MOST - _height(head) - _height(tail)
+    room = MOST - _height(head) - _height(tail) if screen.folds else sys.maxsize
     if summary.advice:
         body = _gate(summary, room, screen)
     elif len(failed.problems) > 1:
@@ -104,22 +107,22 @@ def _ending(
     if summary.status == "busy":
         return "busy", ["another run holds the warehouse; nothing was touched"]
     if summary.advice:
-        found = _too_many(summary, config)
-        more = f" and of {len(found) - 1} more" if found[1:] else ""
-        return "refused", [", ".join(found), f"{found[0]}{more}"]
+        found = _too_many(summary, f"above MAX_REJECT_RATE={config.max_reject_rate}", config)
+        short, *others = _too_many(summary, f"limit {percent(config.max_reject_rate)}", config)
+        more = f" and of {len(others)} more" if others else ""
+        return "refused", [", ".join(found), f"{found[0]}{more}", f"{short}{more}"]
     return ("refused" if summary.status == "gate_failed" else "failed"), [during]
 
 
-def _too_many(summary: RunSummary, config: StarSchemaConfig) -> list[str]:
+def _too_many(summary: RunSummary, limit: str, config: StarSchemaConfig) -> list[str]:
     """Of which sources too many rows were rejected, the worst first."""
-    limit = percent(config.max_reject_rate)
     tables = {table.source: table for table in summary.outcomes.tables.values()}
     read = {} if summary.outcomes.extraction is None else summary.outcomes.extraction.sources
     found = []
     for name in summary.advice:
         rows, rejected = read[name].records, sum(tables[name].rejected.values())
         share, called = quality.share(rejected, rows), config.star.source(name).called
-        text = f"{rejected:,} of {rows:,} {called} rejected ({share}, limit {limit})"
+        text = f"{rejected:,} of {rows:,} {called} rejected ({share}, {limit})"
         found.append((-rejected / max(rows, 1), text))
     return [text for _, text in sorted(found)]
 
@@ -146,11 +149,14 @@ def _parts(parts: Told, step: str, room: int, screen: Screen) -> list[Shown]:
 
 
 def _problems(problems: Sequence[str], room: int, screen: Screen) -> list[Shown]:
-    """Several things that are wrong, and what to do about the first and the last of them."""
+    """Several things that are wrong, and what to do about the first and the last of them, or about
+    all of them, if there is room.
+    """
     parts = [told(problem) for problem in problems]
     steps = list(dict.fromkeys(part.step for part in parts if part.step))
     todo: list[Shown] = []
-    for number, step in enumerate(dict.fromkeys([*steps[:1], *steps[-1:]])):
+    told_steps = dict.fromkeys([*steps[:1], *steps[-1:]]) if screen.folds else steps
+    for number, step in enumerate(told_steps):
         todo += _clipped(_labelled("" if number else "try", step, screen), 1, screen)
     left = room - _height(todo)
     each = max(left // len(parts), 1)
@@ -176,7 +182,7 @@ def _more(summary: RunSummary, config: StarSchemaConfig, screen: Screen) -> list
             rows = f"{run}; --rejects writes the rows"
         return _labelled("see", f"{rows}, {log}", screen)
     both = f"{log}, {run}"
-    has_room = len(both) + 3 + _LABEL <= screen.width
+    has_room = not screen.folds or len(both) + 3 + _LABEL <= screen.width
     return _labelled("log", both if has_room else f"{run}, {log}", screen)
 
 
@@ -216,7 +222,9 @@ def _labelled(label: str, text: str, screen: Screen) -> list[Shown]:
 
 
 def _clipped(lines: Sequence[Shown], most: int, screen: Screen) -> list[Shown]:
-    """No more than so many lines; what is left out leaves a mark."""
+    """No more than so many lines, where there is a fold; what is left out leaves a mark."""
+    if not screen.folds:
+        return list(lines)
     kept: list[Text] = []
     for shown in lines:
         kept += shown.split("\n") if isinstance(shown, Text) else []

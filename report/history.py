@@ -246,11 +246,11 @@ def _shortened(error: str) -> str:
 
 
 def _note(screen: Screen, text: str, style: str) -> Iterator[Text]:
-    """A note of two lines at most."""
+    """A note of two lines at most, where lines have an end."""
     if not text:
         return
     room = 2 * (screen.width - 6)
-    if len(text) > room:
+    if screen.folds and len(text) > room:
         more = screen.sign("more")
         text = text[: room - len(more) - 8].rstrip() + more
     yield screen.line("    ", (text, style), indent=4)

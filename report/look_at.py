@@ -52,11 +52,11 @@ def worst(found: list[Reason], screen: Screen) -> list[Shown]:
     wide = max([_NUMBER, *(len(f"{r.rows:,}") for r in found)])
     columns = [Column(), *(Column(right=False, drop=drop) for drop in (0, 9, 8))]
     rows = [_row(reason, wide, is_short=False) for reason in found[:WORST]]
-    if not screen.has_room(columns, rows):
+    if screen.folds and not screen.has_room(columns, rows):
         rows = [_row(reason, wide, is_short=True) for reason in found[:WORST]]
     shown = screen.table(columns, rows)
     without = [[*row[:2], row[3]] for row in rows]
-    if not screen.has_room([*columns[:2], columns[3]], without):
+    if screen.folds and not screen.has_room([*columns[:2], columns[3]], without):
         shown = []
         for number, reason, *_, place in rows:
             shown.append(screen.line(" ", number, "  ", reason, indent=wide + 3))

@@ -20,8 +20,8 @@ from run.summary import SHORT, RunSummary
 _BAR = 5
 """How many characters wide the bar of the longest phase is."""
 _PARTS = " ▏▎▍▌▋▊▉█"
-LOG_SCREEN = Screen(100)
-"""What the log file shows: the same, without colours and bars."""
+LOG_SCREEN = Screen(100, folds=False)
+"""What the log file shows: the same, without colours and bars; each line is whole."""
 
 
 def run_text(

@@ -1,8 +1,9 @@
 """Where text for people goes: how wide it is, and which signs and colours it can show.
 
 What is shown is made of lines and tables that fit the width: a column that has no room is left out,
-the least important first, and on a narrow screen a row becomes lines of its own. Colours never say
-anything alone: a sign or a word says it too.
+the least important first, and on a narrow screen a row becomes lines of its own. Where nobody says
+how wide it is (a mail of cron, a file, `grep`), each line stays whole, however long it is, and each
+table has all its columns. Colours never say anything alone: a sign or a word says it too.
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ STYLES = {
 }
 """good: as it should be; look: worth a look; bad: failed; dim: of less interest."""
 WITHOUT_TERMINAL = 100
-"""How wide the text is where nobody says."""
+"""How wide the text is laid out where nobody says; a line may be longer there."""
 NARROW = 60
 """On less than this, each row of a table becomes lines."""
 _LEAST, _MOST = 24, 1000
+_UNLIMITED = 1_000_000
+"""No line is longer."""
 _USUAL = 80
 _DIGITS = 9
 """Of a width; what has more is none."""
@@ -69,11 +72,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Screen:
-    """A screen, so many characters wide."""
+    """A screen, so many characters wide. One that does not fold takes longer lines, too: they are
+    neither continued below nor cut.
+    """
 
     width: int = 80
     colours: bool = False
     encoding: str = "utf-8"
+    folds: bool = True
 
     @classmethod
     def of(cls, stream: TextIO, environment: Mapping[str, str] | None = None) -> Screen:
@@ -82,11 +88,12 @@ class Screen:
         is_terminal = stream.isatty()
         given = env.get("COLUMNS", "")
         width = int(given) if given.isdecimal() and len(given) < _DIGITS else 0
+        folds = bool(width) or is_terminal
         width = width or (_columns(stream) if is_terminal else WITHOUT_TERMINAL)
         can_colour = env.get("TERM", "") not in WITHOUT_COLOURS
         colours = is_terminal and can_colour and not env.get("NO_COLOR")
         encoding = getattr(stream, "encoding", None) or "utf-8"
-        return cls(min(max(width, _LEAST), _MOST), colours, encoding)
+        return cls(min(max(width, _LEAST), _MOST), colours, encoding, folds)
 
     def sign(self, meaning: str) -> str:
         """A sign, or what stands for it here."""
@@ -102,7 +109,7 @@ class Screen:
         """A line; one that is too long goes on below, `indent` further in."""
         text = _joined(pieces)
         text.no_wrap = False
-        if text.cell_len <= self.width or not indent:
+        if text.cell_len <= self.width or not indent or not self.folds:
             return text
         first = text.wrap(self._console(), self.width)[0]
         after = len(first.plain.rstrip())
@@ -159,11 +166,15 @@ class Screen:
             return []
         cells = [[_joined([cell]) for cell in row] for row in rows]
         chosen = list(range(len(columns)))
-        while (table := _table(columns, cells, chosen, indent)) and self._is_too_wide(table):
+        table = _table(columns, cells, chosen, indent)
+        if not self.folds:
+            return [table]
+        while self._is_too_wide(table):
             spare = [number for number in chosen if columns[number].drop]
             if not spare:
                 break
             chosen.remove(max(spare, key=lambda number: columns[number].drop))
+            table = _table(columns, cells, chosen, indent)
         if not self._is_too_wide(table):
             return [table]
         if flowing:
@@ -217,7 +228,7 @@ class Screen:
     def _console(self, file: TextIO | None = None) -> Console:
         return Console(
             file=file or io.StringIO(),
-            width=self.width,
+            width=self.width if self.folds else _UNLIMITED,
             force_terminal=self.colours,
             color_system="standard" if self.colours else None,
             legacy_windows=False,

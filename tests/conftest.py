@@ -27,6 +27,9 @@ from support.star import Star, dropping
 
 ENGINES = ("duckdb", "postgresql")
 
+for _size in ("COLUMNS", "LINES"):  # readline sets them in a worker of pytest, which is no terminal
+    os.environ.pop(_size, None)
+
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:

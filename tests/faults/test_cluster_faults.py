@@ -11,6 +11,7 @@ from run import cluster
 from support.application import copy_application
 from support.dask_cluster import DaskCluster
 from support.disturbances import INT, TERM, Gate, meanwhile
+from support.failures import as_sentences
 from support.processes import Run, Warm
 from support.retailer import Retailer
 from support.summary import STAGES
@@ -58,7 +59,9 @@ def assert_fails_without_scheduler(
     own_dask_cluster.kill_scheduler()
     gate.tell()
     assert_failed(shop, run)
-    assert f"DASK_SCHEDULER {own_dask_cluster.address}: the scheduler was lost" in run.stderr
+    assert f"DASK_SCHEDULER {own_dask_cluster.address}: the scheduler was lost" in as_sentences(
+        run.stderr
+    )
     assert "start it again, and run again" in run.stderr
 
 
@@ -76,7 +79,9 @@ def test_a_scheduler_that_is_lost_in_the_middle_of_a_phase(
     own_dask_cluster.reached("pause")
     own_dask_cluster.kill_scheduler()
     assert_failed(shop, run)
-    assert re.search(r"lost while waiting for .*/(sales|products|customers)\.", run.stderr)
+    assert re.search(
+        r"lost while waiting for .*/(sales|products|customers)\.", as_sentences(run.stderr)
+    )
 
 
 def test_a_batch_of_which_workers_die_is_named(
@@ -92,7 +97,7 @@ def test_a_batch_of_which_workers_die_is_named(
     )
     assert_failed(shop, run)
     assert "2 workers have died while they did this" in run.stderr
-    assert re.search(r"sales\.csv, bytes [\d,]+ to [\d,]+: 2 workers", run.stderr)
+    assert re.search(r"sales\.csv, bytes [\d,]+ to [\d,]+: 2 workers", as_sentences(run.stderr))
     assert "lower BATCH_ROWS" in run.stderr
 
 
@@ -194,7 +199,7 @@ def test_a_worker_that_joins_late_has_to_fit_as_well(
     own_dask_cluster.kill_worker()  # all that it had goes to the other one
     assert_failed(shop, run)
     assert "that has joined late" in run.stderr
-    assert f"star-schema-etl is 0.0.9 there and {VERSION} here" in run.stderr
+    assert f"star-schema-etl is 0.0.9 there and {VERSION} here" in as_sentences(run.stderr)
 
 
 def test_a_source_that_changes_while_workers_read_it_fails_the_run(
@@ -211,4 +216,4 @@ def test_a_source_that_changes_while_workers_read_it_fails_the_run(
     path.write_text(path.read_text().replace("S4", "X4"))
     dask_cluster.release()
     assert_failed(shop, run)
-    assert "sales.csv: the file changed while it was read" in run.stderr
+    assert "sales.csv: the file changed while it was read" in as_sentences(run.stderr)

@@ -15,6 +15,7 @@ from support.application import ROOT, copy_application
 from support.code import python
 from support.commands import run_command
 from support.dask_cluster import DaskCluster
+from support.failures import as_sentences
 from support.retailer import Retailer
 
 NOWHERE = "tcp://127.0.0.1:1"
@@ -29,7 +30,7 @@ def refused(
     assert "Traceback" not in err
     assert shop.star.tables() == set()
     assert not list((shop.folder / "work").iterdir())
-    return out + err
+    return as_sentences(out + err)
 
 
 def test_without_the_setting_nothing_of_dask_is_imported(duckdb_shop: Retailer) -> None:

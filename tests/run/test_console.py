@@ -125,7 +125,7 @@ def test_the_gate_says_why_where_and_what_would_help(duckdb_shop: Retailer) -> N
         day = str(sale["transaction_date"]).split("-")
         sale["transaction_date"] = ".".join(reversed(day))
     told = " ".join(said(duckdb_shop, 120, {"MAX_REJECT_RATE": 0}).split())
-    assert "3 of 3 sales rejected (100 %, limit 0 %)" in told
+    assert "3 of 3 sales rejected (100 %, above MAX_REJECT_RATE=0)" in told
     assert "3 invalid_date '29.02.2024'" in told
     assert "sales.csv:2" in told
     assert """set TRANSACTIONS__DATE_FORMATS='["%d.%m.%Y"]'""" in told
@@ -212,3 +212,23 @@ def test_without_a_terminal_signs_and_names_fall_back(
     assert b"\x1b" not in ended.stdout
     assert b"Traceback" not in ended.stderr
     assert b"kaufe" in ended.stdout or b"Verk" in ended.stdout
+
+
+def test_a_failure_without_a_terminal_is_neither_folded_nor_cut(duckdb_shop: Retailer) -> None:
+    """Each part is one line, so that `grep` and a mail have all of it."""
+    absent = duckdb_shop.folder / ("very long names " * 8) / "customers.csv"
+    env = duckdb_shop.env_file(CUSTOMERS__PATH=absent)
+    command = [sys.executable, str(ROOT / "main.py"), "--env-file", env, "--quiet"]
+    unset = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
+    shown = [
+        subprocess.run(
+            command, env={**unset, **size}, capture_output=True, encoding="utf-8", check=False
+        ).stderr
+        for size in ({}, {"COLUMNS": "60"})
+    ]
+    assert any(
+        line.endswith(f"{absent}: there is no such file") for line in shown[0].splitlines()
+    ), shown[0]
+    assert "\u2026" not in shown[0]
+    assert max(map(len, shown[1].splitlines())) <= 60
+    assert len(shown[1].splitlines()) <= 8

@@ -188,5 +188,19 @@ def test_the_width_is_that_of_columns_or_of_the_terminal(
     assert screen.width == width
 
 
+def test_without_a_terminal_each_line_is_whole_and_each_table_has_its_columns() -> None:
+    """Unless COLUMNS says how wide it is."""
+    screen = Screen.of(Stream(is_terminal=False), {})
+    text = "word " * 200 + "end"
+    rows = [("name", "1", text)]
+    assert screen.render([screen.line(" ! ", text, indent=3)]) == f" ! {text}"
+    assert screen.render(screen.table(COLUMNS, rows)).split("\n")[1].endswith(text)
+    for folding in (
+        Screen.of(Stream(is_terminal=False), {"COLUMNS": "100"}),
+        Screen.of(Stream(is_terminal=True), {}),
+    ):
+        assert "\n" in folding.render([folding.line(" ! ", text, indent=3)])
+
+
 def test_a_stream_that_tells_no_encoding_is_taken_for_utf_8() -> None:
     assert Screen.of(Stream(is_terminal=False, encoding=None), {}).sign("good") == "\u2714"

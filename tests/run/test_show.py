@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from report.screen import Screen
 from support.commands import run_command
+from support.failures import as_sentences
 from support.retailer import Retailer, a_day_later
 
 
@@ -87,7 +88,7 @@ def test_a_failed_run_shows_how_far_it_came(
     failed = shop.run(TRANSACTIONS__PATH=shop.folder / "nowhere.csv")
     out = shown(shop, capsys)
     assert failed["run_id"] in out
-    assert "nowhere.csv because there is no such file" in " ".join(out.split())
+    assert "nowhere.csv: there is no such file" in as_sentences(out)
     assert "ExtractionError" in out
 
 

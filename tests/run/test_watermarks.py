@@ -20,6 +20,7 @@ from extract import DataExtractor
 from main import StarSchemaETLPipeline
 from support.absent import not_here
 from support.commands import run_command
+from support.failures import as_sentences
 from support.mariadb_server import DRIVERS
 from support.retailer import Retailer
 from support.star import Star
@@ -164,7 +165,9 @@ def test_the_first_run_must_be_told_where_to_begin(
     till.sell(("T1", "2026-01-05 10:00:00"))
     code, _, err = run_command(shop, capsys, **till.settings())
     assert code == 2
-    assert "TRANSACTIONS__WATERMARK: no run has remembered a value of changed yet" in err
+    assert "TRANSACTIONS__WATERMARK: no run has remembered a value of changed yet" in as_sentences(
+        err
+    )
     assert "--since" in err
     assert shop.star.runs() == []
     assert shop.star.tables() == set()
@@ -366,7 +369,7 @@ def test_a_lag_that_does_not_fit_the_values_is_refused_by_the_first_run(
     settings = till.settings(TRANSACTIONS__LAG=lag)
     code, _, err = run_command(duckdb_shop, capsys, "--since", since, **settings)
     assert code == 2
-    assert f"TRANSACTIONS__LAG does not fit, as {told}" in err
+    assert f"TRANSACTIONS__LAG does not fit, as {told}" in as_sentences(err)
     assert duckdb_shop.star.runs() == []
 
 

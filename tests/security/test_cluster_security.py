@@ -16,6 +16,7 @@ from support.certificates import certificate
 from support.commands import run_command
 from support.dask_cluster import DaskCluster
 from support.disturbances import Gate
+from support.failures import as_sentences
 from support.formats import csv_text
 from support.processes import Warm
 from support.retailer import Retailer
@@ -55,14 +56,14 @@ def test_certificates_let_a_run_in_and_nobody_else(
     assert address.startswith("tls://")
     for wrong in (identity(*others, others[0], "client"), identity(*others, ours[0], "client")):
         with dask.config.set(wrong):
-            code, out, _ = run_command(duckdb_shop, capsys, DASK_SCHEDULER=address)
-        assert code == 2, out
-        assert f"{address}: no scheduler can be reached there" in out
-        assert "or the certificates do not fit" in out
-    code, out, _ = run_command(duckdb_shop, capsys, DASK_SCHEDULER=address)
+            code, _, err = run_command(duckdb_shop, capsys, DASK_SCHEDULER=address)
+        assert code == 2, err
+        assert f"{address}: no scheduler can be reached there" in as_sentences(err)
+        assert "or the certificates do not fit" in err
+    code, _, err = run_command(duckdb_shop, capsys, DASK_SCHEDULER=address)
     assert code == 2
-    assert "needs certificates" in out
-    assert "DASK_DISTRIBUTED__COMM__TLS__CA_FILE" in out
+    assert "needs certificates" in err
+    assert "DASK_DISTRIBUTED__COMM__TLS__CA_FILE" in err
     assert duckdb_shop.star.tables() == set()
     with dask.config.set(identity(*ours, ours[0], "client")):
         results = duckdb_shop.publish(DASK_SCHEDULER=address)

@@ -434,7 +434,7 @@ def test_check_tells_what_a_cluster_lacks(
 ) -> None:
     citus_shop.star.execute(statement)
     assert main(["--env-file", citus_shop.env_file(), "check"]) == 2
-    assert f"problem: {told}" in capsys.readouterr().out
+    assert f"\u2718 {told}" in capsys.readouterr().out
 
 
 def test_a_role_needs_to_make_staged_tables_and_is_told_so(
@@ -461,7 +461,7 @@ def test_a_role_needs_to_make_staged_tables_and_is_told_so(
         assert code == 1
         assert "may not read and write the table" in err
         assert main(["--env-file", shop.env_file(WAREHOUSE_URL=url), "check"]) == 2
-        told = "problem: the role may not make tables in schema star"
+        told = "\u2718 the role may not make tables in schema star"
         assert told in capsys.readouterr().out
     finally:
         shop.star.execute(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
