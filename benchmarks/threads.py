@@ -6,10 +6,10 @@ All of it is processor time: on a busy machine it is what it is on a quiet one.
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,11 +21,10 @@ _MOMENT = 0.03
 """CPU seconds in which that is looked at: less than most statements take, which are done by another
 thread each, and more than a busy machine gives one thread in a row.
 """
-_LINE = re.compile(r"(\S+ \S+),(\d{3}) (\S+) \w+ +\[\w+\] (.+)")
+_LINE = re.compile(r"(\S+) (\S+) \w+ +\[\w+\] (.+)")
 _MARKS = (
     (re.compile(r"run \S+ begins"), "opening"),
-    (re.compile(r"Validation done.*"), "publishing"),
-    (re.compile(r"Run \S+: PUBLISHED.*"), "exit"),
+    (re.compile(r"Publishing done.*"), "exit"),
     (re.compile(r"(\S+)( loading)? begins"), ""),
 )
 """What the log says when a phase begins, and the phase's name if that is not what it says."""
@@ -87,11 +86,10 @@ def phases_in(log: Path, run_id: str) -> Iterator[tuple[str, float]]:
     """The phases of a run, and when each began, as its log tells."""
     for line in log.read_text(encoding="utf-8").splitlines():
         told = _LINE.match(line)
-        if told is None or told[3] != run_id:
+        if told is None or told[2] != run_id:
             continue
         for mark, name in _MARKS:
-            said = mark.fullmatch(told[4])
+            said = mark.fullmatch(told[3])
             if said is not None:
-                moment = time.mktime(time.strptime(told[1], "%Y-%m-%d %H:%M:%S"))
-                yield name or said[1].lower(), moment + int(told[2]) / 1000
+                yield name or said[1].lower(), datetime.fromisoformat(told[1]).timestamp()
                 break

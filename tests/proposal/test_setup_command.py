@@ -14,6 +14,7 @@ import pytest
 from cli import main
 from support.commands import in_a_child
 from support.disguises import Disguise, disguised
+from support.star import Star
 from support.tables import Row
 from support.terminal import at_a_terminal
 
@@ -54,7 +55,10 @@ def test_a_shop_is_set_up_and_loaded_without_a_word(
     assert stat.S_IMODE((tmp_path / "star.toml").stat().st_mode) == 0o600
     assert star_toml(tmp_path)["customers"]["encoding"] == "cp1252"
     assert main([]) == 0
-    assert f"{shop.net:.4f}" in capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"net amount {shop.net:,.0f} {shop.net:,.0f} · ✔ closes" in told
+    star = Star(f"duckdb:///{tmp_path / 'data' / 'warehouse.duckdb'}")
+    assert star.scalar("SELECT sum(net_amount) FROM fact_sales") == shop.net
     assert main(["check"]) == 0
 
 

@@ -209,4 +209,5 @@ def test_a_run_that_crosses_midnight_ends_in_the_file_it_began_in(duckdb_shop: R
     results = duckdb_shop.run(Crossing)
     assert results["status"] == "published"
     assert not log.exists()
-    assert f"Run {results['run_id']}" in moved.read_text()
+    *_, verdict = re.findall(r" (. published) .*run (\S+)$", moved.read_text(), re.MULTILINE)
+    assert verdict == ("✔ published", results["run_id"])

@@ -108,7 +108,7 @@ def test_every_cell_of_the_documents_runs_in_a_fresh_kernel(
         (shown,) = (o["data"]["text/plain"] for o in told if o["output_type"] == "execute_result")
         assert re.fullmatch(r"\(True, \d+\.\d+, \[\]\)", shown)
         printed = "".join(o["text"] for o in told if o["output_type"] == "stream")
-        assert all(re.match(r"\d{4}-\d\d-\d\d .*: ", line) for line in printed.splitlines())
+        assert all(re.match(r"\d{4}-\d\d-\d\dT\S+ [A-Z]+: ", line) for line in printed.splitlines())
         for cell in others:
             told = fresh.run(cell)
             assert errors(told) == []
