@@ -44,6 +44,8 @@ class Warehouse(ABC):
         self.run_id = run_id
         self.only_reads = only_reads
         self.warnings: list[str] = []
+        self.grown_apart: list[sa.Column[Any]] = []
+        """Columns that were added and committed before the load: a retry finds them there."""
         self._created: list[Table] = []
         self._proven: list[Table] = []
         self._engine = self._create_engine()

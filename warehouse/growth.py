@@ -37,10 +37,11 @@ def begin_load(warehouse: Warehouse, tables: Iterable[Table], *, apart: bool = T
     warehouse.begin()
     found = compare(warehouse, declared)
     refuse(warehouse, found)
-    gained = found.missing_columns
+    gained = [*warehouse.grown_apart, *found.missing_columns]
     if found.missing_columns and apart and warehouse.grows_apart:
         warehouse.rollback()
         _apart(warehouse, lambda: _grow(warehouse, compare(warehouse, declared), is_apart=True))
+        warehouse.grown_apart = gained
         warehouse.begin()
         found = compare(warehouse, declared)
     if found.missing_tables or found.missing_columns:
