@@ -152,7 +152,7 @@ class Run:
             self._log_interruption()
             raise
         except Exception as error:  # whatever it is, it is reported
-            if is_interruption(error) or self.watch.has_intervened:
+            if is_interruption(error) or self.watch.has_intervened or SIGNALS.has_interrupted:
                 self._log_interruption()
                 raise KeyboardInterrupt from error
             self._record_failure(error)

@@ -30,6 +30,13 @@ class Signals:
         self.received = 0
         self.held = False
 
+    @property
+    def has_interrupted(self) -> bool:
+        """Whether we have raised KeyboardInterrupt, which others may have made another error of."""
+        if not self.received or self.held:
+            return False
+        return signal.getsignal(self.received) == self.handle  # not one of an earlier run
+
     def hold(self) -> None:
         """From now on nothing is interrupted.
 

@@ -81,6 +81,21 @@ def test_a_signal_that_is_lost_on_the_way_ends_the_wait_that_follows(
     assert_rolled_back(shop, run, content, runs)
 
 
+@pytest.mark.parametrize("number", [INT, TERM])
+def test_a_signal_that_became_another_error_is_an_interruption(
+    number: int, shop: Retailer, warm: Warm
+) -> None:
+    """While the workers are opened there is nothing yet that would be asked to end."""
+    shop.publish()
+    content, runs = shop.star.content(), shop.star.runs()
+    tomorrow(shop)
+    run = warm.start(shop.folder, "load_mistaken", shop.env_file(), number)
+    assert run.wait() == 128 + number, run.stderr
+    assert "interrupted" in run.stderr
+    assert "a bug" not in run.stderr
+    assert_rolled_back(shop, run, content, runs)
+
+
 def test_a_signal_on_the_first_night_leaves_nothing(shop: Retailer, warm: Warm, gate: Gate) -> None:
     run = warm.start(shop.folder, "load_pausing", shop.env_file(), "validation", str(gate))
     gate.wait()

@@ -142,6 +142,23 @@ def load_deaf(env_file: str, phase: str, gate: str, *options: str) -> int:
     return load(env_file, *options)
 
 
+def load_mistaken(env_file: str, number: str, *options: str) -> int:
+    """The command line; what a signal raises while its workers are opened becomes another error,
+    as libraries make one of it.
+    """
+    from run import frame
+
+    def opening(*given: object) -> None:
+        try:
+            os.kill(os.getpid(), int(number))
+            wait_until(lambda: False, "the signal comes")
+        except KeyboardInterrupt as error:
+            raise RuntimeError("no new futures after shutdown") from error
+
+    vars(frame)["workers_for"] = opening
+    return load(env_file, *options)
+
+
 def load_ended_in_copy(env_file: str, url: str, *options: str) -> int:
     """The command line; an administrator ends its session once, in the middle of a COPY."""
     from warehouse.copies import Stream
