@@ -83,11 +83,16 @@ class CsvRange(Range):
         counts = found.counts = Seen(self.file.label, self.file.options)
         data = self.file.lines(raw, found.begin, counts) if raw else b""
         is_last = self.is_whole and own.end == self.readable
-        taken = take_records(self.dialect, memoryview(data), is_last=is_last)
-        if own.overlong is not None:  # and no line before it is, or that one would be told
-            raise overlong(self.dialect.label, data.count(b"\n") + 1)
-        if taken.left:  # its last record goes on
-            taken, found.end = self._with_more(data, own.end, taken.physical_lines + taken.left)
+        try:
+            taken = take_records(self.dialect, memoryview(data), is_last=is_last)
+            if own.overlong is not None:  # and no line before it is, or that one would be told
+                raise overlong(self.dialect.label, data.count(b"\n") + 1)
+            if taken.left:  # its last record goes on
+                taken, found.end = self._with_more(data, own.end, taken.physical_lines + taken.left)
+        except LineError as error:
+            if self.escapes is None:
+                raise
+            raise error.moved(self.escapes.breaks(data, error.line - 1)) from None
         found.lines = taken.physical_lines
         batch = _parse_csv(self.dialect, taken)
         if self.escapes is not None:

@@ -72,6 +72,15 @@ class Escapes:
         """The text that is meant, without escapes."""
         return text.translate({ord(mark): sign for sign, mark in self._hidden.items()})
 
+    def breaks(self, data: bytes, lines: int) -> int:
+        """How many line breaks are hidden in the first so many lines of what `hidden` gave."""
+        end = -1
+        for _ in range(lines):
+            end = data.find(b"\n", end + 1)
+            if end < 0:
+                return data.count(self._hidden["\n"].encode())
+        return data.count(self._hidden["\n"].encode(), 0, end + 1)
+
     def restored(self, batch: TextBatch) -> tuple[TextBatch, int]:
         """A batch as it is meant, its lines counted as in the file, and how many more lines its
         records have there.

@@ -213,6 +213,12 @@ def test_a_csv_file_of_any_dialect_is_the_same_however_it_is_cut(file: Any) -> N
     same_however_cut(content, "utf-8", "csv", several, layout)
 
 
+def test_a_line_that_is_too_long_has_its_number_below_escaped_breaks() -> None:
+    content = b"id,note,amount\n0,one\\\ntwo,0\n1,three,7\n2," + b"x" * 90 + b",42\n"
+    found = same_however_cut(content, "utf-8", "csv", [], Layout(escape="\\"))
+    assert "line 5: a line exceeds the limit" in found["error"]
+
+
 @examples(1)
 @given(files("csv"))
 def test_a_file_of_fixed_width_is_the_same_however_it_is_cut(file: Any) -> None:
