@@ -181,6 +181,8 @@ def _more(summary: RunSummary, config: StarSchemaConfig, screen: Screen) -> list
         if not summary.rejects_dir:
             rows = f"{run}; --rejects writes the rows"
         return _labelled("see", f"{rows}, {log}", screen)
+    if not config.log_file.exists():  # in a folder where nothing was to be made
+        return []
     both = f"{log}, {run}"
     has_room = not screen.folds or len(both) + 3 + _LABEL <= screen.width
     return _labelled("log", both if has_room else f"{run}, {log}", screen)
