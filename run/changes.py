@@ -21,6 +21,7 @@ from common.star_model import Star
 from common.version import VERSION
 from config import StarSchemaConfig
 from errors import ChangeFileError, ConfigError
+from schema import etl_run
 from warehouse import Warehouse, history
 from warehouse.changes import ChangeRecord, Habits
 from warehouse.drift import Drift
@@ -144,8 +145,8 @@ def begin(
 
 def _has_other_rules(warehouse: Warehouse) -> bool:
     """Whether the run that was published last had other rules of cleaning or of keys."""
-    last: tuple[Any, ...] | None = history.last_rules(warehouse)
-    return last is not None and last != (VERSION, KEY_RULES)
+    last = history.of_last_published(warehouse, etl_run.c.code_version, etl_run.c.key_rules)
+    return last is not None and tuple(last) != (VERSION, KEY_RULES)
 
 
 def unusual(

@@ -12,7 +12,7 @@ from common.costs import from_profit
 from schema import etl_run
 from warehouse import Warehouse
 from warehouse.changes import ChangeRecord
-from warehouse.history import NEWEST_FIRST
+from warehouse.history import of_last_published
 
 
 def fill_costs(
@@ -43,5 +43,5 @@ def fill_costs(
 
 def _is_due(warehouse: Warehouse) -> bool:
     """Whether the last published run was of a version that kept no costs: it had no watermarks."""
-    published = sa.select(etl_run.c.watermarks.is_(None)).where(etl_run.c.status == "published")
-    return bool(warehouse.scalar(published.order_by(*NEWEST_FIRST).limit(1)))
+    last = of_last_published(warehouse, etl_run.c.watermarks)
+    return last is not None and last.watermarks is None

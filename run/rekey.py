@@ -19,7 +19,7 @@ from errors import GateError
 from schema import etl_run
 from warehouse import Warehouse
 from warehouse.changes import ChangeRecord
-from warehouse.history import NEWEST_FIRST
+from warehouse.history import of_last_published
 
 _WITH_ZEROS = r"^-?[0-9]+\.0+$"
 _ASCII_EDGES = "".join(map(chr, [*range(0x01, 0x21), 0x7F]))
@@ -38,10 +38,9 @@ class Spellings:
 
 def is_due(warehouse: Warehouse) -> bool:
     """Whether the star was last published under other key rules, or nobody knows by which."""
-    version = sa.func.coalesce(etl_run.c.key_rules, 1)
-    published = sa.select(version).where(etl_run.c.status == "published")
-    last = published.order_by(*NEWEST_FIRST).limit(1)
-    return bool(warehouse.scalar(last) != KEY_RULES)
+    last = of_last_published(warehouse, etl_run.c.key_rules)
+    rules = 1 if last is None or last.key_rules is None else last.key_rules
+    return last is None or bool(rules != KEY_RULES)
 
 
 def rekey_star(

@@ -74,13 +74,9 @@ class Past:
 
 def last_published(warehouse: Warehouse) -> Past | None:
     """The run that was published last, or None."""
-    kept = (etl_run.c.counts, etl_run.c.sources, etl_run.c.watermarks)
-    found = warehouse.execute(
-        sa.select(etl_run.c.run_id, *kept)
-        .where(etl_run.c.status == "published")
-        .order_by(*NEWEST_FIRST)
-        .limit(1)
-    ).first()
+    found = of_last_published(
+        warehouse, etl_run.c.run_id, etl_run.c.counts, etl_run.c.sources, etl_run.c.watermarks
+    )
     if found is None:
         return None
     counts, sources = _object(found.counts), _object(found.sources)
@@ -100,15 +96,11 @@ def last_counts(warehouse: Warehouse) -> list[dict[str, Any]]:
     return [found for text in texts.all() if (found := _object(text)) is not None]
 
 
-def last_rules(warehouse: Warehouse) -> tuple[str, int | None] | None:
-    """Code version and version of the key rules of the run that was published last, or None."""
-    found = warehouse.execute(
-        sa.select(etl_run.c.code_version, etl_run.c.key_rules)
-        .where(etl_run.c.status == "published")
-        .order_by(*NEWEST_FIRST)
-        .limit(1)
-    ).first()
-    return None if found is None else (found.code_version, found.key_rules)
+def of_last_published(warehouse: Warehouse, *columns: sa.Column[Any]) -> Any:
+    """These columns of the run that was published last, as a row; None where there is none."""
+    wanted = sa.select(*columns).where(etl_run.c.status == "published")
+    found = warehouse.execute(wanted.order_by(*NEWEST_FIRST).limit(1)).all()  # fetched to its end
+    return found[0] if found else None
 
 
 def add(warehouse: Warehouse, row: Mapping[str, Any]) -> None:
