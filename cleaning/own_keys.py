@@ -14,13 +14,12 @@ import pyarrow.compute as pc
 
 from common.arrays import decoded, whole
 from common.column_rules import COUNTED
-from common.results import BATCH_BITS, PLACE
+from common.results import PLACE, ROW_BITS
 
 SHARE = 0.01
 """The share of rows superseded by different ones above which the key is doubted."""
 KEYS, ROWS = 1000, 5000
 """The most keys and rows that are searched for a better key."""
-_ROW = (1 << BATCH_BITS) - 1
 _COLUMNS = 12
 """The most columns that are tried in pairs."""
 _LIKELY = re.compile(
@@ -40,7 +39,7 @@ def is_doubtful(conflicts: int, rows: int) -> bool:
 
 def contested_keys(rows: pa.Table, key: str, lost: npt.NDArray[np.int64]) -> pa.Array:
     """The first distinct keys of the rows with the numbers `lost` of a cleaned batch."""
-    chosen = np.isin(rows[PLACE].to_numpy() & _ROW, lost)
+    chosen = np.isin(rows[PLACE].to_numpy() & ROW_BITS, lost)
     return pc.unique(decoded(whole(rows[key])).filter(pa.array(chosen)))[:KEYS]
 
 
@@ -50,7 +49,7 @@ def contested_rows(rows: pa.Table, originals: pa.Table, key: str, keys: pa.Array
     """
     rows = rows.select([key, PLACE])
     rows = rows.filter(pc.is_in(decoded(whole(rows[key])), keys)).slice(0, ROWS)
-    at = pa.array(rows[PLACE].to_numpy() & _ROW)
+    at = pa.array(rows[PLACE].to_numpy() & ROW_BITS)
     return _as_text(originals.take(at)).append_column("_key", decoded(whole(rows[key])))
 
 

@@ -15,6 +15,8 @@ from common.sums import Sums
 PLACE = "_place"
 """int64: where the raw row is, batch number << BATCH_BITS | row number in the batch."""
 BATCH_BITS = 32
+ROW_BITS = (1 << BATCH_BITS) - 1
+"""What `&` leaves of a place: the row number in its batch."""
 FILE, LINE = "_file", "_line"
 """The file that a raw row came from, and its line or record number there, counted from 1."""
 REASON, DETAIL = "_reason", "_detail"

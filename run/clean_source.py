@@ -19,12 +19,10 @@ from common import spool
 from common.arrays import whole
 from common.outcomes import Input
 from common.parallel import Task
-from common.results import BATCH_BITS, PLACE, REMOVAL
+from common.results import PLACE, REMOVAL, ROW_BITS
 from common.sums import Sums, plus, summed
 from run.refused import Kept
 from run.repeats import Hashed
-
-_ROW = (1 << BATCH_BITS) - 1
 
 
 @dataclass(frozen=True)
@@ -255,6 +253,15 @@ def rows_left(path: Path, left_out: Path | None) -> pa.Table:
     return rows.filter(without(positions(rows, np.fromfile(left_out, np.int64)), len(rows)))
 
 
+def left_out_too(
+    about: About, number: int, left_out: Path | None, lost: pa.Table, folder: Path
+) -> Path:
+    """The file of the numbers of a batch's rows that do not go on: as before, and those `lost`."""
+    before = np.empty(0, np.int64) if left_out is None else np.fromfile(left_out, np.int64)
+    numbers = np.union1d(before, lost[PLACE].to_numpy() & ROW_BITS)
+    return spool.write_numbers(folder, f"{about.name}-left-out-{number:06}", numbers)
+
+
 def rows_to_load(path: Path, left_out: Path | None) -> pa.Table:
     """Those of them that are to be loaded."""
     return without_removals(rows_left(path, left_out))
@@ -280,4 +287,4 @@ def net_of(rows: pa.Table, currency: str) -> Sums:
 
 def positions(rows: pa.Table, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Where in a batch, ordered by place as it is, the rows with the numbers `wanted` are."""
-    return np.searchsorted(rows[PLACE].to_numpy() & _ROW, wanted)
+    return np.searchsorted(rows[PLACE].to_numpy() & ROW_BITS, wanted)

@@ -11,12 +11,11 @@ import pyarrow.compute as pc
 from cleaning import own_keys
 from common import spool
 from common.parallel import Task, Workers
-from common.results import BATCH_BITS, PLACE
+from common.results import PLACE, ROW_BITS
 from run.clean_source import CleanSource
 from sources.raw_source import RawSource
 from sources.source_files import RawBatch
 
-_ROW = (1 << BATCH_BITS) - 1
 _LABEL = "rows with the same key"
 
 
@@ -72,7 +71,7 @@ def _contested(
 
 
 def _contested_keys(rows: Path, conflicts: Path, key: str) -> pa.Array:
-    lost = spool.read(conflicts)[PLACE].to_numpy() & _ROW
+    lost = spool.read(conflicts)[PLACE].to_numpy() & ROW_BITS
     return own_keys.contested_keys(spool.read(rows), key, lost)
 
 

@@ -13,7 +13,6 @@ from sqlalchemy import Table
 from common import spool
 from common.arrays import decoded, whole
 from common.results import (
-    BATCH_BITS,
     DELETES,
     DETAIL,
     FILE,
@@ -22,6 +21,7 @@ from common.results import (
     RAW,
     REASON,
     REMOVAL,
+    ROW_BITS,
     SKIPPED,
     Clean,
 )
@@ -40,7 +40,6 @@ from sources.canonical import own_column
 from sources.raw_source import RawSource, ReadSource
 from sources.source_files import RawBatch
 
-_ROW = (1 << BATCH_BITS) - 1
 Knows = Callable[[Table, str], bool]
 """Whether the star knows the member of a dimension with a business key."""
 
@@ -166,7 +165,7 @@ class _Judge:
         left_out = cleaned.left_out.get(number)
         lost = set() if left_out is None else set(np.fromfile(left_out, np.int64).tolist())
         good = spool.read(cleaned.batches[number].rows)
-        at = {place & _ROW: row for row, place in enumerate(good[PLACE].to_pylist())}
+        at = {place & ROW_BITS: row for row, place in enumerate(good[PLACE].to_pylist())}
         for place in wanted:
             one = originals.slice(place, 1)
             (cells,) = without_marks(one.drop_columns([FILE, LINE])).to_pylist()
@@ -229,7 +228,7 @@ def _refused(paths: tuple[Path, ...]) -> dict[int, tuple[str, str]]:
     found: dict[int, tuple[str, str]] = {}
     for table in map(spool.read, paths):
         for row in table.select([PLACE, REASON, DETAIL]).to_pylist():
-            found[row[PLACE] & _ROW] = row[REASON], row[DETAIL] or ""
+            found[row[PLACE] & ROW_BITS] = row[REASON], row[DETAIL] or ""
     return found
 
 

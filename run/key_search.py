@@ -70,10 +70,15 @@ def _looked_through(
     found.near = [other for other in others if other != key][:_NEAR]
     no_rows = batch.no_rows()
     if no_rows is not None:
-        word = re.compile(rf"(?<!\w){re.escape(key)}(?!\w)")
+        word = as_word(key)
         texts = normal_keys(decoded(whole(no_rows[RAW]))).to_pylist()
         found.records = [place for place, text in enumerate(texts) if word.search(text or "")]
     return found
+
+
+def as_word(key: str) -> re.Pattern[str]:
+    """What finds a key in the text of a record that is no row."""
+    return re.compile(rf"(?<!\w){re.escape(key)}(?!\w)")
 
 
 def folded(keys: pa.Array) -> pa.Array:

@@ -13,15 +13,22 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy import Table
 
-from common import spool
 from common.arrays import decoded, whole
 from common.key_folding import folded_keys
 from common.parallel import Task
 from common.rejects import LOADED_LATER
-from common.results import BATCH_BITS, DETAIL, PLACE, REASON
+from common.results import DETAIL, PLACE, REASON, ROW_BITS
 from common.run_totals import facts_removed
 from common.star_model import INFERRED_FLAG, Source, business_key
-from run.clean_source import About, CleanSource, SettledBatch, net_of, removing, rows_left
+from run.clean_source import (
+    About,
+    CleanSource,
+    SettledBatch,
+    left_out_too,
+    net_of,
+    removing,
+    rows_left,
+)
 from run.frame import Run
 from run.refused import keep
 from run.replay import Replay, root_of
@@ -34,7 +41,6 @@ from warehouse.removals import stage_keys
 from warehouse.runs import PastRun, runs_called, runs_since
 
 _EXAMPLES = 5
-_ROW = (1 << BATCH_BITS) - 1
 _LOST_TO_ANOTHER = pa.array(["conflicting_duplicate", LOADED_LATER, ""])
 """Rows that were refused for these reasons are older than what their own run has loaded."""
 
@@ -249,11 +255,9 @@ def _settled(
     told = pc.binary_join_element_wise("run", runs, "has loaded it; replay --force loads this", " ")
     reasons = pa.array([LOADED_LATER] * len(lost), pa.string())
     refused = pa.table({PLACE: lost[PLACE], REASON: reasons, DETAIL: told})
-    before = np.empty(0, np.int64) if left_out is None else np.fromfile(left_out, np.int64)
-    all_lost = np.union1d(before, lost[PLACE].to_numpy() & _ROW)
     settled = SettledBatch(
         number,
-        spool.write_numbers(folder, f"{about.name}-left-out-{number:06}", all_lost),
+        left_out_too(about, number, left_out, lost, folder),
         refused=keep(folder, about.name, number, "later", refused),
     )
     if not about.describes_facts:
@@ -277,6 +281,6 @@ def _forms(about: About, keys: pa.ChunkedArray) -> pa.Array:
 def _has_lost(batch: RawBatch, rows: pa.Table) -> Any:
     """Of each row, whether it was refused because another row of its run had its key."""
     originals = batch.originals()
-    reasons = originals[REASON].take(pa.array(rows[PLACE].to_numpy() & _ROW))
+    reasons = originals[REASON].take(pa.array(rows[PLACE].to_numpy() & ROW_BITS))
     reasons = pc.fill_null(decoded(whole(reasons)).cast(pa.string()), "")
     return pc.is_in(reasons, _LOST_TO_ANOTHER).to_numpy(zero_copy_only=False)

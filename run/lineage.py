@@ -6,11 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from common.arrays import whole
-from common.results import BATCH_BITS, PLACE
+from common.results import PLACE, ROW_BITS
 from common.star_model import FILE_NUMBER, LINE_NUMBER, MOST_FILES, MOST_LINES
 from sources.source_files import RawBatch
-
-_ROW = (1 << BATCH_BITS) - 1
 
 
 def with_where(rows: pa.Table, batch: RawBatch) -> pa.Table:
@@ -24,7 +22,7 @@ def with_where(rows: pa.Table, batch: RawBatch) -> pa.Table:
     else:
         zeros = pa.array(np.zeros(count, np.int8))
         file = pa.DictionaryArray.from_arrays(zeros, pa.array([batch.file], pa.int16()))
-        lines = whole(batch.lines()).to_numpy()[rows[PLACE].to_numpy() & _ROW]
+        lines = whole(batch.lines()).to_numpy()[rows[PLACE].to_numpy() & ROW_BITS]
         too_large = lines > MOST_LINES
         mask = too_large if too_large.any() else None
         line = pa.array(lines.astype(np.int32), mask=mask)

@@ -105,7 +105,7 @@ def pace(meter: Meter) -> tuple[str, str]:
     rate, left = meter.rate, meter.left
     return (
         f"{_short(rate)} rows/s" if rate >= 1 else "",
-        "" if left is None else f"{_clock(left)} left",
+        "" if left is None else f"{clock(ceil(left))} left",
     )
 
 
@@ -121,12 +121,13 @@ def percent(share: float) -> str:
     return f"{int(share * 100):>3} %"
 
 
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(ceil(seconds), 60)
+def clock(seconds: int) -> str:
+    """A time for people: 4:05 (minutes), 1:04:05 (hours)."""
+    minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def lasted(seconds: float) -> str:
     """How long something took."""
-    return f"{seconds:.1f} s" if seconds < 60 else _clock(seconds)
+    return f"{seconds:.1f} s" if seconds < 60 else clock(ceil(seconds))

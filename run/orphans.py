@@ -15,13 +15,11 @@ from common import spool
 from common.arrays import decoded, whole
 from common.key_folding import folded_keys
 from common.parallel import Task, Workers
-from common.results import BATCH_BITS, DETAIL, PLACE, REASON
+from common.results import DETAIL, PLACE, REASON
 from common.star_model import unknown_reason
-from run.clean_source import About, CleanSource, SettledBatch, net_of, rows_to_load
+from run.clean_source import About, CleanSource, SettledBatch, left_out_too, net_of, rows_to_load
 from run.refused import keep
 from run.settling import named
-
-_ROW = (1 << BATCH_BITS) - 1
 
 
 def without_orphans(
@@ -88,13 +86,10 @@ def _settled(
     if about.notes_keys:
         keys = pa.table({about.key: decoded(orphans[about.key])})
         borne = spool.write(folder, f"{about.name}-borne-{number:06}", keys)
-    at = orphans[PLACE].to_numpy() & _ROW
-    before = np.empty(0, np.int64) if left_out is None else np.fromfile(left_out, np.int64)
-    lost = np.union1d(before, at)
     (names,) = named(about, [(rows, np.flatnonzero(is_orphan))])
     return SettledBatch(
         number,
-        spool.write_numbers(folder, f"{about.name}-left-out-{number:06}", lost),
+        left_out_too(about, number, left_out, orphans, folder),
         refused=keep(folder, about.name, number, "orphans", refused),
         borne=borne,
         money={"rejected": net_of(orphans, about.currency)},

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from common.run_totals import Totals
+from run.meter import clock
 from warehouse import Warehouse
 from warehouse.runs import PastRun, last_runs
 
@@ -185,8 +186,4 @@ def _about(value: float) -> str:
 
 def duration(seconds: float) -> str:
     """A time for people: 2.6 s, 4:05 (minutes), 1:04:05 (hours)."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return f"{seconds:.1f} s" if seconds < 60 else clock(round(seconds))

@@ -17,12 +17,11 @@ import pyarrow.compute as pc
 
 from common import spool
 from common.parallel import Task
-from common.results import BATCH_BITS, DETAIL, LINE, PLACE, REASON
+from common.results import DETAIL, LINE, PLACE, REASON, ROW_BITS
 from common.values import UNREADABLE
 from sources.raw_source import RawSource
 from sources.source_files import RawBatch
 
-_ROW = (1 << BATCH_BITS) - 1
 _OURS = (REASON, DETAIL)
 """What a reject file that is loaded says of a row, and what is said anew."""
 
@@ -75,7 +74,7 @@ def _rows(originals: pa.Table, refused: pa.Table) -> pa.Table:
     """The original rows at the places of `refused`, with their reasons, in file order."""
     refused = refused.sort_by(PLACE)
     own = originals.drop_columns([name for name in _OURS if name in originals.column_names])
-    rows = without_marks(own.take(pa.array(refused[PLACE].to_numpy() & _ROW)))
+    rows = without_marks(own.take(pa.array(refused[PLACE].to_numpy() & ROW_BITS)))
     for name in (REASON, DETAIL):
         rows = rows.append_column(name, refused[name])
     return rows

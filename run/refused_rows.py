@@ -17,7 +17,8 @@ from sources.joins import all_sources
 from warehouse import reading
 from warehouse.runs import PastRun, find_run, last_runs, with_repeated
 
-_LOOKED_AT = 400
+LOOKED_AT = 400
+"""Of so many runs the last one with reject files is found."""
 _EXAMPLES = 2
 
 
@@ -83,6 +84,12 @@ class RejectsOf:
     problems: list[str]
 
 
+def files_in(config: StarSchemaConfig, folder: Path) -> dict[str, Path]:
+    """The reject files in a folder, by source; none where it cannot be looked into."""
+    paths = {name: folder / f"{name}.csv" for name in all_sources(config.star, config.join)}
+    return {name: path for name, path in paths.items() if path.is_file()}
+
+
 def rejects_of(config: StarSchemaConfig, named: str | None, source: str | None) -> RejectsOf:
     """The reject files of the run `named`, or else of the last one that has some; with `source` of
     that source alone.
@@ -96,12 +103,11 @@ def rejects_of(config: StarSchemaConfig, named: str | None, source: str | None) 
         if named:
             runs = with_repeated(warehouse, find_run(warehouse, named))
         else:
-            runs = last_runs(warehouse, _LOOKED_AT)
-    wanted = sources if source is None else [source]
+            runs = last_runs(warehouse, LOOKED_AT)
     for run in runs:
         folder = config.rejects_dir / run.run_id
-        paths = [(name, folder / f"{name}.csv") for name in wanted]
-        there = [(name, path) for name, path in paths if path.is_file()]
+        files = files_in(config, folder).items()
+        there = [(name, path) for name, path in files if source in (None, name)]
         if there:
             return _opened(config, run, folder, there)
     raise RequestError(_none(config, runs, named, source))

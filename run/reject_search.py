@@ -5,7 +5,6 @@ and records that are no rows by their text.
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +23,7 @@ from common.results import DETAIL, FILE, LINE, RAW, REASON
 from common.source_settings import SourceSettings
 from common.star_model import Source, references, target_of
 from config import StarSchemaConfig
+from run.key_search import as_word
 from sources.canonical import to_canonical
 from sources.mapping import own_columns
 
@@ -90,7 +90,7 @@ class Search:
         """Raises `UnreadableError` where the file has no column with such keys."""
         self._source, self._key = source, key
         self._settings = settings.model_copy(update={"skip_when": {}})  # it asks other columns
-        self._word = re.compile(rf"(?<!\w){re.escape(key)}(?!\w)")
+        self._word = as_word(key)
         names = rearmed(pa.array(header, pa.string())).to_pylist()
         own = [name for name in names if name not in REJECT_COLUMNS]
         if RAW not in names:

@@ -16,15 +16,13 @@ from common.reject_reading import Form, UnreadableError, form_of
 from common.star_model import Source
 from config import StarSchemaConfig
 from errors import RequestError
+from run.refused_rows import LOOKED_AT, files_in
 from run.rekey import is_due
 from run.unchanged import fingerprint
-from sources.joins import all_sources
 from sources.raw_source import RawSource
 from warehouse import Warehouse, reading
 from warehouse.history import last_published
 from warehouse.runs import PastRun, find_run, last_runs, runs_called, with_repeated
-
-_LOOKED_AT = 400
 
 
 @dataclass(frozen=True)
@@ -137,15 +135,13 @@ def planned(config: StarSchemaConfig, named: str | None, *, force: bool) -> Repl
 def _named(warehouse: Warehouse, config: StarSchemaConfig, named: str) -> PastRun:
     """The run called so. The rejects of a repetition are those of the run that it repeats."""
     run, *others = with_repeated(warehouse, find_run(warehouse, named))
-    held = (
-        each for each in (run, *others) if _reject_files(config, config.rejects_dir / each.run_id)
-    )
+    held = (each for each in (run, *others) if files_in(config, config.rejects_dir / each.run_id))
     return next(held, run)
 
 
 def _last_with_rejects(warehouse: Warehouse, config: StarSchemaConfig) -> PastRun:
-    for run in last_runs(warehouse, _LOOKED_AT):
-        if _reject_files(config, config.rejects_dir / run.run_id):
+    for run in last_runs(warehouse, LOOKED_AT):
+        if files_in(config, config.rejects_dir / run.run_id):
             return run
     raise RequestError(
         f"no run of this warehouse has reject files in {config.rejects_dir}: nothing was refused, "
@@ -153,16 +149,10 @@ def _last_with_rejects(warehouse: Warehouse, config: StarSchemaConfig) -> PastRu
     )
 
 
-def _reject_files(config: StarSchemaConfig, folder: Path) -> dict[str, Path]:
-    """The reject files in a folder, by source; none where it cannot be looked into."""
-    paths = {name: folder / f"{name}.csv" for name in all_sources(config.star, config.join)}
-    return {name: path for name, path in paths.items() if path.is_file()}
-
-
 def _files(config: StarSchemaConfig, folder: Path) -> tuple[dict[str, Form], list[str]]:
     """The files to load, and warnings of others. Raises `RequestError` for one that is damaged."""
     files, warnings = {}, []
-    for name, path in _reject_files(config, folder).items():
+    for name, path in files_in(config, folder).items():
         if config.join is not None and name == config.join.source:
             warnings.append(
                 f"{path} is not loaded: orders are read from where {name.upper()}__PATH says; "
@@ -205,10 +195,10 @@ def root_of(warehouse: Warehouse, run: PastRun) -> int | None:
 
 def _corrected(warehouse: Warehouse, config: StarSchemaConfig) -> str:
     """The last run whose reject files somebody has changed; '' where there is none."""
-    for run in last_runs(warehouse, _LOOKED_AT):
+    for run in last_runs(warehouse, LOOKED_AT):
         folder = config.rejects_dir / run.run_id
         noted = run.counts.get("reject_files") or {}
-        names = [name for name in _reject_files(config, folder) if f"{name}.csv" in noted]
+        names = [name for name in files_in(config, folder) if f"{name}.csv" in noted]
         if not all(_is_as_written(run, folder, name) for name in names):
             return run.run_id
     return ""

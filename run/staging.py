@@ -25,7 +25,7 @@ from common.arrays import decoded, whole
 from common.key_hashes import key_hashes
 from common.parallel import Task, Workers
 from common.progress import SILENT, Progress
-from common.results import BATCH_BITS, DETAIL, PLACE, REASON, REMOVAL, SKIPPED, Clean, CleanBatch
+from common.results import DETAIL, PLACE, REASON, REMOVAL, ROW_BITS, SKIPPED, Clean, CleanBatch
 from common.star_model import DELETED_FLAG, Source, business_key, references, target_of
 from config import StarSchemaConfig
 from run.clean_source import About, CleanedBatch, CleanSource, removing
@@ -36,8 +36,6 @@ from run.repeats import Hashed
 from run.settling import note_known, settle
 from sources.raw_source import RawSource
 from sources.source_files import RawBatch
-
-_ROW = (1 << BATCH_BITS) - 1
 
 
 @dataclass(frozen=True)
@@ -223,7 +221,7 @@ def _without_strays(
 
 def _retold(rejects: pa.Table, strays: dict[int, str]) -> pa.Table:
     """`rejects`, in which rows of `strays` are refused for what they are."""
-    details = [strays.get(row) for row in (rejects[PLACE].to_numpy() & _ROW).tolist()]
+    details = [strays.get(row) for row in (rejects[PLACE].to_numpy() & ROW_BITS).tolist()]
     details = pa.array(details, pa.string())
     reasons = pc.if_else(pc.is_valid(details), "malformed_row", rejects[REASON])
     return pa.table(
