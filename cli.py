@@ -21,12 +21,14 @@ import click
 
 from commands.check import check
 from commands.explain import explain
+from commands.export import export
 from commands.forget import forget
 from commands.frame import extent, say
 from commands.history import history
 from commands.init import init
 from commands.rejects import rejects
 from commands.replay import replay
+from commands.report import report
 from commands.runs import EXIT_CODES, ended, say_interrupted
 from commands.setup import setup
 from commands.show import show
@@ -138,7 +140,19 @@ def _refuse_little_memory() -> None:
         )
 
 
-for command in (check, setup, init, history, show, rejects, explain, replay, forget):
+for command in (
+    check,
+    setup,
+    init,
+    history,
+    show,
+    rejects,
+    explain,
+    replay,
+    report,
+    export,
+    forget,
+):
     cli.add_command(command)
 
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 import functools
 import json
 import os
-import re
 import sys
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
@@ -30,6 +29,7 @@ from pydantic import (
 )
 from sqlalchemy import URL, make_url
 
+from common import setting_checks as checks
 from common.order_settings import join_problems, joined_sources, with_values_of_lines
 from common.rates import Rate
 from common.setting_errors import explained, unknown_names
@@ -38,13 +38,22 @@ from common.setting_kinds import kind_of
 from common.setting_texts import parse_moment, parse_span
 from common.source_settings import Join, Masked, Settings, SourceSettings
 from common.star_model import Star
-from common.urls import FILE_SCHEMES, check_duckdb_file, is_web_address, parse_url
+from common.urls import FILE_SCHEMES, parse_url
 from errors import ConfigError
 from schema import STAR
 
 _LONGEST_NAME = 63  # of a schema: PostgreSQL cuts off the rest, and would not find it again
 
 DatabaseUrl = Annotated[URL, BeforeValidator(parse_url), Masked]
+WarehouseUrl = Annotated[DatabaseUrl, AfterValidator(checks.known_engine)]
+TimeZone = Annotated[str, AfterValidator(checks.known_zone)]
+PhoneRegion = Annotated[str, AfterValidator(checks.known_region)]
+WebAddress = Annotated[SecretStr, AfterValidator(checks.web_address)]
+Scheduler = Annotated[str, AfterValidator(checks.scheduler_address)]
+Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(checks.in_capitals)]
+Folder = Annotated[Path | None, BeforeValidator(checks.none_if_blank)]
+_BLANK_SAYS_NONE = ("REPORTS_DIR",)
+"""Settings whose default is something, and for which blank is a value: none."""
 
 
 def _cores() -> int:
@@ -67,7 +76,7 @@ class StarSchemaConfig(Settings):
         description="file with settings as tables, beneath .env and the environment; star.toml, if "
         "it is there, when not set",
     )
-    warehouse_url: DatabaseUrl = Field(
+    warehouse_url: WarehouseUrl = Field(
         default_factory=lambda: make_url("duckdb:///data/warehouse.duckdb"),
         description="SQLAlchemy URL: a DuckDB file, or postgresql+psycopg2://user:password@host/db",
     )
@@ -77,10 +86,12 @@ class StarSchemaConfig(Settings):
     sources: dict[str, SourceSettings] = Field(
         {}, validate_default=True, description="where each source is, and how it is read"
     )
-    business_timezone: str = Field(
+    business_timezone: TimeZone = Field(
         "UTC", description="where a timestamp with an offset gets its calendar date"
     )
-    phone_region: str = Field("US", description="region of phone numbers without a country code")
+    phone_region: PhoneRegion = Field(
+        "US", description="region of phone numbers without a country code"
+    )
     price_tier_high: Decimal = Field(
         Decimal(200), ge=0, description="price from which a product is High"
     )
@@ -124,7 +135,7 @@ class StarSchemaConfig(Settings):
         ge=1,
         description="parallel workers; when not set, the number of cores that the run may use",
     )
-    dask_scheduler: str | None = Field(
+    dask_scheduler: Scheduler | None = Field(
         None,
         description="address of a Dask cluster that reads and cleans: tls://host:8786, or "
         "tcp://127.0.0.1:8786 on this machine; see docs/cluster.md",
@@ -139,9 +150,7 @@ class StarSchemaConfig(Settings):
         "that it disturbed is tried again, four times at most",
     )
     log_file: Path = Field(Path("logs/etl.log"), description="detailed log")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="DEBUG, INFO, WARNING or ERROR"
-    )
+    log_level: Level = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: Literal["text", "json"] = Field(
         "text", description="of the log: lines of text, or a JSON object a line"
     )
@@ -157,7 +166,16 @@ class StarSchemaConfig(Settings):
     changes_keep_days: int = Field(
         400, ge=0, description="how long etl_change keeps what a run has changed; 0: for ever"
     )
-    notify_url: SecretStr | None = Field(
+    reports_dir: Folder = Field(
+        Path("data/reports"), description="where each run writes a page of its own; blank: none"
+    )
+    reports_keep: int = Field(
+        30, ge=0, description="of how many runs the pages are kept; 0: of all"
+    )
+    report_personal: bool = Field(
+        False, description="show names, contacts and addresses in these pages"
+    )
+    notify_url: WebAddress | None = Field(
         None,
         description="webhook that hears how a run ended; see docs/night-watch.md",
     )
@@ -185,54 +203,6 @@ class StarSchemaConfig(Settings):
             else settings
             for name, path in paths.items()
         }
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _upper(cls, value: object) -> object:
-        return value.upper() if isinstance(value, str) else value
-
-    @field_validator("warehouse_url")
-    @classmethod
-    def _supported_engine(cls, value: URL) -> URL:
-        if value.drivername not in ("duckdb", "postgresql+psycopg2"):
-            raise ValueError(
-                f"names the engine {value.drivername!r}; use duckdb:///… or postgresql+psycopg2://…"
-            )
-        if value.drivername == "duckdb":
-            check_duckdb_file(value)
-        return value
-
-    @field_validator("notify_url")
-    @classmethod
-    def _web_address(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not is_web_address(value.get_secret_value()):
-            raise ValueError("is not a web address such as https://host/path")
-        return value
-
-    @field_validator("dask_scheduler")
-    @classmethod
-    def _address(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"(tls|tcp)://[^/?@\s]+:\d{1,5}", value):
-            raise ValueError("is not an address such as tls://host:8786 or tcp://127.0.0.1:8786")
-        return value
-
-    @field_validator("business_timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("is not a time zone name such as Europe/Berlin") from None
-        return value
-
-    @field_validator("phone_region")
-    @classmethod
-    def _known_region(cls, value: str) -> str:
-        import phonenumbers  # noqa: PLC0415  # 30 ms, only where it is set
-
-        if value.upper() not in phonenumbers.SUPPORTED_REGIONS:
-            raise ValueError("is not a two-letter region such as US or DE")
-        return value.upper()
 
     @model_validator(mode="after")
     def _complete(self) -> StarSchemaConfig:
@@ -358,7 +328,8 @@ def load_config(
     given = {
         name.upper(): value
         for name, value in {**from_file, **from_environment}.items()
-        if value and (value.strip() or name.upper().endswith("__DELIMITER"))
+        if (value and (value.strip() or name.upper().endswith("__DELIMITER")))
+        or (value is not None and name.upper() in _BLANK_SAYS_NONE)
     }
     file = read_star_file(given.get("STAR_FILE"))
     joins = [{"join": value} for name, value in given.items() if name.endswith("__JOIN")]

@@ -11,7 +11,6 @@ if __name__ == "__main__":  # before the imports below, so that --help answers a
     cli.program()
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -20,10 +19,9 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from common.outcomes import Claims, FactCounts, Movement, Removals, SourceRead
+from common.outcomes import Claims, SourceRead
 from common.setting_texts import Moment, parse_moment
 from common.star_model import references, target_of
-from common.sums import Sums
 from common.version import VERSION
 from config import StarSchemaConfig
 from errors import ExtractionError, GateError
@@ -35,6 +33,7 @@ from run import changes, currencies, logs, looks, members, retention, unchanged,
 from run.absence import absence_in, absences_of_members, may_remove
 from run.clean_source import CleanSource
 from run.frame import Run
+from run.handed import Facts, Members
 from run.later_rows import without_later
 from run.orphans import without_orphans
 from run.reject_limit import refuse_too_many
@@ -46,45 +45,8 @@ from sources.raw_source import RawSource
 from transform import StarSchemaTransformer, batch_rules
 from validate import StarSchemaValidator
 from warehouse import drift, growth, history
-from warehouse.changes import ChangeRecord
-from warehouse.keymap import KeyMap
 
 __version__ = VERSION
-
-
-@dataclass(frozen=True)
-class Members:
-    """What the dimensions hand to the facts and to the validation."""
-
-    keys: dict[str, KeyMap]
-    """By dimension, business key to surrogate key."""
-    before: dict[str, int]
-    """By dimension, how many members it had."""
-    cleaned: dict[str, CleanSource]
-    """The sources, without the sales that were refused for an unknown member."""
-    refused_orphans: int
-    grown: drift.Drift
-    """What the star has got, and what is left to be completed."""
-    by_currency: bool
-    """Whether the amounts of facts may be of several currencies."""
-    record: ChangeRecord
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the facts hand to the validation."""
-
-    counts: FactCounts
-    net_unchanged: Sums
-    """The net amount of the facts that were there just so."""
-    keys_found: int
-    """`schema.key_sum` of the facts that were written."""
-    lost: int
-    """Facts whose members were not found, although they had been looked for."""
-    removals: Removals
-    """What became of the rows that remove facts."""
-    movement: Movement
-    """What was done to the facts and their net amount."""
 
 
 class StarSchemaETLPipeline:
@@ -154,6 +116,9 @@ class StarSchemaETLPipeline:
                     run.retried(partial(self._load_and_publish, run, extracted, cleaned))
                 if run.summary.status == "published":
                     run.warn(*retention.tidy(self.config, run.warehouse, run.summary.rejects_dir))
+                    self._write_page(run)
+            if run.summary.status in ("failed", "gate_failed"):
+                self._write_page(run)
             self._log_pipeline_summary(run.summary)
         return run.summary.as_dict()
 
@@ -444,6 +409,13 @@ class StarSchemaETLPipeline:
         sales = without_orphans(cleaned[name], known, run.spool.folder, run.workers)
         run.report_cleaned(sales, extracted[name])
         return {**cleaned, name: sales}
+
+    def _write_page(self, run: Run) -> None:
+        """The page of the run, with its charts; what fails there is a warning."""
+        if self.config.reports_dir is not None and not self.dry_run:
+            from pages.writing import written  # noqa: PLC0415  # with its libraries, where wanted
+
+            run.warn(*written(run))
 
     def _log_pipeline_summary(self, summary: RunSummary) -> None:
         """The summary to the log file: line by line, or as JSON."""

@@ -113,11 +113,16 @@ fact_sales = fact(
     dimension_key(dim_sales_rep),
     dimension_key(dim_date),
     measure("quantity", "pieces; below 0 for a return", is_amount=False),
-    measure("unit_price", "in money, of one piece"),
+    measure("unit_price", "in money, of one piece", is_additive=False),
     measure("discount_amount", "in money, for the whole line"),
     measure("gross_amount", "quantity x unit_price"),
     measure("net_amount", "gross_amount - discount_amount"),
-    measure("unit_cost", "of the sale, or of the product when it first came", nullable=True),
+    measure(
+        "unit_cost",
+        "of the sale, or of the product when it first came",
+        nullable=True,
+        is_additive=False,
+    ),
     measure("profit_amount", "net_amount - quantity x unit_cost; or empty", nullable=True),
     attribute("currency", "of the amounts; empty where the source does not say", is_currency=True),
 )

@@ -147,11 +147,13 @@ def measure(
     nullable: bool = False,
     default: int | None = None,
     is_amount: bool = True,
+    is_additive: bool = True,
 ) -> Column[Any]:
-    """A number of each sale, an amount of a currency unless declared otherwise. Where a star in use
-    gets it, sales loaded before have `default`, or no value.
+    """A number of each sale: an amount of a currency, and one that can be summed up over sales,
+    unless declared otherwise. Where a star in use gets it, sales loaded before have `default`, or
+    no value.
     """
-    info = {"default": default, "is_amount": is_amount}
+    info = {"default": default, "is_amount": is_amount, "is_additive": is_additive}
     return _column(name, description, MONEY, Role.MEASURE, nullable=nullable, info=info)
 
 
@@ -255,6 +257,11 @@ def plain_type(column: Column[Any]) -> TypeEngine[Any]:
 def is_dimension(table: Table) -> bool:
     """Whether facts may point at rows of `table`."""
     return bool(columns_of(table, Role.SURROGATE_KEY, Role.SMART_KEY))
+
+
+def additive(fact: Table) -> list[Column[Any]]:
+    """The measures of `fact` that can be summed up over its rows."""
+    return [column for column in columns_of(fact, Role.MEASURE) if column.info["is_additive"]]
 
 
 def target_of(key: Column[Any]) -> Table:

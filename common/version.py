@@ -1,3 +1,3 @@
 """The version of the application, where `--version` finds it without importing more."""
 
-VERSION = "0.6.0"
+VERSION = "0.7.0"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -41,6 +42,7 @@ from schema import etl_run
 from sources.raw_source import RawSource
 from warehouse import Warehouse, explain, history, new_run_id, open_warehouse, tries
 from warehouse.growth import begin_load
+from warehouse.runs import PastRun
 
 _TRIES = 4
 T = TypeVar("T")
@@ -54,6 +56,8 @@ class Run:
     spool: Spool
     workers: Workers
     rejects: RejectFiles
+    row: Mapping[str, Any] = MappingProxyType({})
+    """Its row in `etl_run`, once written."""
 
     def __init__(
         self, config: StarSchemaConfig, *, quiet: bool, is_shown: bool = False,
@@ -340,33 +344,38 @@ class Run:
 
     def insert_row(self, warehouse: Warehouse, status: str) -> None:
         """Add the row of this run to `etl_run`."""
+        self.row = self._row(warehouse, status)
+        history.add(warehouse, self.row)
+
+    def past(self) -> PastRun:
+        """This run as its row has it, whether or not there was a warehouse to take the row."""
+        is_kept = self.row.get("status") == self.summary.status  # it may have been rolled back
+        return PastRun.of(self.row if is_kept else self._row(None, self.summary.status))
+
+    def _row(self, warehouse: Warehouse | None, status: str) -> dict[str, Any]:
         if status == "published":  # which is what the row says, if it is there to be read
             self._clock.read(self.summary.outcomes.phases)
         counts = self.summary.outcomes.as_dict()
         if status == "published":
             counts["phases"]["publishing"]["status"] = "success"
-        counts |= self.summary.told()
-        counts["warehouse_warnings"] = self._warehouse_warnings
+        counts |= {**self.summary.told(), "warehouse_warnings": self._warehouse_warnings}
         counts |= {"currencies": self.currencies} if self.currencies else {}
-        if status == "published":
+        if status == "published" and warehouse is not None:
             counts |= self._proof(warehouse)
             self.warn(*history.thin(warehouse))
-        history.add(
-            warehouse,
-            {
-                "run_id": self.id,
-                "started_at": self.summary.started_at,
-                "ended_at": datetime.now(UTC),
-                "status": status,
-                "counts": json.dumps(counts),
-                "sources": json.dumps(self.sources),
-                "error_class": self._error_class,
-                "code_version": VERSION,
-                "key_rules": KEY_RULES,
-                "watermarks": json.dumps(self.watermarks if status == "published" else {}),
-                "files": self._files_of_facts() if status == "published" else None,
-            },
-        )
+        return {
+            "run_id": self.id,
+            "started_at": self.summary.started_at,
+            "ended_at": datetime.now(UTC),
+            "status": status,
+            "counts": json.dumps(counts),
+            "sources": json.dumps(self.sources),
+            "error_class": self._error_class,
+            "code_version": VERSION,
+            "key_rules": KEY_RULES,
+            "watermarks": json.dumps(self.watermarks if status == "published" else {}),
+            "files": self._files_of_facts() if status == "published" else None,
+        }
 
     def _files_of_facts(self) -> str | None:
         """The files that the numbers in the facts of this run stand for, as JSON. It is kept for

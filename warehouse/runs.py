@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -40,6 +40,26 @@ class PastRun:
     sequence: int | None = None
     damaged: tuple[str, ...] = ()
     """The columns that hold no JSON."""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> PastRun:
+        """A run from its row, whose moments may be in seconds."""
+        texts = {name: row[name] for name in ("counts", "sources", "watermarks", "files")}
+        found = {name: _json(text) for name, text in texts.items() if text is not None}
+        wanted = {"counts": dict, "sources": dict, "watermarks": dict, "files": list}
+        fine = {name: value for name, value in found.items() if isinstance(value, wanted[name])}
+        return cls(
+            row["run_id"],
+            _moment(row["started_at"]),
+            _moment(row["ended_at"]),
+            row["status"],
+            **fine,
+            error_class=row["error_class"] or "",
+            code_version=row["code_version"] or "",
+            key_rules=row["key_rules"],
+            sequence=row.get("sequence"),
+            damaged=tuple(found.keys() - fine.keys()),
+        )
 
     @cached_property
     def totals(self) -> Totals:
@@ -161,7 +181,7 @@ def _runs(warehouse: Warehouse, where: sa.ColumnElement[bool], count: int | None
     columns = [_value(c) if c.name in there else sa.null().label(c.name) for c in etl_run.columns]
     order = NEWEST_FIRST if "sequence" in there else NEWEST_FIRST[1:]
     rows = warehouse.execute(sa.select(*columns).where(where).order_by(*order).limit(count))
-    return [_run(row) for row in rows.mappings().all()]
+    return [PastRun.of(dict(row)) for row in rows.mappings().all()]
 
 
 def _value(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
@@ -170,23 +190,8 @@ def _value(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     return sa.extract("epoch", column).label(column.name) if is_moment else column
 
 
-def _run(row: Any) -> PastRun:
-    texts = {name: row[name] for name in ("counts", "sources", "watermarks", "files")}
-    found = {name: _json(text) for name, text in texts.items() if text is not None}
-    wanted = {"counts": dict, "sources": dict, "watermarks": dict, "files": list}
-    fine = {name: value for name, value in found.items() if isinstance(value, wanted[name])}
-    return PastRun(
-        row["run_id"],
-        datetime.fromtimestamp(float(row["started_at"]), UTC),
-        datetime.fromtimestamp(float(row["ended_at"]), UTC),
-        row["status"],
-        **fine,
-        error_class=row["error_class"] or "",
-        code_version=row["code_version"] or "",
-        key_rules=row["key_rules"],
-        sequence=row["sequence"],
-        damaged=tuple(found.keys() - fine.keys()),
-    )
+def _moment(value: Any) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromtimestamp(float(value), UTC)
 
 
 def _json(text: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 ROOMS = (
-    "common", "sources", "cleaning", "warehouse", "run", "report", "proposal", "commands",
+    "common", "sources", "cleaning", "warehouse", "run", "report", "pages", "proposal", "commands",
 )  # fmt: skip
 """The packages of the application, beside its modules at the top."""
 

@@ -86,6 +86,7 @@ class Retailer:
             "LOG_FILE": str(self.folder / "etl.log"),
             "REJECTS_DIR": str(self.folder / "rejects"),
             "WORK_DIR": str(self.folder / "work"),
+            "REPORTS_DIR": "",  # a page takes half a second; tests of pages set it
             "MAX_REJECT_RATE": "1",
             "WORKERS": "2",
             **{name: str(value) for name, value in changed.items()},
