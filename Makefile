@@ -64,7 +64,7 @@ audit: $(VENV)/.installed-dev ## look for known vulnerabilities in the pinned ve
 	$(BIN)/python -m pip_audit --require-hashes --disable-pip --requirement requirements-dev.txt
 
 clean: ## remove .venv and caches; data, logs and .env stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than what it was installed from, so that an unchanged run costs no time.
