@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
 
 from support import citus, mariadb_server
 from support.absent import NOT_HERE, not_here
+from support.browser import browser
 from support.cluster import Cluster
 from support.dask_cluster import DaskCluster
 from support.disturbances import Gate
@@ -24,6 +26,9 @@ from support.processes import Warm
 from support.proxy import Hushed, Proxy
 from support.retailer import Retailer
 from support.star import Star, dropping
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ENGINES = ("duckdb", "postgresql")
 
@@ -228,6 +233,13 @@ def loader_role(postgresql_shop: Retailer) -> Iterator[str]:
     star.execute(f"CREATE ROLE {quoted} LOGIN")
     yield role
     star.execute(f"DROP OWNED BY {quoted}", f"DROP ROLE {quoted}")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium for the tests of a file: its loop of events is in nobody else's way."""
+    with browser() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
