@@ -25,6 +25,7 @@ from cli import cli
 from common.star_model import Role, columns_of, plain_type
 from config import env_example, setting_names
 from schema import STAR, etl_run, fact_sales
+from tools import book
 from tools.settings_schema import settings_schema
 
 ROOT = Path(__file__).parents[1]
@@ -32,21 +33,29 @@ _GENERATED = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DO
 
 
 def documents() -> dict[Path, str]:
-    """Every generated document and what it should say."""
-    pages = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    """Every generated document and what it should say.
+
+    Raises `LookupError`, which says what to write, where a page of docs/ is not in its book.
+    """
+    pages = (ROOT / "README.md", *(book.FOLDER / name for name in book.order()))
+    start = book.FOLDER / "README.md"
     return {
         ROOT / ".env.example": env_example(),
         ROOT / "docs" / "star.schema.json": settings_schema(),
         ROOT / "docs" / "star.svg": star(),
-        **{page: filled_in(page.read_text(encoding="utf-8")) for page in pages},
+        start: book.index(start.read_text(encoding="utf-8")),
+        **{page: filled_in(page) for page in pages},
     }
 
 
-def filled_in(text: str) -> str:
-    """`text` with its generated parts made anew."""
+def filled_in(page: Path) -> str:
+    """What a page says, with its generated parts made anew."""
+    text = page.read_text(encoding="utf-8")
+    if page.parent == book.FOLDER:
+        text = book.bound(text)
     parts: dict[str, Callable[[], str]] = {
         "costs": costs, "help": command_help, "settings": settings_table,
-        "sources": source_columns,
+        "pages": book.contents, "sources": source_columns, "turn": partial(book.turn, page.name),
         **{t.name: partial(table_of_columns, t) for t in (*STAR.dimensions, fact_sales)},
     }  # fmt: skip
     return _GENERATED.sub(lambda found: f"{found[1]}{parts[found[2]]()}\n{found[3]}", text)
@@ -239,7 +248,12 @@ def sql_type(table: Table, column: str) -> str:
 
 def main() -> int:
     """Write every document that is out of date; says which."""
-    for path, text in documents().items():
+    try:
+        made = documents()
+    except LookupError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    for path, text in made.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
