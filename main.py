@@ -14,7 +14,6 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -28,6 +27,7 @@ from errors import ExtractionError, GateError
 from extract import DataExtractor
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
+from pages.results import Results
 from report.run_text import in_log
 from run import changes, currencies, logs, looks, members, retention, unchanged, watermarks
 from run.absence import absence_in, absences_of_members, may_remove
@@ -96,7 +96,7 @@ class StarSchemaETLPipeline:
         """What the last run says of itself."""
         self._transformer = StarSchemaTransformer(self.config)
 
-    def run_full_pipeline(self) -> dict[str, Any]:
+    def run_full_pipeline(self) -> Results:
         """Run everything; returns the summary, a dict that `json.dumps` accepts.
 
         A failed run is reported there, not raised. Only KeyboardInterrupt and SystemExit pass
@@ -120,7 +120,7 @@ class StarSchemaETLPipeline:
             if run.summary.status in ("failed", "gate_failed"):
                 self._write_page(run)
             self._log_pipeline_summary(run.summary)
-        return run.summary.as_dict()
+        return Results(run.summary, self.config)
 
     @property
     def run_id(self) -> str:

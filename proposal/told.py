@@ -189,5 +189,8 @@ def _table(rows: Iterable[tuple[str, str, str]], width: int) -> list[str]:
         if width < _NARROW and seen:
             grid.add_row("", Text(one_line(seen)))
     page = io.StringIO()
-    Console(file=page, width=width, color_system=None, highlight=False).print(grid)
+    console = Console(
+        file=page, width=width, color_system=None, highlight=False, force_jupyter=False
+    )
+    console.print(grid)
     return [line.rstrip() for line in page.getvalue().splitlines() if line.strip()]

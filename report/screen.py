@@ -232,6 +232,7 @@ class Screen:
             force_terminal=self.colours,
             color_system="standard" if self.colours else None,
             legacy_windows=False,
+            force_jupyter=False,
             highlight=False,
             markup=False,
             emoji=False,

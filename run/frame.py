@@ -37,6 +37,7 @@ from run.refused import in_file_order
 from run.replay import Replay
 from run.signals import PATIENCE_SECONDS, SIGNALS, Watch
 from run.summary import PHASES, SHORT, Extraction, Failure, Outcomes, RunSummary
+from run.terminal import kernel_shell
 from run.workers import workers_for
 from schema import etl_run
 from sources.raw_source import RawSource
@@ -69,7 +70,7 @@ class Run:
         self.config = config
         self.replay = replay
         self.quiet = quiet
-        self.is_shown = is_shown
+        self.is_shown = is_shown or (not quiet and kernel_shell() is not None)
         self.change_file = None if changes is None else ChangeFile(changes)
         self.writes_rejects = writes_rejects
         self.summary = RunSummary(self.id, str(config.rejects_dir / self.id) * writes_rejects)
@@ -111,10 +112,9 @@ class Run:
         """
         with self._log():
             try:
-                with (
-                    progress.live_progress(quiet=self.quiet, plan=[*SHORT.values()]) as display,
-                    self.watch.kept(),
-                ):
+                plan, ending = [*SHORT.values()], self.summary.in_a_line
+                shown = progress.live_progress(quiet=self.quiet, plan=plan, ending=ending)
+                with shown as display, self.watch.kept():
                     self.display = display
                     logs.logger.info("run %s begins", self.id)
                     self.progress = display.phase(SHORT["opening"])

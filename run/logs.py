@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from errors import LogFileError
 from run.log_files import open_log, put_aside
 from run.log_lines import ConsoleLine, line_of, one_line
-from run.terminal import can_draw
+from run.terminal import can_draw, kernel_shell
 
 __all__ = [
     "LOGGER", "logger", "logging_to", "logging_to_stderr", "one_line", "printed_by", "summarize",
@@ -181,10 +181,11 @@ class _ConsoleHandler(logging.Handler):
 
 
 def _console_level(level: str, *, quiet: bool) -> int | str:
-    """What stderr shows: on a terminal the live display stands in for INFO lines."""
+    """What stderr shows: where there is a live display, it stands in for INFO lines."""
     if quiet:
         return logging.ERROR
-    return logging.WARNING if level == "INFO" and can_draw() else level
+    is_live = can_draw() or kernel_shell() is not None
+    return logging.WARNING if level == "INFO" and is_live else level
 
 
 def _console_handler() -> logging.Handler:

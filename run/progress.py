@@ -1,16 +1,18 @@
-"""Progress of long work: live lines on a terminal, now and then a log line elsewhere."""
+"""Progress of long work: live lines on a terminal or in a notebook, now and then a log line
+elsewhere.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from common.progress import Progress
 from run import logs
 from run.meter import Meter, told
-from run.terminal import can_draw
+from run.terminal import can_draw, kernel_shell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,15 +107,30 @@ def is_shown() -> bool:
 
 
 @contextmanager
-def live_progress(*, quiet: bool, plan: Sequence[str] = ()) -> Iterator[Display]:
+def live_progress(
+    *, quiet: bool, plan: Sequence[str] = (), ending: Callable[[], str] = lambda: ""
+) -> Iterator[Display]:
     """A display of the phases of `plan` while the block runs: on stderr if that is a terminal that
-    can draw lines again, and nobody else has it; else it goes to the log. It leaves no trace.
+    can draw lines again, and nobody else has it; in the cell of a notebook; else it goes to the
+    log. On a terminal it leaves no trace, in a notebook what `ending` says.
     """
-    global _live  # noqa: PLW0603  # the one display of this process
     display = Display(plan)
-    if quiet or not can_draw() or _live is not None:
+    if not quiet and kernel_shell() is not None:
+        from run.notebook import live_line  # noqa: PLC0415  # where there is a notebook
+
+        display.is_live = True
+        with live_line(lambda: display.meters, ending):
+            yield display
+    elif quiet or not can_draw() or _live is not None:
         yield display
-        return
+    else:
+        with _on_terminal(display):
+            yield display
+
+
+@contextmanager
+def _on_terminal(display: Display) -> Iterator[None]:
+    global _live  # noqa: PLW0603  # the one display of this process
     from rich.console import Console  # noqa: PLC0415  # 70 ms that cron does not need
     from rich.live import Live  # noqa: PLC0415
 
@@ -132,6 +149,6 @@ def live_progress(*, quiet: bool, plan: Sequence[str] = ()) -> Iterator[Display]
     _live, display.is_live = display, True
     try:
         with live, logs.printed_by(print_above):
-            yield display
+            yield
     finally:
         _live = None

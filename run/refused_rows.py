@@ -90,6 +90,17 @@ def files_in(config: StarSchemaConfig, folder: Path) -> dict[str, Path]:
     return {name: path for name, path in paths.items() if path.is_file()}
 
 
+def opened(config: StarSchemaConfig, folder: Path, source: str | None = None) -> list[RejectFile]:
+    """The reject files in a folder, of `source` or of all. Raises `RequestError` where one is
+    damaged.
+    """
+    there = [i for i in files_in(config, folder).items() if source in (None, i[0])]
+    files, problems = _opened(config, there)
+    if problems:
+        raise RequestError("; ".join(problems))
+    return files
+
+
 def rejects_of(config: StarSchemaConfig, named: str | None, source: str | None) -> RejectsOf:
     """The reject files of the run `named`, or else of the last one that has some; with `source` of
     that source alone.
@@ -109,13 +120,14 @@ def rejects_of(config: StarSchemaConfig, named: str | None, source: str | None) 
         files = files_in(config, folder).items()
         there = [(name, path) for name, path in files if source in (None, name)]
         if there:
-            return _opened(config, run, folder, there)
+            return RejectsOf(run, folder, *_opened(config, there))
     raise RequestError(_none(config, runs, named, source))
 
 
 def _opened(
-    config: StarSchemaConfig, run: PastRun, folder: Path, there: Sequence[tuple[str, Path]]
-) -> RejectsOf:
+    config: StarSchemaConfig, there: Sequence[tuple[str, Path]]
+) -> tuple[list[RejectFile], list[str]]:
+    """Files, and what is wrong with those that are damaged."""
     files, problems = [], []
     called = {source.name: source.called for source in config.star.sources}
     for name, path in there:
@@ -124,7 +136,7 @@ def _opened(
             files.append(RejectFile(name, path, form, called.get(name, name)))
         except (UnreadableError, OSError) as error:
             problems.append(f"{path}: {_reason(error)}")
-    return RejectsOf(run, folder, files, problems)
+    return files, problems
 
 
 def _none(

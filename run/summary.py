@@ -25,6 +25,7 @@ from common.outcomes import (
     plain,
 )
 from errors import EXIT_CODES
+from run.meter import lasted
 
 PHASES = {
     "opening": "Opening",
@@ -233,6 +234,19 @@ class RunSummary:
     @property
     def success(self) -> bool:
         return self.status in ("published", "dry_run")
+
+    def in_a_line(self) -> str:
+        """How it ended, in one line."""
+        found = self.outcomes
+        read = found.extraction.total_records if found.extraction else 0
+        rejected = sum(sum(table.rejected.values()) for table in found.tables.values())
+        told = [f"{read:,} rows in {lasted(self.total_duration_seconds)}"]
+        told += [f"{rejected:,} rejected"] if rejected else []
+        told += [f"as run {self.repeats_run} left them"] if self.repeats_run else []
+        told += [f"{len(self.warnings)} warnings"] if len(self.warnings) > 1 else []
+        told += ["1 warning"] if len(self.warnings) == 1 else []
+        status = self.status.replace("_", " ")
+        return f"{status}, " + (", ".join(told) if self.success else "; ".join(self.errors))
 
     @property
     def new_warnings(self) -> list[str]:

@@ -1,0 +1,49 @@
+"""Plain HTML for the cells of a notebook, without any library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+_STYLE = """
+.star-etl{--good:#1a7f37;--look:#8a5700;--bad:#c4232c;--bar:#0969da;--line:rgba(128,128,128,.35);
+font-size:13px;line-height:1.5;max-width:62em}
+body[data-jp-theme-light=false] .star-etl,.vscode-dark .star-etl,.vscode-high-contrast .star-etl,
+html[theme=dark] .star-etl,html[data-theme=dark] .star-etl{--good:#56d364;--look:#e3b341;
+--bad:#ff8f87;--bar:#79b8ff}
+.star-etl table{border-collapse:collapse;margin:.5em 0;font-size:inherit;border:0}
+.star-etl table :is(th,td){padding:.15em 1.4em .15em 0;text-align:left;font-weight:400;border:0;
+background:none;vertical-align:top;white-space:nowrap;font-variant-numeric:tabular-nums}
+.star-etl table thead :is(th,td){border-bottom:1px solid var(--line)}
+.star-etl table .r{text-align:right}
+.star-etl .good{color:var(--good)}.star-etl .look{color:var(--look)}.star-etl .bad{color:var(--bad)}
+.star-etl .dim{opacity:.75}.star-etl .strong,.star-etl .verdict>div:first-child .good,
+.star-etl .verdict>div:first-child .bad{font-weight:600}
+.star-etl .next{display:flex;gap:1em;border-top:1px solid var(--line);margin-top:.6em;
+padding-top:.4em}
+""".replace("\n", "")
+
+
+def framed(inner: str) -> str:
+    """HTML with the styles that it needs, which change nothing else of the page it stands in."""
+    return f'<div class="star-etl"><style>{_STYLE}</style>{inner}</div>'
+
+
+def table(
+    titles: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[int] = ()
+) -> str:
+    """A table of plain cells, each escaped; the first of a row names it, those of the columns in
+    `right` are numbers.
+    """
+    sides = ['class="r"' if n in set(right) else "" for n in range(len(titles))]
+    head = "".join(
+        f'<th scope="col" {s}>{escape(t)}</th>' for t, s in zip(titles, sides, strict=True)
+    )
+    body = "".join(f"<tr>{_cells(row, sides)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cells(row: Sequence[object], sides: Sequence[str]) -> str:
+    first, *others = (escape(str(cell)) for cell in row)
+    cells = (f"<td {side}>{cell}</td>" for cell, side in zip(others, sides[1:], strict=True))
+    return f'<th scope="row">{first}</th>{"".join(cells)}'

@@ -1,0 +1,129 @@
+"""What a run, its settings and its stages show of themselves in a notebook."""
+
+from __future__ import annotations
+
+import copy
+import json
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+
+import pytest
+
+from errors import RequestError
+from main import StarSchemaETLPipeline
+from pages.results import Results
+from support.retailer import Retailer, tomorrow
+
+HOSTILE = "<img src=x onerror=alert(1)>.csv"
+"""A file of this name is found by a pattern."""
+
+
+def ran(shop: Retailer, *, dry_run: bool = False) -> Results:
+    """The results of a run, which says nothing."""
+    return StarSchemaETLPipeline(shop.config(), quiet=True, dry_run=dry_run).run_full_pipeline()
+
+
+def spoil(shop: Retailer) -> None:
+    """A sale of a customer whose id needs all its zeros, and whose date is none."""
+    shop.sales.append({**shop.sales[0], "transaction_id": "007", "transaction_date": "n/a"})
+
+
+def test_results_are_the_dict_that_they_were(duckdb_shop: Retailer) -> None:
+    results = ran(duckdb_shop)
+    assert isinstance(results, dict)
+    assert json.loads(json.dumps(results)) == results
+    assert dict(results) == results
+    assert list(results)[:3] == ["run_id", "status", "success"]
+
+
+def test_a_copy_of_results_has_no_settings(postgresql_shop: Retailer) -> None:
+    results = ran(postgresql_shop)
+    password = postgresql_shop.config().warehouse_url.password or "postgres"
+    for other in (copy.copy(results), copy.deepcopy(results)):
+        assert type(other) is dict
+        assert other == results
+    assert password.encode() not in bytes(ForkingPickler.dumps(results))
+
+
+def test_results_are_told_in_one_line(duckdb_shop: Retailer) -> None:
+    spoil(duckdb_shop)
+    results = ran(duckdb_shop)
+    told = repr(results)
+    assert str(results) == told
+    assert results["run_id"] in told
+    assert "published, 8 rows in" in told
+    assert ", 1 rejected" in told
+    assert "\n" not in told
+
+
+def test_the_rejects_are_a_frame_of_text(duckdb_shop: Retailer) -> None:
+    spoil(duckdb_shop)
+    results = ran(duckdb_shop)
+    found = results.rejects("transactions")
+    (row,) = found.to_dict("records")
+    assert row["transaction_id"] == "007"
+    assert (row["_reason"], row["_line"]) == ("invalid_date", "5")
+    assert {str(kind) for kind in found.dtypes} == {"str"}
+    assert [*found.columns[-5:]] == ["_reason", "_detail", "_line", "_file", "_raw"]
+    both = results.rejects()
+    assert [*both["_source"]] == ["transactions"]
+    assert [*both.columns[1:]] == [*found.columns]
+    assert len(results.rejects("customers")) == 0
+
+
+def test_the_rejects_of_several_sources_are_one_frame(duckdb_shop: Retailer) -> None:
+    spoil(duckdb_shop)
+    duckdb_shop.customers.append({**duckdb_shop.customers[0], "customer_id": ""})
+    found = ran(duckdb_shop).rejects()
+    assert sorted(found["_source"]) == ["customers", "transactions"]
+    assert found["transaction_id"].isna().sum() == 1
+
+
+def test_without_rejects_the_frame_is_empty_and_has_its_columns(duckdb_shop: Retailer) -> None:
+    results = ran(duckdb_shop)
+    assert results.rejects().shape == (0, 6)
+    assert [*results.rejects("products")] == ["_reason", "_detail", "_line", "_file", "_raw"]
+    with pytest.raises(RequestError, match="there is no source 'sales'; there are customers, "):
+        results.rejects("sales")
+
+
+def test_rejects_that_are_not_there_are_no_empty_frame(duckdb_shop: Retailer) -> None:
+    spoil(duckdb_shop)
+    dry = ran(duckdb_shop, dry_run=True)
+    with pytest.raises(RequestError, match=r"did not write the rejects of transactions; .*rejects"):
+        dry.rejects()
+    results = ran(duckdb_shop)
+    (Path(results["rejects_dir"]) / "transactions.csv").unlink()
+    with pytest.raises(RequestError, match=r"not in .* any more"):
+        results.rejects()
+    assert len(results.rejects("customers")) == 0
+
+
+def test_a_run_shows_its_verdict_first_and_the_next_step_last(duckdb_shop: Retailer) -> None:
+    spoil(duckdb_shop)
+    shown = ran(duckdb_shop)._repr_html_()
+    assert shown.index("published") < shown.index("net amount") < shown.index("results.rejects()")
+
+
+def test_what_files_are_called_is_text(duckdb_shop: Retailer) -> None:
+    spoil(duckdb_shop)
+    config = duckdb_shop.config(TRANSACTIONS__PATH=duckdb_shop.folder / "<*.csv")
+    duckdb_shop.path("transactions").rename(duckdb_shop.folder / HOSTILE)
+    results = StarSchemaETLPipeline(config, quiet=True).run_full_pipeline()
+    assert HOSTILE not in results._repr_html_()
+    assert "&lt;img src=x onerror=alert(1)&gt;.csv:5" in results._repr_html_()
+    assert results.rejects()["_file"][0].endswith(HOSTILE)
+
+
+def test_each_ending_has_its_words(duckdb_shop: Retailer) -> None:
+    assert "would publish" in ran(duckdb_shop, dry_run=True)._repr_html_()
+    duckdb_shop.publish()
+    assert "nothing new" in ran(duckdb_shop)._repr_html_()
+    tomorrow(duckdb_shop)
+    assert "published" in ran(duckdb_shop)._repr_html_()
+    spoil(duckdb_shop)
+    refused = duckdb_shop.run(StarSchemaETLPipeline, MAX_REJECT_RATE="0.01")
+    assert isinstance(refused, Results)
+    assert "refused" in refused._repr_html_()
+    duckdb_shop.files["products"] = None
+    assert "failed" in ran(duckdb_shop)._repr_html_()
