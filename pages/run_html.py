@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.html import framed
 from config import StarSchemaConfig
-from pages.shown import PAPER, as_html
+from pages.from_screen import PAPER, as_html
 from report.accounts import accounts
 from report.failure import failure
 from report.look_at import look_at
