@@ -17,7 +17,7 @@ LOCK = $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run cluster test test-faults fix bench bench-json sample docs lock audit clean
+.PHONY: help run cluster test test-faults fix bench bench-json sample docs pictures lock audit clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ sample: $(VENV)/.installed ## make the samples in data/ again
 
 docs: $(VENV)/.installed ## bring .env.example and the generated parts of README.md and docs/ up to date
 	@$(BIN)/python -m tools.generate_docs
+
+pictures: $(VENV)/.installed-dev ## make the pictures of README.md and docs/ from the samples; ARGS="console.svg"
+	@$(BIN)/python -m tools.pictures $(ARGS)
 
 lock: $(VENV)/lock/bin/uv ## pin requirements*.txt from requirements*.in; UPGRADE=1 takes newer versions
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) requirements.in --output-file requirements.txt

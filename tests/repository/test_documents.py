@@ -22,6 +22,7 @@ from main import __version__
 from support.application import copy_application, copy_samples
 from support.retailer import Retailer
 from support.terminal import at_a_terminal
+from tools import pictures
 from tools.generate_docs import ROOT, documents, sql_type
 
 PAGES = {
@@ -210,18 +211,23 @@ def test_the_changelog_tells_of_this_version() -> None:
 # --- examples -------------------------------------------------------------------------------
 
 
-def test_the_readme_shows_what_the_first_run_prints(fresh: Path) -> None:
-    """Word for word; only the run id and the seconds differ."""
+def test_the_first_run_is_shown_as_it_prints(fresh: Path) -> None:
+    """As text and as a picture, word for word; only the run id and the seconds differ."""
 
     def comparable(text: str) -> list[str]:
         text = re.sub(r"\d{8}T\d{6}-\w+", "<run>", text)
         text = re.sub(r"in [\d.]+ s, [\d,]+ rows/s", "in <s>", text)
         before, time, after = text.partition(" time  ")
+        after = re.sub(r"[▏▎▍▌▋▊▉█]+", "", after)  # the bars of a terminal
         return [*before.split(), *re.sub(r"\b\d+\.\d+\b", "<s>", time + after).split()]
 
-    shown = README.partition("<!-- first run -->\n```text\n")[2].partition("```")[0]
-    told = printed(fresh, ".venv/bin/python", "main.py")
-    assert comparable(told) == comparable(shown)
+    page = section("docs/operations.md", "## What is said of a run")
+    text = page.partition("<!-- first run -->\n```text\n")[2].partition("```")[0]
+    told = comparable(printed(fresh, ".venv/bin/python", "main.py"))
+    assert told == comparable(text)
+    picture = pictures.FOLDER / "console.svg"
+    shown = comparable("\n".join(pictures.text_of(picture.read_text(encoding="utf-8"))))
+    assert told == shown, "run `make pictures`"
 
 
 def test_the_page_on_what_comes_after_the_run_shows_what_explain_prints(fresh: Path) -> None:
