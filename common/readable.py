@@ -7,6 +7,7 @@ that one name means the same everywhere.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -50,13 +51,16 @@ def readable(star: Star) -> dict[str, sa.Column[Any]]:
     }
 
 
-def joined(star: Star) -> sa.Join:
-    """The fact with each of its dimensions. A fact has a member of each: no row is lost."""
+def joined(star: Star, only: Collection[sa.Table] | None = None) -> sa.Join | sa.Table:
+    """The fact with each of its dimensions, or of `only` some of them. A fact has a member of each:
+    no row is lost.
+    """
     found: Any = star.fact
     for key in columns_of(star.fact, Role.DIMENSION_KEY):
         dimension = target_of(key)
-        found = sa.join(found, dimension, key == surrogate_key(dimension))
-    join: sa.Join = found
+        if only is None or dimension in only:
+            found = sa.join(found, dimension, key == surrogate_key(dimension))
+    join: sa.Join | sa.Table = found
     return join
 
 

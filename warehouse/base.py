@@ -21,6 +21,7 @@ from config import StarSchemaConfig
 from errors import TransientError, WarehouseError
 from warehouse.catalog import PresentTable
 from warehouse.failures import explain
+from warehouse.questions import Question
 from warehouse.retry import waiting
 
 Encoded: TypeAlias = list[pa.RecordBatch] | list[bytes]
@@ -397,6 +398,12 @@ class Warehouse(ABC):
     @abstractmethod
     def stream(self, statement: sa.Select[Any], write: Callable[[pa.Table], None]) -> None:
         """Hand the rows of `statement`, which are text, to `write` in pieces."""
+
+    @abstractmethod
+    def ask(self, question: Question, write: Callable[[pa.Table], None]) -> pa.Schema:
+        """Hand the answer to `question` to `write` in pieces; returns their schema. Names of tables
+        mean those of the star.
+        """
 
     @abstractmethod
     def _create(self, table: Table) -> None: ...

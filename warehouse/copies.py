@@ -25,6 +25,8 @@ import sqlalchemy as sa
 from common.arrow_types import arrow_type
 from warehouse import binary_copy
 
+MOST_BYTES = (1 << 31) - 1
+"""Of CSV that is parsed at once."""
 _PIECE_BYTES = 4 << 20
 _lock = threading.Lock()
 _printed: dict[int, list[psycopg2.Error]] = {}
@@ -62,10 +64,23 @@ def copy_pieces(
 
     Raises what `write` raised; the rest of the rows is not looked at then.
     """
-    types, most = dict.fromkeys(names, pa.string()), (1 << 31) - 1
-    pieces = _Pieces(partial(_parsed, types=types, block=most), write)
+    types = dict.fromkeys(names, pa.string())
     with connection.cursor() as cursor:
-        copy(cursor, statement, pieces)
+        copy_parsed(cursor, statement, partial(_parsed, types=types, block=MOST_BYTES), write)
+
+
+def copy_parsed(
+    cursor: Any,
+    statement: str,
+    parse: Callable[[bytes], pa.Table],
+    write: Callable[[pa.Table], None],
+) -> None:
+    """Hand the rows of a COPY to CSV to `write` in pieces, as `parse` reads them.
+
+    Raises what `parse` or `write` raised; the rest of the rows is not looked at then.
+    """
+    pieces = _Pieces(parse, write)
+    copy(cursor, statement, pieces)
     pieces.hand_on()
     if pieces.error is not None:
         raise pieces.error

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy import Connection, Table
@@ -24,9 +25,10 @@ from common import duck
 from common.arrow_types import arrow_schema
 from common.files import LockFile, private_folder
 from common.star_model import KeyText, business_key
-from errors import BusyError, WarehouseError
+from errors import BusyError, RequestError, WarehouseError
 from warehouse.base import Encoded, Warehouse, without_keys
 from warehouse.catalog import PresentColumn, PresentTable
+from warehouse.questions import Question
 
 _UMASK = threading.Lock()
 _open_files: dict[tuple[int, int] | None, str] = {}
@@ -37,6 +39,8 @@ writes them. Sixteen threads that have less than this together spill what they h
 thirds more processor time.
 """
 _STREAMED_ROWS = 50_000
+_ASKING = duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN
+"""The statements that have an answer and change nothing, if the file is opened for reading only."""
 _SUFFIXES = ("", ".db", ".ddb", ".duckdb")
 """DuckDB takes an empty file with such a suffix for a new database, with others for data."""
 
@@ -261,6 +265,21 @@ class DuckDb(Warehouse):
         for piece in driver.sql(self.text_of(statement)).to_arrow_reader(_STREAMED_ROWS):
             write(pa.table(piece))
 
+    def ask(self, question: Question, write: Callable[[pa.Table], None]) -> pa.Schema:
+        self._set("schema", _literal(self.schema))
+        values = dict(question.values)
+        text = question.text_for("${}".format)
+        for statement in self._driver.extract_statements(text):
+            if statement.type not in _ASKING:
+                raise RequestError(
+                    f"the star is opened for reading only, and {statement.type.name} is no question"
+                )
+        asked = self._driver.sql(text, params=values or None)
+        with asked.to_arrow_reader(_STREAMED_ROWS) as reader:
+            for piece in reader:
+                write(pa.Table.from_batches([piece]))
+            return reader.schema
+
     def snapshot(
         self,
         tables: Sequence[Table],
@@ -350,5 +369,5 @@ def _now() -> str:
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _literal(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+def _literal(value: Path | str) -> str:
+    return "'" + str(value).replace("'", "''") + "'"

@@ -25,12 +25,13 @@ from errors import (
     TransientError,
     WarehouseError,
 )
-from warehouse import binary_copy, copies, pools, row_versions
+from warehouse import binary_copy, copies, pools, postgresql_answers, row_versions
 from warehouse import postgresql_locks as locks
 from warehouse.base import Encoded, Warehouse, without_keys
 from warehouse.catalog import PresentTable
 from warehouse.failures import explain
-from warehouse.postgresql_catalog import present_tables
+from warehouse.postgresql_catalog import has_primary_key, present_tables
+from warehouse.questions import Question
 
 _TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
 """SQLSTATEs after which the whole transaction can be tried again, beside class 08."""
@@ -55,6 +56,7 @@ _SESSION = (
     "SET row_security = off",  # rows that a policy hides are an error, not rows that are missing
 )
 """What our statements rely on, whatever defaults a role or a database has."""
+_READS = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _SOCKET_BYTES = 4 << 20
 _DIAL_SECONDS = 60  # to connect
 _CANCEL_SECONDS = 3  # to tell a server that a statement is to be ended
@@ -283,6 +285,8 @@ class PostgreSql(Warehouse):
 
     def _set_transaction_options(self) -> None:
         self._is_hurried = False
+        if self.only_reads:  # all that is asked is of one moment
+            self.connection.exec_driver_sql(_READS)
         begun = self.execute(
             sa.text(
                 "SELECT pg_backend_pid() AS pid, "
@@ -292,8 +296,6 @@ class PostgreSql(Warehouse):
             {"limit": f"{self.config.lock_timeout_seconds}s"},
         ).one()
         self._seen_whole = int(begun.oldest)
-        if self.only_reads:
-            self.connection.exec_driver_sql("SET TRANSACTION READ ONLY")
         if self._session is not None and begun.pid != self._session[0]:
             raise WarehouseError(self._mixed_sessions())
         self.connection.exec_driver_sql("SET LOCAL work_mem = '64MB'")
@@ -375,6 +377,9 @@ class PostgreSql(Warehouse):
         query = f"COPY ({self.text_of(statement)}) TO STDOUT (FORMAT csv)"
         copies.copy_pieces(self._driver, query, statement.selected_columns.keys(), write)
 
+    def ask(self, question: Question, write: Callable[[pa.Table], None]) -> pa.Schema:
+        return postgresql_answers.ask(self._driver, question, self.schema, write)
+
     def snapshot(self, tables: Sequence[Table], counts: Mapping[str, int], last: str) -> str:
         number = int(self.scalar(sa.text("SELECT pg_current_xact_id()::text")))
         rows = [counts[table.name] for table in tables]
@@ -420,16 +425,7 @@ class PostgreSql(Warehouse):
         self.connection.exec_driver_sql(f"ANALYZE {self.qualified(table)} ({quote(key)})")
 
     def enforces_primary_key(self, table: Table) -> bool:
-        found = self.execute(
-            sa.text(
-                "SELECT count(*) FROM pg_catalog.pg_constraint k "
-                "JOIN pg_catalog.pg_class c ON c.oid = k.conrelid "
-                "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-                "WHERE n.nspname = :schema AND c.relname = :table AND k.contype = 'p'"
-            ),
-            {"schema": self.schema, "table": table.name},
-        )
-        return bool(found.scalar())
+        return has_primary_key(self.connection, self.schema, table)
 
     def rows_changed_since(self, snapshot: str) -> sa.ColumnElement[bool]:
         known = row_versions.parsed(snapshot)

@@ -93,3 +93,17 @@ JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
 WHERE s.nspname = :schema AND c.relname = ANY(:tables) AND i.indisvalid
 AND i.indpred IS NULL AND i.indexprs IS NULL
 """)
+
+
+def has_primary_key(connection: Connection, schema: str, table: Table) -> bool:
+    """Whether `table` has a primary key in `schema`."""
+    found = connection.execute(
+        sa.text(
+            "SELECT count(*) FROM pg_catalog.pg_constraint k "
+            "JOIN pg_catalog.pg_class c ON c.oid = k.conrelid "
+            "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = :schema AND c.relname = :table AND k.contype = 'p'"
+        ),
+        {"schema": schema, "table": table.name},
+    )
+    return bool(found.scalar())

@@ -54,6 +54,12 @@ SQL_PIECES = {
     },
     "warehouse.postgresql: PostgreSql.fetch": {"self.text_of(statement)"},
     "warehouse.postgresql: PostgreSql.stream": {"self.text_of(statement)"},
+    "warehouse.postgresql_answers: ask": {"text"},  # what somebody asks, in a transaction that
+    "warehouse.postgresql_answers: _described": {"text"},  # can write nothing
+    "warehouse.questions: Question.first": {
+        "self.text",
+        "rows",  # a number
+    },
 }
 """The pieces that SQL text is put together from, by the function that does it: quoted names,
 literals and compiled statements. A value is bound instead."""
