@@ -14,6 +14,8 @@ from support.code import MODULES, PACKAGES, imported
 
 DRIVERS = {"MySQLdb", "mysql", "pymysql"}
 """Of source databases: who has one installs its driver."""
+FRAMES = {"polars"}
+"""Whose frames are made for who has it."""
 
 PINNED = sorted(ROOT.glob("requirements*.txt"))
 
@@ -75,7 +77,7 @@ def test_what_is_imported_is_required_and_no_more() -> None:
     }
     names = set().union(*(imported(path) for path in MODULES.values()))
     third_party = names - PACKAGES - set(sys.stdlib_module_names)
-    used = {distributions.get(name, name) for name in third_party - DRIVERS}
+    used = {distributions.get(name, name) for name in third_party - DRIVERS - FRAMES}
     required = wanted(ROOT / "requirements.in")
     optional = wanted(ROOT / "requirements-cloud.in") | wanted(ROOT / "requirements-dask.in")
     assert used <= required | optional
