@@ -46,6 +46,7 @@ dim_customer = dimension(
         "first and last name, else company, else `Customer <id>`",
         unknown="Unknown",
         is_personal=True,
+        is_name=True,
     ),
     attribute("company", "as given", is_personal=True),
     attribute("email", "valid and lower case, or empty", is_personal=True),
@@ -62,14 +63,16 @@ dim_customer = dimension(
 dim_product = dimension(
     metadata,
     "product",
-    attribute("product_name", "the name, or `Product <id>`", unknown="Unknown"),
+    attribute("product_name", "the name, or `Product <id>`", unknown="Unknown", is_name=True),
     attribute("category", "or `Unknown`", unknown="Unknown"),
     attribute("brand", "or `Unknown`", unknown="Unknown"),
     attribute("price", "list price", MONEY, is_amount=True),
     attribute(
         "cost", "as given, or estimated from the price", MONEY, is_amount=True, is_unit_cost=True
     ),
-    attribute("is_cost_estimated", "the cost is an estimate", Boolean(), unknown=False),
+    attribute(
+        "is_cost_estimated", "the cost is an estimate", Boolean(), unknown=False, is_note=True
+    ),
     attribute("price_tier", "`High`, `Medium`, `Low` or `Unknown`", unknown="Unknown"),
     attribute("profit_margin_pct", "(price - cost) / price x 100", Numeric(19, 2)),
     attribute("specifications", "JSON with sorted keys", is_json=True),
@@ -81,7 +84,13 @@ dim_sales_rep = dimension(
     "sales_rep",
     attribute("first_name", "as given, or from the id", is_personal=True),
     attribute("last_name", "as given, or from the id", is_personal=True),
-    attribute("full_name", "first and last name, else the id", unknown="Unknown", is_personal=True),
+    attribute(
+        "full_name",
+        "first and last name, else the id",
+        unknown="Unknown",
+        is_personal=True,
+        is_name=True,
+    ),
     attribute("email", "valid and lower case, or empty", is_personal=True),
     attribute("region", "or `Unassigned`", unknown="Unknown"),
     attribute("hire_date", "empty where it cannot be read", Date()),

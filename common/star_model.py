@@ -110,7 +110,8 @@ def attribute(
     `unknown` is the value that the Unknown member shows for it. `meaning` may be `is_personal`
     (names, contacts, addresses), `is_amount` (of a currency), `is_json` (a document), or
     `is_unit_cost` (the profit of facts is computed with it), or `is_currency` (that of the amounts
-    beside it).
+    beside it), or `is_name` (what people call the member), or `is_note` (says how we know of the
+    member, and nothing of the member itself).
     """
     info = {"unknown": unknown, **meaning}
     return _column(name, description, kind or Text(), Role.ATTRIBUTE, info=info)
@@ -119,7 +120,7 @@ def attribute(
 def deleted_flag() -> Column[Any]:
     """The attribute of a member that its source has deleted; empty where that cannot be read."""
     described = "the source says so, or a full extract does not have it any more"
-    info = {"unknown": False, "default": False}
+    info = {"unknown": False, "default": False, "is_note": True}
     return _column(DELETED_FLAG, described, Boolean(), Role.ATTRIBUTE, info=info)
 
 
@@ -164,7 +165,7 @@ def dimension(metadata: MetaData, name: str, *attributes: Column[Any]) -> Table:
     described = f"only a sale names this {name.replace('_', ' ')}; the record has not come yet"
     is_inferred = _column(
         INFERRED_FLAG, described, Boolean(), Role.ATTRIBUTE, nullable=False,
-        info={"unknown": False, "default": False},
+        info={"unknown": False, "default": False, "is_note": True},
     )  # fmt: skip
     return Table(
         f"dim_{name}",
