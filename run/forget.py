@@ -159,6 +159,6 @@ def lines(forgotten: Forgotten, config: StarSchemaConfig, *, dry_run: bool) -> l
         f"rejects in {config.rejects_dir}: {erased.rows:,} rows {gone} out of {erased.files:,} "
         f"files; {erased.looked_at:,} were looked through",
         f"not touched: the log {config.log_file} (ids, and examples of keys; no names), backups, "
-        "and what the engine keeps of old rows: see Erase a person in docs/operations.md",
+        "and what the engine keeps of old rows: see Erase a person in docs/personal-data.md",
         "not touched: the source; as long as it has the row, the next run brings it back",
     ]

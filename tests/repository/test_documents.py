@@ -287,7 +287,7 @@ def test_the_example_of_own_files_goes_as_it_is_shown(fresh: Path) -> None:
 
 def test_only_new_rows_are_read_as_it_is_shown(fresh: Path) -> None:
     """By the settings of the page, of a till in which the sales of the sample are."""
-    page = section("docs/operations.md", "## Only new rows")
+    page = section("docs/each-night.md", "## Only new rows")
     names, *rows = list(csv.reader((fresh / "data" / "sales_transactions.csv").open()))[:4]
     with sqlite3.connect(fresh / "till.db") as till:
         till.execute(f"CREATE TABLE sales ({', '.join(names)}, updated_at)")
@@ -330,7 +330,7 @@ def test_after_the_steps_of_erasing_a_person_nothing_of_them_is_left(fresh: Path
     printed(fresh, sys.executable, "main.py")
     assert len(files_with(fresh, b"priya.kowalski.2@")) == 3  # source, warehouse and rejects
     customers.write_text("".join(others), encoding="utf-8")
-    steps = re.sub("^  ", "", section("docs/operations.md", "## Erase a person"), flags=re.M)
+    steps = re.sub("^  ", "", section("docs/personal-data.md", "## Erase a person"), flags=re.M)
     for block in blocks(steps, "sh"):
         printed(fresh, "bash", "-ec", block)
     assert not files_with(fresh, b"priya.kowalski.2@")

@@ -205,7 +205,7 @@ def test_no_secret_is_in_ops() -> None:
 
 def test_the_line_for_cron_is_that_of_the_documents() -> None:
     (line,) = [line for line in text_of("crontab").splitlines() if line.startswith("0 2")]
-    for page in ("README.md", "docs/operations.md"):
+    for page in ("README.md", "docs/night-watch.md"):
         assert line in (ROOT / page).read_text(encoding="utf-8"), page
 
 

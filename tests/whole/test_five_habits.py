@@ -1,4 +1,4 @@
-"""The five habits of a shop, by the lines of settings that docs/operations.md has for each."""
+"""The five habits of a shop, by the lines of settings that docs/each-night.md has for each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.application import ROOT
 from support.commands import run_command
 from support.retailer import Retailer
 
-PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "each-night.md").read_text(encoding="utf-8")
 
 
 def lines_of(title: str) -> dict[str, str | None]:
@@ -152,11 +152,9 @@ def test_delete_flags(shop: Retailer, capsys: pytest.CaptureFixture[str]) -> Non
     assert shop.star.member("dim_customer", "C2")["is_deleted"] is True
 
 
-def test_the_other_page_has_each_habit() -> None:
-    """The table in docs/own-files.md leads to all five."""
-    page = (ROOT / "docs" / "own-files.md").read_text(encoding="utf-8")
-    linked = re.findall(r"^\| \[[^]]+\]\(operations\.md#([\w-]+)\)", page, re.M)
-    (section,) = re.findall(r"^## Sales that go away\n(.*?)^## ", PAGE, re.M | re.S)
+def test_the_table_leads_to_each_habit() -> None:
+    (section,) = re.findall(r"^## Which habit has your shop\?\n(.*?)^## ", PAGE, re.M | re.S)
+    linked = re.findall(r"^\| \[[^]]+\]\(#([\w-]+)\)", section, re.M)
     titles = re.findall(r"^### (.+)$", section, re.M)
     assert linked == [title.lower().replace(" ", "-") for title in titles]
     assert len(linked) == 5
