@@ -11,7 +11,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +32,7 @@ from sqlalchemy import URL, make_url
 from common import setting_checks as checks
 from common.order_settings import join_problems, joined_sources, with_values_of_lines
 from common.rates import Rate
+from common.setting_display import differing, settings_html, told
 from common.setting_errors import explained, unknown_names
 from common.setting_files import nested, read_env_file, read_star_file
 from common.setting_kinds import kind_of
@@ -238,6 +239,24 @@ class StarSchemaConfig(Settings):
                 source.name.upper(), has_dates=source.describes_facts
             )
         ]
+
+    @property
+    def place(self) -> str:
+        """Where the star is, for people."""
+        schema = f", schema {self.warehouse_schema}" if self.warehouse_schema else ""
+        return f"{told(self.warehouse_url)}{schema}"
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Where the star is, and what differs from the default; no secret."""
+        found = {"WAREHOUSE_URL": self.warehouse_url, **differing(self, self._known)}
+        yield from ((name, told(value)) for name, value in found.items())
+
+    def _repr_html_(self) -> str:
+        return settings_html(self.place, differing(self, self._known), self._known)
+
+    @property
+    def _known(self) -> dict[str, tuple[Any, str]]:
+        return setting_names(self.star, tuple(joined_sources(self.sources.values())))
 
     def source(self, name: str) -> SourceSettings:
         """The settings of the source called `name`."""

@@ -24,9 +24,11 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from common.html import Displayed, frames_html
 from common.parallel import Task, Workers
 from common.progress import SILENT, Progress
 from common.results import LINE
+from common.setting_display import told
 from common.since import Start
 from common.spool import Spool
 from common.star_model import Source
@@ -70,6 +72,10 @@ class DataExtractor:
         self.starts, self._only = starts or {}, only or {}
         self._sources = all_sources(config.star, config.join)
 
+    def __repr__(self) -> str:
+        read = (f"{n}: {told(s.path)}" for n, s in self.config.sources.items() if s.path)
+        return f"<{type(self).__name__} of {', '.join(read)}>"
+
     def extract_all_sources(self) -> dict[str, Any]:
         """Every source as a whole, for a notebook; a pipeline run works batch by batch.
 
@@ -83,7 +89,8 @@ class DataExtractor:
                 source.name: frame(extracted.get(source.name), source)
                 for source in self.config.star.sources
             }
-        return {**frames, "_metadata": extraction_metadata(extracted)}
+        metadata = extraction_metadata(extracted)
+        return Displayed({**frames, "_metadata": metadata}, "sources", frames_html)
 
     def extract(
         self,

@@ -96,6 +96,10 @@ class StarSchemaETLPipeline:
         """What the last run says of itself."""
         self._transformer = StarSchemaTransformer(self.config)
 
+    def __repr__(self) -> str:
+        read = [name for name, source in self.config.sources.items() if source.path is not None]
+        return f"<{type(self).__name__} of {', '.join(read)} into {self.config.place}>"
+
     def run_full_pipeline(self) -> Results:
         """Run everything; returns the summary, a dict that `json.dumps` accepts.
 

@@ -85,6 +85,10 @@ class StarSchemaTransformer:
         }
         """By source: makes the columns of the star that need more than the column's own type."""
 
+    def __repr__(self) -> str:
+        tables = (*self.star.dimensions, self.star.fact)
+        return f"<{type(self).__name__} of {', '.join(table.name for table in tables)}>"
+
     # --- for people: a frame in, a new frame out -------------------------------------------
 
     def prepare_customer_dimension(self, customers: Rows) -> pd.DataFrame:

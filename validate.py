@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Table
 
 from common.accounts import reconcile, unclosed
-from common.checks import failures, key_check, member_checks, orphan_check
+from common.checks import failures, key_check, member_checks, orphan_check, shown
 from common.costs import profit_in_star
 from common.key_sum import key_sum
 from common.outcomes import (
@@ -82,6 +82,9 @@ class StarSchemaValidator:
         self.net: Sums = {}
         """The net amount of all of them."""
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of the star in {self.config.place}>"
+
     def run_all_checks(self) -> dict[str, Any]:
         """`row_counts`, `referential_integrity`, `checks`, `validation_errors`; by itself also
         `data_quality_score` and `reconciliation`, those of the last published run. Changes nothing.
@@ -89,8 +92,7 @@ class StarSchemaValidator:
         """
         with transaction(self.config, self._given) as warehouse:
             if self._given is not None:
-                results: dict[str, Any] = plain(self._run(warehouse))
-                return results
+                return shown(plain(self._run(warehouse)))
             found = drift.compare(warehouse, self.star.tables)
             missing, self._late = found.missing_tables, found.late_in(self.fact)
             if missing:
@@ -98,7 +100,7 @@ class StarSchemaValidator:
                     f"{self.config.warehouse_url}, schema {warehouse.schema}: there is no star to "
                     f"check, without {missing[0].name}; run the pipeline first"
                 )
-            return {**plain(self._run(warehouse)), **_last_published(warehouse)}
+            return shown({**plain(self._run(warehouse)), **_last_published(warehouse)})
 
     def check_star(self, progress: Progress = SILENT) -> Validation:
         """The same for the run whose warehouse was given, without accounts and score. `progress`

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from sqlalchemy import Table
 
+from common.html import Displayed, framed, table
 from common.outcomes import CheckResult, MemberCounts
 
 
@@ -16,6 +18,29 @@ def failures(checks: Iterable[CheckResult]) -> list[str]:
         for c in checks
         if c.problems
     ]
+
+
+def shown(results: Mapping[str, Any]) -> Displayed:
+    """What `run_all_checks` returns, which a notebook shows as tables."""
+    return Displayed(results, "checks of the star", _html)
+
+
+def _html(results: Mapping[str, Any]) -> str:
+    checks = results["checks"]
+    kinds = {kind: [c for c in checks if c["status"] == kind] for kind in ("failed", "passed")}
+    problems = [(c["check"], c["table"], f"{c['problems']:,}") for c in kinds["failed"]]
+    sign = "bad'>✘" if problems else "good'>✔"
+    told = f"{len(problems)} of {len(checks)} checks failed" if problems else "nothing is wrong"
+    html = f"<div class='verdict'><div><span class='{sign} {told}</span></div></div>"
+    if problems:
+        html += table(("failed", "table", "rows that break it"), problems, right=(2,))
+    html += table(
+        ("table", "rows"), [(t, f"{n:,}") for t, n in results["row_counts"].items()], right=(1,)
+    )
+    passed = [(c["check"], c["table"], f"{c['rows']:,}") for c in kinds["passed"]]
+    passed_html = table(("check", "table", "rows"), passed, right=(2,))
+    html += f"<details><summary>{len(passed)} checks passed</summary>{passed_html}</details>"
+    return framed(html)
 
 
 def member_checks(

@@ -139,8 +139,10 @@ class SourceSettings(Settings):
     currency: str | None = Field(None, description="the one currency of the amounts, such as EUR")
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What differs from the default; no secret."""
         for name, value in super().__repr_args__():
-            yield name, without_secrets(value) if name == "path" else value
+            if value != type(self).model_fields[str(name)].get_default(call_default_factory=True):
+                yield name, without_secrets(value) if name == "path" else value
 
     @field_validator("path", mode="before")
     @classmethod

@@ -57,6 +57,9 @@ class KeyMap(Mapping[Any, int]):
         self._is_folded = is_folded
         self._forms = folded_keys(self._ids) if is_folded else self._ids
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {len(self):,} by {self.members.column_names[0]}>"
+
     @cached_property
     def kinds(self) -> npt.NDArray[np.int8]:
         """The kind of each member."""

@@ -58,6 +58,9 @@ class Loader:
         self.run_id = run_id or new_run_id()
         self._given = given
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} into {self.config.place}>"
+
     def __enter__(self) -> Self:
         self._transaction = transaction(
             self.config, self._given, self.config.star.tables, self.run_id

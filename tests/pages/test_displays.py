@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from config import load_config
 from errors import RequestError
+from extract import DataExtractor
+from load_dimensions import DimensionLoader
+from load_facts import FactLoader
 from main import StarSchemaETLPipeline
 from pages.results import Results
 from support.retailer import Retailer, tomorrow
+from transform import StarSchemaTransformer
+from validate import StarSchemaValidator
 
 HOSTILE = "<img src=x onerror=alert(1)>.csv"
 """A file of this name is found by a pattern."""
@@ -127,3 +133,64 @@ def test_each_ending_has_its_words(duckdb_shop: Retailer) -> None:
     assert "refused" in refused._repr_html_()
     duckdb_shop.files["products"] = None
     assert "failed" in ran(duckdb_shop)._repr_html_()
+
+
+CANARY = "s3cr3t"
+
+
+def test_settings_show_what_differs_and_no_secret() -> None:
+    config = load_config(
+        None,
+        {
+            "WAREHOUSE_URL": f"postgresql://etl:{CANARY}@db/shop",
+            "NOTIFY_URL": f"https://hooks.example/{CANARY}",
+            "CUSTOMERS__PATH": f"https://etl:{CANARY}@files.example/c.csv?signature={CANARY}",
+            "CUSTOMERS__NULL_TOKENS": '["<none>"]',
+            "MAX_REJECT_RATE": "0.1",
+        },
+    )
+    shown = config._repr_html_()
+    for told in (shown, repr(config)):
+        assert CANARY not in told
+        for name in ("CUSTOMERS__PATH", "CUSTOMERS__NULL_TOKENS", "MAX_REJECT_RATE", "NOTIFY_URL"):
+            assert name in told
+        assert "LOG_LEVEL" not in told
+    assert "&lt;none&gt;" in shown
+    assert "0.05" in shown  # the default
+    assert repr(load_config(None, {})) == (
+        "StarSchemaConfig(WAREHOUSE_URL='duckdb:///data/warehouse.duckdb')"
+    )
+
+
+def test_each_stage_says_what_it_is_and_of_what(duckdb_shop: Retailer) -> None:
+    duckdb_shop.publish()
+    config = duckdb_shop.config()
+    place, file = str(config.warehouse_url), str(duckdb_shop.path("transactions"))
+    for made, told in (
+        (StarSchemaETLPipeline(config), place),
+        (DataExtractor(config), f"transactions: {file}"),
+        (StarSchemaTransformer(config), "dim_customer, dim_product, dim_sales_rep, dim_date, fact"),
+        (DimensionLoader(config), place),
+        (FactLoader(config), place),
+        (StarSchemaValidator(config), place),
+    ):
+        assert repr(made).startswith(f"<{type(made).__name__} ")
+        assert told in repr(made)
+    with DimensionLoader(config) as loader:
+        keys = loader.load_all_dimensions({})
+    assert repr(keys["dim_customer"]) == "<KeyMap: 3 by customer_id>"
+
+
+def test_what_was_read_and_checked_is_shown_and_stays_a_dict(duckdb_shop: Retailer) -> None:
+    duckdb_shop.publish()
+    sources = DataExtractor(duckdb_shop.config()).extract_all_sources()
+    assert isinstance(sources, dict)
+    assert len(repr(sources)) < 100
+    assert "transaction_date" in sources._repr_html_()  # type: ignore[attr-defined]
+    checks = StarSchemaValidator(duckdb_shop.config()).run_all_checks()
+    assert json.loads(json.dumps(checks)) == checks
+    assert "nothing is wrong" in checks._repr_html_()  # type: ignore[attr-defined]
+    assert type(copy.copy(checks)) is dict
+    duckdb_shop.star.execute("UPDATE fact_sales SET net_amount = 0 WHERE transaction_id = 'T1'")
+    broken = StarSchemaValidator(duckdb_shop.config()).run_all_checks()
+    assert "checks failed" in broken._repr_html_()  # type: ignore[attr-defined]
