@@ -31,8 +31,8 @@ from rich.text import Text
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "pictures"
-COLUMNS, WIDTH = 80, 1200
-"""Of a terminal, in characters; of a window, in pixels."""
+COLUMNS, WINDOW, NARROW = 80, 1200, 880
+"""Of a terminal, in characters; of windows, in pixels."""
 _CHARACTER = 12.2
 """How wide Rich draws a character."""
 _WAIT = 120
@@ -98,14 +98,14 @@ def first_run(here: Shop) -> bytes:
 def report(here: Shop) -> bytes:
     """The top of the page of a first run."""
     at_a_terminal(here, "main.py")
-    return shot(here.folder / "data" / "reports" / "latest.html", 1000)
+    return shot(here.folder / "data" / "reports" / "latest.html", WINDOW, 1000)
 
 
 def notebook(here: Shop) -> bytes:
     """The Python of the README as a notebook, from the top."""
     page = here.folder / "notebook.html"
     page.write_text(cells_with_outputs(here, cells_of_the_readme()), encoding="utf-8")
-    return shot(page, 1400)
+    return shot(page, NARROW, 1400)
 
 
 PICTURES = {"console.svg": first_run, "report.png": report, "notebook.png": notebook}
@@ -219,6 +219,9 @@ _PAPER = """
   .cell { display: grid; grid-template-columns: 48px 1fr; margin-bottom: 12px; }
   .cell > b { color: #0a6ebd; font: 14px/2.6 monospace; }
   pre { background: #f6f8fa; border: 1px solid #d1d9e0; padding: 8px 12px; margin: 0; }
+  :where(table) { border-collapse: collapse; border: 0; font-size: 13px; }
+  :where(th, td) { text-align: right; padding: 4px 8px; }
+  :where(tbody tr:nth-child(odd)) { background: #f6f8fa; }
 """
 
 
@@ -227,6 +230,7 @@ def _coloured(code: str) -> str:
     screen = Console(record=True, file=io.StringIO(), width=1000)
     screen.print(Syntax(code, "python", theme="default", background_color="default"))
     html = screen.export_html(inline_styles=True, code_format="{code}")
+    html = re.sub(r"background-color: #\w+;? ?", "", html)
     return "\n".join(line.rstrip() for line in html.splitlines())
 
 
@@ -260,15 +264,15 @@ def browser() -> Iterator[Browser]:
             started.close()
 
 
-def shot(path: Path, height: int) -> bytes:
-    """The top of a page, so many pixels of it, as PNG; light, and as wide as on a desk."""
-    size: Any = {"width": WIDTH, "height": height}
+def shot(path: Path, width: int, height: int) -> bytes:
+    """The top of a page as PNG, in a light window of this size."""
+    size: Any = {"width": width, "height": height}
     with browser() as started:
         page = started.new_page(viewport=size, color_scheme="light")
         page.goto(path.as_uri())
         reject_what_identifies(page.inner_text("body"))
         whole = int(page.evaluate("Math.ceil(document.body.getBoundingClientRect().bottom)"))
-        return page.screenshot(clip={"x": 0, "y": 0, "width": WIDTH, "height": min(height, whole)})
+        return page.screenshot(clip={"x": 0, "y": 0, "width": width, "height": min(height, whole)})
 
 
 def reject_what_identifies(text: str) -> None:
