@@ -23,13 +23,23 @@ from common.setting_texts import Moment, parse_moment
 from common.star_model import references, target_of
 from common.version import VERSION
 from config import StarSchemaConfig
-from errors import ExtractionError, GateError
+from errors import EXIT_CODES, ExtractionError, GateError
 from extract import DataExtractor
 from load_dimensions import DimensionLoader
 from load_facts import FactLoader
 from pages.results import Results
 from report.run_text import in_log
-from run import changes, currencies, logs, looks, members, retention, unchanged, watermarks
+from run import (
+    afterwards,
+    changes,
+    currencies,
+    logs,
+    looks,
+    members,
+    retention,
+    unchanged,
+    watermarks,
+)
 from run.absence import absence_in, absences_of_members, may_remove
 from run.clean_source import CleanSource
 from run.frame import Run
@@ -121,7 +131,7 @@ class StarSchemaETLPipeline:
                 if run.summary.status == "published":
                     run.warn(*retention.tidy(self.config, run.warehouse, run.summary.rejects_dir))
                     self._write_page(run)
-            if run.summary.status in ("failed", "gate_failed"):
+            if run.summary.code in (EXIT_CODES["failed"], EXIT_CODES["gate_failed"]):
                 self._write_page(run)
             self._log_pipeline_summary(run.summary)
         return Results(run.summary, self.config)
@@ -416,10 +426,14 @@ class StarSchemaETLPipeline:
 
     def _write_page(self, run: Run) -> None:
         """The page of the run, with its charts; what fails there is a warning."""
-        if self.config.reports_dir is not None and not self.dry_run:
-            from pages.writing import written  # noqa: PLC0415  # with its libraries, where wanted
 
-            run.warn(*written(run))
+        def write() -> None:
+            from pages.writing import write  # noqa: PLC0415  # where it is wanted
+
+            write(run)
+
+        if self.config.reports_dir is not None and not self.dry_run:
+            afterwards.attempt(run, "REPORTS_DIR", write)
 
     def _log_pipeline_summary(self, summary: RunSummary) -> None:
         """The summary to the log file: line by line, or as JSON."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +25,10 @@ class Change:
     kind: str
     """`changed`, `healed`, `flagged`, `removed` or `rekeyed`."""
     is_personal: bool = False
+
+    def discreet(self) -> Change:
+        """The same without values, if they are personal."""
+        return replace(self, before=None, after=None) if self.is_personal else self
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,18 @@ class Changes:
         for effect in self.months if after is not None else ():
             effect.after = (after or {}).get((effect.month, effect.currency), Decimal(0))
             effect.before = effect.after - effect.difference
+
+    def discreet(self) -> Changes:
+        """The same without personal values."""
+        tables = {
+            name: replace(
+                table,
+                alike=[each for each in table.alike if not each.is_personal],
+                examples=[each.discreet() for each in table.examples],
+            )
+            for name, table in self.tables.items()
+        }
+        return replace(self, tables=tables)
 
     def as_dict(self, *, with_personal: bool) -> dict[str, Any]:
         """As `json.dumps` takes it; without personal values unless these are kept anyway."""

@@ -1,58 +1,100 @@
-"""Writing the page of a run into REPORTS_DIR, after the run's commit."""
+"""Writing the page of a run into REPORTS_DIR: when it has ended, or again when it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from config import StarSchemaConfig
-from errors import RequestError
-from pages.business import ask
-from pages.page import page
+from errors import EtlError, RequestError
+from pages.gathering import of_past, of_run
+from pages.keeping import LATEST, PERSONAL_MARK, place, put, tidy
 from pages.story import Story
 from run.frame import Run
-from run.past_summary import summary_of
-from warehouse import Warehouse, reading
-from warehouse.runs import PastRun, last_runs, run_named
+from run.logs import logger
+from warehouse import reading
+from warehouse.runs import last_runs, run_named
 
 
-def written(run: Run) -> list[str]:
-    """Write the page of a run that has ended, and `latest.html`. It never fails: returns what did,
-    as warnings.
+@dataclass(frozen=True)
+class Written:
+    """A page that was made again."""
+
+    run_id: str
+    path: Path
+    is_latest: bool
+    """Whether `latest.html` is the same page now."""
+    problems: list[str]
+    """What could not be found out, in words."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as `json.dumps` takes it."""
+        return {
+            "run_id": self.run_id,
+            "report": str(self.path),
+            "is_latest": self.is_latest,
+            "problems": self.problems,
+        }
+
+
+def write(run: Run) -> None:
+    """Write the page of a run that has ended, renew `latest.html`, and remove the oldest pages.
+    What the warehouse could not be asked is a warning of the run. Raises whatever else goes wrong.
+
+    A run that its warehouse does not know, as that is away, has `latest.html` alone: of which
+    warehouse another page is, nobody could tell.
     """
-    config, past = run.config, run.past()
-    if config.reports_dir is None or run.summary.status != "published":
-        return []
-    run.warehouse.begin()
-    story = _gathered(config, run.warehouse, past)
-    run.warehouse.rollback()
-    _write(config.reports_dir, (f"{run.id}.html", "latest.html"), page(story))
-    return []
+    folder = run.config.reports_dir
+    if folder is None:
+        return
+    began = time.perf_counter()
+    progress = run.display.phase("report", "Report")
+    progress.advance("figures")
+    with of_run(run) as (story, warehouse):
+        run.warn(*(f"REPORTS_DIR: {problem}" for problem in story.problems))
+        progress.advance("page")
+        path = _put(folder, story, is_recorded=warehouse is not None, is_last=True)
+        run.summary.report = str(path)
+        seconds = time.perf_counter() - began
+        logger.info("report written: %s, in %.2f s", path, seconds)
+        if warehouse is not None:
+            left = list(tidy(folder, run.config.reports_keep, warehouse))
+            more = f", and {len(left) - 1:,} more" if len(left) > 1 else ""
+            run.warn(*(f"REPORTS_KEEP: not removed: {each}{more}" for each in left[:1]))
+    progress.finish(0)
 
 
-def again(config: StarSchemaConfig, named: str | None) -> Path:
-    """Write the page of the run called `named`, or of the last one. Returns where it is.
+def again(config: StarSchemaConfig, named: str | None) -> Written:
+    """Write the page of the run called `named`, or of the last one, which is `latest.html` too.
 
-    Raises `RequestError` where there is no such run, or REPORTS_DIR is blank.
+    Raises `RequestError` where there is no such run, or REPORTS_DIR is blank, and `EtlError` where
+    the page cannot be written.
     """
     folder = config.reports_dir
     if folder is None:
-        raise RequestError("REPORTS_DIR is blank: no page is written")
+        raise RequestError("REPORTS_DIR is blank: no page is written; set it to a folder")
     with reading(config) as warehouse:
         past = run_named(warehouse, named)
-        story = _gathered(config, warehouse, past)
-    _write(folder, (f"{past.run_id}.html",), page(story))
-    return folder / f"{past.run_id}.html"
+        is_last = last_runs(warehouse, 1)[0].run_id == past.run_id
+        story = of_past(config, warehouse, past)
+    try:
+        path = _put(folder, story, is_recorded=True, is_last=is_last)
+    except OSError as error:
+        raise EtlError(
+            f"REPORTS_DIR {folder}: the page cannot be written ({error.strerror}); make room or "
+            "give rights there, or name another folder"
+        ) from error
+    return Written(past.run_id, path, is_last, story.problems)
 
 
-def _gathered(config: StarSchemaConfig, warehouse: Warehouse, past: PastRun) -> Story:
-    business = ask(warehouse, config.star, past.run_id, with_personal=config.report_personal)
-    former = last_runs(warehouse, 31)
-    summary, problems = summary_of(past, config.rejects_dir)
-    return Story(config, past, summary, former, business, problems=problems)
+def _put(folder: Path, story: Story, *, is_recorded: bool, is_last: bool) -> Path:
+    from pages.page import page  # noqa: PLC0415  # its libraries, which only a page needs
 
-
-def _write(folder: Path, names: Iterable[str], text: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        (folder / name).write_text(text, encoding="utf-8")
+    text = page(story)
+    if story.config.report_personal:
+        text = f"{text.rstrip()}\n{PERSONAL_MARK}\n"
+    path = place(folder, story.run.run_id) if is_recorded else folder / LATEST
+    put(folder, story.run.run_id, text, *dict.fromkeys([path.name, *([LATEST] * is_last)]))
+    return path

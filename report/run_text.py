@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from rich.text import Text
 
@@ -86,6 +87,10 @@ def _next(summary: RunSummary, screen: Screen) -> list[Shown]:
     """What to do now."""
     rejected = any(table.rejected for table in summary.outcomes.tables.values())
     steps: list[tuple[str, str]] = []
+    if summary.report:
+        steps.append(
+            (str(Path(summary.report).with_name("latest.html")), "the report, with charts")
+        )
     if summary.status == "dry_run":
         steps.append(("python main.py", "publish it"))
         if rejected and summary.rejects_dir:  # `rejects` knows only runs of the star

@@ -7,11 +7,12 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
+from common.duck import is_interruption
 from common.parallel import Workers
 from run.progress import SHOW_CURSOR, is_shown
 
@@ -29,6 +30,8 @@ class Signals:
     def __init__(self) -> None:
         self.received = 0
         self.held = False
+        self.came_late = False
+        """Whether one came while they are held."""
 
     @property
     def has_interrupted(self) -> bool:
@@ -50,7 +53,7 @@ class Signals:
     @contextmanager
     def handled(self) -> Iterator[None]:
         """Handle them in this block, if it runs in the main thread: no other can."""
-        self.received, self.held = 0, False
+        self.received, self.held, self.came_late = 0, False, False
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -63,6 +66,7 @@ class Signals:
 
     def handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Interrupt the run, once and as long as it can be."""
+        self.came_late |= self.held
         if not self.received and not self.held:
             self.received = number
             raise KeyboardInterrupt
@@ -95,6 +99,10 @@ class Watch:
         self.is_committing = False
         self.has_intervened = False
         """Whether a wait was ended: what fails from then on fails because of the signal."""
+        self._is_after = False
+        """Whether the run is over, but for what may be left undone."""
+        self.code_after = 0
+        """The exit code of the run then."""
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -114,6 +122,33 @@ class Watch:
             heralds.close()
             watching.join()
             heard.close()
+
+    def is_undisturbed(self, work: Callable[[], None]) -> bool:
+        """Do what may be left undone when a run is over, whatever became of it: a signal ends that,
+        as it would have ended the run, also one that came too late for the run itself. Returns
+        whether there was none. What `work` raises otherwise passes through.
+        """
+        is_ended = SIGNALS.came_late
+        before = SIGNALS.held, self.is_committing, self.workers
+        try:
+            self._is_after, self.workers = True, None
+            try:
+                if not is_ended:
+                    SIGNALS.held = self.is_committing = False
+                    work()
+            finally:
+                is_ended |= SIGNALS.has_interrupted or self.has_intervened
+                SIGNALS.held, self.is_committing, self.workers = before
+        except KeyboardInterrupt:
+            is_ended = True
+        except Exception as error:
+            is_ended |= is_interruption(error)
+            if not is_ended:
+                raise
+        finally:  # again, if the signal came just when they were set
+            SIGNALS.held, self.is_committing, self.workers = before
+            self._is_after = self.has_intervened = False
+        return not is_ended
 
     def _end_when(self, heard: socket.socket) -> None:
         ours = (SIGNALS.handle, signal.default_int_handler)
@@ -140,9 +175,10 @@ class Watch:
         if waiting is not None:
             waiting.cut()
         if leave and not _closed_within(heard, 2 * PATIENCE_SECONDS) and not self._is_too_late():
-            left = b"interrupted; nothing was published, and what was waited for is left\n"
+            outcome = b"its outcome stands" if self._is_after else b"nothing was published"
+            left = b"interrupted; " + outcome + b", and what was waited for is left\n"
             os.write(2, SHOW_CURSOR + left if is_shown() else left)
-            os._exit(128 + number)
+            os._exit(self.code_after if self._is_after else 128 + number)
 
 
 def _closed_within(heard: socket.socket, seconds: float) -> bool:

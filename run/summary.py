@@ -225,6 +225,8 @@ class RunSummary:
     changes: Changes | None = None
     """What it changes; None if it has not loaded anything."""
     keeps_personal_changes: bool = False
+    report: str = ""
+    """The path of its page, once that is written."""
 
     @property
     def code(self) -> int:
@@ -282,6 +284,7 @@ class RunSummary:
             "repeats_run": self.repeats_run,
             "replays_run": self.replays_run,
             "rejects_dir": self.rejects_dir,
+            "report": self.report or None,
             "changes": self._changes(),
             **self.outcomes.as_dict(),
         }

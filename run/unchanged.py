@@ -34,6 +34,7 @@ _DO_NOT_MATTER = {
     "rejects_dir", "work_dir", "lock_timeout_seconds", "retry_seconds", "dask_scheduler",
     "star_file", "warn_reject_rate", "keep_changes", "keep_personal_changes", "log_format",
     "log_keep_days", "rejects_keep_days", "changes_keep_days", "notify_url", "notify_on",
+    "reports_dir", "reports_keep", "report_personal",
 }  # fmt: skip
 
 REJECTS_OF = "rejects_of"

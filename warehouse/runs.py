@@ -84,6 +84,27 @@ def last_runs(warehouse: Warehouse, count: int) -> list[PastRun]:
     return _runs(warehouse, sa.true(), count)
 
 
+def last_published(warehouse: Warehouse, until: PastRun | None = None) -> PastRun | None:
+    """The run that was published last, or had been when `until` ended; None where there is none."""
+    is_published = etl_run.c.status == "published"
+    if until is not None:
+        is_published &= _is_before(until) | (etl_run.c.run_id == until.run_id)
+    found = _runs(warehouse, is_published, 1)
+    return found[0] if found else None
+
+
+def runs_before(warehouse: Warehouse, run: PastRun, count: int) -> list[PastRun]:
+    """The last `count` runs before one, the newest first."""
+    return _runs(warehouse, _is_before(run), count)
+
+
+def _is_before(run: PastRun) -> sa.ColumnElement[bool]:
+    """Whether a run was made before `run`; all others were before one that is not in the table."""
+    if run.sequence is None:
+        return etl_run.c.run_id != run.run_id
+    return sa.func.coalesce(etl_run.c.sequence, 0) < run.sequence
+
+
 def find_run(warehouse: Warehouse, named: str) -> PastRun:
     """The run with the id `named`, or the only one whose id begins so.
 
@@ -130,6 +151,17 @@ def runs_called(warehouse: Warehouse, ids: Sequence[str]) -> dict[str, PastRun]:
     return found
 
 
+def known_runs(warehouse: Warehouse, ids: Sequence[str]) -> list[str]:
+    """Those of these ids that are of runs of the warehouse, the newest first."""
+    found: list[tuple[int, str]] = []
+    for first in range(0, len(ids), _AT_ONCE):
+        some = etl_run.c.run_id.in_(ids[first : first + _AT_ONCE])
+        query = sa.select(sa.func.coalesce(etl_run.c.sequence, 0), etl_run.c.run_id).where(some)
+        rows: Any = warehouse.execute(query).all()
+        found += [(int(sequence), run_id) for sequence, run_id in rows]
+    return [run_id for _, run_id in sorted(found, reverse=True)]
+
+
 def places_of_runs(warehouse: Warehouse) -> dict[str, int]:
     """By id, the place of each run in the order in which they were made: clocks may be wrong."""
     present = warehouse.present([etl_run])
@@ -171,6 +203,25 @@ def changes_of(warehouse: Warehouse, run_id: str) -> list[tuple[str, str | None,
         .order_by(table, rows.desc(), attribute)
     )
     return [(name, column, int(count)) for name, column, count in found.all()]
+
+
+def first_changes(
+    warehouse: Warehouse, run_id: str, count: int
+) -> list[tuple[str, str, str | None, str | None, str | None]]:
+    """Of each table, the first `count` values that a run has overwritten, or rows that it has
+    removed: table, business key, attribute, before and after, in the order of the keys.
+    """
+    if not warehouse.present([etl_change]):
+        return []
+    kept = etl_change.c
+    order = [warehouse.by_code_point(kept.business_key), kept.attribute]
+    place = sa.func.row_number().over(partition_by=kept.table_name, order_by=order)
+    values = [kept.table_name, kept.business_key, kept.attribute, kept.before, kept.after]
+    named = sa.and_(kept.run_id == run_id, kept.business_key.is_not(None))
+    first = sa.select(*values, place.label("place")).where(named).subquery()
+    query = sa.select(*list(first.c)[:-1]).where(first.c.place <= count)
+    rows: Any = warehouse.execute(query.order_by(first.c.table_name, first.c.place)).all()
+    return [tuple(row) for row in rows]
 
 
 def _runs(warehouse: Warehouse, where: sa.ColumnElement[bool], count: int | None) -> list[PastRun]:
