@@ -10,6 +10,34 @@ from sqlalchemy import Table
 from common.html import Displayed, framed, table
 from common.outcomes import CheckResult, MemberCounts
 
+_PROVES = {
+    "one Unknown member": "there is just one member for facts whose reference is blank",
+    "unique business keys": "no id of the source stands for two members",
+    "unique surrogate keys": "no key of the star stands for two members",
+    "no other negative keys": "only the Unknown member has a key below 0",
+    "dates without gaps": "each day of each year is there once, under its own key",
+    "no value is missing": "each fact has all its keys and measures",
+    "gross = quantity x unit price": "the gross amount follows from quantity and price",
+    "net = gross - discount": "the net amount follows from gross amount and discount",
+    "profit = net - quantity x unit cost": "the profit follows from the net amount and the cost",
+    "amounts are finite": "no amount is infinite or no number at all",
+    "members before + new = now": "the dimension grew by just the members that were loaded",
+    "keys are those that were found": "each fact is under the members that its row names",
+    "no fact without its members": "no row lost its members while it was loaded",
+}
+_PROVE_OF = {
+    "orphan ": "each fact has its member: no {} leads nowhere",
+    "unique ": "no fact is there twice by its {}",
+}
+
+
+def proves(check: str) -> str:
+    """What a check proves, in words; of a check that nobody has described, its name."""
+    if check in _PROVES:
+        return _PROVES[check]
+    of = next((text for begins, text in _PROVE_OF.items() if check.startswith(begins)), "")
+    return of.format(check.partition(" ")[2]) if of else check
+
 
 def failures(checks: Iterable[CheckResult]) -> list[str]:
     """What those of `checks` that failed found, in words."""

@@ -8,8 +8,18 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from common.outcomes import plain
-from pages.charts import bars
+from pages.accounts import accounts
+from pages.catalogue import catalogue
+from pages.changed import changes
+from pages.glance import glance
+from pages.history import history
+from pages.inputs import inputs
+from pages.proofs import proofs
+from pages.refused import rejects
+from pages.shown import moment, plural
 from pages.story import Story
+from pages.times import times
+from pages.verdict import verdict
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -20,9 +30,20 @@ def page(story: Story) -> str:
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    phases = {name: p.duration_seconds for name, p in story.summary.outcomes.phases.items()}
+    environment.filters["plural"] = plural
     return environment.get_template("run.html.j2").render(
         run=story.run,
-        phases=bars("Phases", phases),
+        began=moment(story.run.started_at),
+        verdict=verdict(story),
+        accounts=accounts(story),
+        changes=changes(story),
+        rejects=rejects(story),
+        history=history(story),
+        glance=glance(story),
+        proofs=proofs(story),
+        times=times(story),
+        inputs=inputs(story),
+        catalogue=catalogue(story),
+        sales=story.config.star.sales.called,
         figures=plain(asdict(story.business)) if story.business else None,
     )

@@ -63,7 +63,7 @@ def told(message: str) -> Told:
 
 def failure(summary: RunSummary, config: StarSchemaConfig, screen: Screen) -> list[Shown]:
     """How the run ended, where and why, what to do, and where to read more."""
-    failed = summary.failure or _of_the_past(summary)
+    failed = summary.failure or of_the_past(summary)
     parts = told(failed.message)
     head = _verdict(summary, failed, config, screen)
     tail = _clipped(_more(summary, config, screen), 2, screen)
@@ -73,7 +73,7 @@ def failure(summary: RunSummary, config: StarSchemaConfig, screen: Screen) -> li
     elif len(failed.problems) > 1:
         body = _problems(failed.problems, room, screen)
     else:
-        body = _parts(parts, _step(summary, failed, parts), room, screen)
+        body = _parts(parts, step(summary, failed, parts), room, screen)
     return [*head, *body, *tail]
 
 
@@ -81,7 +81,7 @@ def _verdict(
     summary: RunSummary, failed: Failure, config: StarSchemaConfig, screen: Screen
 ) -> list[Shown]:
     """What became of the run, and of the star that was there before; in two lines, if it can be."""
-    word, texts = _ending(summary, failed, config)
+    word, texts = ending(summary, failed, config)
     mark = (f" {screen.sign('bad')} {word}", "bad")
     untouched = "nothing was published"
     if word in ("failed", "refused", "interrupted"):
@@ -93,9 +93,7 @@ def _verdict(
     return [next((head for head in heads if _height([head]) <= 2), heads[-1])]
 
 
-def _ending(
-    summary: RunSummary, failed: Failure, config: StarSchemaConfig
-) -> tuple[str, list[str]]:
+def ending(summary: RunSummary, failed: Failure, config: StarSchemaConfig) -> tuple[str, list[str]]:
     """A word for how it ended, and more about it, the longest text first."""
     during = f"while {failed.during[:1].lower()}{failed.during[1:]}" if failed.during else ""
     if during.endswith(" phase"):
@@ -127,7 +125,7 @@ def _too_many(summary: RunSummary, limit: str, config: StarSchemaConfig) -> list
     return [text for _, text in sorted(found)]
 
 
-def _step(summary: RunSummary, failed: Failure, parts: Told) -> str:
+def step(summary: RunSummary, failed: Failure, parts: Told) -> str:
     """What to do."""
     if parts.step:
         return parts.step
@@ -188,7 +186,7 @@ def _more(summary: RunSummary, config: StarSchemaConfig, screen: Screen) -> list
     return _labelled("log", both if has_room else f"{run}, {log}", screen)
 
 
-def _of_the_past(summary: RunSummary) -> Failure:
+def of_the_past(summary: RunSummary) -> Failure:
     """How a run failed of which only the summary is kept."""
     message = "; ".join(summary.errors)
     during, failed, rest = message.partition(" failed: ")

@@ -111,8 +111,14 @@ def night(at: datetime, totals: Totals, seconds: float, *, is_usual: bool) -> Ni
 
 
 def unlike(tonight: Night, former: Iterable[Night]) -> list[str]:
-    """What of a night is unlike the nights before it, in words. Runs that repeated their input, or
-    loaded rejects, are neither compared nor judged by what they are not.
+    """What of a night is unlike the nights before it, in words."""
+    return list(odd(tonight, former).values())
+
+
+def odd(tonight: Night, former: Iterable[Night]) -> dict[str, str]:
+    """By what is compared of a `Night`, in words what of it is unlike the nights before it. Runs
+    that repeated their input, or loaded rejects, are neither compared nor judged by what they are
+    not.
     """
     usual = [each for each in former if each.is_usual][:FORMER_RUNS]
     same = [each for each in usual if each.at.weekday() == tonight.at.weekday()]
@@ -120,9 +126,9 @@ def unlike(tonight: Night, former: Iterable[Night]) -> list[str]:
     if len(same) < _SAME_DAY:
         same, days = usual, "other runs"
         if len(usual) < _ANY_DAY:
-            return []
+            return {}
     if statistics.median(each.rows or 0 for each in same) < _FEWEST_ROWS:
-        return []
+        return {}
     found: dict[str, str] = {}
     for measure in _MEASURES:
         if measure.name == "net" and "rows" in found:
@@ -135,7 +141,7 @@ def unlike(tonight: Night, former: Iterable[Night]) -> list[str]:
             distance = value - middle if measure.only_above else abs(value - middle)
             if distance > max(_SPREADS * spread, measure.least(middle)):
                 found[measure.name] = measure.told(value, middle, days)
-    return list(found.values())
+    return found
 
 
 def of_tonight(

@@ -11,18 +11,15 @@ import re
 import sys
 from collections.abc import Callable
 from functools import partial
-from html import escape
-from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from click.testing import CliRunner
 from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql
 
 from cli import cli
-from common.star_model import Role, columns_of, plain_type
+from common.star_picture import STYLE, picture, sql_type
 from config import env_example, setting_names
 from schema import STAR, etl_run, fact_sales
 from tools import book
@@ -136,24 +133,6 @@ def source_columns() -> str:
 
 # --- the star -------------------------------------------------------------------------------
 
-_WIDTH, _GAP, _LINE, _HEAD = 256, 72, 18, 30
-_STYLE = """
-    .card { fill: #ffffff; stroke: #8c959f; }
-    .head { fill: #57606a; } .dimension .head { fill: #0a6ebd; } .fact .head { fill: #b35900; }
-    text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fill: #24292f; }
-    .name { font-weight: bold; font-size: 14px; fill: #ffffff; }
-    .key { font-weight: bold; }
-    .type { fill: #57606a; text-anchor: end; }
-    .reference { fill: none; stroke: #8c959f; stroke-width: 1.5; }
-    .log { stroke-dasharray: 4 4; }
-    .end { fill: #8c959f; }
-    @media (prefers-color-scheme: dark) {
-      .card { fill: #161b22; stroke: #6e7681; }
-      text { fill: #e6edf3; }
-      .name { fill: #ffffff; }
-      .type { fill: #9ea7b3; }
-    }"""
-
 
 def table_of_columns(table: Table) -> str:
     """Each column of a table with its type and meaning; personal ones say so."""
@@ -166,84 +145,8 @@ def table_of_columns(table: Table) -> str:
 
 
 def star() -> str:
-    """The star as SVG: dimensions at the sides, the fact between them, readable light and dark."""
-    everything = (*STAR.dimensions, fact_sales, etl_run)
-    left, right = list(STAR.dimensions[::2]), list(STAR.dimensions[1::2])
-    height = max(_height(left), _height(right), _height([fact_sales, etl_run]))
-    places: dict[str, tuple[int, int]] = {}
-    for column, tables in enumerate((left, [fact_sales, etl_run], right)):
-        y = 10 + (height - _height(tables)) // 2
-        for table in tables:
-            places[table.name] = 10 + column * (_WIDTH + _GAP), y
-            y += _height([table]) + _LINE
-    width = 3 * _WIDTH + 2 * _GAP + 20
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + 20}" '
-        f'width="{width}" height="{height + 20}" role="img">',
-        "  <title>The star: fact_sales between its four dimensions; etl_run beside it</title>",
-        f"  <style>{_STYLE}\n  </style>",
-        *_references(places),
-        *chain.from_iterable(_card(t, *places[t.name]) for t in everything),
-        "</svg>",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _height(tables: list[Table]) -> int:
-    cards = sum(_HEAD + _LINE * len(table.columns) + 8 for table in tables)
-    return cards + _LINE * (len(tables) - 1)
-
-
-def _middle(table: Table, column: str, top: int) -> int:
-    return top + _HEAD + 4 + _LINE * list(table.columns.keys()).index(column) + _LINE // 2
-
-
-def _references(places: dict[str, tuple[int, int]]) -> list[str]:
-    """A line from each key of the fact to the dimension's key; each turns at a place of its own."""
-    x, y = places[fact_sales.name]
-    lines = []
-    for number, column in enumerate(columns_of(fact_sales, Role.DIMENSION_KEY)):
-        target = next(iter(column.foreign_keys)).column
-        to_x, to_y = places[target.table.name]
-        start, end = (x, to_x + _WIDTH) if to_x < x else (x + _WIDTH, to_x)
-        turn = (start + end) // 2 + (12 if number % 2 else -12)
-        here = _middle(fact_sales, column.name, y)
-        there = _middle(target.table, target.name, to_y)
-        lines += [
-            f'  <path class="reference" d="M{start} {here} H{turn} V{there} H{end}"/>',
-            f'  <circle class="end" cx="{end}" cy="{there}" r="4"/>',
-        ]
-    bottom, top = y + _height([fact_sales]), places[etl_run.name][1]
-    lines.append(f'  <path class="reference log" d="M{x + _WIDTH // 2} {bottom} V{top}"/>')
-    return lines
-
-
-def _card(table: Table, x: int, y: int) -> list[str]:
-    kind = "fact" if table is fact_sales else "dimension" if table in STAR.dimensions else "log"
-    lines = [
-        f'  <g class="{kind}">',
-        f'    <rect class="card" x="{x}" y="{y}" width="{_WIDTH}" height="{_height([table])}" '
-        'rx="6"/>',
-        f'    <path class="head" d="M{x} {y + _HEAD} v-{_HEAD - 6} q0 -6 6 -6 h{_WIDTH - 12} '
-        f'q6 0 6 6 v{_HEAD - 6} z"/>',
-        f'    <text class="name" x="{x + 12}" y="{y + 20}">{table.name}</text>',
-    ]
-    for column in table.columns:
-        base = _middle(table, column.name, y) + 4
-        is_key = column.primary_key or bool(column.foreign_keys)
-        mark = ' class="key"' if is_key or column.info.get("role") is Role.BUSINESS_KEY else ""
-        kind = sql_type(table, column.name)
-        lines += [
-            f'    <text{mark} x="{x + 12}" y="{base}">{escape(column.name)}</text>',
-            f'    <text class="type" x="{x + _WIDTH - 12}" y="{base}">{kind}</text>',
-        ]
-    return [*lines, "  </g>"]
-
-
-def sql_type(table: Table, column: str) -> str:
-    """The type of a column in PostgreSQL's words, short."""
-    kind = plain_type(table.columns[column]).compile(postgresql.dialect()).lower()  # type: ignore[no-untyped-call]
-    return {"timestamp with time zone": "timestamptz"}.get(kind, kind.replace(", ", ","))
+    """The star as SVG, with the table of its runs."""
+    return picture(STAR, (etl_run,), style=STYLE) + "\n"
 
 
 def main() -> int:

@@ -16,6 +16,7 @@ import pytest
 
 import schema
 from common.rejects import REASONS, REJECT_COLUMNS
+from common.star_picture import sql_type
 from config import load_config
 from errors import EXIT_CODES
 from main import __version__
@@ -23,7 +24,7 @@ from support.application import copy_application, copy_samples
 from support.retailer import Retailer
 from support.terminal import at_a_terminal
 from tools import pictures
-from tools.generate_docs import ROOT, documents, sql_type
+from tools.generate_docs import ROOT, documents
 
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
