@@ -8,11 +8,11 @@ from typing import Any
 
 _STYLE = """
 .star-etl{--good:#1a7f37;--look:#8a5700;--bad:#c4232c;--bar:#0969da;--line:rgba(128,128,128,.35);
-font-size:13px;line-height:1.5;max-width:62em}
+font-size:13px;line-height:1.5;max-width:78em}
 body[data-jp-theme-light=false] .star-etl,.vscode-dark .star-etl,.vscode-high-contrast .star-etl,
 html[theme=dark] .star-etl,html[data-theme=dark] .star-etl{--good:#56d364;--look:#e3b341;
 --bad:#ff8f87;--bar:#79b8ff}
-.star-etl table{border-collapse:collapse;margin:.5em 0;font-size:inherit;border:0}
+.star-etl table{border-collapse:collapse;table-layout:auto;margin:.5em 0;font-size:inherit;border:0}
 .star-etl table :is(th,td){padding:.15em 1.4em .15em 0;text-align:left;font-weight:400;border:0;
 background:none;vertical-align:top;white-space:nowrap;font-variant-numeric:tabular-nums}
 .star-etl table thead :is(th,td){border-bottom:1px solid var(--line)}
@@ -20,6 +20,16 @@ background:none;vertical-align:top;white-space:nowrap;font-variant-numeric:tabul
 .star-etl .good{color:var(--good)}.star-etl .look{color:var(--look)}.star-etl .bad{color:var(--bad)}
 .star-etl .dim{opacity:.75}.star-etl .strong,.star-etl .verdict>div:first-child .good,
 .star-etl .verdict>div:first-child .bad{font-weight:600}
+.star-etl table tr,.star-etl table tbody tr:nth-child(odd){background:none}
+.star-etl .beside{display:flex;flex-wrap:wrap;gap:0 3em}
+.star-etl .charts{flex:1 1 22em;max-width:30em}
+.star-etl figure{margin:.5em 0 1em}.star-etl figure table{width:100%;margin:0}
+.star-etl caption{caption-side:top;text-align:left;padding:0 0 .2em;color:inherit;opacity:.75}
+.star-etl figure table :is(th,td){padding:.05em 0;vertical-align:middle}
+.star-etl figure th{width:11em}.star-etl figure table td.bar{padding:0 .8em 0 0}
+.star-etl .bar span{display:block;height:.7em;min-width:1px;border-radius:1px;
+background:var(--bar)}.star-etl .bar .lost{background:var(--look)}
+.star-etl .bar .whole{background:#8a94a0}
 .star-etl .next{display:flex;gap:1em;border-top:1px solid var(--line);margin-top:.6em;
 padding-top:.4em}
 """.replace("\n", "")

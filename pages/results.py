@@ -35,9 +35,10 @@ class Results(dict[str, Any]):
         return Path(path) if path else None
 
     def rejects(self, source: str | None = None) -> pd.DataFrame:
-        """The rows that were refused, of `source` or of all: as the reject files have them, which
-        is text throughout, with `_reason`, `_detail`, `_line`, `_file`, `_raw`. Of all sources the
-        column `_source` stands first. No row where none was refused.
+        """The rows that were refused, of `source`: as its reject file has them, which is text
+        throughout, with `_reason`, `_detail`, `_line`, `_file`, `_raw` behind its own columns.
+        Without `source` those of all, with these and `_source` before. No row where none was
+        refused.
 
         Raises `RequestError` for a source that there is not, and where the files are not there.
         """
@@ -57,10 +58,11 @@ class Results(dict[str, Any]):
             if source is None:
                 frame.insert(0, SOURCE, file.source)
             frames.append(frame)
-        if frames:
-            return pd.concat(frames, ignore_index=True)
-        own = [SOURCE] if source is None else []
-        return pd.DataFrame(columns=[*own, *REJECT_COLUMNS], dtype="str")
+        told = [*REJECT_COLUMNS] if source else [SOURCE, *REJECT_COLUMNS]
+        if not frames:
+            return pd.DataFrame(columns=told, dtype="str")
+        found = pd.concat(frames, ignore_index=True)
+        return found if source else found[[*told, *found.columns.difference(told, sort=False)]]
 
     def _refused(self, source: str | None) -> set[str]:
         """The sources of which rows were refused."""

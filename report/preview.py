@@ -27,8 +27,12 @@ _WHY = {FLAG: "flagged", SKIPPED: "skipped", ABSENCE: "absent"}
 _KINDS = {"healed": "filled in", "flagged": "gone", "rekeyed": "other key"}
 
 
-def preview(changes: Changes | None, star: Star, screen: Screen) -> list[Shown]:
-    """All that there is to see of the changes of a run, table by table, and of its net sales."""
+def preview(
+    changes: Changes | None, star: Star, screen: Screen, *, is_whole: bool = True
+) -> list[Shown]:
+    """All that there is to see of the changes of a run, table by table, and of its net sales. It
+    ends with where more is, unless it is only a part of what is shown.
+    """
     found = changes or Changes()
     lines: list[Shown] = []
     for table in (*star.dimensions, star.fact):
@@ -39,7 +43,7 @@ def preview(changes: Changes | None, star: Star, screen: Screen) -> list[Shown]:
     if not lines:
         return [screen.line(" nothing changes")]
     lines += _months(found.months, screen)
-    return [*lines, *_rest(found, screen)]
+    return [*lines, *(_rest(found, screen) if is_whole else ())]
 
 
 class _Table:

@@ -73,8 +73,7 @@ class _Line:
     def end(self, text: str) -> None:
         """Leave `text`; where it is blank, nothing."""
         if text or self._shown is not None:
-            shown = f'<div style="{_LINE}">{escape(text)}</div>' if text else ""
-            self.show(text, shown)
+            self.show(text, f'<div style="{_LINE}">{escape(text)}</div>' if text else "")
 
 
 def _under_way(meters: Sequence[Meter]) -> tuple[str, str]:

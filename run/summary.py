@@ -39,6 +39,8 @@ PHASES = {
 """The phases in their order, and what people read of each. Opening includes the look whether the
 input is that of the last run.
 """
+_WORDS = {"dry_run": "would publish", "gate_failed": "refused", "unknown": "outcome unknown"}
+"""How it ended, where the status is no word for people."""
 _MOST_TOLD, _LONGEST_TOLD = 50, 1000
 """Of errors and warnings, what a run's row keeps."""
 SHORT = {
@@ -247,8 +249,8 @@ class RunSummary:
         told += [f"as run {self.repeats_run} left them"] if self.repeats_run else []
         told += [f"{len(self.warnings)} warnings"] if len(self.warnings) > 1 else []
         told += ["1 warning"] if len(self.warnings) == 1 else []
-        status = self.status.replace("_", " ")
-        return f"{status}, " + (", ".join(told) if self.success else "; ".join(self.errors))
+        word = "nothing new" if self.repeats_run else _WORDS.get(self.status, self.status)
+        return f"{word}: {', '.join(told) if self.success else '; '.join(self.errors)}"
 
     @property
     def new_warnings(self) -> list[str]:

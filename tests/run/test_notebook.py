@@ -18,7 +18,7 @@ import nbclient
 import nbformat
 import pytest
 
-from support.application import copy_application, copy_samples
+from support.application import copy_application, copy_samples, copy_tour
 from support.retailer import Retailer
 from support.waiting import wait_until
 from tools.generate_docs import ROOT
@@ -48,6 +48,11 @@ class Kernel:
         cell = self.client.execute_cell(self.client.nb.cells[number], number)
         return [dict(output) for output in cell.outputs]
 
+    def all_of(self, notebook: Path) -> list[list[dict[str, Any]]]:
+        """The outputs of each cell of code in a notebook."""
+        cells = nbformat.read(notebook, 4).cells  # type: ignore[no-untyped-call]
+        return [self.run(cell.source) for cell in cells if cell.cell_type == "code"]
+
     def value(self, expression: str) -> Any:
         """The value of an expression, which JSON can tell."""
         told = self.run(f"import json; print(json.dumps({expression}))")
@@ -57,7 +62,9 @@ class Kernel:
 
 @pytest.fixture
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Starts kernels: with ipywidgets or without, and with more settings in the environment."""
+    """Starts kernels: with ipywidgets or without, with more settings in the environment, and in
+    a folder of the repository.
+    """
     for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
         (tmp_path / "jupyter" / name).mkdir(parents=True)
         monkeypatch.setenv(name, str(tmp_path / "jupyter" / name))
@@ -67,7 +74,10 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
     copy_samples(folder)
 
     @contextmanager
-    def start(*, widgets: bool, settings: dict[str, str] | None = None) -> Iterator[Kernel]:
+    def start(
+        *, widgets: bool, settings: dict[str, str] | None = None, place: str = ""
+    ) -> Iterator[Kernel]:
+        (folder / place).mkdir(exist_ok=True)
         environment = {**os.environ, **(settings or {})}
         if not widgets:
             (tmp_path / "absent").mkdir()
@@ -75,7 +85,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
             environment["PYTHONPATH"] = str(tmp_path / "absent")
         client = nbclient.NotebookClient(
             FORMAT.new_notebook(), timeout=120, kernel_name="python3", allow_errors=True,
-            resources={"metadata": {"path": str(folder)}},
+            resources={"metadata": {"path": str(folder / place)}},
         )  # fmt: skip
         with client.setup_kernel(env=environment, stderr=None):
             yield Kernel(client, folder)
@@ -118,6 +128,44 @@ def test_every_cell_of_the_documents_runs_in_a_fresh_kernel(
             told = fresh.run(f"results = None\n{cell}")
             assert errors(told) == []
             assert fresh.value("results['repeats_run'] is not None")
+
+
+def test_the_tour_is_kept_without_outputs() -> None:
+    tour = nbformat.read(ROOT / "examples" / "tour.ipynb", 4)  # type: ignore[no-untyped-call]
+    cells = [cell for cell in tour.cells if cell.cell_type == "code"]
+    assert len(cells) > 10
+    assert [cell.outputs for cell in cells if cell.outputs or cell.execution_count] == []
+
+
+@pytest.mark.parametrize("widgets", [True, False], ids=["with ipywidgets", "without ipywidgets"])
+@pytest.mark.parametrize("place", ["", "examples"], ids=["at the root", "beside the tour"])
+def test_the_tour_goes_from_files_to_an_answer(
+    kernel: Callable[..., Any], place: str, *, widgets: bool
+) -> None:
+    with kernel(widgets=widgets, place=place) as fresh:
+        before = files_of(fresh.folder)
+        outputs = fresh.all_of(copy_tour(fresh.folder))
+        assert [error for told in outputs for error in errors(told)] == []
+        assert [o for told in outputs for o in told if o.get("name") == "stderr"] == []
+        assert max(len(told) for told in outputs) <= 2
+        shown = [html_of(o) for told in outputs for o in told]
+        for words in ("✔ published", "✔ would publish", "✔ nothing new", "what became of the"):
+            assert any(words in html for html in shown), words
+        printed = "".join(o["text"] for told in outputs for o in told if "text" in o)
+        assert "Sports grew most: by 11.5% from 2024 to 2025." in printed
+        assert fresh.value("[desk.exists(), dict(results)['success']]") == [False, True]
+        assert files_of(fresh.folder) - before == {"examples/tour.ipynb"}
+
+
+def files_of(folder: Path) -> set[str]:
+    """The files in a folder, but for those that Python keeps for itself."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {str(path) for path in found if "__pycache__" not in path.parts}
+
+
+def html_of(output: dict[str, Any]) -> str:
+    """What a page shows of an output; blank where that is text."""
+    return str(output.get("data", {}).get("text/html", ""))
 
 
 PAUSING = """

@@ -27,3 +27,9 @@ def copy_samples(folder: Path) -> None:
     for path in (ROOT / "data").glob("*.*"):
         if path.suffix in (".csv", ".json"):
             shutil.copy(path, folder / "data")
+
+
+def copy_tour(folder: Path) -> Path:
+    """A copy of the tour in a folder `examples` of `folder`."""
+    (folder / "examples").mkdir(exist_ok=True)
+    return Path(shutil.copy(ROOT / "examples" / "tour.ipynb", folder / "examples"))
