@@ -115,6 +115,12 @@ class LockedError(TransientError):
     """Somebody else keeps a table for longer than was waited. Raised by `warehouse`."""
 
 
+class LeftOutError(WarehouseError):
+    """A part of a load failed without which the rest can be published. Raised and told by
+    `warehouse`.
+    """
+
+
 class SchemaDriftError(WarehouseError):
     """The star in the warehouse does not fit `schema`. Raised by `warehouse.drift`."""
 

@@ -54,7 +54,7 @@ from schema import etl_run
 from sources.raw_source import RawSource
 from transform import StarSchemaTransformer, batch_rules
 from validate import StarSchemaValidator
-from warehouse import drift, growth, history
+from warehouse import drift, for_others, growth, history
 
 __version__ = VERSION
 
@@ -151,7 +151,7 @@ class StarSchemaETLPipeline:
         with run.phase("publishing"):
             run.progress.advance("keys and indexes")
             growth.complete(run.warehouse, loaded.grown)
-            self._publish(run)
+            self._publish(run, grown=bool(loaded.grown.gained))
             if run.summary.status == "published":
                 run.warn(*growth.complete_apart(run.warehouse, loaded.grown))
 
@@ -357,7 +357,7 @@ class StarSchemaETLPipeline:
 
     # --- helpers of the phases ---------------------------------------------------------------
 
-    def _publish(self, run: Run) -> None:
+    def _publish(self, run: Run, *, grown: bool = False) -> None:
         """Write the run's row and commit, last of all; or roll back what was only tried."""
         run.judge_quality()
         logs.sync_log()
@@ -367,6 +367,9 @@ class StarSchemaETLPipeline:
             run.warehouse.rollback()
             run.summary.status = "dry_run"
             return
+        last = run.previous
+        is_as_before = not grown and last is not None and last.signature == run.signature
+        run.warn(*for_others.complete(run.warehouse, self.star, is_as_before=is_as_before))
         mine = etl_run.c.run_id == run.id
         run.insert_row(run.warehouse, "published")
         run.workers.check()

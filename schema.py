@@ -6,6 +6,8 @@ its table and one in its source.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     Boolean,
     Column,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.types import TypeEngine
 
 from common.star_model import (
     MONEY,
@@ -35,6 +38,12 @@ from common.star_model import (
 )
 
 metadata = MetaData(naming_convention=NAMES)
+
+
+def _told(name: str, description: str, kind: TypeEngine[Any], **options: Any) -> Column[Any]:
+    """A column of a table that tells of runs."""
+    return Column(name, kind, info={"description": description}, **options)
+
 
 dim_customer = dimension(
     metadata,
@@ -64,8 +73,8 @@ dim_product = dimension(
     metadata,
     "product",
     attribute("product_name", "the name, or `Product <id>`", unknown="Unknown", is_name=True),
-    attribute("category", "or `Unknown`", unknown="Unknown"),
-    attribute("brand", "or `Unknown`", unknown="Unknown"),
+    attribute("category", "as given, or `Unknown`", unknown="Unknown"),
+    attribute("brand", "as given, or `Unknown`", unknown="Unknown"),
     attribute("price", "list price", MONEY, is_amount=True),
     attribute(
         "cost", "as given, or estimated from the price", MONEY, is_amount=True, is_unit_cost=True
@@ -92,7 +101,7 @@ dim_sales_rep = dimension(
         is_name=True,
     ),
     attribute("email", "valid and lower case, or empty", is_personal=True),
-    attribute("region", "or `Unassigned`", unknown="Unknown"),
+    attribute("region", "as given, or `Unassigned`", unknown="Unknown"),
     attribute("hire_date", "empty where it cannot be read", Date()),
 )
 
@@ -104,6 +113,7 @@ dim_date = Table(
     attribute("year", "of the calendar", SmallInteger()),
     attribute("quarter", "1 to 4", SmallInteger()),
     attribute("month", "1 to 12", SmallInteger()),
+    attribute("year_month", "such as 2024-01", unknown="Unknown"),
     attribute("month_name", "January …", unknown="Unknown"),
     attribute("iso_week", "1 to 53, ISO 8601", SmallInteger()),
     attribute("day_of_month", "1 to 31", SmallInteger()),
@@ -111,6 +121,7 @@ dim_date = Table(
     attribute("day_name", "Monday …", unknown="Unknown"),
     attribute("is_weekend", "Saturday or Sunday", Boolean()),
     info={"member": "date"},
+    comment="one row per day, in whole years without gaps; key -1 is `Unknown`",
 )
 
 fact_sales = fact(
@@ -134,35 +145,63 @@ fact_sales = fact(
     ),
     measure("profit_amount", "net_amount - quantity x unit_cost; or empty", nullable=True),
     attribute("currency", "of the amounts; empty where the source does not say", is_currency=True),
+    grain="transaction line",
 )
 
 etl_run = Table(
     "etl_run",
     metadata,
-    Column("run_id", Text(), primary_key=True, nullable=False),
-    Column("started_at", DateTime(timezone=True), nullable=False),
-    Column("ended_at", DateTime(timezone=True), nullable=False),
-    Column("status", Text(), nullable=False),
-    Column("counts", Text(), nullable=False, comment="the run's results as JSON"),
-    Column("sources", Text(), nullable=False, comment="files read and their fingerprints, JSON"),
-    Column("error_class", Text()),
-    Column("code_version", Text(), nullable=False),
-    Column("key_rules", Integer(), comment="version of the rules that made the star's keys"),
-    Column("sequence", Integer(), comment="given under the lock: the later run has the larger one"),
-    Column("watermarks", Text(), comment="by source, how far it was read, JSON"),
-    Column("files", Text(), comment="paths of the files of the facts, in their order, JSON"),
+    _told("run_id", "primary key; sorts by time", Text(), primary_key=True, nullable=False),
+    _told("started_at", "when it began", DateTime(timezone=True), nullable=False),
+    _told("ended_at", "when its row was written", DateTime(timezone=True), nullable=False),
+    _told("status", "`published`, `failed` or `gate_failed`", Text(), nullable=False),
+    _told(
+        "counts",
+        "the figures of the summary, as JSON; of runs before the last forty only the rows loaded",
+        Text(),
+        nullable=False,
+    ),
+    _told(
+        "sources",
+        "files read, with format, number of records and SHA-256 (beyond 64 MiB that of a tree of "
+        "parts), as JSON; `{}` of runs before the last forty",
+        Text(),
+        nullable=False,
+    ),
+    _told("error_class", "what went wrong, if anything", Text()),
+    _told("code_version", "of this application", Text(), nullable=False),
+    _told(
+        "key_rules",
+        "version of the rules that made the star's keys; empty: 1, of release 0.1.0",
+        Integer(),
+    ),
+    _told(
+        "sequence",
+        "given under the lock: the later run has the larger one, whatever the clocks say",
+        Integer(),
+    ),
+    _told("watermarks", "of a published run: by source, how far it was read, as JSON", Text()),
+    _told(
+        "files",
+        "paths of the files of the facts, in their order, as JSON: `file_number` counts them from "
+        "1; empty where the run wrote no fact",
+        Text(),
+    ),
+    comment="one row per run that published, failed or was refused",
 )
 
 etl_change = Table(
     "etl_change",
     metadata,
-    Column("run_id", Text(), nullable=False, index=True, comment="the run that changed it"),
-    Column("table_name", Text(), nullable=False, comment="the table of the star"),
-    Column("business_key", Text(), comment="of the row; empty where `rows` are counted together"),
-    Column("attribute", Text(), comment="the column; empty where the row was removed"),
-    Column("before", Text(), comment="the value that was there; not of personal columns"),
-    Column("after", Text(), comment="the value that is there now; not of personal columns"),
-    Column("rows", Integer(), nullable=False, comment="how many rows this is of"),
+    _told("run_id", "the run that overwrote or removed it", Text(), nullable=False, index=True),
+    _told("table_name", "the table of the star", Text(), nullable=False),
+    _told("business_key", "of the row; empty where `rows` are counted together", Text()),
+    _told("attribute", "the column; empty where the row was removed", Text()),
+    _told("before", "the value that was there; empty for personal columns", Text()),
+    _told("after", "the value that is there now; empty for personal columns", Text()),
+    _told("rows", "how many rows this is of", Integer(), nullable=False),
+    comment="what SCD type 1 forgets: one row per value that a published run overwrote, and per "
+    "fact that it removed",
     info={"is_pruned": True},  # old rows are removed, so who loads it must be allowed to
 )
 

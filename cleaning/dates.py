@@ -226,6 +226,7 @@ def calendar(dates: Table, first_year: int, last_year: int) -> pa.Table:
             "year": day.year,
             "quarter": (day.month + 2) // 3,
             "month": day.month,
+            "year_month": f"{day.year:04}-{day.month:02}",
             "month_name": _MONTHS[day.month - 1],
             "iso_week": day.isocalendar().week,
             "day_of_month": day.day,

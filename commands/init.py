@@ -13,9 +13,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--role", default="loader", show_default=True, help="Whom the GRANTs are for.")
+@click.option(
+    "--role", metavar="ROLE", help="Who loads: whom the GRANTs are for.  [default: loader]"
+)
+@click.option(
+    "--reader", "readers", metavar="ROLE", multiple=True,
+    help="Print instead the GRANTs of a role that only reads the star; may be repeated.",
+)  # fmt: skip
 @click.pass_obj
-def init(config: StarSchemaConfig, role: str) -> int:
+def init(config: StarSchemaConfig, role: str | None, readers: tuple[str, ...]) -> int:
     """Make the tables, and print the GRANTs that a loading role needs.
 
     \b
@@ -23,11 +29,19 @@ def init(config: StarSchemaConfig, role: str) -> int:
     create nor drop anything can load. A star that is there gets what it lacks.
     """
     from warehouse import transaction
+    from warehouse.for_others import readable_tables
+    from warehouse.rights import for_loader, for_reader
 
-    with reported(config), transaction(config, tables=config.star.tables) as warehouse:
-        grants = warehouse.grants(config.star.tables, role)
+    star, grants = config.star, []
+    with reported(config), transaction(config, tables=star.tables) as warehouse:
+        if role or not readers:
+            grants = for_loader(warehouse, star.tables, role or "loader")
+        for reader in readers:
+            grants += for_reader(warehouse, readable_tables(warehouse, star), reader)
     for warning in warehouse.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"the star is in {config.warehouse_url.render_as_string()}", err=True)
+    if readers and not warehouse.has_roles:
+        click.echo("a DuckDB file has no roles: who may read the file may read the star", err=True)
     say("\n".join(grants))
     return 0

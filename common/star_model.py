@@ -33,7 +33,7 @@ TOO_LARGE = 10 ** (MONEY_PRECISION - MONEY_SCALE)
 UNKNOWN_KEY = -1
 """Surrogate key of the `Unknown` member of every dimension."""
 ADDED_LATE = "added to a star in use: rows loaded before have no value"
-"""Comment on a column that must have values, but has none in older rows."""
+"""How the comment ends on a column that must have values, but has none in older rows."""
 UNKNOWN_ID = ""
 """Its business key. A blank key cannot come from a source, so nothing can collide with it."""
 NAMES = {
@@ -131,7 +131,7 @@ def dimension_key(dimension: Table, *, finds_by: str = "") -> Column[Any]:
     target = surrogate_key(dimension)
     return _column(
         target.name,
-        f"→ `{dimension.name}`",
+        f"the {dimension.info['member'].replace('_', ' ')}: its key in `{dimension.name}`",
         Integer(),
         Role.DIMENSION_KEY,
         ForeignKey(target),
@@ -162,7 +162,8 @@ def dimension(metadata: MetaData, name: str, *attributes: Column[Any]) -> Table:
     """A dimension: of `store` it is the table `dim_store`, with the integer key `store_key` and the
     source's `store_id`. Members that only a sale names are flagged `is_inferred`.
     """
-    described = f"only a sale names this {name.replace('_', ' ')}; the record has not come yet"
+    member = name.replace("_", " ")
+    described = f"only a sale names this {member}; the record has not come yet"
     is_inferred = _column(
         INFERRED_FLAG, described, Boolean(), Role.ATTRIBUTE, nullable=False,
         info={"unknown": False, "default": False, "is_note": True},
@@ -175,12 +176,15 @@ def dimension(metadata: MetaData, name: str, *attributes: Column[Any]) -> Table:
         *attributes,
         is_inferred,
         info={"member": name},
+        comment=f"one row per {member}; key {UNKNOWN_KEY} is `Unknown`",
     )
 
 
-def fact(metadata: MetaData, name: str, business_key: str, *columns: Column[Any]) -> Table:
-    """A fact table, one row per `business_key`; each row has the run that wrote it, and where that
-    read it.
+def fact(
+    metadata: MetaData, name: str, business_key: str, *columns: Column[Any], grain: str = ""
+) -> Table:
+    """A fact table, one row per `business_key`, which is one `grain` in words; each row has the run
+    that wrote it, and where that read it.
     """
     described = "the run that inserted or last updated the row"
     file = "the number of its file among the `files` of that run, from 1"
@@ -194,6 +198,7 @@ def fact(metadata: MetaData, name: str, business_key: str, *columns: Column[Any]
         _column("run_id", described, Text(), Role.AUDIT, nullable=False),
         _column(FILE_NUMBER, file, SmallInteger(), Role.AUDIT),
         _column(LINE_NUMBER, line, Integer(), Role.AUDIT),
+        comment=f"one row per {grain or business_key}",
     )
 
 

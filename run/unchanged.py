@@ -52,9 +52,9 @@ def signature(config: StarSchemaConfig, code_version: str) -> str:
 
 
 def _declared(star: Star) -> list[Any]:
-    """What a star makes of which columns of its sources."""
+    """What a star makes of which columns of its sources, and what it says of them."""
     columns = [
-        (str(column), column.type, {k: v for k, v in column.info.items() if k != "description"})
+        (str(column), column.type, column.info, column.table.comment)
         for table in star.tables
         for column in table.columns
     ]

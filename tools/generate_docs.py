@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from sqlalchemy import Table
 
 from cli import cli
+from common.descriptions import meaning
 from common.star_picture import STYLE, picture, sql_type
 from config import env_example, setting_names
 from schema import STAR, etl_run, fact_sales
@@ -53,7 +54,7 @@ def filled_in(page: Path) -> str:
     parts: dict[str, Callable[[], str]] = {
         "costs": costs, "help": command_help, "settings": settings_table,
         "pages": book.contents, "sources": source_columns, "turn": partial(book.turn, page.name),
-        **{t.name: partial(table_of_columns, t) for t in (*STAR.dimensions, fact_sales)},
+        **{table.name: partial(table_of_columns, table) for table in STAR.tables},
     }  # fmt: skip
     return _GENERATED.sub(lambda found: f"{found[1]}{parts[found[2]]()}\n{found[3]}", text)
 
@@ -96,7 +97,7 @@ def settings_table() -> str:
     """Every setting with its default and meaning; those of the four sources in one row each."""
     known = setting_names()
     rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
-    for name, (default, meaning) in known.items():
+    for name, (default, told) in known.items():
         part = name.partition("__")[2]
         first = f"{STAR.sources[0].name.upper()}__{part}"
         if part and first in known and name != first:
@@ -105,9 +106,9 @@ def settings_table() -> str:
             defaults = dict.fromkeys(
                 _shown(known[f"{s.name.upper()}__{part}"][0]) or "not set" for s in STAR.sources
             )
-            rows.append(_row(f"`<SOURCE>__{part}`", ", ".join(defaults), meaning))
+            rows.append(_row(f"`<SOURCE>__{part}`", ", ".join(defaults), told))
         else:
-            rows.append(_row(f"`{name}`", "" if name == "WORKERS" else _shown(default), meaning))
+            rows.append(_row(f"`{name}`", "" if name == "WORKERS" else _shown(default), told))
     return "\n".join(rows)
 
 
@@ -135,12 +136,10 @@ def source_columns() -> str:
 
 
 def table_of_columns(table: Table) -> str:
-    """Each column of a table with its type and meaning; personal ones say so."""
-    rows = ["| Column | Type | Meaning |", "|---|---|---|"]
-    for column in table.columns:
-        personal = "; personal" if column.info.get("is_personal") else ""
-        meaning = f"{column.info['description']}{personal}"
-        rows.append(_row(column.name, sql_type(table, column.name), meaning))
+    """What a table is, and each column with its type and meaning; personal ones say so."""
+    told = meaning(table)
+    rows = [f"{told[:1].upper()}{told[1:]}.", "", "| Column | Type | Meaning |", "|---|---|---|"]
+    rows += [_row(c.name, sql_type(table, c.name), meaning(c)) for c in table.columns]
     return "\n".join(rows)
 
 

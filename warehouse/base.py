@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -16,10 +16,11 @@ from sqlalchemy import Connection, MetaData, Table
 from sqlalchemy.schema import CreateColumn, CreateSchema, CreateTable
 from tenacity import RetryCallState
 
+from common.descriptions import comment_on
 from common.star_model import ADDED_LATE, business_key, growth_value, plain_type, unknown_member
 from config import StarSchemaConfig
 from errors import TransientError, WarehouseError
-from warehouse.catalog import PresentTable
+from warehouse.catalog import PresentTable, Relation
 from warehouse.failures import explain
 from warehouse.questions import Question
 from warehouse.retry import waiting
@@ -34,6 +35,10 @@ class Warehouse(ABC):
     """A connection that holds the warehouse's lock, and its one transaction at a time."""
 
     staging_schema: str
+    has_roles = False
+    """Whether several people have rights of their own here."""
+    staging_grants = "", ""
+    """Rights on the database and on the schema without which no row is staged."""
     grows_apart = False
     """Whether adding a column locks readers out. It is then added in a short transaction of its
     own, before the load.
@@ -136,6 +141,12 @@ class Warehouse(ABC):
         removed with it, also after a crash.
         """
 
+    def aside(self) -> AbstractContextManager[None]:
+        """A part of the transaction without which the rest can be published. Where the engine can
+        take back a part, it raises `LeftOutError` for what is refused or locked.
+        """
+        return nullcontext()
+
     def rollback(self) -> None:
         """Leave the warehouse as it was."""
         self.connection.rollback()
@@ -186,8 +197,8 @@ class Warehouse(ABC):
 
     def add_columns(self, table: Table, columns: Sequence[sa.Column[Any]]) -> None:
         """Add declared columns to a table that is there. Its rows get `schema.growth_value`. Where
-        that is None they have no value, though the column is declared NOT NULL: a comment on the
-        column, `schema.ADDED_LATE`, tells later runs that these need none.
+        that is None they have no value, though the column is declared NOT NULL: the comment on the
+        column, which ends with `schema.ADDED_LATE`, tells later runs that these need none.
         """
         for column in columns:
             value = growth_value(column)
@@ -198,9 +209,9 @@ class Warehouse(ABC):
             place = self.qualified(table)
             self.connection.exec_driver_sql(f"ALTER TABLE {place} ADD COLUMN {definition}")
             if is_nullable and not column.nullable:
-                name = self.quoted(column.name)
+                late = self.literal(comment_on(column, ADDED_LATE))
                 self.connection.exec_driver_sql(
-                    f"COMMENT ON COLUMN {place}.{name} IS '{ADDED_LATE}'"
+                    f"COMMENT ON COLUMN {place}.{self.quoted(column.name)} IS {late}"
                 )
 
     def hurry(self) -> None:
@@ -219,6 +230,12 @@ class Warehouse(ABC):
     @abstractmethod
     def present(self, tables: Sequence[Table]) -> dict[str, PresentTable]:
         """Those of `tables` that are in the warehouse, by name."""
+
+    @abstractmethod
+    def relations(self, names: Sequence[str], *, with_columns: bool = True) -> dict[str, Relation]:
+        """What has one of `names` in the schema, and its comments; those of columns may be left out
+        where they take long, unless they are wanted.
+        """
 
     def version(self) -> str:
         """Name and version of the engine, in its own words."""
@@ -354,6 +371,11 @@ class Warehouse(ABC):
         """A name as it stands in SQL."""
         return str(self._engine.dialect.identifier_preparer.quote(name))
 
+    def literal(self, text: str) -> str:
+        """A text as it stands in SQL, where a statement takes no parameter."""
+        options = {"literal_binds": True}
+        return str(sa.literal(text).compile(self._engine, compile_kwargs=options))
+
     def by_code_point(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """Text to sort by: in the order of code points, which is the same in every locale."""
         return column
@@ -421,15 +443,5 @@ class Warehouse(ABC):
         )
         return " ".join(str(compiled).split())
 
-    def grants(self, tables: Iterable[Table], role: str) -> list[str]:  # noqa: ARG002
-        """The statements that give `role` what it needs to load `tables`, and no more."""
-        return []
-
     @abstractmethod
     def _has_schema(self) -> bool: ...
-
-
-def without_keys(table: Table) -> Table:
-    """A table of the same name and columns, with NOT NULL but without keys, indexes, references."""
-    columns = [sa.Column(c.name, c.type, nullable=c.nullable) for c in table.columns]
-    return Table(table.name, MetaData(), *columns)

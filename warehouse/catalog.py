@@ -15,6 +15,19 @@ class PresentColumn:
     """Its comment."""
 
 
+@dataclass
+class Relation:
+    """A table or a view that is there, or whatever else has its name."""
+
+    kind: str
+    """`table` or `view`, or else what the engine calls it."""
+    comment: str
+    may_alter: bool = True
+    """Whether our role owns it."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """In their order, each with its comment, where they were asked for."""
+
+
 @dataclass(frozen=True)
 class Reference:
     """A foreign key that is there."""

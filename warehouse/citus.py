@@ -41,7 +41,7 @@ class Citus(PostgreSql):
     """A PostgreSQL database with the extension Citus, as its coordinator shows it."""
 
     _stages_there = True
-    _staging_grants = "CONNECT", "USAGE, CREATE"
+    staging_grants = "CONNECT", "USAGE, CREATE"
     _settling = (
         "; if a node was lost as well, Citus commits or rolls back there what is left of it, once "
         "the node is back (citus.recover_2pc_interval; SELECT recover_prepared_transactions() does "

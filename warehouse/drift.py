@@ -115,7 +115,7 @@ def _compare_column(
             f"{name} is NOT NULL, and may be empty in this version "
             f"(ALTER TABLE {column.table.name} ALTER COLUMN {column.name} DROP NOT NULL)"
         )
-    elif there.is_nullable and there.note == ADDED_LATE:
+    elif there.is_nullable and there.note.endswith(ADDED_LATE):
         found.late.append(column)
     elif there.is_nullable and not column.nullable and not warehouse.is_created(column.table):
         if is_fillable(column):

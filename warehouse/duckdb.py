@@ -26,8 +26,10 @@ from common.arrow_types import arrow_schema
 from common.files import LockFile, private_folder
 from common.star_model import KeyText, business_key
 from errors import BusyError, RequestError, WarehouseError
-from warehouse.base import Encoded, Warehouse, without_keys
-from warehouse.catalog import PresentColumn, PresentTable
+from warehouse.bare_tables import without_keys
+from warehouse.base import Encoded, Warehouse
+from warehouse.catalog import PresentTable, Relation
+from warehouse.duckdb_catalog import present_tables, relations
 from warehouse.questions import Question
 
 _UMASK = threading.Lock()
@@ -214,7 +216,10 @@ class DuckDb(Warehouse):
 
     def present(self, tables: Sequence[Table]) -> dict[str, PresentTable]:
         named = {self.qualified(table): table for table in tables}
-        return _tables(self.connection, self.schema, named)
+        return present_tables(self.connection, self.schema, named)
+
+    def relations(self, names: Sequence[str], *, with_columns: bool = True) -> dict[str, Relation]:
+        return relations(self.connection, self.schema, names, with_columns=with_columns)
 
     def encoders(self) -> int:
         """Fewer than there are workers: DuckDB itself takes three quarters of the processor time,
@@ -305,51 +310,6 @@ class DuckDb(Warehouse):
             self.execute(CreateTable(bare))
         else:
             self.execute(CreateTable(table))
-
-
-def _tables(
-    connection: Connection, schema: str, named: dict[str, Table]
-) -> dict[str, PresentTable]:
-    """Those of `named`, quoted name -> table, that are in a DuckDB `schema`.
-
-    Each is described by itself: a query of all columns makes DuckDB build all its system views
-    first, which takes longer than all other queries of a small run together.
-    """
-    catalog = sa.func.duckdb_tables().table_valued("schema_name", "table_name")
-    query = sa.select(catalog.c.table_name).where(catalog.c.schema_name == schema)
-    there = set(connection.execute(query).scalars())
-    present = {}
-    for qualified, table in named.items():
-        if table.name in there:
-            described = connection.exec_driver_sql(f"DESCRIBE {qualified}")
-            columns = {
-                row.column_name: PresentColumn(str(row.column_type).lower(), row.null == "YES")
-                for row in described
-            }
-            present[table.name] = PresentTable(columns)
-    if any(_lacks_not_null(present.get(table.name), table) for table in named.values()):
-        _add_notes(connection, schema, present)
-    return present
-
-
-def _lacks_not_null(present: PresentTable | None, table: Table) -> bool:
-    return present is not None and any(
-        not column.nullable and name in present.columns and present.columns[name].is_nullable
-        for name, column in table.columns.items()
-    )
-
-
-def _add_notes(connection: Connection, schema: str, present: dict[str, PresentTable]) -> None:
-    catalog = sa.func.duckdb_columns().table_valued(
-        "schema_name", "table_name", "column_name", "comment"
-    )
-    query = sa.select(catalog.c.table_name, catalog.c.column_name, catalog.c.comment)
-    for table, name, note in connection.execute(
-        query.where(catalog.c.schema_name == schema, catalog.c.comment.is_not(None))
-    ):
-        if table in present:
-            columns = present[table].columns
-            columns[name] = PresentColumn(columns[name].type, columns[name].is_nullable, note)
 
 
 @contextmanager

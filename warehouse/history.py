@@ -67,6 +67,11 @@ class Past:
         return tuple(dict.fromkeys(map(str, every)))
 
     @property
+    def signature(self) -> str:
+        """Of its settings, its code and its star; "" where it has none."""
+        return str(self.counts.get("signature", ""))
+
+    @property
     def snapshot(self) -> str:
         """Its `Warehouse.snapshot` of the star."""
         return str(self.counts.get("mark", ""))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import psycopg2
@@ -20,22 +20,27 @@ from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 from common import libpq, watchdog
 from common.star_model import KeyText
 from errors import (
+    LeftOutError,
     LockedError,
     OutcomeUnknownError,
     TransientError,
     WarehouseError,
 )
 from warehouse import binary_copy, copies, pools, postgresql_answers, row_versions
+from warehouse import postgresql_catalog as catalog
 from warehouse import postgresql_locks as locks
-from warehouse.base import Encoded, Warehouse, without_keys
-from warehouse.catalog import PresentTable
+from warehouse.bare_tables import without_keys
+from warehouse.base import Encoded, Warehouse
+from warehouse.catalog import PresentTable, Relation
 from warehouse.failures import explain
-from warehouse.postgresql_catalog import has_primary_key, present_tables
 from warehouse.questions import Question
 
 _TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
 """SQLSTATEs after which the whole transaction can be tried again, beside class 08."""
 _LOCK_NOT_AVAILABLE = "55P03"
+_REFUSED = {"0A", "2B", "42"}
+"""Classes of SQLSTATEs of what is not supported, would break what depends on it, or is not allowed.
+"""
 _NO_SUCH_TABLE = "42P01"
 _TRANSIENT_REASONS = (
     "is the server running", "not yet accepting connections", "no more connections allowed",
@@ -72,6 +77,7 @@ class PostgreSql(Warehouse):
     """A PostgreSQL database. An advisory lock, one per schema, keeps other runs out."""
 
     staging_schema = "pg_temp"
+    has_roles = True
     grows_apart = True
 
     citus = ""
@@ -80,8 +86,7 @@ class PostgreSql(Warehouse):
     """What to say, beside, of a commit whose outcome nobody knows."""
     _stages_there = False
     """Whether staged rows are in tables of the star's schema, and not in temporary ones."""
-    _staging_grants = "CONNECT, TEMPORARY", "USAGE"
-    """Rights on the database and on the schema without which no row is staged."""
+    staging_grants = "CONNECT, TEMPORARY", "USAGE"
 
     _is_hurried = False
     _session: tuple[Any, ...] | None = None
@@ -313,7 +318,12 @@ class PostgreSql(Warehouse):
 
     def present(self, tables: Sequence[Table]) -> dict[str, PresentTable]:
         stages_there = self._stages_there
-        return present_tables(self.connection, self.schema, tables, stages_there=stages_there)
+        return catalog.present_tables(
+            self.connection, self.schema, tables, stages_there=stages_there
+        )
+
+    def relations(self, names: Sequence[str], *, with_columns: bool = True) -> dict[str, Relation]:  # noqa: ARG002
+        return catalog.relations(self.connection, self.schema, names)
 
     def may_create(self) -> bool:
         query = sa.text(
@@ -321,6 +331,21 @@ class PostgreSql(Warehouse):
             "WHERE nspname = :schema), has_database_privilege(current_database(), 'CREATE'))"
         )
         return bool(self.execute(query, {"schema": self.schema}).scalar())
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        try:
+            with self.connection.begin_nested():
+                self.hurry()
+                yield
+                limit = f"{self.config.lock_timeout_seconds}s"
+                self.execute(sa.text("SET LOCAL lock_timeout = :limit"), {"limit": limit})
+        except sa.exc.DBAPIError as error:
+            state = getattr(error.orig, "pgcode", None) or ""
+            if state != _LOCK_NOT_AVAILABLE and state[:2] not in _REFUSED:
+                raise
+            raise LeftOutError(explain(self.transient(error) or error)) from error
+        self._is_hurried = False
 
     def hurry(self) -> None:
         self._is_hurried = True
@@ -332,21 +357,6 @@ class PostgreSql(Warehouse):
         for key in sorted(table.foreign_key_constraints, key=lambda key: str(key.name)):
             if set(key.columns) <= set(columns):
                 self.connection.exec_driver_sql(f"{self.text_of(AddConstraint(key))} NOT VALID")
-
-    def grants(self, tables: Iterable[Table], role: str) -> list[str]:
-        quoted = self._engine.dialect.identifier_preparer.quote
-        declared = list(tables)
-        grantee, names = quoted(role), ", ".join(map(self.qualified, declared))
-        on_database, on_schema = self._staging_grants
-        shrinking = (t for t in declared if t.foreign_keys or t.info.get("is_pruned"))
-        pruned = ", ".join(map(self.qualified, shrinking))
-        database = quoted(str(self.scalar(sa.select(sa.func.current_database()))))
-        return [
-            f"GRANT {on_database} ON DATABASE {database} TO {grantee};",
-            f"GRANT {on_schema} ON SCHEMA {quoted(self.schema)} TO {grantee};",
-            f"GRANT SELECT, INSERT, UPDATE ON {names} TO {grantee};",
-            f"GRANT DELETE ON {pruned} TO {grantee};",
-        ]
 
     def encoders(self) -> int:
         """One core is left to the server: it may run on this machine, and is the slower part."""
@@ -425,7 +435,7 @@ class PostgreSql(Warehouse):
         self.connection.exec_driver_sql(f"ANALYZE {self.qualified(table)} ({quote(key)})")
 
     def enforces_primary_key(self, table: Table) -> bool:
-        return has_primary_key(self.connection, self.schema, table)
+        return catalog.has_primary_key(self.connection, self.schema, table)
 
     def rows_changed_since(self, snapshot: str) -> sa.ColumnElement[bool]:
         known = row_versions.parsed(snapshot)
@@ -435,12 +445,7 @@ class PostgreSql(Warehouse):
         return row_versions.foreign(known, now)
 
     def _system(self) -> str:
-        """The identifier of the server, or "" where this role may not ask for it."""
-        may_ask = sa.func.has_function_privilege("pg_catalog.pg_control_system()", "execute")
-        if not self.scalar(sa.select(may_ask)):
-            return ""
-        query = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
-        return str(self.scalar(sa.text(query)))
+        return catalog.system_identifier(self.connection)
 
     def by_code_point(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         return sa.collate(column, "C")

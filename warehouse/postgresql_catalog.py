@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy import Connection, Table
 
-from warehouse.catalog import PresentColumn, PresentTable, Reference
+from warehouse.catalog import PresentColumn, PresentTable, Reference, Relation
+
+_KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table"}
 
 
 def present_tables(
@@ -28,6 +30,17 @@ def present_tables(
         if row.relname in present:
             _add_key(present[row.relname], row)
     return present
+
+
+def relations(connection: Connection, schema: str, names: Sequence[str]) -> dict[str, Relation]:
+    """What has one of `names` in a PostgreSQL `schema`, with all comments."""
+    found: dict[str, Relation] = {}
+    for row in connection.execute(_RELATIONS, {"schema": schema, "names": list(names)}):
+        kind = _KINDS.get(row.kind, "relation")
+        told = found.setdefault(row.relname, Relation(kind, row.note or "", row.may_alter))
+        if row.attname is not None:
+            told.columns[row.attname] = row.column_note or ""
+    return found
 
 
 def _add_key(table: PresentTable, row: sa.Row[tuple[str, ...]]) -> None:
@@ -61,6 +74,16 @@ WHERE n.nspname = :schema AND c.relname = ANY(:tables) AND c.relkind IN ('r', 'p
 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """)
 """Asked of pg_catalog, as all else: information_schema hides what we do not own."""
+
+_RELATIONS = sa.text("""
+SELECT c.relname, c.relkind::text AS kind, pg_catalog.pg_has_role(c.relowner, 'USAGE') AS may_alter,
+       pg_catalog.obj_description(c.oid, 'pg_class') AS note, a.attname,
+       pg_catalog.col_description(c.oid, a.attnum) AS column_note
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_attribute a
+ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE n.nspname = :schema AND c.relname = ANY(:names) ORDER BY c.relname, a.attnum
+""")
 
 _KEYS = sa.text("""
 SELECT c.relname, k.contype::text AS kind, k.conname AS name, k.convalidated AS is_valid,
@@ -107,3 +130,12 @@ def has_primary_key(connection: Connection, schema: str, table: Table) -> bool:
         {"schema": schema, "table": table.name},
     )
     return bool(found.scalar())
+
+
+def system_identifier(connection: Connection) -> str:
+    """The identifier of the server, or "" where our role may not ask for it."""
+    may_ask = sa.func.has_function_privilege("pg_catalog.pg_control_system()", "execute")
+    if not connection.execute(sa.select(may_ask)).scalar():
+        return ""
+    query = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
+    return str(connection.execute(sa.text(query)).scalar())

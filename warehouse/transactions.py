@@ -10,7 +10,7 @@ from typing import Self
 from sqlalchemy import Table
 
 from config import StarSchemaConfig
-from warehouse import growth
+from warehouse import for_others, growth
 from warehouse.base import Warehouse
 from warehouse.engines import new_run_id, open_warehouse
 
@@ -38,6 +38,7 @@ def transaction(
         found = growth.begin_load(warehouse, tables)
         yield warehouse
         growth.complete(warehouse, found)
+        found.warnings += for_others.complete(warehouse, config.star)
         warehouse.commit()
         warehouse.warnings += found.warnings + growth.complete_apart(warehouse, found)
 

@@ -11,7 +11,7 @@ from support.application import ROOT
 from support.code import MODULES, imported, parsed, python_files, repository_files
 
 _SQL = re.compile(
-    r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|COPY|SET|ANALYZE|WITH|TRUNCATE|ATTACH)\b"
+    r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|COPY|SET|ANALYZE|WITH|TRUNCATE|ATTACH|COMMENT|GRANT)\b"
 )
 
 _STATEMENTS = {"execute", "exec_driver_sql", "text", "literal_column", "sql", "query",
@@ -20,9 +20,9 @@ _STATEMENTS = {"execute", "exec_driver_sql", "text", "literal_column", "sql", "q
 SQL_PIECES = {
     "warehouse.base: Warehouse.add_columns": {
         "place",  # quoted names
-        "name",
+        "self.quoted(column.name)",
         "definition",  # a column's DDL, compiled by SQLAlchemy
-        "ADDED_LATE",  # a literal in the code
+        "late",  # a quoted literal: COMMENT takes no parameter
     },
     "warehouse.citus: Citus._analyze": {
         "columns",  # quoted names, joined
@@ -35,7 +35,7 @@ SQL_PIECES = {
         "value",  # a literal in the code, or a path that is quoted
     },
     "warehouse.duckdb: DuckDb.append": {"columns", "self.qualified(table)"},
-    "warehouse.duckdb: _tables": {"qualified"},
+    "warehouse.duckdb_catalog: present_tables": {"qualified"},
     "warehouse.drift: _lacking_keys": {
         "kind",  # of a key, a literal in the code
         "quoted(name)",
@@ -45,6 +45,9 @@ SQL_PIECES = {
         "proof",
     },
     "warehouse.drift: _not_null": {"place", "name"},
+    "warehouse.for_others: _make": {"warehouse.qualified(view.table)", "comment"},  # a literal
+    "warehouse.for_others: _on_table": {"warehouse.qualified(table)", "text"},
+    "warehouse.for_others: _on_column": {"place", "warehouse.literal(wanted)"},
     "warehouse.postgresql: PostgreSql._analyze": {"quote(key)", "self.qualified(table)"},
     "warehouse.postgresql: PostgreSql.add_columns": {"self.text_of(AddConstraint(key))"},
     "warehouse.postgresql: PostgreSql.append": {
@@ -59,6 +62,27 @@ SQL_PIECES = {
     "warehouse.questions: Question.first": {
         "self.text",
         "rows",  # a number
+    },
+    "warehouse.rights: for_loader": {  # is shown, and not run
+        "_database(warehouse)",
+        "grantee",
+        "names",
+        "on_database",
+        "on_schema",
+        "pruned",
+        "warehouse.quoted(warehouse.schema)",
+    },
+    "warehouse.rights: for_reader": {
+        "_database(warehouse)",
+        "grantee",
+        "names",
+        "warehouse.quoted(warehouse.schema)",
+    },
+    "warehouse.rights: granted": {
+        "role",  # quoted names
+        "warehouse.qualified(view)",
+        "row.right",  # from the catalog
+        "option",  # a literal in the code
     },
 }
 """The pieces that SQL text is put together from, by the function that does it: quoted names,
