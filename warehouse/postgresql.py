@@ -317,10 +317,8 @@ class PostgreSql(Warehouse):
         return bool(self.execute(query, {"schema": self.schema}).scalar())
 
     def present(self, tables: Sequence[Table]) -> dict[str, PresentTable]:
-        stages_there = self._stages_there
-        return catalog.present_tables(
-            self.connection, self.schema, tables, stages_there=stages_there
-        )
+        here = self.connection, self.schema
+        return catalog.present_tables(*here, tables, stages_there=self._stages_there)
 
     def relations(self, names: Sequence[str], *, with_columns: bool = True) -> dict[str, Relation]:  # noqa: ARG002
         return catalog.relations(self.connection, self.schema, names)
