@@ -20,11 +20,14 @@ description that changes is added here, so that the new one takes its place in a
 
 
 def meaning(described: Table | Column[Any]) -> str:
-    """What a table or a column means; a name stands in backticks. Personal columns say so."""
-    if isinstance(described, Table):
-        return described.comment or _words(described.name)
-    personal = "; personal" if described.info.get("is_personal") else ""
-    return (described.info.get("description") or _words(described.name)) + personal
+    """What a table or a column means; a name stands in backticks."""
+    text = described.comment if isinstance(described, Table) else described.info.get("description")
+    return text or described.name.replace("_", " ")
+
+
+def in_full(described: Table | Column[Any]) -> str:
+    """Its `meaning`, and whether it is personal."""
+    return meaning(described) + "; personal" * bool(described.info.get("is_personal"))
 
 
 def plain(text: str) -> str:
@@ -41,8 +44,4 @@ def comment_on(described: Table | Column[Any], there: str = "", of: str = "") ->
     if there not in _OURS and not there.endswith(f"; {ADDED_LATE}"):
         return there
     late = f"; {ADDED_LATE}" if there.endswith(ADDED_LATE) else ""
-    return f"{of}: " * bool(of) + plain(meaning(described)) + late
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return f"{of}: " * bool(of) + plain(in_full(described)) + late

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Table
 
+from common.descriptions import meaning, plain
 from common.star_model import Role
 from common.star_picture import picture, sql_type
 from pages.shown import count
@@ -67,7 +68,7 @@ def _described(table: Table, rows: int | None) -> Described:
                 column.name,
                 sql_type(table, column.name),
                 str(column.info.get("role", "")),
-                str(column.info.get("description", "")),
+                plain(meaning(column)),
                 column.info.get("role") in _KEYS,
                 bool(column.info.get("is_personal")),
             )

@@ -19,10 +19,10 @@ from click.testing import CliRunner
 from sqlalchemy import Table
 
 from cli import cli
-from common.descriptions import meaning
+from common.descriptions import in_full
 from common.star_picture import STYLE, picture, sql_type
 from config import env_example, setting_names
-from schema import STAR, etl_run, fact_sales
+from schema import STAR, etl_run
 from tools import book
 from tools.settings_schema import settings_schema
 
@@ -137,9 +137,9 @@ def source_columns() -> str:
 
 def table_of_columns(table: Table) -> str:
     """What a table is, and each column with its type and meaning; personal ones say so."""
-    told = meaning(table)
+    told = in_full(table)
     rows = [f"{told[:1].upper()}{told[1:]}.", "", "| Column | Type | Meaning |", "|---|---|---|"]
-    rows += [_row(c.name, sql_type(table, c.name), meaning(c)) for c in table.columns]
+    rows += [_row(c.name, sql_type(table, c.name), in_full(c)) for c in table.columns]
     return "\n".join(rows)
 
 

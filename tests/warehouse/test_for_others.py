@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import schema
-from common.descriptions import meaning, plain
+from common.descriptions import in_full, plain
 from common.star_model import ADDED_LATE
 from support.retailer import Retailer
 from support.star import Star, sources_of
@@ -41,9 +41,9 @@ def expect_declared(star: Star) -> None:
     assert {relation for relation, _ in found} == RELATIONS
     assert [place for place, comment in found.items() if not comment] == []
     for table in schema.STAR.tables:
-        assert found[table.name, None] == plain(meaning(table))
+        assert found[table.name, None] == plain(in_full(table))
         for column in table.columns:
-            assert found[table.name, column.name] == plain(meaning(column))
+            assert found[table.name, column.name] == plain(in_full(column))
     assert not any("`" in comment or "](" in comment for comment in found.values() if comment)
 
 
