@@ -20,6 +20,7 @@ import pytest
 from errors import EXIT_CODES
 from support.absent import not_here
 from support.application import ROOT, TESTS, copy_samples
+from support.code import MODULES
 
 OPS = ROOT / "ops"
 HOME = "/srv/star-schema-etl"
@@ -136,7 +137,7 @@ def test_what_is_copied_into_the_image_is_enough_for_a_run(tmp_path: Path) -> No
     image.mkdir()
     copied_by_docker(image)
     copy_samples(image)
-    for arguments in (["--quiet"], ["check"], ["setup", "--print"], ["--help"]):
+    for arguments in (["--quiet"], ["check"], ["report"], ["setup", "--print"], ["--help"]):
         ended = subprocess.run(
             [sys.executable, "-P", "main.py", *arguments],
             cwd=image,
@@ -147,6 +148,17 @@ def test_what_is_copied_into_the_image_is_enough_for_a_run(tmp_path: Path) -> No
         )
         assert ended.returncode in (0, 3), ended.stderr[-2000:]
     assert (image / "data" / "warehouse.duckdb").exists()
+    assert (image / "data" / "reports" / "latest.html").exists()
+
+
+def test_all_of_the_application_is_in_the_image(tmp_path: Path) -> None:
+    """Its modules, and the files that they read, such as the templates of pages."""
+    copied_by_docker(tmp_path)
+    rooms = {path.parent for path in MODULES.values()} - {ROOT}
+    files = {*MODULES.values(), *(path for room in rooms for path in room.rglob("*.*"))}
+    wanted = {str(path.relative_to(ROOT)) for path in files if path.suffix != ".pyc"}
+    there = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert wanted <= there
 
 
 def test_no_secret_and_no_data_can_get_into_the_image() -> None:
