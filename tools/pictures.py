@@ -101,14 +101,35 @@ def report(here: Shop) -> bytes:
     return shot(here.folder / "data" / "reports" / "latest.html", WINDOW, 1000)
 
 
+def business(here: Shop) -> bytes:
+    """What that page has of the business, from the top."""
+    at_a_terminal(here, "main.py")
+    return shot(here.folder / "data" / "reports" / "latest.html", WINDOW, 550, "#business")
+
+
 def notebook(here: Shop) -> bytes:
-    """The Python of the README as a notebook, from the top."""
+    """The run of the README, as a notebook shows it."""
+    return shot(_notebook(here), NARROW, 1500, "article:nth-of-type(2)")
+
+
+def frame(here: Shop) -> bytes:
+    """The last cell of the README."""
+    return shot(_notebook(here), NARROW, 1500, "article:last-of-type")
+
+
+def _notebook(here: Shop) -> Path:
     page = here.folder / "notebook.html"
     page.write_text(cells_with_outputs(here, cells_of_the_readme()), encoding="utf-8")
-    return shot(page, NARROW, 1400)
+    return page
 
 
-PICTURES = {"console.svg": first_run, "report.png": report, "notebook.png": notebook}
+PICTURES = {
+    "console.svg": first_run,
+    "report.png": report,
+    "business.png": business,
+    "notebook.png": notebook,
+    "frame.png": frame,
+}
 """By the name of its file, what makes it in a shop of its own."""
 
 
@@ -209,14 +230,16 @@ def cells_with_outputs(here: Shop, cells: list[str]) -> str:
         raise PictureError(f"a cell of the README fails: {problem}") from problem
     body = []
     for number, cell in enumerate(made.cells, 1):
-        body.append(f"<div class=cell><b>[{number}]:</b><pre>{_coloured(cell.source)}</pre></div>")
-        body += [f"<div class=cell><b></b><div>{_shown(out)}</div></div>" for out in cell.outputs]
+        code = f"<div class=cell><b>[{number}]:</b><pre>{_coloured(cell.source)}</pre></div>"
+        below = [f"<div class=cell><b></b><div>{_shown(out)}</div></div>" for out in cell.outputs]
+        body.append(f"<article>{code}{''.join(below)}</article>")
     return f"<!doctype html><meta charset=utf-8><style>{_PAPER}</style>{''.join(body)}"
 
 
 _PAPER = """
-  body { font: 15px/1.5 system-ui, sans-serif; margin: 16px; background: #ffffff; color: #1f2328; }
-  .cell { display: grid; grid-template-columns: 48px 1fr; margin-bottom: 12px; }
+  body { font: 15px/1.5 system-ui, sans-serif; margin: 0; background: #ffffff; color: #1f2328; }
+  article { padding: 12px 16px 4px; }
+  .cell { display: grid; grid-template-columns: 48px 1fr; margin-bottom: 8px; }
   .cell > b { color: #0a6ebd; font: 14px/2.6 monospace; }
   pre { background: #f6f8fa; border: 1px solid #d1d9e0; padding: 8px 12px; margin: 0; }
   :where(table) { border-collapse: collapse; border: 0; font-size: 13px; }
@@ -264,15 +287,17 @@ def browser() -> Iterator[Browser]:
             started.close()
 
 
-def shot(path: Path, width: int, height: int) -> bytes:
-    """The top of a page as PNG, in a light window of this size."""
-    size: Any = {"width": width, "height": height}
+def shot(path: Path, width: int, height: int, part: str = "body") -> bytes:
+    """A page, or the part of it that a CSS selector names, as PNG: light, in a window so wide, and
+    not higher than `height`.
+    """
     with browser() as started:
-        page = started.new_page(viewport=size, color_scheme="light")
+        page = started.new_page(viewport={"width": width, "height": height}, color_scheme="light")
         page.goto(path.as_uri())
         reject_what_identifies(page.inner_text("body"))
-        whole = int(page.evaluate("Math.ceil(document.body.getBoundingClientRect().bottom)"))
-        return page.screenshot(clip={"x": 0, "y": 0, "width": width, "height": min(height, whole)})
+        clip: Any = page.locator(part).bounding_box()
+        clip["height"] = min(height, clip["height"])
+        return page.screenshot(full_page=True, clip=clip)
 
 
 def reject_what_identifies(text: str) -> None:

@@ -74,7 +74,7 @@ def test_the_browser_takes_the_picture(
     content = (tmp_path / name).read_bytes()
     assert content.startswith(b"\x89PNG")
     width, height = struct.unpack(">II", content[16:24])
-    assert width in (pictures.WINDOW, pictures.NARROW)
+    assert 600 < width <= pictures.WINDOW
     assert height > 100
     assert len(content) <= MOST
 
