@@ -16,6 +16,7 @@ from config import StarSchemaConfig
 from errors import EtlError, RequestError
 from warehouse import Warehouse, reading, star_questions
 from warehouse.answers import answer
+from warehouse.export import export_star
 from warehouse.frames import as_pandas, as_polars
 from warehouse.questions import Question
 
@@ -166,6 +167,12 @@ class OpenStar:
             star_questions.one_currency(star, names),
         )
 
+    def export(self, folder: Path | str, since: str | None = None) -> Path:
+        """Write the star into `folder` as Parquet, as `python main.py export` does; returns the
+        folder. Raises as `warehouse.export.export_star` does.
+        """
+        return export_star(self.config, Path(folder), since).folder
+
 
 def _near(name: str, known: Iterable[str]) -> str:
     """Those of the `known` names that are meant, or all of them."""
@@ -181,8 +188,3 @@ def _near(name: str, known: Iterable[str]) -> str:
 def open_star(config: StarSchemaConfig) -> OpenStar:
     """The star that `config` names, to be read. Nothing is opened before something is asked."""
     return OpenStar(config)
-
-
-def exported(config: StarSchemaConfig, folder: Path, since: str | None = None) -> Path:  # noqa: ARG001
-    """Write the star into `folder` as Parquet. Returns the folder."""
-    return folder

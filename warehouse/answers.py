@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -24,19 +25,29 @@ def answer(warehouse: Warehouse, asked: sa.Select[Any] | Question) -> pa.Table:
 
     Raises `RequestError` for what it refuses, such as a statement that would write.
     """
-    question = Question(warehouse.text_of(asked)) if isinstance(asked, sa.Select) else asked
     pieces: list[pa.Table] = []
+    schema = handed_on(warehouse, asked, pieces.append)
+    whole = pa.concat_tables(pieces) if pieces else schema.empty_table()
+    pieces.clear()
+    return _named_once(_settled(whole))
+
+
+def handed_on(
+    warehouse: Warehouse, asked: sa.Select[Any] | Question, write: Callable[[pa.Table], None]
+) -> pa.Schema:
+    """Hand an answer to `write` in pieces, as it comes; returns their schema.
+
+    Raises what `write` raises, and `RequestError` for what the warehouse refuses.
+    """
+    question = Question(warehouse.text_of(asked)) if isinstance(asked, sa.Select) else asked
     try:
-        schema = warehouse.ask(question, pieces.append)
+        return warehouse.ask(question, write)
     except EtlError:
         raise
     except Exception as error:
         if is_interruption(error):
             raise KeyboardInterrupt from error
         raise RequestError(_reason(error)) from error
-    whole = pa.concat_tables(pieces) if pieces else schema.empty_table()
-    pieces.clear()
-    return _named_once(_settled(whole))
 
 
 def _reason(error: Exception) -> str:

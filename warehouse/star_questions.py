@@ -72,7 +72,7 @@ def summed(star: Star, by: Mapping[str, Column[Any]]) -> Callable[[Warehouse], s
             named.append(money.label(_name(star, money)))
         _refuse_older(warehouse, star, [*groups, *measures])
         rows = joined(star, {column.table for column in groups})
-        sums = [sa.cast(sa.func.sum(c), _as_sum(c)).label(c.name) for c in measures]
+        sums = [sa.cast(sa.func.sum(c), as_sum(c)).label(c.name) for c in measures]
         count = sa.func.count().label(star.sales.called)
         found = sa.select(*named, count, *sums).select_from(rows).group_by(*groups).subquery()
         order = [found.c[name.name] for name in named]
@@ -111,7 +111,8 @@ def _name(star: Star, column: Column[Any]) -> str:
     return next(name for name, each in readable(star).items() if each is column)
 
 
-def _as_sum(column: Column[Any]) -> sa.Numeric[Any]:
+def as_sum(column: Column[Any]) -> sa.Numeric[Any]:
+    """The type that a sum of `column` has room in."""
     scale = getattr(column.type, "scale", None)
     return sa.Numeric(_MOST_DIGITS, MONEY_SCALE if scale is None else scale)
 

@@ -196,6 +196,23 @@ def pause_in(phase: str, gate: str, lost: tuple[type[BaseException], ...] = ()) 
     setattr(main.StarSchemaETLPipeline, name, pausing)
 
 
+def export_pausing(env_file: str, after: str, gate: str, *options: str) -> int:
+    """The command line, whose export pauses after a step until it may pass the gate."""
+    from common import folder_swap
+    from warehouse import export
+
+    place: Any = folder_swap.Swap if after == "done" else export
+    step = getattr(place, after)
+
+    def pausing(*arguments: Any) -> Any:
+        result = step(*arguments)
+        pause(Path(gate))
+        return result
+
+    setattr(place, after, pausing)
+    return load(env_file, *options)
+
+
 def pause(gate: Path) -> None:
     """Tell that it is reached, and wait until it is open."""
     (gate / "reached").touch()
