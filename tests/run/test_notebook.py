@@ -24,6 +24,7 @@ from support.waiting import wait_until
 from tools.generate_docs import ROOT
 
 FORMAT: Any = nbformat.v4  # its functions have no types
+IMPORT = "from config import load_config"
 WITHOUT_IPYWIDGETS = """
 import sys
 class Absent:
@@ -225,3 +226,22 @@ def test_a_run_works_in_a_thread_and_beside_the_loop_of_the_kernel(
         assert errors(told) == []
         assert fresh.value("[results['status'], results['errors']]") == ["published", []]
     assert len(duckdb_shop.star.runs()) == 1
+
+
+def test_the_star_is_asked_between_two_runs_in_one_kernel(kernel: Callable[..., Any]) -> None:
+    """All cells of the page about frames, on the samples, and runs before and after them."""
+    run = "results = StarSchemaETLPipeline(load_config()).run_full_pipeline()"
+    with kernel(widgets=False) as fresh:
+        assert errors(fresh.run(f"from main import StarSchemaETLPipeline\n{IMPORT}\n{run}")) == []
+        for cell in cells_of("docs/frames.md"):
+            told = fresh.run(cell)
+            assert errors(told) == []
+        assert fresh.value("[len(sales), len(flat), str(everything.sales[0])]") == [
+            19710, 19710, "19710",
+        ]  # fmt: skip
+        assert fresh.value("str(by_year.net_amount.sum() == sales.net_amount.sum())") == "True"
+        (shown,) = fresh.run("star.dim_product")
+        assert "<table" in shown["data"]["text/html"]
+        assert "first 10 rows" in shown["data"]["text/plain"]
+        assert errors(fresh.run(run)) == []
+        assert fresh.value("results['status']") == "published"
