@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 Asked: TypeAlias = sa.Select[Any] | Question
-DATES = "dates"
-"""The days of the calendar, without the one that is unknown."""
 _SHOWN = 10
 """Rows of a frame that are shown where it is only looked at."""
 
@@ -115,13 +113,18 @@ class OpenStar:
         tables = {table.name: table for table in star.tables}
         if name in tables:
             return Frame(self.config, name, star_questions.whole(tables[name]))
-        if name == DATES:
+        if name == self._days:
             return Frame(self.config, name, star_questions.days(star.calendar))
         near = _near(name, [*self._names(), "sales", "sql"])
         raise AttributeError(f"the star has no {name!r}; {near}")
 
+    @property
+    def _days(self) -> str:
+        """What the days of the calendar without the unknown one are called, as the view of them."""
+        return f"{self.config.star.calendar.info['member']}s"
+
     def _names(self) -> list[str]:
-        return [*(table.name for table in self.config.star.tables), DATES]
+        return [*(table.name for table in self.config.star.tables), self._days]
 
     def __dir__(self) -> Iterable[str]:
         return [*super().__dir__(), *self._names()]

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import Column, Table
 
 from common.arrow_types import arrow_type
+from common.descriptions import meaning, plain
 from common.star_model import Role
 from common.sums import Sums, plus, summed
 from common.version import VERSION
@@ -32,8 +33,8 @@ def file_schema(table: Table, names: Sequence[str], run_id: str) -> pa.Schema:
 
 
 def _field(column: Column[object]) -> pa.Field:
-    meaning = column.info.get("description", "")
-    return pa.field(column.name, arrow_type(column), metadata={"description": meaning})
+    described = {"description": plain(meaning(column))}
+    return pa.field(column.name, arrow_type(column), metadata=described)
 
 
 class ParquetFile:
