@@ -108,8 +108,7 @@ class Questions:
         months = _sums(
             MONTHS, found, label=found.c.month, number=sa.func.max(found.c.place), more=measured
         )
-        is_shown = found.c.currency.is_not(None)
-        return self._asked([months, *_by_value(found, groupings, is_shown, len(measured))])
+        return self._asked([months, *_by_value(found, groupings, len(measured))])
 
     def by_member(
         self,
@@ -123,8 +122,8 @@ class Questions:
         """The facts by state of the members, by their attributes, and of those members that have
         the largest net amounts, of these currencies, which `are_all` or not.
         """
-        only = currencies[0] if are_all and len(currencies) == 1 else None
-        key, added = business_key(dimension), self._by_key(dimension, [], only)
+        among = () if are_all and len(currencies) > 1 else currencies
+        key, added = business_key(dimension), self._by_key(dimension, [], among)
         members = (
             sa.select(
                 *(column for column in added.c if column.name != "key"),
@@ -137,10 +136,9 @@ class Questions:
             .cte("members")
         )
         state = sa.cast(members.c.state, Text)
-        is_shown = members.c.currency.in_(currencies)
-        states = _sums(STATES, members, label=state, number=sa.func.count()).where(is_shown)
+        states = _sums(STATES, members, label=state, number=sa.func.count())
         tops = [self._top(members, currency) for currency in currencies]
-        return self._asked([states, *_by_value(members, groupings, is_shown), *tops])
+        return self._asked([states, *_by_value(members, groupings), *tops])
 
     def _top(self, members: sa.CTE, currency: str) -> sa.Select[Any]:
         order = self.warehouse.by_code_point(members.c.member)
@@ -162,26 +160,34 @@ class Questions:
         )
 
     def _by_key(
-        self, dimension: Table, measures: Sequence[Column[Any]], only: str | None = None
+        self,
+        dimension: Table,
+        measures: Sequence[Column[Any]],
+        among: Sequence[str] = (),
     ) -> sa.CTE:
-        """The facts added up by their key to a dimension and by currency, in one pass. All of them
-        have `only` this currency, if it is given.
+        """The facts added up by their key to a dimension and by currency, in one pass: those of
+        these currencies only, if any are given. Where it is one, all facts have it.
         """
-        fact, currency = self.star.fact, self.star.currency
-        by = [self.star.keys_to(dimension)[0].label("key")]
-        if currency is not None and self._there([currency]) and only is None:
-            by.append(currency.label("currency"))
+        fact, key = self.star.fact, self.star.keys_to(dimension)[0]
+        currency = self.star.currency
+        if currency is None or not self._there([currency]) or len(among) == 1:
+            currency = None
+        by = [key] if currency is None else [key, currency]
         added = sa.select(
-            *by,
+            key.label("key"),
+            *([] if currency is None else [currency.label("currency")]),
             sa.func.count().label("sales"),
             sa.func.sum(fact.c.net_amount).label("net"),
             *(sa.func.sum(m).label(f"measure_{i}") for i, m in enumerate(measures)),
             *(sa.func.count(m).label(f"measured_{i}") for i, m in enumerate(measures)),
-        ).group_by(*(column.element for column in by))
+        ).group_by(*by)
+        if currency is not None and among:
+            added = added.where(sa.func.coalesce(currency, "").in_(among))
         sums = added.subquery()
-        named = sa.func.coalesce(sums.c.currency, "") if len(by) > 1 else sa.literal(only or "")
+        only = among[0] if len(among) == 1 else ""
+        name = sa.literal(only) if currency is None else sa.func.coalesce(sums.c.currency, "")
         others = [column for column in sums.c if column.name != "currency"]
-        return sa.select(sa.cast(named, Text).label("currency"), *others).cte("added")
+        return sa.select(sa.cast(name, Text).label("currency"), *others).cte("added")
 
     def _places(self, added: sa.CTE) -> sa.CTE:
         """The currencies, that which most facts have first."""
@@ -257,12 +263,9 @@ def _sums(
 
 
 def _by_value(
-    found: sa.CTE,
-    groupings: Sequence[Column[Any]],
-    is_shown: sa.ColumnElement[bool],
-    measures: int = 0,
+    found: sa.CTE, groupings: Sequence[Column[Any]], measures: int = 0
 ) -> list[sa.Select[Any]]:
-    """What was found and is shown, added up by the values of each attribute, if they are few."""
+    """What was found in a currency, added up by the values of each attribute, if they are few."""
     pieces = []
     for place in range(len(groupings)):
         value = found.c[f"value_{place}"]
@@ -272,7 +275,7 @@ def _by_value(
             found,
             label=value.label("label"),
             number=sa.func.max(sa.case((is_told, 1), else_=0)),
-        ).where(is_shown)
+        ).where(found.c.currency.is_not(None))
         counted = grouped.add_columns(
             sa.func.count().over(partition_by=found.c.currency).label("values")
         ).subquery()
