@@ -102,6 +102,8 @@ class Figures:
     """
     without: dict[str, int] = field(default_factory=dict)
     """By measure that can be added up, how many facts have no value, where some have none."""
+    net: Amount = Decimal(0)
+    """The net amount of all these facts: what bars are parts of."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,7 @@ def _figures(monthly: list[Sums], axis: list[int], measures: list[str]) -> Figur
         ],
         earlier=_bar(_month_name(earlier[0]), [by_month[m] for m in earlier]) if earlier else None,
         without=without,
+        net=sum((sums.net for sums in monthly), Decimal(0)),
     )
 
 

@@ -99,6 +99,7 @@ def same_totals(shop: Retailer, currency: str, of: Figures) -> None:
         f"SELECT {sums}, count(profit_amount) {FLAT}", currency=currency
     )
     assert of.totals == {n: v for n, v in zip(names, totals, strict=True) if v is not None}
+    assert of.net == of.totals["net_amount"]
     assert of.without == ({"profit_amount": of.sales - profits} if of.sales > profits else {})
 
 
@@ -169,6 +170,7 @@ def test_months_before_the_last_three_years_are_one_figure(shop: Retailer) -> No
     ]
     (of,) = business(published(shop)).currencies.values()
     assert of.earlier == Bar("2020-05", 2, Decimal(6))
+    assert of.net == 12
     assert [bar.label for bar in of.months[:2]] == ["2022-01", "2022-02"]
     assert [bar.label for bar in of.months if bar.sales] == ["2022-01", "2024-02"]
     assert len(of.months) == 26
