@@ -48,9 +48,9 @@ from common.amounts import MONEY
 from common.arrays import decoded, on_values, per_distinct, whole
 from common.arrow_types import arrow_schema, arrow_type
 from common.key_folding import folded_keys
-from common.results import BATCH_BITS, ORPHANED, PLACE, Clean, CleanBatch
+from common.results import BATCH_BITS, ORPHANED, PLACE, REASON, Clean, CleanBatch
 from common.star_model import INFERRED_FLAG, ONLY_NAMED, Role, Source, columns_of
-from common.sums import Sums, summed
+from common.sums import Sums, plus, summed, summed_by
 from config import StarSchemaConfig
 
 if TYPE_CHECKING:
@@ -246,14 +246,17 @@ class StarSchemaTransformer:
         columns |= plain_columns(read, plain, self._zone)
         said = ["net_amount", *([] if self.star.currency is None else [self.star.currency.name])]
         rows, nameless = with_removals(read, columns, (source.key, *said), kinds)
+        rejects = read.verdict.rejects()
+        lost = self._lost(columns, rejects)
         cleaned = CleanBatch(
             rows,
-            read.verdict.rejects(),
+            rejects,
             money={
                 "read": self._summed(columns),
-                "rejected": self._summed(columns, read.verdict.rejected()),
+                "rejected": plus(*lost.values()),
                 "skipped": self._summed(columns, pa.array(nameless)),
             },
+            rejected_money=lost,
             currencies=counted(rows["currency"]),
             without_cost=decoded(rows["unit_cost"]).null_count,
             skipped=int(nameless.sum()),
@@ -269,6 +272,13 @@ class StarSchemaTransformer:
             net = net.filter(rows)
             currency = None if currency is None else currency.filter(rows)
         return summed(net, currency)
+
+    def _lost(self, columns: Columns, rejects: pa.Table) -> dict[str, Sums]:
+        """The net amounts of rejected rows by reason, as far as they can be read."""
+        at, currency = whole(rejects[PLACE]), None
+        if self.star.currency is not None:
+            currency = columns[self.star.currency.name].take(at)
+        return summed_by(rejects[REASON], columns["net_amount"].take(at), currency)
 
     def _ruled(self, source: Source, read: Reader, keys: Columns) -> Columns:
         rules = self.rules.get(source.name)

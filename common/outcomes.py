@@ -53,6 +53,10 @@ class TableCleaned:
     """By attribute, how many values could not be used; they are empty in the star."""
     first: dict[str, Place] = field(default_factory=dict)
     """By reason, the first row that was rejected for it."""
+    rejected_money: dict[str, Sums] | None = None
+    """Of sales: by reason, the net amount of the rejected rows by currency, as far as it can be
+    read. Together they are what the accounts say is rejected.
+    """
 
 
 @dataclass
@@ -328,5 +332,5 @@ def plain(value: Any) -> Any:
 
 _LEFT_OUT = (
     "reconciliation", "references", "money", "currencies", "period",
-    "before", "inserted", "corrected", "removed", "after",
+    "before", "inserted", "corrected", "removed", "after", "rejected_money",
 )  # fmt: skip

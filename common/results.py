@@ -62,6 +62,8 @@ class CleanBatch:
     rejects: pa.Table
     issues: dict[str, int] = field(default_factory=dict)
     money: dict[str, Sums] = field(default_factory=dict)
+    rejected_money: dict[str, Sums] = field(default_factory=dict)
+    """`rejected` of that by reason."""
     currencies: Counter[str] = field(default_factory=Counter)
     """How many of the accepted sales are in which currency."""
     without_cost: int = 0

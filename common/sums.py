@@ -26,6 +26,28 @@ def summed(amounts: pa.ChunkedArray | pa.Array, currencies: pa.ChunkedArray | No
     return {row["name"]: row["net_sum"] or Decimal(0) for row in found}
 
 
+def summed_by(
+    names: pa.ChunkedArray | pa.Array,
+    amounts: pa.ChunkedArray | pa.Array,
+    currencies: pa.ChunkedArray | pa.Array | None,
+) -> dict[str, Sums]:
+    """The sums of amounts by a name that each has, and by currency. Where no amount is known there
+    is none.
+    """
+    found: dict[str, Sums] = {}
+    values = decoded(whole(amounts))
+    columns = {"name": whole(names), "net": values}
+    if currencies is not None and currencies.null_count < len(currencies):
+        columns["currency"] = decoded(whole(currencies)).cast(pa.string())
+    table = pa.table(columns).filter(pc.is_valid(values))
+    by = [name for name in table.column_names if name != "net"]
+    for row in table.group_by(by).aggregate([("net", "sum")]).to_pylist() if len(table) else ():
+        sums = found.setdefault(row["name"], {})
+        currency = row.get("currency") or ""
+        sums[currency] = sums.get(currency, Decimal(0)) + row["net_sum"]
+    return found
+
+
 def plus(*several: Sums) -> Sums:
     """Sums added up, each currency for itself."""
     result: Sums = {}

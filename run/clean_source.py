@@ -17,10 +17,11 @@ from cleaning.removals import without_removals
 from cleaning.strangers import without
 from common import spool
 from common.arrays import whole
-from common.outcomes import Input
+from common.outcomes import Input, TableCleaned
 from common.parallel import Task
+from common.rejects import ordered_reasons
 from common.results import PLACE, REMOVAL, ROW_BITS
-from common.sums import Sums, plus, summed
+from common.sums import Sums, plus, summed, summed_by
 from run.refused import Kept
 from run.repeats import Hashed
 
@@ -99,6 +100,8 @@ class CleanSource:
     ascending (int64).
     """
     rejected: Counter[str] = field(default_factory=Counter)
+    rejected_money: dict[str, Sums] = field(default_factory=dict)
+    """By reason, the net amounts of rejected facts, as far as they can be read."""
     kept: dict[int, tuple[Path, ...]] = field(default_factory=dict)
     """Of each batch that has any, the files with its rejected rows; see `refused`."""
     duplicates: int = 0
@@ -146,6 +149,19 @@ class CleanSource:
         rejected = sum(self.rejected.values())
         return Input(table, self.read, self.duplicates, rejected, self.skipped, dict(self.money))
 
+    def told(self) -> TableCleaned:
+        """Its account, for the summary."""
+        reasons = ordered_reasons(+self.rejected)
+        money = {r: self.rejected_money[r] for r in reasons if r in self.rejected_money}
+        return TableCleaned(
+            self.name,
+            self.rows,
+            self.duplicates,
+            {reason: self.rejected[reason] for reason in reasons},
+            dict(self.issues),
+            rejected_money=money if self.about.describes_facts else None,
+        )
+
     def add(self, batch: CleanedBatch) -> None:
         """Take a cleaned batch into the account."""
         self.batches.append(batch.cleaned)
@@ -183,6 +199,7 @@ class CleanSource:
             self,
             left_out=dict(self.left_out),
             rejected=self.rejected.copy(),
+            rejected_money=dict(self.rejected_money),
             kept=dict(self.kept),
             removing=list(self.removing),
             borne=list(self.borne),
@@ -198,6 +215,8 @@ class CleanSource:
     def _refuse(self, kept: Kept | None, borne: Path | None) -> None:
         if kept is not None:
             self.rejected.update(kept.reasons)
+            for reason, net in kept.money.items():
+                self.rejected_money[reason] = plus(self.rejected_money.get(reason, {}), net)
             self.kept[kept.number] = (*self.kept.get(kept.number, ()), kept.path)
         if borne is not None:
             self.borne.append(borne)
@@ -283,6 +302,11 @@ def removing(rows: pa.Table) -> int:
 def net_of(rows: pa.Table, currency: str) -> Sums:
     """The net amounts of sales by the column `currency`, if there is one."""
     return summed(rows["net_amount"], rows[currency] if currency else None)
+
+
+def net_by_reason(rows: pa.Table, reasons: pa.Array, currency: str) -> dict[str, Sums]:
+    """The net amounts of refused sales by the reason of each."""
+    return summed_by(reasons, rows["net_amount"], rows[currency] if currency else None)
 
 
 def positions(rows: pa.Table, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

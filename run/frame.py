@@ -16,9 +16,9 @@ from tenacity import RetryCallState
 
 from common.duck import is_interruption
 from common.key_rules import KEY_RULES
-from common.outcomes import PhaseResult, TableCleaned
+from common.outcomes import PhaseResult
 from common.parallel import Workers
-from common.rejects import RejectFiles, ordered_reasons
+from common.rejects import RejectFiles
 from common.run_totals import Totals
 from common.spool import Spool
 from common.star_model import MOST_FILES
@@ -297,13 +297,7 @@ class Run:
     def report_cleaned(self, source: CleanSource, extracted: RawSource) -> None:
         """Say what cleaning made of a source, and bring the rows it has lost to disk."""
         table = self.config.star.table_of(source.name)
-        told = self.summary.outcomes.tables[table.name] = TableCleaned(
-            source.name,
-            source.rows,
-            source.duplicates,
-            {r: source.rejected[r] for r in ordered_reasons(+source.rejected)},
-            dict(source.issues),
-        )
+        told = self.summary.outcomes.tables[table.name] = source.told()
         firsts = Firsts(table)
         rows = firsts.noted(in_file_order(extracted, source.kept))
         if not self.writes_rejects:

@@ -20,12 +20,13 @@ from common.rejects import LOADED_LATER
 from common.results import DETAIL, PLACE, REASON, ROW_BITS
 from common.run_totals import facts_removed
 from common.star_model import INFERRED_FLAG, Source, business_key
+from common.sums import plus
 from run.clean_source import (
     About,
     CleanSource,
     SettledBatch,
     left_out_too,
-    net_of,
+    net_by_reason,
     removing,
     rows_left,
 )
@@ -255,17 +256,18 @@ def _settled(
     told = pc.binary_join_element_wise("run", runs, "has loaded it; replay --force loads this", " ")
     reasons = pa.array([LOADED_LATER] * len(lost), pa.string())
     refused = pa.table({PLACE: lost[PLACE], REASON: reasons, DETAIL: told})
+    money = net_by_reason(lost, reasons, about.currency) if about.describes_facts else {}
     settled = SettledBatch(
         number,
         left_out_too(about, number, left_out, lost, folder),
-        refused=keep(folder, about.name, number, "later", refused),
+        refused=keep(folder, about.name, number, "later", refused, money),
     )
     if not about.describes_facts:
         return settled
     (names,) = named(about, [(rows, np.flatnonzero(is_later))])
     return replace(
         settled,
-        money={"rejected": net_of(lost, about.currency)},
+        money={"rejected": plus(*money.values())},
         removing=removing(lost),
         strange=names.strange,
         days=names.days,

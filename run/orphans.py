@@ -17,7 +17,15 @@ from common.key_folding import folded_keys
 from common.parallel import Task, Workers
 from common.results import DETAIL, PLACE, REASON
 from common.star_model import unknown_reason
-from run.clean_source import About, CleanSource, SettledBatch, left_out_too, net_of, rows_to_load
+from common.sums import plus
+from run.clean_source import (
+    About,
+    CleanSource,
+    SettledBatch,
+    left_out_too,
+    net_by_reason,
+    rows_to_load,
+)
 from run.refused import keep
 from run.settling import named
 
@@ -75,10 +83,12 @@ def _settled(
         reason[found & (reason == "")] = word
     is_orphan = reason != ""
     orphans = rows.filter(pa.array(is_orphan))
+    reasons = pa.array(reason[is_orphan].tolist(), pa.string())
+    lost = net_by_reason(orphans, reasons, about.currency)
     refused = pa.table(
         {
             PLACE: orphans[PLACE],
-            REASON: pa.array(reason[is_orphan].tolist(), pa.string()),
+            REASON: reasons,
             DETAIL: pa.array([""] * len(orphans), pa.string()),
         }
     )
@@ -90,9 +100,9 @@ def _settled(
     return SettledBatch(
         number,
         left_out_too(about, number, left_out, orphans, folder),
-        refused=keep(folder, about.name, number, "orphans", refused),
+        refused=keep(folder, about.name, number, "orphans", refused, lost),
         borne=borne,
-        money={"rejected": net_of(orphans, about.currency)},
+        money={"rejected": plus(*lost.values())},
         strange=names.strange,
         days=names.days,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from common import spool
 from common.parallel import Task
 from common.results import DETAIL, LINE, PLACE, REASON, ROW_BITS
+from common.sums import Sums
 from common.values import UNREADABLE
 from sources.raw_source import RawSource
 from sources.source_files import RawBatch
@@ -33,18 +34,28 @@ class Kept:
     number: int
     path: Path
     reasons: Counter[str]
+    money: Mapping[str, Sums] = field(default_factory=dict)
+    """By reason, their net amounts, as far as these are known."""
 
 
-def keep(folder: Path, source: str, number: int, by: str, refused: pa.Table) -> Kept | None:
+def keep(
+    folder: Path,
+    source: str,
+    number: int,
+    by: str,
+    refused: pa.Table,
+    money: Mapping[str, Sums] | None = None,
+) -> Kept | None:
     """Keep the `_place`, `_reason` and `_detail` of rows that batch `number` of a source loses, if
     it loses any.
 
-    `by` is what has refused them, once for each batch. Raises `SpoolError`.
+    `by` is what has refused them, once for each batch; `money` has their net amounts by reason.
+    Raises `SpoolError`.
     """
     if not len(refused):
         return None
     path = spool.write(folder, f"{source}-refused-{by}-{number:06}", refused)
-    return Kept(number, path, Counter(refused[REASON].to_pylist()))
+    return Kept(number, path, Counter(refused[REASON].to_pylist()), money or {})
 
 
 def in_file_order(

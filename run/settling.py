@@ -21,9 +21,20 @@ from common.arrays import decoded
 from common.key_folding import folded_keys
 from common.parallel import Task, Workers
 from common.results import DETAIL, PLACE, REASON, REMOVAL
-from run.clean_source import About, CleanSource, SettledBatch, net_of, positions, removing
+from common.sums import plus
+from run.clean_source import (
+    About,
+    CleanSource,
+    SettledBatch,
+    net_by_reason,
+    net_of,
+    positions,
+    removing,
+)
 from run.refused import keep
 from run.repeats import chunks, find_superseded
+
+_CONFLICT = "conflicting_duplicate"
 
 
 def settle(source: CleanSource, folder: Path, workers: Workers) -> dict[int, Path]:
@@ -121,7 +132,7 @@ def _settled(
     return [
         replace(
             batch,
-            **_amounts(about, rows, at, own.identical),
+            **_amounts(about, batch, rows, at, own.identical),
             strange=names.strange,
             days=names.days,
         )
@@ -146,23 +157,30 @@ def _without(about: About, number: int, lost: Superseded, folder: Path) -> Settl
 
 
 def _amounts(
-    about: About, rows: pa.Table, lost: Rows, is_identical: npt.NDArray[np.bool_]
+    about: About,
+    batch: SettledBatch,
+    rows: pa.Table,
+    lost: Rows,
+    is_identical: npt.NDArray[np.bool_],
 ) -> dict[str, Any]:
     """The net amounts of the facts that are lost, and how many would have removed a fact."""
     wanted = [name for name in rows.column_names if name in ("net_amount", about.currency, REMOVAL)]
     rows = rows.select(wanted).take(pa.array(lost))  # others stay on the disk
+    others = rows.filter(pa.array(~is_identical))
+    net = net_by_reason(others, pa.array([_CONFLICT] * len(others), pa.string()), about.currency)
     money = {
-        part: net_of(rows.filter(pa.array(chosen)), about.currency)
-        for part, chosen in (("duplicate", is_identical), ("rejected", ~is_identical))
+        "duplicate": net_of(rows.filter(pa.array(is_identical)), about.currency),
+        "rejected": plus(*net.values()),
     }
-    return {"money": money, "removing": removing(rows)}
+    refused = None if batch.refused is None else replace(batch.refused, money=net)
+    return {"money": money, "removing": removing(rows), "refused": refused}
 
 
 def _refused(conflicts: npt.NDArray[np.int64], key: str) -> pa.Table:
     return pa.table(
         {
             PLACE: conflicts,
-            REASON: pa.array(["conflicting_duplicate"] * len(conflicts), pa.string()),
+            REASON: pa.array([_CONFLICT] * len(conflicts), pa.string()),
             DETAIL: pa.array([f"a later row has the same {key}"] * len(conflicts), pa.string()),
         }
     )

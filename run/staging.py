@@ -184,7 +184,7 @@ def _clean_batch(
     looked_at = [c for c in rows.column_names if c in source.keys or not about.describes_facts]
     return CleanedBatch(
         Hashed(path, hashes, len(cleaned.rows)),
-        keep(folder, name, number, "rules", cleaned.rejects),
+        keep(folder, name, number, "rules", cleaned.rejects, cleaned.rejected_money),
         borne,
         Counter[str]() if no_rows is None else Counter(no_rows[REASON].to_pylist()),
         marked(rows, looked_at, source.keys),

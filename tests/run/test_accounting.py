@@ -190,6 +190,22 @@ def test_every_cent_is_loaded_in_a_duplicate_or_rejected(sample: Load) -> None:
     assert total([*records.values()]) == loaded + total(again) + total(rejected)
 
 
+def test_every_rejected_cent_has_its_reason(sample: Load) -> None:
+    """The rows of the reject file as the source has them, as far as they can be read; together
+    they are what the accounts say is rejected.
+    """
+    records = sales_records(sample.folder / "sales_transactions.csv")
+    found: dict[str, Decimal] = {}
+    for row in sample.shop.rejects(sample.results):
+        amount = net(records[int(row["_line"])])
+        if amount is not None:
+            found[row["_reason"]] = found.get(row["_reason"], Decimal(0)) + amount
+    told = sample.results["transformation_results"]["fact_sales"]["rejected_money"]
+    assert {reason: money(sums[""]) for reason, sums in told.items()} == found
+    assert sum(found.values()) == money(sample.account["money"]["rejected"]) != 0
+    assert "rejected_money" not in sample.results["transformation_results"]["dim_customer"]
+
+
 def test_every_customer_and_product_is_accounted_for(sample: Load) -> None:
     products = json.loads((sample.folder / "products.json").read_text(encoding="utf-8"))
     sources: dict[str, list[Any]] = {

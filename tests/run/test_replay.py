@@ -110,6 +110,9 @@ def test_a_sale_that_a_later_run_loaded_is_listed_and_not_loaded(
     detail = f"run {later['run_id']} has loaded it; replay --force loads this"
     assert told == [("T1", "loaded_later", detail), ("T4", "loaded_later", detail)]
     assert shop.star.column("SELECT unit_price FROM fact_sales ORDER BY 1") == [5, 5, 7, 7]
+    money = results["transformation_results"]["fact_sales"]["rejected_money"]
+    rejected = results["validation_results"]["reconciliation"]["money"]["rejected"]
+    assert money == {"loaded_later": {"": rejected}} != {"loaded_later": {"": "0.0000"}}
     assert "2 of 4 rows were rejected" in results["warnings"][-1]
     (warning,) = results["warnings"][:-1]
     assert warning.startswith("transactions: 2 rows are not loaded, as a later run has loaded")

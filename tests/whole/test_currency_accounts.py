@@ -59,6 +59,37 @@ def test_a_sale_that_changes_its_currency_moves_its_money(shop: Retailer) -> Non
     }
 
 
+def test_what_is_rejected_is_told_by_reason_and_currency(shop: Retailer) -> None:
+    """By a rule, by a later row with the same key, as nobody knows the member; what cannot be read
+    has no amount.
+    """
+    in_currencies(shop, "EUR", "USD", "EUR")
+    first = shop.sales[0]
+    shop.sales += [
+        {**first, "transaction_id": "T4", "transaction_date": "never"},
+        {**first, "transaction_id": "T5", "transaction_date": "never", "currency": "USD"},
+        {**first, "transaction_id": "T6", "quantity": "many"},
+        {**first, "quantity": "5"},
+        {**first, "transaction_id": "T7", "customer_id": "C9", "currency": "USD"},
+        {**first, "transaction_id": "T8", "product_id": "P9"},
+    ]
+    results = shop.publish(**MAPPED, ORPHAN_POLICY="reject")
+    told = results["transformation_results"]["fact_sales"]["rejected_money"]
+    assert told == {
+        "invalid_date": {"EUR": "500.0000", "USD": "500.0000"},
+        "conflicting_duplicate": {"EUR": "500.0000"},
+        "unknown_customer": {"USD": "500.0000"},
+        "unknown_product": {"EUR": "500.0000"},
+    }
+    currencies = accounts(results)["currencies"]
+    rejected = {name: part["money"]["rejected"] for name, part in currencies.items()}
+    assert rejected == {"EUR": "1500.0000", "USD": "1000.0000"}
+    assert (
+        shop.publish(**MAPPED, ORPHAN_POLICY="reject")["transformation_results"]
+        == (results["transformation_results"])
+    )
+
+
 def test_one_currency_has_its_sum_as_well(shop: Retailer) -> None:
     in_currencies(shop, "EUR", "EUR", "EUR")
     told = accounts(shop.publish(**MAPPED))
