@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from common.changes import Change
@@ -257,6 +256,6 @@ def _changes_told(summary: RunSummary) -> tuple[Overwritten, Examples]:
 def _as_business(figures: Any) -> Business | None:
     """What a page remembers; None where another version wrote it, or another hand."""
     try:
-        return TypeAdapter(Business).validate_python(figures)
-    except ValidationError:
+        return Business.from_dict(figures)
+    except ValueError:
         return None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from common.outcomes import plain
 from pages.accounts import accounts
 from pages.catalogue import catalogue
 from pages.changed import changes
@@ -45,5 +43,5 @@ def page(story: Story) -> str:
         inputs=inputs(story),
         catalogue=catalogue(story),
         sales=story.config.star.sales.called,
-        figures=plain(asdict(story.business)) if story.business else None,
+        figures=story.business.as_dict() if story.business else None,
     )

@@ -52,7 +52,7 @@ def mark_figures(path: Path) -> None:
     """Have the figures in a page say of themselves that they are those of this page."""
     text = path.read_text(encoding="utf-8")
     figures = figures_in(text)
-    figures["currencies"][MARK] = {"sales": 1, "totals": {}}
+    figures["currencies"][MARK] = next(iter(figures["currencies"].values()))
     marked = _FIGURES.sub(lambda found: found[1] + json.dumps(figures) + found[3], text)
     path.write_text(marked, encoding="utf-8")
 
