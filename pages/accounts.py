@@ -110,7 +110,7 @@ def _as_far_as_it_came(story: Story) -> list[Waterfall]:
         called = next((s.called for s in star.sources if s.name == name), name)
         steps = _steps(Decimal(source.records), parts)
         found.append(Waterfall(called, "rows", steps, is_closed=True))
-    return found
+    return sorted(found, key=lambda fall: fall.name != star.sales.called)
 
 
 def _steps(read: Decimal, parts: Mapping[str, Decimal], *, is_money: bool = False) -> list[Step]:

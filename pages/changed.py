@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Table
 
 from common.changes import Change
 from common.outcomes import FactCounts, MemberCounts
-from common.star_model import DELETED_FLAG, INFERRED_FLAG, is_dimension
+from common.star_model import DELETED_FLAG, INFERRED_FLAG
 from pages.shown import called, count, words
 from pages.story import Story
 
-MASKED = "personal"
-"""What stands in place of a value that is somebody's own."""
 _KINDS = ("new", "inferred", "changed", "healed", "flagged", "removed", "unchanged")
 _ALWAYS = ("new", "changed")
 """What is shown even if there is none of it."""
 _ATTRIBUTES, _EXAMPLES = 12, 20
-_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,8 @@ class Example:
     before: str
     after: str
     kind: str
-    is_masked: bool
+    is_masked: bool = False
+    """Whether its values are somebody's own, and not shown."""
 
 
 @dataclass(frozen=True)
@@ -173,29 +172,34 @@ def _examples(story: Story) -> list[Example]:
     each = max(_EXAMPLES // max(len(story.examples), 1), 1)
     found: list[Example] = []
     for name, some in story.examples.items():
-        of_members = name in tables and is_dimension(tables[name])
-        shown = [change for change in some if change.kind != "healed" or of_members]
-        found += [_example(story, name, change, tables.get(name)) for change in shown[:each]]
+        rows: dict[tuple[str, str], list[Change]] = {}
+        for change in some:
+            rows.setdefault((change.key, change.kind), []).append(change)
+        shown = [
+            row for of_row in rows.values() for row in _of_row(story, tables.get(name), of_row)
+        ]
+        called = _called(story, name)
+        found += [replace(example, table=called) for example in shown[:each]]
     return found[:_EXAMPLES]
 
 
-def _example(story: Story, name: str, change: Change, table: Table | None) -> Example:
-    is_personal = change.is_personal or (
-        change.attribute is not None and _is_personal(table, change.attribute)
-    )
-    is_masked = is_personal and not story.config.report_personal
-    return Example(
-        _called(story, name),
-        change.key,
-        words(change.attribute or ""),
-        MASKED if is_masked else _value(change.before),
-        MASKED if is_masked else _value(change.after),
-        change.kind,
-        is_masked,
-    )
+def _of_row(story: Story, table: Table | None, changes: list[Change]) -> Iterator[Example]:
+    """The changes of a row: each value that may be shown, and together the names of those that may
+    not.
+    """
+    hidden = []
+    for change in changes:
+        name = words(change.attribute or "")
+        is_personal = change.is_personal or (name and _is_personal(table, change.attribute))
+        if is_personal and not story.config.report_personal:
+            hidden.append(name)
+            continue
+        before, after = _value(change.before), _value(change.after)
+        yield Example("", change.key, name, before, after, change.kind)
+    if hidden:
+        first = changes[0]
+        yield Example("", first.key, ", ".join(hidden), "", "", first.kind, is_masked=True)
 
 
 def _value(value: str | None) -> str:
-    if value is None or not value:
-        return "(empty)"
-    return value if len(value) <= _LONGEST else f"{value[:_LONGEST]}…"
+    return value or "(empty)"

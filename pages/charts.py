@@ -63,7 +63,7 @@ def columns(
     chart.x_labels = list(labels)
     for each in series:
         chart.add("", [_value(point) for point in each])
-    return _drawn(chart, told, "columns")
+    return _drawn(chart, told, "columns" if len(series) > 1 else "columns alone")
 
 
 def line(told: str, points: Sequence[Point], *, width: int = 240, height: int = 56) -> str:
@@ -142,6 +142,9 @@ def _bared(root: Element, told: str, kind: str) -> Element:
                 parent.attrib.pop(name, None)
     for dots in root.iter("g"):
         _told_at_its_dot(dots)
+    for dot in root.iter("circle"):
+        if "odd" in dot.get("class", "").split():
+            _as_diamond(dot)
     return root
 
 
@@ -165,6 +168,14 @@ def _told_at_its_dot(group: Element) -> None:
     if len(shapes) == len(titles) == 1:
         group.remove(titles[0])
         shapes[0].append(titles[0])
+
+
+def _as_diamond(dot: Element) -> None:
+    """Give a value that is unlike the others another shape, not only another colour."""
+    x, y = float(dot.attrib.pop("cx")), float(dot.attrib.pop("cy"))
+    r = float(dot.attrib.pop("r")) + 1
+    dot.tag = "path"
+    dot.set("d", f"M{x} {y - r:g} L{x + r:g} {y} {x} {y + r:g} {x - r:g} {y}z")
 
 
 def _rounded(numbers: str) -> str:

@@ -68,6 +68,8 @@ class Nobody:
     net_unknown: str
     inferred: str
     net_inferred: str
+    is_there: bool
+    """Whether there are any."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def _currency(name: str, figures: Figures, story: Story) -> Currency:
                 words(share.member),
                 _part(share.sales_unknown, figures.sales), money(share.net_unknown),
                 _part(share.sales_inferred, figures.sales), money(share.net_inferred),
+                bool(share.sales_unknown or share.sales_inferred),
             )
             for share in figures.shares
         ],
@@ -217,7 +220,7 @@ def _table(found: Breakdown, whole: Decimal, *, is_top: bool) -> Table:
     drawn = [bar.net for bar in (found.bars if is_top else bars)]
     low, high = min([Decimal(0), *drawn]), max([Decimal(0), *drawn])
     span = (high - low) or Decimal(1)
-    title = f"Net amount by {words(found.name)}"
+    title = f"Net amount by {words(found.name).removeprefix('is ')}"
     if is_top:
         title = f"Top {words(found.member)}s by net amount"
     return Table(
@@ -225,7 +228,7 @@ def _table(found: Breakdown, whole: Decimal, *, is_top: bool) -> Table:
         words(found.member) if is_top else words(found.name),
         [
             Row(
-                bar.label,
+                bar.label or "(empty)",
                 bar.about,
                 count(bar.sales),
                 money(bar.net, amounts),

@@ -12,7 +12,7 @@ from pages.changed import changes
 from pages.glance import glance
 from pages.history import history
 from pages.inputs import inputs
-from pages.proofs import proofs
+from pages.proofs import passed, proofs
 from pages.refused import rejects
 from pages.shown import moment, plural
 from pages.story import Story
@@ -42,6 +42,8 @@ def page(story: Story) -> str:
         times=times(story),
         inputs=inputs(story),
         catalogue=catalogue(story),
+        passed=passed(story),
+        with_personal=story.config.report_personal,
         sales=story.config.star.sales.called,
         figures=story.business.as_dict() if story.business else None,
     )

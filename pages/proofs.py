@@ -43,3 +43,10 @@ def proofs(story: Story) -> list[Proof]:
         for (name, status), of in grouped.items()
     ]
     return sorted(found, key=lambda proof: proof.status != "failed")
+
+
+def passed(story: Story) -> tuple[int, int]:
+    """How many checks have passed, and of how many; those without any row are none."""
+    validation = story.summary.outcomes.validation
+    looked = [c for c in validation.checks if c.status != "not evaluated"] if validation else []
+    return sum(check.status == "passed" for check in looked), len(looked)

@@ -43,6 +43,8 @@ class Rejects:
     unusable: list[tuple[str, str, str]] = field(default_factory=list)
     """By source and attribute, how many values could not be used, and are empty in the star."""
     has_amounts: bool = False
+    is_known: bool = True
+    """Whether the run came so far."""
 
 
 def rejects(story: Story) -> Rejects:
@@ -68,6 +70,7 @@ def rejects(story: Story) -> Rejects:
             if bad
         ],
         any(reason.amounts for reason in shown),
+        bool(outcomes.tables),
     )
 
 
@@ -81,7 +84,7 @@ def _amounts(story: Story, reason: Reason) -> dict[str, Decimal]:
     """By currency, the net amount of the rows of a reason, where it is known."""
     tables = story.summary.outcomes.tables.values()
     table = next(each for each in tables if each.source == reason.source)
-    known: dict[str, dict[str, Decimal]] = getattr(table, "money", {})
+    known: dict[str, dict[str, Decimal]] = getattr(table, "rejected_money", None) or {}
     return known.get(reason.name, {})
 
 
@@ -98,7 +101,7 @@ def _refused(
         reason.name,
         count(reason.rows),
         quality.share(reason.rows, read[reason.source]) if read.get(reason.source) else "",
-        round(100 * reason.rows / most, 1),
+        max(round(100 * reason.rows / most, 1), 0.1),
         [(f"{money(a)} {name}".strip(), exact(a)) for name, a in amounts.items() if a],
         first.detail if first else "",
         f"{_name(first.file)}:{first.line}" if first else "",

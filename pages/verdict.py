@@ -9,12 +9,15 @@ from common.accounts import money_of
 from common.outcomes import Reconciliation
 from pages.shown import count, exact, moment, plural, short
 from pages.story import Story
-from report.failure import ending, of_the_past, step, told
+from report.failure import Told, ending, of_the_past, step, told
 from report.figures import duration, percent, rate
+from report.look_at import reasons
 from run import quality
-from run.summary import RunSummary
+from run.summary import Failure, RunSummary
 
 _SIGNS = {"good": "✔", "bad": "✘"}
+_REASONS = 3
+"""So many reasons of rejects are given an advice."""
 _SHOWN = 4
 """So many warnings stand in the first screen, the others behind a click."""
 
@@ -102,13 +105,12 @@ def _published(story: Story) -> Verdict:
 def _proven(summary: RunSummary) -> str:
     """That all checks hold and all accounts close, where they do."""
     found = summary.outcomes.validation
-    if found is None:
+    if found is None or any(check.problems for check in found.checks):
         return ""
-    passed = sum(check.status == "passed" for check in found.checks)
-    if any(check.problems for check in found.checks) or not _closes(found.reconciliation):
+    if not _closes(found.reconciliation):
         return ""
     accounts = " and the accounts close to the last decimal" if found.reconciliation else ""
-    return f"All {passed:,} checks of the star hold{accounts}."
+    return f"All checks of the star hold{accounts}."
 
 
 def _closes(accounts: Reconciliation | None) -> bool:
@@ -127,8 +129,6 @@ def _not_published(story: Story) -> Verdict:
     last = _last_published(story)
     stays = "" if word == "outcome unknown" else " Nothing was published."
     untouched = f" The star of {last} is untouched." if last and stays else ""
-    steps = list(dict.fromkeys(part.step for part in parts if part.step))
-    steps = steps or [step(summary, failed, parts[0])]
     return Verdict(
         "bad",
         f"{word[:1].upper()}{word[1:]}",
@@ -137,8 +137,24 @@ def _not_published(story: Story) -> Verdict:
         [],
         [],
         causes=[Cause(part.place, part.because) for part in parts],
-        steps=[("", text) for text in steps],
+        steps=_steps(summary, failed, parts),
     )
+
+
+def _steps(summary: RunSummary, failed: Failure, parts: list[Told]) -> list[tuple[str, str]]:
+    """What to do about a failure."""
+    found = [part.step for part in parts if part.step]
+    rejected = [reason for reason in reasons(summary.outcomes) if reason.source in summary.advice]
+    found += [summary.advice[r.source].get(r.name, "") for r in rejected[:_REASONS]]
+    told = [_as_command(text) for text in dict.fromkeys(filter(None, found))]
+    if summary.status == "gate_failed" and reasons(summary.outcomes):
+        told.append((f"python main.py rejects {summary.run_id}", "shows what was refused, and why"))
+    return told or [_as_command(step(summary, failed, parts[0]))]
+
+
+def _as_command(text: str) -> tuple[str, str]:
+    """What to do, apart from why, where it is a command."""
+    return (text, "") if text.startswith("python ") else ("", text)
 
 
 def _last_published(story: Story) -> str:
@@ -151,7 +167,7 @@ def _figures(story: Story) -> list[Figure]:
     summary, star = story.summary, story.config.star
     outcomes, sales = summary.outcomes, star.sales.called
     found: list[Figure] = []
-    if outcomes.extraction is not None:
+    if outcomes.extraction is not None and outcomes.extraction.success:
         read = outcomes.extraction.total_records
         found.append(Figure("rows read", short(read), whole=f"{read:,}"))
         if outcomes.tables:

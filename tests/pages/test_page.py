@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 
 from common.checks import proves
+from config import load_config
+from main import StarSchemaETLPipeline
 from pages.shown import MINUS
-from support.retailer import SHRINKING, Retailer, shrink, tomorrow
+from support.application import ROOT
+from support.retailer import SHRINKING, Retailer, a_day_later, shrink, tomorrow
+from support.stores import star_with_stores
 from support.tables import Row
 
 _VOID = {"meta", "link", "br", "hr", "img", "input", "circle", "path", "rect"}
@@ -230,3 +234,64 @@ def test_a_page_of_an_empty_star_says_so(duckdb_shop: Retailer) -> None:
     assert "Published" in page.all("h1")[0].words
     assert "NaN" not in text
     assert number(rows(page, "What became of sales")["read"][0]) == 0
+
+
+def test_personal_values_are_shown_only_where_that_is_wanted(duckdb_shop: Retailer) -> None:
+    a_day_later(duckdb_shop)
+    _, page, text = page_of(duckdb_shop)
+    caption = "The first values that were overwritten"
+    assert rows(page, caption)["C1"] == ["customers", "city", "personal: not shown", "changed"]
+    assert not [name for name in ("London", "Paris", "Lovelace", "Hopper") if name in text]
+    duckdb_shop.customers[0]["city"] = "Vienna"
+    wanted = {"KEEP_PERSONAL_CHANGES": "true", "REPORT_PERSONAL": "true"}
+    _, page, _ = page_of(duckdb_shop, **wanted)
+    assert rows(page, caption)["C1"] == ["customers", "city", "Paris", "Vienna", "changed"]
+
+
+def test_a_star_with_more_is_shown_with_more(duckdb_shop: Retailer, tmp_path: Path) -> None:
+    more = {"store_id": "S1", "tax_amount": "1.9", "order_number": "4711"}
+    duckdb_shop.sales = [sale | more for sale in duckdb_shop.sales]
+    stores = tmp_path / "stores.csv"
+    stores.write_text("store_id,city,opened_on\nS1,Rome,2020-05-01\n", encoding="utf-8")
+    folder = tmp_path / "reports"
+    settings = duckdb_shop.settings(STORES__PATH=stores, REPORTS_DIR=folder)
+    config = load_config(None, settings, star_with_stores())
+    results = StarSchemaETLPipeline(config, quiet=True).run_full_pipeline()
+    assert results["errors"] == []
+    page = parsed(folder / "latest.html")
+    assert rows(page, "What changed in each table of the star")["stores"][0] == "1"
+    assert rows(page, "What became of stores")["read"][0] == "1"
+    assert rows(page, "Top stores by net amount")["S1"][1] == "100.0 %"
+    assert rows(page, "The columns of dim_store")["opened_on"][0] == "date"
+    totals = page.all("section", id="business")[0].all("dl")[0]
+    assert "tax amount 5.70" in totals.words
+    assert "dim_store" in page.all("svg")[-1].words
+
+
+def test_text_can_be_told_from_its_ground() -> None:
+    style = (ROOT / "pages" / "templates" / "page.css").read_text(encoding="utf-8")
+    light, dark = (
+        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", part))
+        for part in style.split("* { box-sizing")[0].split("@media")
+    )
+    grounds = {"card": 4.5, "page": 4.5}
+    for colours in (light, dark):
+        for ground, least in grounds.items():
+            for name in ("ink", "soft", "accent", "good", "look", "bad"):
+                assert _contrast(colours[name], colours[ground]) >= least, (name, ground)
+        for tint, name in (("look-tint", "look"), ("look-tint", "ink"), ("bad-tint", "soft")):
+            assert _contrast(colours[name], colours[tint]) >= 4.5, (name, tint)
+        for bar in ("kept", "lost"):
+            assert _contrast(colours[bar], colours["card"]) >= 3, bar
+
+
+def _contrast(one: str, other: str) -> float:
+    """By WCAG 2: 1 is none, 21 is black on white."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
