@@ -158,7 +158,8 @@ def lines(forgotten: Forgotten, config: StarSchemaConfig, *, dry_run: bool) -> l
         *(kept if forgotten.changes else []),
         f"rejects in {config.rejects_dir}: {erased.rows:,} rows {gone} out of {erased.files:,} "
         f"files; {erased.looked_at:,} were looked through",
-        f"not touched: the log {config.log_file} (ids, and examples of keys; no names), backups, "
-        "and what the engine keeps of old rows: see Erase a person in docs/personal-data.md",
+        f"not touched: the log {config.log_file} (ids, and examples of keys; no names), exports, "
+        "pages made with REPORT_PERSONAL, backups, and what the engine keeps of old rows: "
+        "see Erase a person in docs/personal-data.md",
         "not touched: the source; as long as it has the row, the next run brings it back",
     ]
