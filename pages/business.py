@@ -15,7 +15,7 @@ from sqlalchemy import Boolean, Column, Table
 
 from common.outcomes import plain
 from common.readable import readable
-from common.star_model import Star, attributes, business_key
+from common.star_model import Star, business_key
 from pages.business_queries import INFERRED, MONTHS, STATES, TOPS, UNKNOWN, Questions, Sums
 from warehouse import Warehouse
 
@@ -161,11 +161,9 @@ def ask(warehouse: Warehouse, star: Star, run_id: str, *, with_personal: bool) -
     figures = _by_month(days, [measure.name for measure in questions.measures])
     _add_groupings(figures, {names[column]: column for column in of_days}, days)
     left_out = [sums for sums in days if sums.kind == MONTHS and sums.currency is None]
-    for dimension in questions.dimensions:
+    for dimension in questions.dimensions if figures else []:
         groupings = questions.groupings(dimension)
-        name = next((c for c in attributes(dimension) if c.info.get("is_name")), None)
-        if name is not None and name.info.get("is_personal") and not with_personal:
-            name = None
+        name = questions.name_of(dimension, with_personal=with_personal)
         found = questions.by_member(dimension, groupings, name, list(figures), are_all=not left_out)
         _add_groupings(figures, {names[column]: column for column in groupings}, found)
         _add_members(figures, dimension, names[business_key(dimension)], found)

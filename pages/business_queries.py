@@ -40,14 +40,16 @@ UNKNOWN, INFERRED, DESCRIBED = 0, 1, 2
 
 
 class Sums(NamedTuple):
-    """Facts added up. Of a warehouse: `currency` is None of all that are left out together."""
+    """Facts added up, a row of what a statement returns."""
 
     kind: int
     """The place of an attribute among those that were asked for, or another kind."""
     currency: str | None
+    """None of all together that are left out."""
     label: str | None
     """A value, a business key, a state, or a month such as `202401`; None where there is none."""
     about: str | None
+    """What people call the member, where that is asked for."""
     number: int
     """Of a state: how many members have it; of a month: the place of its last currency; of a
     value: whether a member has it that is neither Unknown nor inferred.
@@ -88,6 +90,14 @@ class Questions:
         """
         candidates = [c for c in self._there(attributes(dimension)) if _may_group(c)]
         return self._finer_than_months(candidates) if self._is_calendar(dimension) else candidates
+
+    def name_of(self, dimension: Table, *, with_personal: bool) -> Column[Any] | None:
+        """The attribute that says what people call a member; None where it is personal, and
+        nothing personal is asked for.
+        """
+        named = [c for c in self._there(attributes(dimension)) if c.info.get("is_name")]
+        fit = (c for c in named if with_personal or not c.info.get("is_personal"))
+        return next(fit, None)
 
     def by_day(self, groupings: Sequence[Column[Any]]) -> list[Sums]:
         """The facts by month with their measures, and by attributes of the calendar, of those
