@@ -13,10 +13,11 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
@@ -35,6 +36,7 @@ COLUMNS, WINDOW, NARROW = 80, 1200, 880
 """Of a terminal, in characters; of windows, in pixels."""
 _CHARACTER = 12.2
 """How wide Rich draws a character."""
+_WITHOUT = "there is no Chromium, which takes the pictures: apt install chromium"
 _WAIT = 120
 """Seconds after which nothing more is to be expected."""
 
@@ -77,60 +79,52 @@ def main(names: Sequence[str] = (), folder: Path = FOLDER) -> int:
     """Make these pictures in `folder`, or all of them; says which, or what is missing."""
     folder.mkdir(exist_ok=True)
     try:
-        for name in names or PICTURES:
-            if name not in PICTURES:
-                raise PictureError(f"{name} is none of the pictures: {', '.join(PICTURES)}")
+        for name in set(names) - PICTURES:
+            raise PictureError(f"{name} is none of the pictures: {', '.join(sorted(PICTURES))}")
+        if any(name.endswith(".png") for name in names or PICTURES) and not chromium():
+            raise PictureError(_WITHOUT)
+        for group, make in MADE_BY.items():
+            if names and not set(names) & set(group):
+                continue
             with shop() as here:
-                made = PICTURES[name](here)
-            (folder / name).write_bytes(made)
-            sys.stdout.write(f"made {name}, {len(made) // 1024} KiB\n")
+                made = dict(zip(group, make(here), strict=True))
+            for name in [name for name in group if not names or name in names]:
+                (folder / name).write_bytes(made[name])
+                sys.stdout.write(f"made {name}, {len(made[name]) // 1024} KiB\n")
     except PictureError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
     return 0
 
 
-def first_run(here: Shop) -> bytes:
-    """The terminal of a first run."""
-    return console(at_a_terminal(here, "main.py"), "make run").encode()
+def of_the_terminal(here: Shop) -> Iterator[bytes]:
+    """What a first run prints."""
+    yield console(at_a_terminal(here, "main.py"), "make run").encode()
 
 
-def report(here: Shop) -> bytes:
-    """The top of the page of a first run."""
+def of_the_page(here: Shop) -> Iterator[bytes]:
+    """The top of the page of a first run, and of what it has of the business."""
     at_a_terminal(here, "main.py")
-    return shot(here.folder / "data" / "reports" / "latest.html", WINDOW, 1000)
+    page = here.folder / "data" / "reports" / "latest.html"
+    yield shot(page, WINDOW, 940)
+    yield shot(page, WINDOW, 550, "#business")
 
 
-def business(here: Shop) -> bytes:
-    """What that page has of the business, from the top."""
-    at_a_terminal(here, "main.py")
-    return shot(here.folder / "data" / "reports" / "latest.html", WINDOW, 550, "#business")
-
-
-def notebook(here: Shop) -> bytes:
-    """The run of the README, as a notebook shows it."""
-    return shot(_notebook(here), NARROW, 1500, "article:nth-of-type(2)")
-
-
-def frame(here: Shop) -> bytes:
-    """The last cell of the README."""
-    return shot(_notebook(here), NARROW, 1500, "article:last-of-type")
-
-
-def _notebook(here: Shop) -> Path:
+def of_the_notebook(here: Shop) -> Iterator[bytes]:
+    """The cell of the README that runs, and its last one, as a notebook shows them."""
     page = here.folder / "notebook.html"
     page.write_text(cells_with_outputs(here, cells_of_the_readme()), encoding="utf-8")
-    return page
+    yield shot(page, NARROW, 1500, "article:nth-of-type(2)")
+    yield shot(page, NARROW, 1500, "article:last-of-type")
 
 
-PICTURES = {
-    "console.svg": first_run,
-    "report.png": report,
-    "business.png": business,
-    "notebook.png": notebook,
-    "frame.png": frame,
+MADE_BY: dict[tuple[str, ...], Callable[[Shop], Iterator[bytes]]] = {
+    ("console.svg",): of_the_terminal,
+    ("report.png", "business.png"): of_the_page,
+    ("notebook.png", "frame.png"): of_the_notebook,
 }
-"""By the name of its file, what makes it in a shop of its own."""
+"""By the names of their files, what makes them in a shop of its own."""
+PICTURES = set(chain.from_iterable(MADE_BY))
 
 
 # --- the console ----------------------------------------------------------------------------
@@ -278,7 +272,7 @@ def browser() -> Iterator[Browser]:
     """A headless Chromium. Raises `PictureError` where none is installed."""
     path = chromium()
     if path is None:
-        raise PictureError("there is no Chromium, which takes the pictures: apt install chromium")
+        raise PictureError(_WITHOUT)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         try:
