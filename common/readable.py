@@ -51,7 +51,9 @@ def readable(star: Star) -> dict[str, sa.Column[Any]]:
     }
 
 
-def joined(star: Star, only: Collection[sa.Table] | None = None) -> sa.Join | sa.Table:
+def joined(
+    star: Star, only: Collection[sa.Table] | None = None, *, by_outer_joins: bool = False
+) -> sa.Join | sa.Table:
     """The fact with each of its dimensions, or of `only` some of them. A fact has a member of each:
     no row is lost.
     """
@@ -59,7 +61,9 @@ def joined(star: Star, only: Collection[sa.Table] | None = None) -> sa.Join | sa
     for key in columns_of(star.fact, Role.DIMENSION_KEY):
         dimension = target_of(key)
         if only is None or dimension in only:
-            found = sa.join(found, dimension, key == surrogate_key(dimension))
+            found = sa.join(
+                found, dimension, key == surrogate_key(dimension), isouter=by_outer_joins
+            )
     join: sa.Join | sa.Table = found
     return join
 

@@ -35,6 +35,8 @@ class Warehouse(ABC):
     """A connection that holds the warehouse's lock, and its one transaction at a time."""
 
     staging_schema: str
+    leaves_out_joins = False
+    """Whether a query of a view is spared the outer joins that it does not need."""
     has_roles = False
     """Whether several people have rights of their own here."""
     staging_grants = "", ""

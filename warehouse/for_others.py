@@ -25,7 +25,7 @@ def complete(warehouse: Warehouse, star: Star, *, is_as_before: bool = False) ->
     `is_as_before`: the run that was published last was of the same star and version. Then only
     what is missing as a whole is looked for, on an engine that takes long to tell more.
     """
-    tables, views = star.tables, views_of(star)
+    tables, views = star.tables, views_of(star, by_outer_joins=warehouse.leaves_out_joins)
     names = [*(table.name for table in tables), *(view.name for view in views)]
     there = warehouse.relations(names, with_columns=not is_as_before)
     foreign = [_not_ours(warehouse, v, there[v.name]) for v in views if _is_foreign(v, there)]
@@ -48,7 +48,7 @@ def readable_tables(warehouse: Warehouse, star: Star) -> list[Table]:
     """The tables and views of a star for who only reads: not the runs, nor what they have
     overwritten.
     """
-    views = views_of(star)
+    views = views_of(star, by_outer_joins=warehouse.leaves_out_joins)
     there = warehouse.relations([view.name for view in views])
     mine = [view.table for view in views if not _is_foreign(view, there)]
     return [*star.dimensions, star.fact, *mine]

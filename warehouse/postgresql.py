@@ -77,7 +77,7 @@ class PostgreSql(Warehouse):
     """A PostgreSQL database. An advisory lock, one per schema, keeps other runs out."""
 
     staging_schema = "pg_temp"
-    has_roles = True
+    has_roles = leaves_out_joins = True
     grows_apart = True
 
     citus = ""
