@@ -196,6 +196,42 @@ def pause_in(phase: str, gate: str, lost: tuple[type[BaseException], ...] = ()) 
     setattr(main.StarSchemaETLPipeline, name, pausing)
 
 
+def load_dawdling(env_file: str, how: str, gate: str, *options: str) -> int:
+    """The command line, whose page takes for ever: the warehouse is asked, or Python computes."""
+    from pages import gathering
+
+    endless = {
+        "postgresql": "SELECT pg_sleep(6000)",
+        "duckdb": "SELECT count(*) FROM range(10000000) AS a, range(10000000) AS b",
+    }
+
+    def asking(warehouse: Any, *_: Any, **__: Any) -> None:
+        (Path(gate) / "reached").touch()
+        if how == "asked":
+            warehouse.execute(sa.text(endless[warehouse.connection.dialect.name])).all()
+        wait_until(lambda: False, "the page is made")
+
+    vars(gathering)["ask"] = asking
+    return load(env_file, *options)
+
+
+def load_signalled(env_file: str, number: str, *options: str) -> int:
+    """The command line; a signal comes while the run is committing."""
+    from run.frame import Run
+
+    insert = Run.insert_row
+
+    def inserting(run: Any, *arguments: Any) -> None:
+        from run.signals import SIGNALS
+
+        SIGNALS.hold()  # as it is from here to the commit
+        os.kill(os.getpid(), int(number))
+        insert(run, *arguments)
+
+    Run.insert_row = inserting  # type: ignore[assignment,method-assign]
+    return load(env_file, *options)
+
+
 def export_pausing(env_file: str, after: str, gate: str, *options: str) -> int:
     """The command line, whose export pauses after a step until it may pass the gate."""
     from common import folder_swap
