@@ -14,6 +14,7 @@ from sqlalchemy import Date
 
 from common.star_model import Role, Star, additive, columns_of, surrogate_key
 from common.sums import Sums, plus
+from warehouse.answers import answer
 from warehouse.base import Warehouse
 from warehouse.star_questions import as_sum
 
@@ -83,7 +84,8 @@ def _counted(warehouse: Warehouse, star: Star, columns: Collection[str]) -> list
         for c in (star.fact.columns[name] for name in measures_of(star, columns))
     ]
     counted = sa.select(*groups[:2], currency, sa.func.count(), *sums).select_from(rows)
-    return [*warehouse.execute(counted.group_by(*groups)).all()]
+    found = answer(warehouse, counted.group_by(*groups))
+    return [*zip(*(column.to_pylist() for column in found.columns), strict=True)]
 
 
 def _year(star: Star) -> sa.ColumnElement[Any]:

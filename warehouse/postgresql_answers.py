@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -10,6 +14,7 @@ import psycopg2
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from common import watchdog
 from errors import RequestError
 from warehouse import copies
 from warehouse.questions import UNBOUND, Question
@@ -23,6 +28,7 @@ _TYPES = {
 _NUMERIC = 1700
 _MOST_DIGITS = 38
 _NO_CURSOR = psycopg2.errors.SyntaxError, psycopg2.errors.FeatureNotSupported
+_CANCEL_SECONDS = 3
 _UNTOLD = 0xFFFF
 """What stands for the scale of a number of any size."""
 
@@ -30,7 +36,34 @@ _UNTOLD = 0xFFFF
 def ask(
     connection: Any, question: Question, schema: str, write: Callable[[pa.Table], None]
 ) -> pa.Schema:
-    """Hand the answer to `write` in pieces; returns their schema. Names mean those of `schema`."""
+    """Hand the answer to `write` in pieces; returns their schema. Names mean those of `schema`.
+
+    An interruption ends the statement: the server is asked for that, and if it does not answer,
+    the connection is cut.
+    """
+    over = threading.Event()
+
+    def work() -> pa.Schema:
+        try:
+            return _answered(connection, question, schema, write)
+        finally:
+            over.set()
+
+    try:
+        return watchdog.in_a_thread(work, lambda _: None, threading.TIMEOUT_MAX)
+    except KeyboardInterrupt:  # a thread raises none: it came to us while it worked
+        with suppress(psycopg2.Error, TimeoutError):
+            watchdog.in_a_thread(connection.cancel, lambda _: None, _CANCEL_SECONDS)
+        if not over.wait(_CANCEL_SECONDS):
+            with socket.socket(fileno=os.dup(connection.fileno())) as ours, suppress(OSError):
+                ours.shutdown(socket.SHUT_RDWR)
+            over.wait(_CANCEL_SECONDS)
+        raise
+
+
+def _answered(
+    connection: Any, question: Question, schema: str, write: Callable[[pa.Table], None]
+) -> pa.Schema:
     with connection.cursor() as cursor:
         cursor.execute(_SEARCHED, (schema,))
         text = question.text

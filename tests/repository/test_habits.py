@@ -57,7 +57,9 @@ SQL_PIECES = {
     },
     "warehouse.postgresql: PostgreSql.fetch": {"self.text_of(statement)"},
     "warehouse.postgresql: PostgreSql.stream": {"self.text_of(statement)"},
-    "warehouse.postgresql_answers: ask": {"text"},  # what somebody asks, in a transaction that
+    "warehouse.postgresql_answers: _answered": {
+        "text"
+    },  # what somebody asks, in a transaction that
     "warehouse.postgresql_answers: _described": {"text"},  # can write nothing
     "warehouse.questions: Question.first": {
         "self.text",

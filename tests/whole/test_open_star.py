@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from datetime import date
 from decimal import Decimal
@@ -15,8 +17,10 @@ import schema
 from errors import BusyError, RequestError, WarehouseError
 from main import StarSchemaETLPipeline
 from star import open_star
+from support.disturbances import meanwhile
 from support.retailer import Retailer
 from support.tables import drawn
+from support.waiting import wait_until
 
 TABLES = ["dim_customer", "dim_product", "dim_sales_rep", "dim_date", "fact_sales"]
 
@@ -266,6 +270,23 @@ def test_two_threads_ask_at_once(shop: Retailer) -> None:
     for thread in threads:
         thread.join()
     assert found == [3] * 10
+
+
+def test_an_interruption_ends_the_question(postgresql_shop: Retailer) -> None:
+    """As of a notebook: the server is not waited for, and nobody stays connected."""
+    postgresql_shop.publish()
+    star = open_star(postgresql_shop.config())
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(601)%'"
+    busy = f"{waits} AND state = 'active' AND pid <> pg_backend_pid()"
+
+    def interrupt() -> None:
+        wait_until(lambda: postgresql_shop.star.scalar(busy) > 0, "the server sleeps")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with meanwhile(interrupt), pytest.raises(KeyboardInterrupt):
+        star.sql("SELECT pg_sleep(601)").df()
+    wait_until(lambda: postgresql_shop.star.scalar(busy) == 0, "the statement has ended")
+    assert len(star.fact_sales.df()) == 3
 
 
 def test_while_a_run_has_the_file_it_is_said_so(duckdb_shop: Retailer) -> None:
