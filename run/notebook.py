@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from html import escape
 
@@ -68,20 +68,22 @@ class _Line:
             return
         is_there, self._shown = self._shown is not None, text
         data = {"text/plain": text, "text/html": html}
-        self._publish(data, transient={"display_id": self._id}, update=is_there)
+        with suppress(Exception):  # a kernel that cannot show it changes no run
+            self._publish(data, transient={"display_id": self._id}, update=is_there)
 
     def end(self, text: str) -> None:
         """Leave `text`; where it is blank, nothing."""
         if text or self._shown is not None:
-            self.show(text, f'<div style="{_LINE}">{escape(text)}</div>' if text else "")
+            word, colon, rest = text.partition(":")
+            html = f"<b>{escape(word)}</b>{colon}{escape(rest)}"
+            self.show(text, f'<div style="{_LINE}">{html}</div>' if text else "")
 
 
 def _under_way(meters: Sequence[Meter]) -> tuple[str, str]:
-    """The phase of now as text and as HTML."""
-    number, meter = next(
-        ((n, meter) for n, meter in enumerate(meters, 1) if meter.status == "now"),
-        (len(meters), meters[-1]),
-    )
+    """The phase that was begun last, as text and as HTML."""
+    begun = [n for n, meter in enumerate(meters, 1) if meter.status != "ahead"]
+    number = max(begun, default=1)
+    meter = meters[number - 1]
     share = meter.share
     rate, left = pace(meter)
     phase = f"{number} of {len(meters)}: {meter.name}"

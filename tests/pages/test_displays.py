@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,9 +18,14 @@ from load_dimensions import DimensionLoader
 from load_facts import FactLoader
 from main import StarSchemaETLPipeline
 from pages.results import Results
+from support.browser import DESKTOP, PHONE, opened
+from support.code import python
 from support.retailer import Retailer, tomorrow
 from transform import StarSchemaTransformer
 from validate import StarSchemaValidator
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 HOSTILE = "<img src=x onerror=alert(1)>.csv"
 """A file of this name is found by a pattern."""
@@ -195,3 +202,55 @@ def test_what_was_read_and_checked_is_shown_and_stays_a_dict(duckdb_shop: Retail
     duckdb_shop.star.execute("UPDATE fact_sales SET net_amount = 0 WHERE transaction_id = 'T1'")
     broken = StarSchemaValidator(duckdb_shop.config()).run_all_checks()
     assert "checks failed" in broken._repr_html_()  # type: ignore[attr-defined]
+
+
+def test_a_run_needs_nothing_of_what_only_displays_do(tmp_path: Path) -> None:
+    told = python("import json, sys, main; print(json.dumps([*sys.modules]))", cwd=tmp_path)
+    assert not {"IPython", "jinja2", "pygal"} & set(json.loads(told))
+
+
+HOSTS = {
+    "a light page": 'style="background:#fff;color:#212121"',
+    "JupyterLab, dark": 'data-jp-theme-light="false" style="background:#111;color:#ddd"',
+    "VS Code, dark": 'class="vscode-dark" style="background:#1e1e1e;color:#ccc"',
+}
+"""What the body of a page has in which displays stand."""
+
+
+OUTPUT = '<div role="region" aria-label="output" tabindex="0" style="overflow-x:auto">'
+"""A cell's output, which scrolls where something in it is too wide."""
+
+
+def displays(shop: Retailer) -> Iterator[str]:
+    """All that is shown: runs with each ending, settings, checks and what was read."""
+    spoil(shop)
+    shop.customers.append({**shop.customers[0], "customer_id": "C9", "first_name": "<b>Eve</b>"})
+    for made in (ran(shop, dry_run=True), ran(shop), ran(shop)):
+        yield made._repr_html_()
+    tomorrow(shop)
+    for made in (ran(shop, dry_run=True), ran(shop)):
+        yield made._repr_html_()
+    config = shop.config(MAX_REJECT_RATE="0.01", CUSTOMERS__NULL_TOKENS='["<none>"]')
+    yield config._repr_html_()
+    yield StarSchemaETLPipeline(config, quiet=True).run_full_pipeline()._repr_html_()
+    yield DataExtractor(config).extract_all_sources()._repr_html_()  # type: ignore[attr-defined]
+    yield StarSchemaValidator(config).run_all_checks()._repr_html_()  # type: ignore[attr-defined]
+    shop.files["products"] = None
+    yield ran(shop)._repr_html_()
+
+
+def test_displays_can_be_read_wherever_they_stand(
+    duckdb_shop: Retailer, chromium: Browser, tmp_path: Path
+) -> None:
+    shown = "\n".join(displays(duckdb_shop))
+    assert "<b>Eve" not in shown
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>notebook</title>'
+    page = tmp_path / "page.html"
+    for host in HOSTS.values():
+        page.write_text(f"{head}<body {host}><main>{OUTPUT}{shown}</div></main>", encoding="utf-8")
+        for width in (DESKTOP, PHONE):
+            with opened(chromium, page, width=width) as found:
+                assert found.heard == []
+                assert found.asked == [page.as_uri()]
+                assert not found.is_too_wide()
+                assert found.barriers() == []

@@ -35,12 +35,36 @@ sys.meta_path.insert(0, Absent())
 """
 
 
+class Listening(nbclient.NotebookClient):
+    """Keeps all that its kernel says."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.heard: list[dict[str, Any]] = []
+
+    def process_message(self, msg: dict[str, Any], *args: Any) -> Any:
+        self.heard.append(msg)
+        return super().process_message(msg, *args)
+
+
 @dataclass
 class Kernel:
     """A fresh kernel, whose working directory has the application's modules and samples."""
 
-    client: nbclient.NotebookClient
+    client: Listening
     folder: Path
+
+    @property
+    def lines(self) -> list[tuple[str, str, str]]:
+        """All that was shown in place of something, in its order: what it is known by, whether it
+        is new there, and the text.
+        """
+        found = []
+        for message in self.client.heard:
+            if place := message["content"].get("transient", {}).get("display_id"):
+                text = message["content"]["data"]["text/plain"]
+                found.append((place, message["msg_type"], text))
+        return found
 
     def run(self, code: str) -> list[dict[str, Any]]:
         """The outputs of a cell."""
@@ -84,7 +108,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
             (tmp_path / "absent").mkdir()
             (tmp_path / "absent" / "sitecustomize.py").write_text(WITHOUT_IPYWIDGETS)
             environment["PYTHONPATH"] = str(tmp_path / "absent")
-        client = nbclient.NotebookClient(
+        client = Listening(
             FORMAT.new_notebook(), timeout=120, kernel_name="python3", allow_errors=True,
             resources={"metadata": {"path": str(folder / place)}},
         )  # fmt: skip
@@ -199,7 +223,11 @@ def test_an_interrupted_cell_rolls_back_and_the_next_one_works(
         pid = fresh.value("__import__('os').getpid()")
 
         def interrupt() -> None:
-            wait_until((fresh.folder / "reached").exists, "the run reached its validation")
+            wait_until((fresh.folder / "reached").exists, "the run loaded its facts")
+            wait_until(
+                lambda: any("5 of 7: facts" in text for *_, text in fresh.lines),
+                "the line said so",
+            )
             os.kill(pid, signal.SIGINT)
 
         waiting = threading.Thread(target=interrupt)
@@ -207,6 +235,10 @@ def test_an_interrupted_cell_rolls_back_and_the_next_one_works(
         told = errors(fresh.run("results = Pausing(config).run_full_pipeline()"))
         waiting.join()
         assert [line.partition(":")[0] for line in told] == ["KeyboardInterrupt"]
+        shown = fresh.lines
+        assert {place for place, *_ in shown} == {shown[0][0]}
+        assert {kind for _, kind, _ in shown[1:]} == {"update_display_data"}
+        assert shown[-1][2].startswith("interrupted: Fact loading phase interrupted; rolled back")
         assert shop.star.tables() == set()  # and nobody holds the warehouse
         (fresh.folder / "open").touch()
         assert errors(fresh.run("results = Pausing(config).run_full_pipeline()")) == []
@@ -220,12 +252,43 @@ def test_a_run_works_in_a_thread_and_beside_the_loop_of_the_kernel(
     with kernel(widgets=True, settings=duckdb_shop.settings()) as fresh:
         assert errors(fresh.run("from main import StarSchemaETLPipeline\nimport asyncio")) == []
         assert errors(fresh.run("from config import load_config\nconfig = load_config()")) == []
-        told = fresh.run(
-            "results = await asyncio.to_thread(StarSchemaETLPipeline(config).run_full_pipeline)"
+        ways = (
+            "results = await asyncio.to_thread(StarSchemaETLPipeline(config).run_full_pipeline)",
+            "import threading\n"
+            "made = threading.Thread(target=StarSchemaETLPipeline(config).run_full_pipeline)\n"
+            "made.start()\nmade.join()",
         )
-        assert errors(told) == []
+        for way, word in zip(ways, ("published", "nothing new"), strict=True):
+            told = fresh.run(way)
+            assert errors(told) == []
+            assert [text_of(output).partition(":")[0] for output in told] == [word]
         assert fresh.value("[results['status'], results['errors']]") == ["published", []]
-    assert len(duckdb_shop.star.runs()) == 1
+    assert len(duckdb_shop.star.runs()) == 2
+
+
+def test_a_run_that_fails_says_so_in_its_line_and_nowhere_twice(
+    duckdb_shop: Retailer, kernel: Callable[..., Any]
+) -> None:
+    """Nor on stderr, where LOG_LEVEL=DEBUG has what somebody has asked for."""
+    settings = duckdb_shop.settings()
+    duckdb_shop.path("products").unlink()
+    run = "from main import StarSchemaETLPipeline\nfrom config import load_config\n" + (
+        "results = StarSchemaETLPipeline(load_config()).run_full_pipeline()"
+    )
+    with kernel(widgets=True, settings=settings) as fresh:
+        (line,) = fresh.run(run)
+        assert text_of(line).startswith("failed: Extraction phase failed: products: ")
+        fresh.run("import os\nos.environ['LOG_LEVEL'] = 'DEBUG'")
+        told = fresh.run(run)
+        logged = [output for output in told if output["output_type"] == "stream"]
+        assert {output["name"] for output in logged} == {"stderr"}
+        assert "INFO: Extraction begins" in "".join(output["text"] for output in logged)
+        assert len(told) == len(logged) + 1
+
+
+def text_of(output: dict[str, Any]) -> str:
+    """What an output is as text."""
+    return str(output.get("data", {}).get("text/plain", output))
 
 
 def test_the_star_is_asked_between_two_runs_in_one_kernel(kernel: Callable[..., Any]) -> None:
