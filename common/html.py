@@ -26,7 +26,8 @@ background:none;vertical-align:top;white-space:nowrap;font-variant-numeric:tabul
 .star-etl figure{margin:.5em 0 1em}.star-etl figure table{width:100%;margin:0}
 .star-etl caption{caption-side:top;text-align:left;padding:0 0 .2em;color:inherit;opacity:.75}
 .star-etl figure table :is(th,td){padding:.05em 0;vertical-align:middle}
-.star-etl figure th{width:11em}.star-etl figure table td.bar{padding:0 .8em 0 0}
+.star-etl figure table th{width:11em;padding-right:.8em}
+.star-etl figure table td.bar{width:50%;padding:0 .8em 0 0}
 .star-etl .bar span{display:block;height:.7em;min-width:1px;border-radius:1px;
 background:var(--bar)}.star-etl .bar .lost{background:var(--look)}
 .star-etl .bar .whole{background:#8a94a0}
