@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from pages import charts
 from pages.business import Bar, Breakdown, Figures
-from pages.shown import count, exact, moment, money, short, words
+from pages.shown import concise, count, exact, moment, money, short, words
 from pages.story import Story
 from pages.verdict import Figure
 from report.figures import begun
@@ -186,12 +186,12 @@ def _point(year: str, month: int, bar: Bar | None) -> charts.Point:
 
 
 def _cell(bar: Bar | None, beside: list[Decimal]) -> tuple[str, str]:
-    return ("", "") if bar is None else (money(bar.net, beside), exact(bar.net))
+    return ("", "") if bar is None else (concise(bar.net, beside), exact(bar.net))
 
 
 def _sum(bars: list[Bar], beside: list[Decimal]) -> tuple[str, str]:
     whole = sum((bar.net for bar in bars), Decimal(0))
-    return money(whole, beside), exact(whole)
+    return concise(whole, beside), exact(whole)
 
 
 def _told(this: str, last: str, by_year: dict[str, dict[int, Bar]]) -> str:
@@ -231,7 +231,7 @@ def _table(found: Breakdown, whole: Decimal, *, is_top: bool) -> Table:
                 bar.label or "(empty)",
                 bar.about,
                 count(bar.sales),
-                money(bar.net, amounts),
+                concise(bar.net, amounts),
                 exact(bar.net),
                 f"{100 * float(bar.net / whole):.1f} %" if whole else "",
                 round(100 * float((min(bar.net, Decimal(0)) - low) / span), 2),

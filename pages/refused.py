@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from pages.shown import count, exact, money
+from pages.shown import MINUS, count, exact
 from pages.story import Story
+from report.figures import amount, places_of
 from report.look_at import Reason, reasons
 from run import quality
+
+_THINNED = "Of a run so long ago only totals are kept."
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Rejects:
     """By source and attribute, how many values could not be used, and are empty in the star."""
     has_amounts: bool = False
     is_known: bool = True
-    """Whether the run came so far."""
+    unknown: str = ""
+    """Why nothing is known of rejects."""
 
 
 def rejects(story: Story) -> Rejects:
@@ -54,7 +58,12 @@ def rejects(story: Story) -> Rejects:
     called = {source.name: source.called for source in star.sources}
     read = _read(story)
     most = max((reason.rows for reason in found), default=1)
-    shown = [_refused(reason, called, read, most, _amounts(story, reason)) for reason in found]
+    amounts = [_amounts(story, reason) for reason in found]
+    places = places_of(amount for each in amounts for amount in each.values())
+    shown = [
+        _refused(reason, called, read, most, _told(each, places))
+        for reason, each in zip(found, amounts, strict=True)
+    ]
     rows = sum(reason.rows for reason in found)
     folder = Path(story.summary.rejects_dir) if story.summary.rejects_dir else None
     names = dict.fromkeys(reason.source for reason in found)
@@ -71,6 +80,7 @@ def rejects(story: Story) -> Rejects:
         ],
         any(reason.amounts for reason in shown),
         bool(outcomes.tables),
+        _THINNED if story.run.is_thinned else "The run did not come to look at the rows.",
     )
 
 
@@ -84,8 +94,16 @@ def _amounts(story: Story, reason: Reason) -> dict[str, Decimal]:
     """By currency, the net amount of the rows of a reason, where it is known."""
     tables = story.summary.outcomes.tables.values()
     table = next(each for each in tables if each.source == reason.source)
-    known: dict[str, dict[str, Decimal]] = getattr(table, "rejected_money", None) or {}
-    return known.get(reason.name, {})
+    return (table.rejected_money or {}).get(reason.name, {})
+
+
+def _told(amounts: dict[str, Decimal], places: int) -> list[tuple[str, str]]:
+    """Each amount with its currency, and with all its digits; all with so many decimals."""
+    return [
+        (f"{amount(value, places, MINUS)} {currency}".strip(), exact(value))
+        for currency, value in sorted(amounts.items())
+        if value
+    ]
 
 
 def _refused(
@@ -93,7 +111,7 @@ def _refused(
     called: dict[str, str],
     read: dict[str, int],
     most: int,
-    amounts: dict[str, Decimal],
+    amounts: list[tuple[str, str]],
 ) -> Refused:
     first = reason.first
     return Refused(
@@ -102,7 +120,7 @@ def _refused(
         count(reason.rows),
         quality.share(reason.rows, read[reason.source]) if read.get(reason.source) else "",
         max(round(100 * reason.rows / most, 1), 0.1),
-        [(f"{money(a)} {name}".strip(), exact(a)) for name, a in amounts.items() if a],
+        amounts,
         first.detail if first else "",
         f"{_name(first.file)}:{first.line}" if first else "",
         f"{first.file}, line or record {first.line}" if first else "",

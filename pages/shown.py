@@ -10,6 +10,7 @@ from common.star_model import Star
 from report.figures import amount, places_of
 
 MINUS = "\N{MINUS SIGN}"
+_LONG = 10**8
 NONE = "·"
 """What stands where there is none of something."""
 _STEPS = ((Decimal(10) ** 12, "T"), (Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M"))
@@ -40,6 +41,13 @@ def short(value: float | Decimal) -> str:
 def money(value: Decimal, beside: Iterable[Decimal] = ()) -> str:
     """An amount to the cent, or whole where it, or one `beside` it, is large."""
     return amount(value, places_of([value, *beside]), MINUS)
+
+
+def concise(value: Decimal, beside: Iterable[Decimal]) -> str:
+    """An amount as `money` has it; short where it, or one `beside` it, has many digits."""
+    others = list(beside)
+    is_long = max(map(abs, [value, *others])) >= _LONG
+    return short(value) if is_long else money(value, others)
 
 
 def exact(value: Decimal) -> str:

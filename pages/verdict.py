@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from common.accounts import money_of
 from common.outcomes import Reconciliation
+from common.run_totals import Totals
 from pages.shown import count, exact, moment, plural, short
 from pages.story import Story
 from report.failure import Told, ending, of_the_past, step, told
@@ -80,9 +81,9 @@ def verdict(story: Story) -> Verdict:
 
 
 def _published(story: Story) -> Verdict:
-    summary = story.summary
+    summary, totals = story.summary, story.run.totals
     outcomes = summary.outcomes
-    read = outcomes.extraction.total_records if outcomes.extraction else 0
+    read = outcomes.extraction.total_records if outcomes.extraction else totals.read or 0
     seconds = summary.total_duration_seconds
     if summary.repeats_run:
         return Verdict(
@@ -172,6 +173,8 @@ def _figures(story: Story) -> list[Figure]:
         found.append(Figure("rows read", short(read), whole=f"{read:,}"))
         if outcomes.tables:
             found.append(_rejected(story, read))
+    elif story.run.totals.read is not None:
+        found += _of_totals(story.run.totals)
     if outcomes.facts is not None and outcomes.validation is not None:
         facts = outcomes.facts
         now = outcomes.validation.row_counts.get(star.fact.name, 0)
@@ -184,6 +187,19 @@ def _figures(story: Story) -> list[Figure]:
     found += _net(summary)
     found.append(Figure("took", duration(summary.total_duration_seconds)))
     return found
+
+
+def _of_totals(totals: Totals) -> list[Figure]:
+    """What is left of a run long ago."""
+    counts = {
+        "rows read": totals.read, "new rows": totals.new, "changed rows": totals.changed,
+        "rows rejected": totals.rejected,
+    }  # fmt: skip
+    return [
+        Figure(name, short(rows), whole=f"{rows:,}")
+        for name, rows in counts.items()
+        if rows is not None
+    ]
 
 
 def _rejected(story: Story, read: int) -> Figure:

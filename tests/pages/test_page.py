@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -13,11 +14,15 @@ import pytest
 from common.checks import proves
 from config import load_config
 from main import StarSchemaETLPipeline
+from pages.page import page
 from pages.shown import MINUS
+from pages.story import Story
+from run.past_summary import summary_of
 from support.application import ROOT
 from support.retailer import SHRINKING, Retailer, a_day_later, shrink, tomorrow
 from support.stores import star_with_stores
 from support.tables import Row
+from warehouse.runs import PastRun
 
 _VOID = {"meta", "link", "br", "hr", "img", "input", "circle", "path", "rect"}
 
@@ -76,8 +81,13 @@ class _Tree(HTMLParser):
 
 def parsed(path: Path) -> Node:
     """A page as a tree, in which each element ends where it should."""
+    return as_tree(path.read_text(encoding="utf-8"))
+
+
+def as_tree(text: str) -> Node:
+    """The same of its text."""
     tree = _Tree()
-    tree.feed(path.read_text(encoding="utf-8"))
+    tree.feed(text)
     tree.close()
     assert tree.open == [tree.root]
     return tree.root
@@ -266,6 +276,49 @@ def test_a_star_with_more_is_shown_with_more(duckdb_shop: Retailer, tmp_path: Pa
     totals = page.all("section", id="business")[0].all("dl")[0]
     assert "tax amount 5.70" in totals.words
     assert "dim_store" in page.all("svg")[-1].words
+
+
+def test_rejects_are_told_in_money_by_reason(duckdb_shop: Retailer) -> None:
+    bad = duckdb_shop.sales[0] | {"transaction_date": "yesterday"}
+    unpriced = duckdb_shop.sales[0] | {"transaction_id": "T8", "quantity": "two"}
+    duckdb_shop.sales += [bad | {"transaction_id": "T6"}, bad | {"transaction_id": "T7"}, unpriced]
+    results, page, _ = page_of(duckdb_shop)
+    told = rows(page, "Rejected rows by reason")
+    assert told["invalid_date"][1:3] == ["2", "33 %"]
+    assert told["invalid_date"][4] == "1,000"
+    assert told["invalid_quantity"][4] == ""
+    money = results["validation_results"]["reconciliation"]["money"]
+    assert float(money["rejected"]) == 1000
+    assert rows(page, "What became of net amount")[f"{MINUS} rejected"][0] == "1,000.00"
+
+
+def story_of(shop: Retailer, status: str, **counts: object) -> Story:
+    """What is told of a run of which only its row is left."""
+    at = datetime(2026, 1, 2, 2, tzinfo=UTC)
+    run = PastRun("20260102T020000-abcdef", at, at, status, dict(counts))
+    config = shop.config()
+    return Story(config, run, summary_of(run, config.rejects_dir)[0])
+
+
+def test_of_a_run_long_ago_its_totals_are_shown(duckdb_shop: Retailer) -> None:
+    totals = {"read": 20_633, "new": 12, "changed": 3, "rejected": 256, "seconds": 2.5}
+    text = page(story_of(duckdb_shop, "published", totals=totals))
+    top = as_tree(text).all("header")[0].words
+    assert "Published" in top
+    assert "20,633 rows in 2.50 s" in top
+    assert "rows rejected 256" in top
+    assert "only totals are kept" in text
+
+
+def test_a_run_that_came_nowhere_has_a_page(duckdb_shop: Retailer) -> None:
+    error = "The warehouse cannot be opened: db.example.org: it does not answer; start it"
+    tree = as_tree(page(story_of(duckdb_shop, "failed", errors=[error])))
+    top = tree.all("header")[0].words
+    assert "Failed" in top
+    assert "it does not answer" in top
+    assert "Next start it" in top
+    assert "could not be asked" in tree.all("section", id="business")[0].words
+    assert "NaN" not in tree.words
 
 
 def test_text_can_be_told_from_its_ground() -> None:
