@@ -48,7 +48,7 @@ class Frame:
         """The rows as an Arrow table: amounts are `decimal128`, dates `date32`, ids text.
 
         Raises `BusyError` while a run has the DuckDB file, `WarehouseError` where there is no star
-        yet, and `RequestError` where the warehouse refuses the question.
+        yet, or it is lost, and `RequestError` where the warehouse refuses what `sql` asks.
         """
         return self._answer()
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from common.duck import is_interruption
 from common.star_model import MONEY_SCALE
-from errors import EtlError, RequestError
+from errors import EtlError, RequestError, WarehouseError
 from warehouse.base import Warehouse
 from warehouse.failures import in_words
 from warehouse.questions import UNBOUND, Question
@@ -23,7 +23,7 @@ def answer(warehouse: Warehouse, asked: sa.Select[Any] | Question) -> pa.Table:
     """All that a warehouse answers. A column of numbers without a declared scale gets the one that
     its values have.
 
-    Raises `RequestError` for what it refuses, such as a statement that would write.
+    Raises as `handed_on` does.
     """
     pieces: list[pa.Table] = []
     schema = handed_on(warehouse, asked, pieces.append)
@@ -37,7 +37,8 @@ def handed_on(
 ) -> pa.Schema:
     """Hand an answer to `write` in pieces, as it comes; returns their schema.
 
-    Raises what `write` raises, and `RequestError` for what the warehouse refuses.
+    Raises what `write` raises, `RequestError` for what the warehouse refuses of somebody's own
+    question, and `WarehouseError` for what it refuses of ours, or where it was lost.
     """
     question = Question(warehouse.text_of(asked)) if isinstance(asked, sa.Select) else asked
     try:
@@ -47,7 +48,8 @@ def handed_on(
     except Exception as error:
         if is_interruption(error):
             raise KeyboardInterrupt from error
-        raise RequestError(_reason(error)) from error
+        is_theirs = isinstance(asked, Question) and warehouse.transient(error) is None
+        raise (RequestError if is_theirs else WarehouseError)(_reason(error)) from error
 
 
 def _reason(error: Exception) -> str:

@@ -207,6 +207,14 @@ def test_what_is_no_question_is_refused_and_changes_nothing(shop: Retailer, text
     assert shop.star.digest() == before
 
 
+def test_a_server_that_is_lost_is_no_fault_of_the_question(postgresql_shop: Retailer) -> None:
+    postgresql_shop.publish()
+    star = open_star(postgresql_shop.config())
+    with pytest.raises(WarehouseError, match="terminating connection"):
+        star.sql("SELECT pg_terminate_backend(pg_backend_pid())").df()
+    assert len(star.fact_sales.df()) == 3
+
+
 @pytest.mark.parametrize(
     ("text", "values"),
     [("SELECT :x", {"y": 1}), ("SELECT :x, :y", {"x": 1}), ("SELECT 1", {"x": 1})],
