@@ -8,7 +8,7 @@ from typing import Any
 
 _STYLE = """
 .star-etl{--good:#1a7f37;--look:#8a5700;--bad:#c4232c;--bar:#0969da;--line:rgba(128,128,128,.35);
-font-size:13px;line-height:1.5;max-width:78em}
+font-size:13px;line-height:1.5;max-width:84em}
 body[data-jp-theme-light=false] .star-etl,.vscode-dark .star-etl,.vscode-high-contrast .star-etl,
 html[theme=dark] .star-etl,html[data-theme=dark] .star-etl{--good:#56d364;--look:#e3b341;
 --bad:#ff8f87;--bar:#79b8ff}
@@ -22,12 +22,13 @@ background:none;vertical-align:top;white-space:nowrap;font-variant-numeric:tabul
 .star-etl .verdict>div:first-child .bad{font-weight:600}
 .star-etl table tr,.star-etl table tbody tr:nth-child(odd){background:none}
 .star-etl .beside{display:flex;flex-wrap:wrap;gap:0 3em}
-.star-etl .charts{flex:1 1 22em;max-width:30em}
+.star-etl .charts{flex:1 1 25em;max-width:34em}
 .star-etl figure{margin:.5em 0 1em}.star-etl figure table{width:100%;margin:0}
 .star-etl caption{caption-side:top;text-align:left;padding:0 0 .2em;color:inherit;opacity:.75}
 .star-etl figure table :is(th,td){padding:.05em 0;vertical-align:middle}
-.star-etl figure table th{width:11em;padding-right:.8em}
-.star-etl figure table td.bar{width:50%;padding:0 .8em 0 0}
+.star-etl figure table{table-layout:fixed}
+.star-etl figure table th{width:11.2em;overflow:hidden;text-overflow:ellipsis}
+.star-etl figure table td.bar{padding:0 .8em}.star-etl figure table td.r{width:6.5em}
 .star-etl .bar span{display:block;height:.7em;min-width:1px;border-radius:1px;
 background:var(--bar)}.star-etl .bar .lost{background:var(--look)}
 .star-etl .bar .whole{background:#8a94a0}
