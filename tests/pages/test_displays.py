@@ -27,6 +27,7 @@ from validate import StarSchemaValidator
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+CANARY = "s3cr3t"
 HOSTILE = "<img src=x onerror=alert(1)>.csv"
 """A file of this name is found by a pattern."""
 
@@ -49,13 +50,13 @@ def test_results_are_the_dict_that_they_were(duckdb_shop: Retailer) -> None:
     assert list(results)[:3] == ["run_id", "status", "success"]
 
 
-def test_a_copy_of_results_has_no_settings(postgresql_shop: Retailer) -> None:
-    results = ran(postgresql_shop)
-    password = postgresql_shop.config().warehouse_url.password or "postgres"
+def test_a_copy_of_results_has_no_settings(duckdb_shop: Retailer) -> None:
+    config = duckdb_shop.config(NOTIFY_URL=f"https://hooks.example/{CANARY}")
+    results = StarSchemaETLPipeline(config, quiet=True).run_full_pipeline()
     for other in (copy.copy(results), copy.deepcopy(results)):
         assert type(other) is dict
         assert other == results
-    assert password.encode() not in bytes(ForkingPickler.dumps(results))
+    assert CANARY.encode() not in bytes(ForkingPickler.dumps(results))
 
 
 def test_results_are_told_in_one_line(duckdb_shop: Retailer) -> None:
@@ -141,9 +142,6 @@ def test_each_ending_has_its_words(duckdb_shop: Retailer) -> None:
     assert "refused" in refused._repr_html_()
     duckdb_shop.files["products"] = None
     assert "failed" in ran(duckdb_shop)._repr_html_()
-
-
-CANARY = "s3cr3t"
 
 
 def test_settings_show_what_differs_and_no_secret() -> None:
@@ -243,7 +241,8 @@ def test_displays_can_be_read_wherever_they_stand(
     duckdb_shop: Retailer, chromium: Browser, tmp_path: Path
 ) -> None:
     shown = "\n".join(displays(duckdb_shop))
-    assert "<b>Eve" not in shown
+    assert "city *** → ***" in shown  # a dry run says that it changes, and not to what
+    assert not [name for name in ("Eve", "Lovelace", "London", "Paris", "ada@") if name in shown]
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>notebook</title>'
     page = tmp_path / "page.html"
     for host in HOSTS.values():
