@@ -57,6 +57,8 @@ class Months:
     rows: list[tuple[str, list[tuple[str, str]]]]
     """By month, the net amount in each of `years`, and with all its digits."""
     sums: list[tuple[str, str]]
+    earlier: str
+    """What there is before these years, in words."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class Glance:
     of: str
     """When the star was published that they are of, where it is not the run's own."""
     currencies: list[Currency] = field(default_factory=list)
+    left_out: str = ""
+    """What is not shown, in words."""
     is_asked: bool = True
     """Whether the star could be asked."""
 
@@ -110,7 +114,13 @@ def glance(story: Story) -> Glance:
         _currency(name or ("no currency given" if several else ""), figures, story)
         for name, figures in business.currencies.items()
     ]
-    return Glance(of, found)
+    left_out = ""
+    if business.currencies_left_out:
+        left_out = (
+            f"{business.currencies_left_out:,} more currencies, with {business.sales_left_out:,} "
+            f"{story.config.star.sales.called}, are not shown."
+        )
+    return Glance(of, found, left_out)
 
 
 def _currency(name: str, figures: Figures, story: Story) -> Currency:
@@ -118,14 +128,14 @@ def _currency(name: str, figures: Figures, story: Story) -> Currency:
         Figure(story.config.star.sales.called, short(figures.sales), "", f"{figures.sales:,}")
     ]
     totals += [
-        Figure(words(measure), short(amount), "", exact(amount))
+        Figure(words(measure), short(amount), _lacking(figures, measure), exact(amount))
         for measure, amount in figures.totals.items()
     ]
-    whole = sum((bar.net for bar in figures.months), Decimal(0))
+    whole = figures.net
     return Currency(
         name,
         totals,
-        _months(figures.months) if figures.months else None,
+        _months(figures.months, figures.earlier) if figures.months else None,
         [_table(b, whole, is_top=False) for b in figures.attributes if b.bars],
         [_table(b, whole, is_top=True) for b in figures.top if b.bars],
         [
@@ -140,6 +150,12 @@ def _currency(name: str, figures: Figures, story: Story) -> Currency:
     )  # fmt: skip
 
 
+def _lacking(figures: Figures, measure: str) -> str:
+    """How many sales have no value of a measure; blank where all have one."""
+    lacking = figures.without.get(measure, 0)
+    return f"without {short(lacking)} that have none" if lacking else ""
+
+
 def _part(sales: int, whole: int) -> str:
     return f"{count(sales)} ({quality.share(sales, whole)})" if sales else count(0)
 
@@ -147,7 +163,7 @@ def _part(sales: int, whole: int) -> str:
 # --- months ---------------------------------------------------------------------------------
 
 
-def _months(months: list[Bar]) -> Months:
+def _months(months: list[Bar], earlier: Bar | None) -> Months:
     by_year: dict[str, dict[int, Bar]] = {}
     for bar in months:
         year, _, month = bar.label.partition("-")
@@ -173,7 +189,15 @@ def _months(months: list[Bar]) -> Months:
             for n in range(1, 13)
         ],
         [_sum(list(by_year[year].values()), everything) for year in shown],
+        _before(months[0].label, earlier),
     )
+
+
+def _before(first: str, earlier: Bar | None) -> str:
+    """The facts before the first month that is shown."""
+    if earlier is None or not earlier.sales:
+        return ""
+    return f"Before {first}, since {earlier.label}: {short(earlier.net)} in {earlier.sales:,} more"
 
 
 def _point(year: str, month: int, bar: Bar | None) -> charts.Point:
@@ -212,6 +236,11 @@ def _net(bars: object) -> Decimal:
 # --- breakdowns -----------------------------------------------------------------------------
 
 
+def _others(found: Breakdown) -> str:
+    left = found.values - len(found.bars)
+    return f"{left:,} others" if left > 1 else "all others"
+
+
 def _table(found: Breakdown, whole: Decimal, *, is_top: bool) -> Table:
     others = [found.others] if found.others is not None and found.others.sales else []
     bars = [*found.bars, *others]
@@ -228,7 +257,7 @@ def _table(found: Breakdown, whole: Decimal, *, is_top: bool) -> Table:
         words(found.member) if is_top else words(found.name),
         [
             Row(
-                bar.label or "(empty)",
+                _others(found) if bar in others else bar.label or "(empty)",
                 bar.about,
                 count(bar.sales),
                 concise(bar.net, amounts),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from common.checks import proves
 from config import load_config
 from main import StarSchemaETLPipeline
+from pages.business import Bar, Breakdown, Business, Figures
 from pages.page import page
 from pages.shown import MINUS
 from pages.story import Story
@@ -308,6 +310,28 @@ def test_of_a_run_long_ago_its_totals_are_shown(duckdb_shop: Retailer) -> None:
     assert "20,633 rows in 2.50 s" in top
     assert "rows rejected 256" in top
     assert "only totals are kept" in text
+
+
+def test_shares_are_of_all_sales_those_of_earlier_years_too(duckdb_shop: Retailer) -> None:
+    one = Bar("2026-01", 3, Decimal("25.0000"))
+    figures = Figures(
+        9,
+        {"net_amount": Decimal("100.0000"), "profit_amount": Decimal("40.0000")},
+        [one],
+        [Breakdown("category", "product", [replace(one, label="")], Bar("", 6, Decimal(75)), 9)],
+        earlier=Bar("2019-03", 6, Decimal("75.0000")),
+        without={"profit_amount": 2},
+        net=Decimal("100.0000"),
+    )
+    business = Business("20250101T020000-abcdef", {"EUR": figures}, 4, 17)
+    story = replace(story_of(duckdb_shop, "failed", errors=["it failed"]), business=business)
+    section = as_tree(page(story)).all("section", id="business")[0]
+    shown = rows(section, "Net amount by category in EUR")
+    assert shown == {"(empty)": ["25", "25.0 %", ""], "8 others": ["75", "75.0 %", ""]}
+    assert "published on 2025-01-01 02:00 UTC" in section.words
+    assert "Before 2026-01, since 2019-03: 75 in 6 more sales." in section.words
+    assert "without 2 that have none" in section.words
+    assert "4 more currencies, with 17 sales, are not shown." in section.words
 
 
 def test_a_run_that_came_nowhere_has_a_page(duckdb_shop: Retailer) -> None:
