@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import schema
 from common.descriptions import in_full, plain
 from common.star_model import ADDED_LATE
+from config import load_config
+from main import StarSchemaETLPipeline
 from support.retailer import Retailer
 from support.star import Star, sources_of
+from support.stores import star_with_stores
+from support.summary import surprises
 
 RELATIONS = {table.name for table in schema.STAR.tables} | {"sales", "dates"}
 
@@ -203,3 +209,31 @@ def test_a_view_gets_new_columns_and_loses_old_ones(shop: Retailer) -> None:
     names.remove("quantity")
     assert columns_of(shop.star, "sales") == [*names, "quantity"]
     assert all(comments(shop.star)["sales", name] for name in names)
+
+
+def test_the_view_follows_a_star_that_gets_a_dimension(shop: Retailer, tmp_path: Path) -> None:
+    """Stores have a city, as customers have: that of customers is called otherwise from then on."""
+    shop.publish()
+    before = columns_of(shop.star, "sales")
+    assert "city" in before
+    stores = tmp_path / "stores.csv"
+    stores.write_text("store_id,city\nS1,Rome\n", encoding="utf-8")
+    more = {"store_id": "S1", "tax_amount": "1.9", "order_number": "4711"}
+    shop.sales = [sale | more for sale in shop.sales]
+    settings = shop.settings(STORES__PATH=stores)
+    config = load_config(None, settings, star_with_stores())
+    results = StarSchemaETLPipeline(config, quiet=True).run_full_pipeline()
+    assert (results["errors"], surprises(results)) == ([], [])
+    names = columns_of(shop.star, "sales")
+    assert names[: len(before) - 1] == [name for name in before if name != "city"]
+    assert {"customer_city", "store_city", "store_id", "tax_amount", "order_number"} <= set(names)
+    rows = "SELECT transaction_id, customer_city, store_city, order_number FROM sales ORDER BY 1"
+    assert shop.star.rows(rows)[:2] == [
+        ("T1", "London", "Rome", "4711"), ("T2", "Munich", "Rome", "4711"),
+    ]  # fmt: skip
+    assert shop.star.row(SUMS + "sales") == shop.star.row(SUMS + "fact_sales")
+    found = comments(shop.star)
+    assert [place for place, comment in found.items() if not comment] == []
+    assert found["dim_store", None] == "one row per store; key -1 is Unknown"
+    assert found["fact_sales", "tax_amount"] == "tax amount"
+    assert found["sales", "store_city"] == "store: city"
