@@ -191,8 +191,16 @@ class DuckDb(Warehouse):
             ("temp_directory", _literal(self.config.work_dir)),
             ("preserve_insertion_order", "false"),
         ):
-            self._set(name, value)
+            if name != "temp_directory" or self._spills_into() != str(self.config.work_dir):
+                self._set(name, value)
         duck.without_progress_bar(self._driver)
+
+    def _spills_into(self) -> str:
+        """Where it is: of several readers in this process the first says so for all, and once it is
+        in use it cannot even be set to the same.
+        """
+        asked = sa.func.current_setting("temp_directory")
+        return str(self.scalar(sa.select(asked)))
 
     def _set(self, name: str, value: str) -> None:
         self.connection.exec_driver_sql(f"SET {name} = {value}")

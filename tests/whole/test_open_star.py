@@ -21,6 +21,8 @@ from support.disturbances import meanwhile
 from support.retailer import Retailer
 from support.tables import drawn
 from support.waiting import wait_until
+from warehouse import reading
+from warehouse.questions import Question
 
 TABLES = ["dim_customer", "dim_product", "dim_sales_rep", "dim_date", "fact_sales"]
 
@@ -278,6 +280,22 @@ def test_two_threads_ask_at_once(shop: Retailer) -> None:
     for thread in threads:
         thread.join()
     assert found == [3] * 10
+
+
+def test_a_second_reader_works_beside_one_that_needs_the_disk(duckdb_shop: Retailer) -> None:
+    duckdb_shop.publish()
+    config = duckdb_shop.config()
+    found: list[int] = []
+
+    def ask(piece: pa.Table) -> None:
+        if not found:
+            assert list((duckdb_shop.folder / "work").iterdir())
+            found.append(len(open_star(config).fact_sales.df()))
+
+    large = Question.of("SELECT range, hash(range) AS h FROM range(20000000) ORDER BY h")
+    with reading(config) as warehouse:
+        warehouse.ask(large.first(19_000_000), ask)
+    assert found == [3]
 
 
 def test_an_interruption_ends_the_question(postgresql_shop: Retailer) -> None:
