@@ -16,6 +16,7 @@ from support.star import Star, sources_of
 from support.stores import star_with_stores
 from support.summary import surprises
 
+DAYS = "SELECT count(*) FROM dates"
 RELATIONS = {table.name for table in schema.STAR.tables} | {"sales", "dates"}
 
 
@@ -71,6 +72,9 @@ def test_a_star_of_an_earlier_version_gets_comments_and_views(shop: Retailer) ->
     months = shop.star.rows("SELECT DISTINCT year_month FROM dates ORDER BY 1")
     assert months[0] == ("2023-01",)
     assert len(months) == shop.star.scalar("SELECT count(DISTINCT year) * 12 FROM dates")
+    filled = "SELECT attribute, before, rows FROM etl_change WHERE table_name = 'dim_date'"
+    assert shop.star.rows(filled) == [("year_month", None, shop.star.scalar(DAYS))]
+    assert shop.star.column("SELECT year_month FROM dim_date WHERE date_key < 0") == ["Unknown"]
 
 
 @pytest.mark.parametrize("text", ['it\'s 50% of :all\\ there; -- "really"', "%(x)s %s {}", "é → ∑"])
