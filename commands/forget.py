@@ -23,17 +23,19 @@ def forget(context: click.Context, customer_id: str, dry_run: bool) -> int:
     \b
     CUSTOMER_ID is the id in dim_customer. First, in one transaction, the names,
     contacts and addresses are emptied in the star; then all rows with that id
-    are taken out of the reject files of all runs. What else may hold something
-    is said: logs, backups, and the source, which brings the customer back as
-    long as it has the row.
+    are taken out of the reject files of all runs, and pages that may show names
+    (REPORT_PERSONAL) are removed. What else may hold something is said: logs,
+    backups, and the source, which brings the customer back as long as it has
+    the row.
 
     \b
     Exit codes:
       0  erased, or nothing was left to erase
-      1  the star could not be changed, or a reject file could not be read
+      1  the star could not be changed, or a reject file or a page was left
       2  nobody knows such a customer
       4  a run holds the warehouse
     """
+    from pages.forgetting import forget_in_pages
     from run.forget import forget_customer, lines
     from transform import StarSchemaTransformer
 
@@ -53,7 +55,9 @@ def forget(context: click.Context, customer_id: str, dry_run: bool) -> int:
             "is in dim_customer",
             param_hint="CUSTOMER_ID",
         )
-    say("\n".join(lines(forgotten, config, dry_run=dry_run)))
-    for problem in forgotten.erased.problems:
+    with reported(config):
+        pages = forget_in_pages(config, forgotten.member, dry_run=dry_run)
+    say("\n".join([*lines(forgotten, config, dry_run=dry_run), pages.line(dry_run=dry_run)]))
+    for problem in [*forgotten.erased.problems, *pages.problems]:
         click.echo(f"error: not looked through: {problem}", err=True)
-    return forgotten.exit_code
+    return 1 if pages.problems else forgotten.exit_code

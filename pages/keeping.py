@@ -92,6 +92,11 @@ def figures_in(folder: Path, run_id: str, *, with_personal: bool) -> Any:
         return None
 
 
+def is_page(name: str) -> bool:
+    """Whether a file has the name of a page."""
+    return name == LATEST or _PAGE.fullmatch(name) is not None
+
+
 def is_personal(text: str) -> bool:
     """Whether a page may show names, contacts and addresses."""
     return text.rstrip().endswith(PERSONAL_MARK)

@@ -11,7 +11,8 @@ import pytest
 
 from cli import main
 from support.commands import run_command
-from support.retailer import Retailer
+from support.reports import folder_of, latest, pages, with_pages
+from support.retailer import Retailer, tomorrow
 from support.sessions import as_role
 from support.tables import Row, csv_rows, to_csv
 from warehouse import open_warehouse
@@ -423,3 +424,28 @@ def test_rejects_that_are_edited_in_a_spreadsheet_are_looked_through(
     kept = [line for line in text.splitlines(keepends=True) if ";C1;" not in line]
     assert path.read_bytes() == "".join(kept).encode()
     assert len(kept) == 2
+
+
+# --- pages ----------------------------------------------------------------------------------------
+
+
+def test_pages_that_may_show_names_of_them_go(
+    known: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pages without names stay, and so does what is no page; the next page has no name of them."""
+    tomorrow(known)
+    plain = Path(known.publish(**with_pages(known))["report"]).name
+    known.customers[0]["last_name"] = "Byron"
+    shown = with_pages(known, REPORT_PERSONAL="true", KEEP_PERSONAL_CHANGES="true")
+    named = Path(known.publish(**shown)["report"]).name
+    assert "Byron" in latest(known)
+    (folder_of(known) / "notes.html").write_text("C1 <!-- with personal data -->")
+    code, out, _ = forget(known, capsys, "C1", "--dry-run", **shown)
+    assert (code, "2 that may show names (REPORT_PERSONAL) would be removed" in out) == (0, True)
+    assert named in pages(known)
+    code, out, _ = forget(known, capsys, "C1", **shown)
+    assert (code, "2 that may show names (REPORT_PERSONAL) removed" in out) == (0, True)
+    assert pages(known) == {plain, "notes.html"}
+    known.customers.pop(0)
+    known.publish(**shown)
+    assert not [word for word in ("Byron", "Lovelace", "ada@") if word in latest(known)]

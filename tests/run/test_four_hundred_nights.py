@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from schema import etl_change, etl_run
+from support.reports import folder_of, pages, with_pages
 from support.retailer import Retailer
 from support.tables import Row
 
@@ -73,12 +74,12 @@ def statements() -> Iterator[list[str]]:
         sa.event.remove(sa.engine.Engine, "before_cursor_execute", note)
 
 
-def next_night(shop: Retailer) -> Row:
+def next_night(shop: Retailer, **settings: object) -> Row:
     """A night with a change, a new sale and a reject."""
     shop.customers[0]["city"] = f"City {len(shop.sales)}"
     shop.sales[0]["quantity"] = "x"
     shop.sales.append({**shop.sales[1], "transaction_id": f"T{len(shop.sales) + 1}"})
-    return shop.publish()
+    return shop.publish(**settings)
 
 
 def sizes(paths: Iterator[Path]) -> list[int]:
@@ -103,6 +104,19 @@ def test_logs_rejects_and_changes_are_bounded(shop: Retailer) -> None:
     assert 29 * CHANGES <= old <= 30 * CHANGES
     assert 6 <= len(sizes(shop.folder.glob("etl.log.*"))) <= 8
     assert 2 <= len(list(shop.folder.glob("rejects/*"))) - 2 <= 3  # it repeats the night before
+
+
+def test_the_pages_of_thirty_runs_are_left(shop: Retailer) -> None:
+    next_night(shop)
+    age(shop)
+    folder = folder_of(shop)
+    folder.mkdir()
+    for run_id in shop.star.column("SELECT run_id FROM etl_run"):
+        (folder / f"{run_id}.html").write_text("<p>a page")
+    last = next_night(shop, **with_pages(shop))
+    newest = shop.star.column("SELECT run_id FROM etl_run ORDER BY sequence DESC LIMIT 30")
+    assert newest[0] == last["run_id"]
+    assert pages(shop) == {"latest.html", *(f"{run_id}.html" for run_id in newest)}
 
 
 def test_a_night_asks_no_more_than_at_first(shop: Retailer) -> None:

@@ -16,6 +16,7 @@ from common.star_model import Source
 from main import StarSchemaETLPipeline
 from schema import STAR
 from support.commands import run_command
+from support.reports import latest, pages, with_pages
 from support.retailer import Retailer
 from support.tables import Row, to_csv
 from support.told import everything_told
@@ -129,8 +130,10 @@ def test_whatever_the_ending_nobody_is_told_of_people(
     """
     shop = duckdb_shop
     shop.reps = []
+    settings = with_pages(shop, **settings)
     dress(shop, 1)
     assert run_command(shop, capsys, **settings)[0] == 0
+    assert len(pages(shop)) == 2
     assert found_in(_rejects(shop))
     assert canary("phone", 1) in found_in(repr(shop.star.rows("SELECT * FROM dim_customer")))
     dress(shop, 2)
@@ -148,11 +151,22 @@ def test_whatever_the_ending_nobody_is_told_of_people(
         settings = {**settings, "NOTIFY_URL": hook.url, "NOTIFY_ON": "always"}
         ended, out, err = run_command(shop, capsys, *options, LOG_LEVEL="DEBUG", **settings)
     assert ended == code
+    assert len(pages(shop)) == (3 if ending in ("published", "refused", "failed") else 2)
     assert len(hook.bodies) == (0 if ending == "tried" else 1)
     told = [err, json.dumps(hook.bodies, ensure_ascii=False), everything_told(shop)]
     told += [out] if ending != "tried" else []
     told += commands(shop, capsys)
     assert found_in("\n".join(told)) == []
+
+
+def test_a_page_has_people_in_it_if_it_is_asked_to(duckdb_shop: Retailer) -> None:
+    """Else the search above would prove nothing of pages. Kept changes alone bring no names."""
+    shop = duckdb_shop
+    shop.reps = []
+    for night, shown in ((1, "false"), (2, "false"), (3, "true")):
+        dress(shop, night)
+        shop.publish(**with_pages(shop, KEEP_PERSONAL_CHANGES="true", REPORT_PERSONAL=shown))
+        assert bool(found_in(latest(shop))) is (shown == "true")
 
 
 def interrupted(*_: object) -> None:

@@ -18,4 +18,5 @@ def everything_told(shop: Retailer, *outputs: str) -> str:
         if table.name in shop.star.tables():
             rows += shop.star.rows(f"SELECT {names} FROM {table.name}")
     log = shop.log if (shop.folder / "etl.log").exists() else ""
-    return "\n".join([*outputs, log, *map(repr, rows)])
+    pages = [path.read_text(encoding="utf-8") for path in sorted(shop.folder.rglob("*.html"))]
+    return "\n".join([*outputs, log, *map(repr, rows), *pages])
