@@ -53,9 +53,11 @@ def write(run: Run) -> None:
     progress = run.display.phase("report", "Report")
     progress.advance("figures")
     with of_run(run) as (story, warehouse):
-        run.warn(*(f"REPORTS_DIR: {problem}" for problem in story.problems))
         progress.advance("page")
-        path = _put(folder, story, is_recorded=warehouse is not None, is_last=True)
+        try:
+            path = _put(folder, story, is_recorded=warehouse is not None, is_last=True)
+        finally:  # the page itself tells them already
+            run.warn(*(f"REPORTS_DIR: {problem}" for problem in story.problems))
         run.summary.report = str(path)
         seconds = time.perf_counter() - began
         logger.info("report written: %s, in %.2f s", path, seconds)

@@ -131,6 +131,7 @@ def test_a_query_that_fails_leaves_out_its_part(
         results = shop.publish(**with_pages(shop))
     (warning,) = warnings_of(results)
     assert warning.startswith("REPORTS_DIR: the business could not be asked: ")
+    assert latest(shop).count("the business could not be asked") == 1
     assert figures_in(latest(shop)) is None
     assert results["run_id"] in latest(shop)
     it_is_as_before(shop, {f"{results['run_id']}.html", "latest.html"})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,6 +16,7 @@ import pytest
 from cli import main
 from errors import OutcomeUnknownError
 from main import StarSchemaETLPipeline
+from support.application import ROOT
 from support.commands import run_command, run_json
 from support.reports import (
     figures_in,
@@ -30,6 +33,9 @@ from support.star import Star
 from support.tables import Row
 from warehouse import open_warehouse
 from warehouse.base import Warehouse
+
+HEAVY = ["jinja2", "pages.page", "pages.writing", "pygal"]
+"""What only a page needs."""
 
 
 def publish(shop: Retailer, **settings: object) -> Row:
@@ -91,6 +97,20 @@ def test_without_a_folder_nothing_is_written_or_said(
     assert (code, results["report"]) == (0, None)
     assert pages(shop) == set()
     assert "report" not in shop.log.replace('"report": null', "")
+
+
+def test_without_a_folder_nothing_of_pages_is_loaded(duckdb_shop: Retailer) -> None:
+    """Neither their modules nor their libraries: a quiet run costs what it did."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import cli; code = cli.main(sys.argv[3:]); "
+        "print(sorted(sys.modules.keys() & sys.argv[2].split()), code)"
+    )
+    for settings, loaded in (({"REPORTS_DIR": ""}, []), (with_pages(duckdb_shop), HEAVY)):
+        env = duckdb_shop.env_file(**settings)
+        options = ["--env-file", env, "--quiet"]
+        arguments = [sys.executable, "-c", program, str(ROOT), " ".join(HEAVY), *options]
+        ended = subprocess.run(arguments, capture_output=True, text=True, check=True)
+        assert ended.stdout == f"{loaded} 0\n", ended.stderr
 
 
 # --- runs that leave the star as it was ----------------------------------------------------------
