@@ -25,7 +25,7 @@ from typing import Any
 import nbclient
 import nbformat
 import pexpect
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Error, sync_playwright
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
@@ -37,6 +37,8 @@ COLUMNS, WINDOW, NARROW = 80, 1200, 880
 _CHARACTER = 12.2
 """How wide Rich draws a character."""
 _WITHOUT = "there is no Chromium, which takes the pictures: apt install chromium"
+_MARGIN = 12
+"""Below the last part of a picture of several, in pixels."""
 _WAIT = 120
 """Seconds after which nothing more is to be expected."""
 
@@ -106,16 +108,16 @@ def of_the_page(here: Shop) -> Iterator[bytes]:
     """The top of the page of a first run, and of what it has of the business."""
     at_a_terminal(here, "main.py")
     page = here.folder / "data" / "reports" / "latest.html"
-    yield shot(page, WINDOW, 940)
-    yield shot(page, WINDOW, 550, "#business")
+    yield shot(page, WINDOW, "body", "#accounts table >> nth=1")
+    yield shot(page, WINDOW, "#business", "#business details >> nth=0")
 
 
 def of_the_notebook(here: Shop) -> Iterator[bytes]:
     """The cell of the README that runs, and its last one, as a notebook shows them."""
     page = here.folder / "notebook.html"
     page.write_text(cells_with_outputs(here, cells_of_the_readme()), encoding="utf-8")
-    yield shot(page, NARROW, 1500, "article:nth-of-type(2)")
-    yield shot(page, NARROW, 1500, "article:last-of-type")
+    yield shot(page, NARROW, "article >> nth=1", "article >> nth=1")
+    yield shot(page, NARROW, "article >> nth=-1", "article >> nth=-1")
 
 
 MADE_BY: dict[tuple[str, ...], Callable[[Shop], Iterator[bytes]]] = {
@@ -281,16 +283,23 @@ def browser() -> Iterator[Browser]:
             started.close()
 
 
-def shot(path: Path, width: int, height: int, part: str = "body") -> bytes:
-    """A page, or the part of it that a CSS selector names, as PNG: light, in a window so wide, and
-    not higher than `height`.
+def shot(path: Path, width: int, first: str, last: str) -> bytes:
+    """A page as PNG, in a light window so wide: from the top of one part to the end of another,
+    named as Playwright does. Raises `PictureError` where the page has no such part.
     """
     with browser() as started:
-        page = started.new_page(viewport={"width": width, "height": height}, color_scheme="light")
+        page = started.new_page(viewport={"width": width, "height": 900}, color_scheme="light")
         page.goto(path.as_uri())
         reject_what_identifies(page.inner_text("body"))
-        clip: Any = page.locator(part).bounding_box()
-        clip["height"] = min(height, clip["height"])
+        try:
+            clip, end = (page.locator(part).bounding_box(timeout=5000) for part in (first, last))
+        except Error as problem:
+            raise PictureError(f"{path.name} has no {first}, or no {last}") from problem
+        if clip is None or end is None:
+            raise PictureError(f"{path.name} does not show {first}, or {last}")
+        whole: int = page.evaluate("document.documentElement.scrollHeight")
+        below = 0 if first == last else _MARGIN
+        clip["height"] = min(end["y"] + end["height"] + below, whole) - clip["y"]
         return page.screenshot(full_page=True, clip=clip)
 
 

@@ -80,6 +80,14 @@ def test_the_browser_takes_the_pictures(
         assert len(content) <= MOST
 
 
+def test_a_part_that_a_page_lacks_is_told(tmp_path: Path) -> None:
+    if not pictures.chromium():
+        not_here("browser")
+    (tmp_path / "page.html").write_text("<!doctype html><p>Nothing else.")
+    with pytest.raises(pictures.PictureError, match=r"page\.html has no body, or no #business"):
+        pictures.shot(tmp_path / "page.html", pictures.WINDOW, "body", "#business")
+
+
 def test_a_name_that_is_no_picture_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
