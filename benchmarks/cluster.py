@@ -90,6 +90,7 @@ def _measured(
             "WAREHOUSE_URL": f"duckdb:///{own}/warehouse.duckdb",
             "LOG_FILE": str(own / "etl.log"),
             "REJECTS_DIR": str(own / "rejects"),
+            "REPORTS_DIR": "",
             "WORK_DIR": str(own / "work"),
             "BATCH_ROWS": str(batch_rows),
             "DASK_SCHEDULER": address,

@@ -178,6 +178,7 @@ def _load(work: Work, folder: Path) -> None:
         "TRANSACTIONS__PATH": str(work.path),
         "LOG_FILE": str(place / "etl.log"),
         "REJECTS_DIR": str(place / "rejects"),
+        "REPORTS_DIR": "",
         "WORK_DIR": str(place / "work"),
         **work.settings,
     }

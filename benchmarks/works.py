@@ -90,6 +90,7 @@ def _load(
         "TRANSACTIONS__PATH": str(sources / SALES),
         "LOG_FILE": str(folder / "etl.log"),
         "REJECTS_DIR": str(folder / "rejects"),
+        "REPORTS_DIR": "",  # no other loader makes a page
         "WORK_DIR": str(folder / "work"),
         **threads.settings,
         **more,
