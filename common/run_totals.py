@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 TOTALS = "totals"
@@ -51,7 +51,7 @@ class Totals:
         kept = counts.get(TOTALS)
         try:
             return cls._kept(kept) if isinstance(kept, dict) else cls._made(counts)
-        except (TypeError, ValueError, AttributeError, LookupError, InvalidOperation):
+        except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError):
             return cls()  # somebody has written into the row
 
     def as_dict(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def facts_removed(counts: Mapping[str, Any]) -> int:
     try:
         removed = counts["fact_loading_results"]["records_deleted"]
         return sum(int(count) for count in removed.values())
-    except (LookupError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
         return 0
 
 

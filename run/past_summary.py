@@ -27,7 +27,9 @@ def summary_of(run: PastRun, rejects_dir: Path) -> tuple[RunSummary, list[str]]:
             return otherwise
         try:
             return read(kept)
-        except (ValidationError, LookupError, TypeError, ValueError, AttributeError):
+        except (
+            ValidationError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError,
+        ):  # fmt: skip
             lost.append(name)
             return otherwise
 

@@ -82,7 +82,7 @@ def repeated(
         is_same = _same_files(config, last.sources, workers) and _same_rejects(
             config, last, found.tables
         )
-    except (LookupError, TypeError, AttributeError, ValueError):
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
         return None  # somebody has written into the row
     return found if is_same else None
 

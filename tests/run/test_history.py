@@ -239,7 +239,14 @@ def test_a_row_of_an_old_version_shows_what_is_known(
     assert (code, "published" in out) == (0, True)
 
 
-@pytest.mark.parametrize("text", ["x", "[]", "{}", '{"phases": 1}', '{"totals": {"read": []}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x", "[]", "{}", '{"phases": 1}', '{"totals": {"read": []}}',
+        '{"fact_loading_results": {"records_deleted": {"by_flag": 1e400}}}',
+        '{"transformation_results": {"dim_customer": {"rejected": {"missing_key": 1e400}}}}',
+    ],
+)  # fmt: skip
 def test_a_damaged_row_is_a_run_like_any_other(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
