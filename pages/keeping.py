@@ -45,9 +45,11 @@ def put(folder: Path, run_id: str, text: str, *names: str) -> None:
             ) as file:
                 file.write(text)
             part.replace(folder / name)
-        except BaseException:  # an interruption too
+        except BaseException as error:  # an interruption too
             with suppress(OSError):
                 part.unlink(missing_ok=True)
+            if isinstance(error, OSError):  # of the part of it nobody knows
+                raise OSError(error.errno, error.strerror, str(folder / name)) from error
             raise
 
 

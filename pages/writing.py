@@ -85,8 +85,8 @@ def again(config: StarSchemaConfig, named: str | None) -> Written:
         path = _put(folder, story, is_recorded=True, is_last=is_last)
     except OSError as error:
         raise EtlError(
-            f"REPORTS_DIR {folder}: the page cannot be written ({error.strerror}); make room or "
-            "give rights there, or name another folder"
+            f"REPORTS_DIR: {error.filename or folder}: the page cannot be written "
+            f"({error.strerror}); make room or give rights there, or name another folder"
         ) from error
     return Written(past.run_id, path, is_last, story.problems)
 

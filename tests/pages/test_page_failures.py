@@ -62,6 +62,7 @@ def test_a_place_where_no_page_can_be(
     assert (code, results["status"], results["report"]) == (0, "published", None)
     (warning,) = warnings_of(results)
     assert str(folder) in warning.replace(str(wrong.parent), str(folder))
+    assert ".part" not in warning
     assert "Traceback" not in err + shop.log
     assert shop.star.scalar("SELECT status FROM etl_run") == "published"
 

@@ -131,6 +131,9 @@ def test_what_cannot_be_made_is_told(shop: Retailer, capsys: pytest.CaptureFixtu
     code, _, err = report(shop, capsys)
     assert code == 1
     assert err.startswith("error: REPORTS_DIR")
+    folder_of(shop).unlink()
+    (folder_of(shop) / "latest.html").mkdir(parents=True)
+    assert f"REPORTS_DIR: {folder_of(shop) / 'latest.html'}: " in report(shop, capsys)[2]
 
 
 def test_a_run_waits_for_no_report(
