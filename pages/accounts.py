@@ -118,7 +118,15 @@ def _steps(read: Decimal, parts: Mapping[str, Decimal], *, is_money: bool = Fals
     whole = max(read, Decimal(1)) if read >= 0 else abs(read)
     beside = [read, *parts.values()]
     found = [
-        Step("read", _shown(read, beside, is_money), _whole(read, is_money), "", "all", 0, 100)
+        Step(
+            "read",
+            _shown(read, beside, is_money),
+            _whole(read, is_money),
+            "",
+            "all",
+            0,
+            100 * bool(read),
+        )
     ]
     left = read
     for kind, part in parts.items():

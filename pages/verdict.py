@@ -98,6 +98,8 @@ def _published(story: Story) -> Verdict:
     if proven := _proven(summary):
         lead += f" {proven}"
     steps = [("", "Nothing needs to be done.")]
+    if summary.warnings or story.problems:
+        steps = [("", "The star can be used; have a look at what stands below.")]
     if any(table.rejected for table in outcomes.tables.values()):
         steps = [(f"python main.py rejects {summary.run_id}", "shows what was refused, and why")]
     return Verdict("good", word, lead, [], [], steps=steps)
@@ -126,7 +128,8 @@ def _not_published(story: Story) -> Verdict:
     failed = summary.failure or of_the_past(summary)
     word, texts = ending(summary, failed, config)
     parts = [told(problem) for problem in failed.problems or (failed.message,)]
-    during = f" {texts[0]}" if texts and texts[0] else ""
+    joint = ":" if summary.advice else ""  # how many rows were too many, not where it was
+    during = f"{joint} {texts[0]}" if texts and texts[0] else ""
     last = _last_published(story)
     stays = "" if word == "outcome unknown" else " Nothing was published."
     untouched = f" The star of {last} is untouched." if last and stays else ""

@@ -246,6 +246,25 @@ def test_a_page_of_an_empty_star_says_so(duckdb_shop: Retailer) -> None:
     assert "Published" in page.all("h1")[0].words
     assert "NaN" not in text
     assert number(rows(page, "What became of sales")["read"][0]) == 0
+    [sales] = [t for t in page.all("table") if t.all("caption")[0].words == "What became of sales"]
+    assert sales.all("span") == []  # a bar of nothing
+
+
+def test_the_next_step_goes_with_what_is_worth_a_look(duckdb_shop: Retailer) -> None:
+    def top() -> str:
+        return page_of(duckdb_shop)[1].all("p", **{"class": "next"})[0].words
+
+    assert top() == "Next Nothing needs to be done."
+    duckdb_shop.sales[0]["customer_id"] = "C9"
+    assert "have a look" in top()
+
+
+def test_a_refused_run_says_how_many_rows_were_too_many(duckdb_shop: Retailer) -> None:
+    duckdb_shop.sales[0]["quantity"] = "two"
+    folder = duckdb_shop.folder / "reports"
+    assert duckdb_shop.run(REPORTS_DIR=folder, MAX_REJECT_RATE="0.1")["status"] == "gate_failed"
+    lead = parsed(folder / "latest.html").all("p", **{"class": "lead"})[0].words
+    assert lead.startswith("The run was refused: 1 of 3 sales rejected"), lead
 
 
 def test_personal_values_are_shown_only_where_that_is_wanted(duckdb_shop: Retailer) -> None:
