@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import product
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 from sqlalchemy import Boolean, Column, Table
 
 from common.outcomes import plain
@@ -37,6 +37,8 @@ def _exact(value: Any) -> Decimal:
 
 Amount = Annotated[Decimal, BeforeValidator(_exact)]
 """An exact amount; read from text with four decimals only."""
+Rows = Annotated[int, Field(ge=0, lt=2**63)]
+"""How many facts, values or members; no more than a warehouse can count."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Bar:
     """The value; blank where there is none. Of a member of whom names are personal, the business
     key alone.
     """
-    sales: int
+    sales: Rows
     """How many facts."""
     net: Amount
     about: str = ""
@@ -65,7 +67,7 @@ class Breakdown:
     bars: list[Bar] = field(default_factory=list)
     others: Bar | None = None
     """All the rest together, where there are more than are shown. It has no label."""
-    values: int = 0
+    values: Rows = 0
     """How many values or members there are, with those that are not shown."""
 
 
@@ -74,9 +76,9 @@ class Share:
     """How much of the facts is on members that nothing describes."""
 
     member: str
-    sales_unknown: int
+    sales_unknown: Rows
     net_unknown: Amount
-    sales_inferred: int
+    sales_inferred: Rows
     net_inferred: Amount
 
 
@@ -84,7 +86,7 @@ class Share:
 class Figures:
     """The facts of one currency."""
 
-    sales: int
+    sales: Rows
     totals: dict[str, Amount]
     """By measure that can be added up, its sum; one without any value is left out."""
     months: list[Bar] = field(default_factory=list)
@@ -100,7 +102,7 @@ class Figures:
     """The facts before these months together, where there are some; its label is the first month
     that has any.
     """
-    without: dict[str, int] = field(default_factory=dict)
+    without: dict[str, Rows] = field(default_factory=dict)
     """By measure that can be added up, how many facts have no value, where some have none."""
     net: Amount = Decimal(0)
     """The net amount of all these facts: what bars are parts of."""
@@ -114,9 +116,9 @@ class Business:
     """The run that published the star they are of."""
     currencies: dict[str, Figures] = field(default_factory=dict)
     """Those with most facts, the first with most of all. None of an empty star."""
-    currencies_left_out: int = 0
+    currencies_left_out: Rows = 0
     """How many more currencies there are."""
-    sales_left_out: int = 0
+    sales_left_out: Rows = 0
     """How many facts are in those."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -130,9 +132,9 @@ class Business:
         try:
             read = TypeAdapter(Business).validate_python(kept)
             is_it = _as_text(read.as_dict()) == _as_text(kept)
-        except (TypeError, RecursionError) as error:
+        except (TypeError, UnicodeError, RecursionError) as error:
             raise ValueError(_NOT_OURS) from error
-        if not is_it:
+        if not is_it or not all(map(_can_be, read.currencies.values())):
             raise ValueError(_NOT_OURS)
         order = sorted(read.currencies.items(), key=lambda item: (-item[1].sales, item[0]))
         return replace(read, currencies=dict(order))
@@ -141,8 +143,19 @@ class Business:
 _NOT_OURS = "these are no figures of a star"
 
 
-def _as_text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+def _as_text(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+
+
+def _can_be(figures: Figures) -> bool:
+    """Whether their months follow each other, and have no more facts than there are."""
+    labels = [bar.label for bar in figures.months]
+    if labels:
+        first, last = (int(label.replace("-", "")) for label in (labels[0], labels[-1]))
+        if labels != [_month_name(month) for month in _months(first, last)]:
+            return False
+    dated = [*figures.months, *([figures.earlier] if figures.earlier else [])]
+    return sum(bar.sales for bar in dated) <= figures.sales
 
 
 def ask(warehouse: Warehouse, star: Star, run_id: str, *, with_personal: bool) -> Business:

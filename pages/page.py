@@ -29,6 +29,7 @@ def page(story: Story) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["plural"] = plural
+    environment.policies["json.dumps_kwargs"] = {}  # in the order in which they are shown
     return environment.get_template("run.html.j2").render(
         run=story.run,
         began=moment(story.run.started_at),

@@ -7,6 +7,7 @@ import random
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -315,6 +316,29 @@ def test_figures_that_were_tampered_with_are_not_taken(change: Row) -> None:
     assert Business.from_dict(json.loads(json.dumps(kept))).as_dict() == kept
     with pytest.raises(ValueError, match=r"."):
         Business.from_dict(kept | change)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sales", 10**400), ("sales", -3), ("sales", 1), ("without", {"net_amount": -1}),
+        ("months", [{"label": "soon"}]), ("months", [{"label": ""}]), ("months", [{"label": "²"}]),
+        ("months", [{"label": "2024-13"}]),
+        ("months", [{"label": "2024-02"}, {"label": "2024-01"}]),
+        ("months", [{"label": "2024-01"}, {"label": "2024-01"}]), ("months", [{"sales": 3}]),
+        ("months", [{"about": "\ud800"}]),
+    ],
+)  # fmt: skip
+def test_figures_that_no_star_has_are_not_taken(name: str, value: Any) -> None:
+    """Of a page that was damaged, or edited: a page that is made of them would be none."""
+    month = Bar("2024-01", 2, Decimal(3))
+    kept = Business("a-run", {"": Figures(2, {}, [month])}).as_dict()
+    assert Business.from_dict(kept).as_dict() == kept
+    figures = kept["currencies"][""]
+    if name == "months":
+        value = [figures["months"][0] | {"sales": 0} | bar for bar in value]
+    with pytest.raises(ValueError, match=r"."):
+        Business.from_dict(kept | {"currencies": {"": figures | {name: value}}})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -124,6 +125,8 @@ def test_a_repeated_night_uses_the_last_figures(shop: Retailer) -> None:
     third = publish(shop)
     assert is_marked(page_of(shop, third))
     assert figures_in(latest(shop))["run_id"] == third["run_id"]
+    asked, kept = (figures_in(page_of(shop, each)) for each in (first, third))
+    assert json.dumps(asked | {"run_id": third["run_id"]}) == json.dumps(kept)  # in their order
     assert len(pages(shop)) == 4
 
 
