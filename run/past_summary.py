@@ -14,6 +14,11 @@ from run.unchanged import rejects_folder
 from warehouse.runs import PastRun
 
 T = TypeVar("T")
+_DAMAGE = (
+    ValidationError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError,
+)  # fmt: skip
+"""What reading a row raises that another version wrote, or somebody who is no run."""
+_UNREADABLE = "cannot be read: it is damaged, or of another version"
 
 
 def summary_of(run: PastRun, rejects_dir: Path) -> tuple[RunSummary, list[str]]:
@@ -27,10 +32,8 @@ def summary_of(run: PastRun, rejects_dir: Path) -> tuple[RunSummary, list[str]]:
             return otherwise
         try:
             return read(kept)
-        except (
-            ValidationError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError,
-        ):  # fmt: skip
-            lost.append(name)
+        except _DAMAGE:
+            lost.append(f"{name} of its row in etl_run {_UNREADABLE}")
             return otherwise
 
     outcomes.phases = part(
@@ -57,7 +60,7 @@ def summary_of(run: PastRun, rejects_dir: Path) -> tuple[RunSummary, list[str]]:
         replays_run=run.totals.replays or None,
         outcomes=outcomes,
     )
-    return summary, [f"{name} cannot be read" for name in lost]
+    return summary, lost
 
 
 def _texts(counts: Mapping[str, Any], name: str) -> list[str]:

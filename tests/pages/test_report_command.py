@@ -104,6 +104,17 @@ def test_of_a_thinned_run_there_is_what_is_left(
     assert first["run_id"] in page_of(shop, first)
 
 
+def test_the_page_of_a_run_of_the_first_version_says_what_is_not_kept(
+    shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.star.restore("0.1.0")
+    code, _, err = report(shop, capsys)
+    assert (code, "validation_results of its row in etl_run cannot be read" in err) == (0, True)
+    accounts = latest(shop).partition('id="accounts"')[2].partition("</section>")[0]
+    assert "whether it balanced is not kept" in accounts
+    assert "as far as the run came" not in accounts
+
+
 def test_as_json_it_tells_the_same(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
 ) -> None:
