@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -155,7 +156,8 @@ class OpenStar:
         star = self.config.star
         if by is None:
             return Frame(self.config, "sales", star_questions.all_facts(star))
-        names = list(dict.fromkeys([by] if isinstance(by, str) else by))
+        several = isinstance(by, Iterable) and not isinstance(by, str | bytes)
+        names = list(dict.fromkeys(map(str, by if several else [by])))
         columns = readable(star)
         groups = {name: c for name, c in columns.items() if star_questions.is_group(c)}
         for name in names:
@@ -170,11 +172,12 @@ class OpenStar:
             star_questions.one_currency(star, names),
         )
 
-    def export(self, folder: Path | str, since: str | None = None) -> Path:
+    def export(self, folder: Path | str, since: date | str | None = None) -> Path:
         """Write the star into `folder` as Parquet, as `python main.py export` does; returns the
         folder. Raises as `warehouse.export.export_star` does.
         """
-        return export_star(self.config, Path(folder), since).folder
+        day = since.isoformat()[:10] if isinstance(since, date) else since
+        return export_star(self.config, Path(folder), day).folder
 
 
 def _near(name: str, known: Iterable[str]) -> str:

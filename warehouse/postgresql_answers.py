@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -28,6 +29,9 @@ _TYPES = {
 _NUMERIC = 1700
 _MOST_DIGITS = 38
 _NO_CURSOR = psycopg2.errors.SyntaxError, psycopg2.errors.FeatureNotSupported
+_TOLD = re.compile(r"(EXPLAIN|SHOW)\b", re.IGNORECASE)
+"""What the server answers without a cursor, and changes nothing."""
+_ROWS = re.compile(r"\(*\s*(SELECT|WITH|VALUES|TABLE)\b", re.IGNORECASE)
 _CANCEL_SECONDS = 3
 _UNTOLD = 0xFFFF
 """What stands for the scale of a number of any size."""
@@ -84,20 +88,29 @@ def _answered(
 
 _SEARCHED = (
     "SELECT set_config('search_path', 'pg_catalog, ' || quote_ident(%s) || ', pg_temp', true),"
-    " set_config('default_transaction_read_only', 'on', false)"  # until it is rolled back
+    " set_config('default_transaction_read_only', 'on', false),"  # until it is rolled back
+    " set_config('standard_conforming_strings', 'on', true)"  # as we understand a question
 )
 
 
 def _described(cursor: Any, text: str) -> list[pa.Field] | None:
-    """The columns of the answer, before it is asked for; None where no cursor can be declared, as
-    for EXPLAIN, and for what would write.
+    """The columns of the answer, before it is asked for; None of EXPLAIN and SHOW, which no cursor
+    can be declared for. What else has none is never sent by itself: a superuser's COPY writes files
+    in a transaction that is for reading only.
     """
     cursor.execute("SAVEPOINT question")
     try:
         cursor.execute(f"DECLARE question NO SCROLL CURSOR FOR {text}")
     except _NO_CURSOR:
         cursor.execute("ROLLBACK TO SAVEPOINT question")
-        return None
+        if _TOLD.match(text):
+            return None
+        if _ROWS.match(text):
+            raise
+        word = text.split(maxsplit=1)[0]
+        raise RequestError(
+            f"the star is opened for reading only, and {word} is no question"
+        ) from None
     cursor.execute("FETCH 0 FROM question")
     columns = [_field(column) for column in cursor.description or ()]
     cursor.execute("CLOSE question")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import Any
-
-import numpy as np
+from uuid import UUID
 
 from errors import RequestError
 
@@ -15,17 +16,21 @@ UNBOUND = b"a number of any size"
 """Metadata of a field of an answer whose numbers have come as text: only all of them tell their
 scale.
 """
+_ALONE = r"(?<![\w$\x80-\U0010ffff])"
+"""Not within a name: in `a$b$` and `my€e'x'` begins no text with rules of its own."""
 _TOKENS = re.compile(
-    r"""
-    (?P<quoted> \b[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*"
-              | \$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$ )
-  | (?P<remark> --[^\n]* | /\*.*?\*/ )
+    rf"""
+    (?P<quoted> {_ALONE}[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*"
+              | {_ALONE}\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$ )
+  | (?P<remark> --[^\n\r]* | /\* )
   | (?P<end> ; )
   | (?<![:\w\\]) : (?P<name> [^\W\d]\w* ) (?!:)
     """,
     re.VERBOSE | re.DOTALL,
 )
-_ROWS = re.compile(r"\s*(?:\(\s*)*(SELECT|WITH|FROM|VALUES|TABLE)\b", re.IGNORECASE)
+_REMARK_ENDS = re.compile(r"/\*|\*/")
+_ROWS = re.compile(r"\s*(?:\(\s*)*(SELECT|WITH|FROM|VALUES|TABLE|PIVOT|UNPIVOT)\b", re.IGNORECASE)
+_BOUND = bool | int | float | Decimal | str | bytes | date | time | timedelta | UUID | None
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Question:
 
         Raises `RequestError` where it is none or several, or where its names and `values` differ.
         """
-        parts = [(kind, part) for kind, part in _parts(text) if kind != "remark"]
+        parts = [("", " ") if kind == "remark" else (kind, part) for kind, part in _parts(text)]
         ends = [place for place, (kind, _) in enumerate(parts) if kind == "end"]
         first = ends[0] if ends else len(parts)
         if any(kind not in ("end", "") or part.strip() for kind, part in parts[first + 1 :] if
@@ -57,14 +62,13 @@ class Question:
             named = {part for kind, part in asked if kind == "name"}
             _refuse("no value is given for", named - given.keys())
             _refuse("the question does not have", given.keys() - named)
-        # `item` makes a number of Python of one of numpy, as frames hold them
-        plain = {n: v.item() if isinstance(v, np.generic) else v for n, v in given.items()}
+        plain = {name: _plain(name, value) for name, value in given.items()}
         return cls("".join(_written(kind, part) for kind, part in asked).strip(), plain)
 
     @property
     def is_of_rows(self) -> bool:
         """Whether its answer is a table that another question can be asked of, unlike EXPLAIN."""
-        return bool(_ROWS.match("".join(p for kind, p in _parts(self.text) if kind != "remark")))
+        return bool(_ROWS.match(self.text))
 
     def first(self, rows: int) -> Question:
         """The first `rows` of its answer, if these can be asked for."""
@@ -87,16 +91,45 @@ class Question:
 def _parts(text: str) -> Iterator[tuple[str, str]]:
     """A text in pieces with their kind; a piece of SQL itself has none, a name has no colon."""
     start = 0
-    for found in _TOKENS.finditer(text):
+    while found := _TOKENS.search(text, start):
         yield "", text[start : found.start()]
         kind = next(k for k in ("quoted", "remark", "end", "name") if found.group(k) is not None)
-        yield kind, found.group(kind)
-        start = found.end()
+        start = found.end() if found.group() != "/*" else _remark_end(text, found.start())
+        yield kind, found.group("name") or text[found.start() : start]
     yield "", text[start:]
+
+
+def _remark_end(text: str, start: int) -> int:
+    """Where the remark ends that begins at `start`: remarks may have others in them."""
+    depth = 0
+    for found in _REMARK_ENDS.finditer(text, start):
+        depth += 1 if found.group() == "/*" else -1
+        if depth == 0:
+            return found.end()
+    raise RequestError("a remark is begun with /* and not ended with */")
 
 
 def _written(kind: str, part: str) -> str:
     return f":{part}" if kind == "name" else part
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value as drivers take it: what frames hold, of numpy and pandas, is none of Python's own.
+
+    Raises `RequestError` for what cannot be bound.
+    """
+    if type(value).__name__ in ("NaTType", "NAType"):
+        return None
+    if hasattr(value, "tolist"):  # a number, an array or a column
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        plain = [_plain(name, each) for each in value]
+        return tuple(plain) if isinstance(value, tuple) else plain
+    if not isinstance(value, _BOUND):
+        raise RequestError(
+            f"the value of :{name} is a {type(value).__name__}, which no question has"
+        )
+    return value
 
 
 def _refuse(problem: str, names: set[str]) -> None:
