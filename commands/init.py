@@ -28,16 +28,20 @@ def init(config: StarSchemaConfig, role: str | None, readers: tuple[str, ...]) -
     To be run by the owner of the schema. After it, a role that may neither
     create nor drop anything can load. A star that is there gets what it lacks.
     """
-    from warehouse import transaction
+    from warehouse import reading, transaction
     from warehouse.for_others import readable_tables
     from warehouse.rights import for_loader, for_reader
 
     star, grants = config.star, []
-    with reported(config), transaction(config, tables=star.tables) as warehouse:
-        if role or not readers:
-            grants = for_loader(warehouse, star.tables, role or "loader")
-        for reader in readers:
-            grants += for_reader(warehouse, readable_tables(warehouse, star), reader)
+    with reported(config):
+        with transaction(config, tables=star.tables) as warehouse:
+            if role or not readers:
+                grants = for_loader(warehouse, star.tables, role or "loader")
+        if readers and warehouse.has_roles:
+            with reading(config) as found:  # only now it is known which views could be made
+                tables = readable_tables(found, star)
+                for reader in readers:
+                    grants += for_reader(found, tables, reader)
     for warning in warehouse.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"the star is in {config.warehouse_url.render_as_string()}", err=True)

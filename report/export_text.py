@@ -8,6 +8,7 @@ from config import StarSchemaConfig
 from report.figures import begun, duration
 from report.screen import Column, Piece, Screen, Shown
 from warehouse.export import Exported
+from warehouse.fact_years import NO_YEAR
 
 _YEARS = 6
 """So many years are named, else the first and the last."""
@@ -39,4 +40,5 @@ def render(done: Exported, config: StarSchemaConfig, screen: Screen) -> list[Sho
 def _named(years: Sequence[str]) -> str:
     if not years:
         return "no year"
-    return ", ".join(years) if len(years) <= _YEARS else f"{years[0]} to {years[-1]}"
+    named = ["no known year" if name == NO_YEAR else name for name in years]
+    return ", ".join(named) if len(named) <= _YEARS else f"{named[0]} to {named[-1]}"

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 
 from sqlalchemy import URL
 
+from common.duck import is_interruption
 from config import StarSchemaConfig
 from errors import WarehouseError
 from warehouse.base import Warehouse
 from warehouse.citus import Citus
 from warehouse.duckdb import DuckDb
+from warehouse.failures import in_words
 from warehouse.postgresql import PostgreSql
 
 _ENGINES: dict[str, type[Warehouse]] = {"duckdb": DuckDb, "postgresql": PostgreSql}
@@ -37,16 +39,22 @@ def reading(config: StarSchemaConfig) -> Iterator[Warehouse]:
     no run has it open.
 
     Raises `BusyError` when a run has, `WarehouseError` when there is no warehouse yet, or it cannot
-    be reached.
+    be reached, or refuses what is asked in the block.
     """
     url = config.warehouse_url
     if engine_of(url).absent(url) is not None:
         raise WarehouseError(f"{url}: there is no star yet; `python main.py` makes it")
     at_once = config.model_copy(update={"retry_seconds": 0})
     with open_warehouse(at_once, new_run_id(), only_reads=True) as warehouse:
-        warehouse.begin()
-        yield warehouse
-        warehouse.rollback()
+        try:
+            warehouse.begin()
+            yield warehouse
+            warehouse.rollback()
+        except Exception as error:
+            reason = None if is_interruption(error) else in_words(error)
+            if reason is None:
+                raise
+            raise WarehouseError(reason) from error
 
 
 def engine_of(url: URL) -> type[Warehouse]:

@@ -121,7 +121,10 @@ def _place(folder: Path) -> Path:
     """Where the export is. A link may be ours, and not one that somebody else has put there."""
     if folder.is_symlink() and folder.lstat().st_uid != os.geteuid():
         raise RequestError(f"{folder} is a link that belongs to somebody else; name the folder")
-    target = folder.resolve()
+    try:
+        target = folder.resolve()
+    except (OSError, RuntimeError) as error:  # as of links that lead to each other
+        raise RequestError(f"{folder} leads nowhere: {error}") from None
     if not target.name:
         raise RequestError(f"{folder} is no folder to replace; name one in it")
     return target
@@ -183,13 +186,15 @@ class _Plan:
         if before.version != VERSION or before.columns != self.columns:
             self.notes.append("the earlier export is of another version: all years were written")
             return
+        what = self.star.sales.called
+        for name in before.years.keys() - self.years.keys() - {NO_YEAR}:
+            self.notes.append(f"there are no {what} of {name} any more, and none in the export")
         for name, year in self.years.items():
             if name == NO_YEAR or int(name) >= first_year:
                 continue
             if before.years.get(name) == year and self.holds(target, name):
                 self.kept.append(name)
             else:
-                what = self.star.sales.called
                 self.notes.append(f"{what} of {name} have changed since, and were written again")
 
     @property

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from errors import RequestError
 from warehouse.fact_years import Year
 
@@ -44,7 +46,8 @@ class Marker:
         if (told.pop("made_by"), told.pop("format")) != (_MADE_BY, _FORMAT):
             raise ValueError
         years = {name: Year(**year) for name, year in told.pop("years").items()}
-        return cls(**told, years=years)
+        made = cls(**told, years=years)
+        return TypeAdapter(Marker).validate_python(asdict(made))
 
 
 def found_in(folder: Path) -> Marker | None:

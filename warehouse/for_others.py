@@ -45,12 +45,12 @@ def complete(warehouse: Warehouse, star: Star, *, is_as_before: bool = False) ->
 
 
 def readable_tables(warehouse: Warehouse, star: Star) -> list[Table]:
-    """The tables and views of a star for who only reads: not the runs, nor what they have
-    overwritten.
+    """The tables of a star for who only reads, and those of its views that are there: not the runs,
+    nor what they have overwritten.
     """
     views = views_of(star, by_outer_joins=warehouse.leaves_out_joins)
     there = warehouse.relations([view.name for view in views])
-    mine = [view.table for view in views if not _is_foreign(view, there)]
+    mine = [view.table for view in views if ours(there.get(view.name))]
     return [*star.dimensions, star.fact, *mine]
 
 
@@ -87,9 +87,10 @@ def _make_views(
             continue
         failure = _aside(warehouse, partial(_make, warehouse, view, found))
         if failure:
+            as_it_is = " as it ought to be, and stays as it is" if found else ""
             warnings.append(
-                f"the view {view.name} could not be made as it ought to be, and stays as it is: "
-                f"{failure}; the next run tries again"
+                f"the view {view.name} could not be made{as_it_is}: {failure}; the next run tries "
+                "again"
             )
         else:
             made.append(view)

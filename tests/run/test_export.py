@@ -7,7 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -170,6 +170,7 @@ def test_a_year_that_has_changed_is_written_again_whatever_is_said(
     shop.publish_in_full()
     told = export(shop, capsys, "--since", "2024-01-01")
     assert ("written again" in told or "all years were written" in told) == (change != "removed")
+    assert ("no sales of 2023 any more" in told) == (change == "removed")
     assert asked("SELECT transaction_id, customer_key FROM facts ORDER BY 1", out) == (
         shop.star.rows("SELECT transaction_id, customer_key FROM fact_sales ORDER BY 1")
     )
@@ -216,7 +217,14 @@ def _other_marker(out: Path) -> None:
     (out / "_export.json").write_text('{"made_by": "somebody"}')
 
 
-@pytest.mark.parametrize("change", [_notes, _inside, _link, _unmarked, _other_marker])
+def _broken_marker(out: Path) -> None:
+    marker = json.loads((out / "_export.json").read_text())
+    (out / "_export.json").write_text(json.dumps({**marker, "rows": None}))
+
+
+@pytest.mark.parametrize(
+    "change", [_notes, _inside, _link, _unmarked, _other_marker, _broken_marker]
+)
 def test_a_folder_with_anything_else_in_it_is_refused(
     duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str], change: Callable[[Path], None]
 ) -> None:
@@ -257,6 +265,38 @@ def test_a_link_of_ours_is_followed(
         assert (duckdb_shop.folder / "out").is_symlink()
         assert [p.name for p in (tmp_path / "elsewhere").iterdir()] == ["star"]
     assert (tmp_path / "elsewhere/star/_export.json").exists()
+
+
+def test_a_link_that_leads_nowhere_is_refused(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (duckdb_shop.folder / "out").symlink_to("out")
+    code, _, err = run_command(duckdb_shop, capsys, "export", str(duckdb_shop.folder / "out"))
+    assert code == 2
+    assert "leads nowhere" in err
+
+
+def test_sales_of_no_known_year_are_told_and_read(
+    duckdb_shop: Retailer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = two_years(duckdb_shop)
+    export(shop, capsys)
+    shop.star.execute("UPDATE fact_sales SET date_key = -1 WHERE transaction_id = 'T2'")
+    told = export(shop, capsys, "--since", "2025-01-01")
+    assert "sales of 2024, no known year written, of 2023 taken over" in told
+    years = asked("SELECT year, count(*) FROM facts GROUP BY 1 ORDER BY 1", shop.folder / "out")
+    assert years == [(2023, 1), (2024, 1), (None, 1)]
+
+
+def test_from_python_the_day_may_be_a_date(duckdb_shop: Retailer) -> None:
+    shop = two_years(duckdb_shop)
+    star = open_star(shop.config())
+    out = star.export(shop.folder / "out")
+    old = out / "fact_sales/year=2023/part-0.parquet"
+    before = old.stat().st_ino
+    for since in ("2024-01-01", date(2024, 1, 1), datetime(2024, 1, 1, 12, tzinfo=UTC)):
+        star.export(out, since)
+        assert old.stat().st_ino == before
 
 
 def test_an_empty_star_can_be_read(shop: Retailer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -11,6 +12,8 @@ import schema
 from cli import main
 from common.descriptions import in_full, plain
 from common.star_model import Role, columns_of, target_of
+from errors import WarehouseError
+from star import open_star
 from support.retailer import Retailer, changes, tomorrow
 from support.sessions import as_role
 from support.star import Star
@@ -60,6 +63,33 @@ def test_init_prints_the_rights_of_all_who_are_named(
     assert list(dict.fromkeys(names)) == ["night", "eve", '"R""D"']
     assert main(["--env-file", shop.env_file(), "init", "--reader", "eve"]) == 0
     assert "loader" not in capsys.readouterr().out
+
+
+def test_rights_are_printed_for_what_is_there(
+    postgresql_shop: Retailer, loader_role: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A type has the name of a view, which cannot be made then; a GRANT of it would fail whole."""
+    shop = postgresql_shop
+    shop.star.execute(f'CREATE SCHEMA "{shop.star.schema}"', "CREATE DOMAIN sales AS integer")
+    assert main(["--env-file", shop.env_file(), "init", "--reader", loader_role]) == 0
+    told = capsys.readouterr()
+    assert "the view sales could not be made: type" in told.err
+    shop.star.execute(*told.out.strip().splitlines())
+    reader = Star(as_role(shop.star, loader_role), shop.star.schema)
+    assert reader.scalar("SELECT count(*) FROM dates") == 0
+    assert reader.scalar("SELECT count(*) FROM fact_sales") == 0
+
+
+def test_what_a_reader_lacks_is_told_in_words(
+    postgresql_shop: Retailer, reader: Star, tmp_path: Path
+) -> None:
+    """An export says of which run it is, and readers do not see the runs."""
+    star = open_star(postgresql_shop.config(WAREHOUSE_URL=reader.url))
+    assert star.sales(by="year").arrow().num_rows == 1
+    for ask in (lambda: star.export(tmp_path / "out"), star.etl_run.df):
+        with pytest.raises(WarehouseError, match="permission denied for table etl_run"):
+            ask()
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_a_loader_may_not_do_is_told_and_done_by_init(
