@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from common.outcomes import Account, Balance, MoneyAccount, MoneyBalance, Reconciliation
-from pages.shown import NONE, count, exact, money, signed
+from pages.shown import NONE, count, exact, money, part_of, signed
 from pages.story import Story
 from report.accounts import money as money_of
 from report.figures import places_of
@@ -140,7 +140,7 @@ def _steps(read: Decimal, parts: Mapping[str, Decimal], *, is_money: bool = Fals
                 _LOST.get(kind) or _KEPT[kind],
                 _shown(part, beside, is_money),
                 _whole(part, is_money),
-                f"{100 * float(part / whole):.1f} %" if part and read else "",
+                part_of(read and whole, part) if part else "",
                 "lost" if kind in _LOST else "kept",
                 round(100 * min(low, high), 2),
                 max(round(100 * (high - min(low, high)), 2), 0.01 * bool(part)),

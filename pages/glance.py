@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from pages import charts
 from pages.business import Bar, Breakdown, Figures
-from pages.shown import concise, count, exact, moment, money, short, words
+from pages.shown import concise, count, exact, moment, money, part_of, short, words
 from pages.story import Story
 from pages.verdict import Figure
 from report.figures import begun
@@ -262,7 +262,7 @@ def _table(found: Breakdown, whole: Decimal, *, is_top: bool) -> Table:
                 count(bar.sales),
                 concise(bar.net, amounts),
                 exact(bar.net),
-                f"{100 * float(bar.net / whole):.1f} %" if whole else "",
+                part_of(whole, bar.net),
                 round(100 * float((min(bar.net, Decimal(0)) - low) / span), 2),
                 0 if is_top and bar in others else round(100 * float(abs(bar.net) / span), 2),
                 is_others=bar in others,

@@ -50,6 +50,11 @@ def concise(value: Decimal, beside: Iterable[Decimal]) -> str:
     return short(value) if is_long else money(value, others)
 
 
+def part_of(whole: Decimal, part: Decimal) -> str:
+    """How much of a whole a part is, in per cent; blank where there is no whole."""
+    return signed(f"{100 * part / whole:z.1f} %") if whole else ""
+
+
 def exact(value: Decimal) -> str:
     """An amount with all its digits, in groups."""
     whole, _, cents = f"{value:,f}".partition(".")

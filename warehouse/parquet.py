@@ -17,6 +17,7 @@ from common.descriptions import meaning, plain
 from common.star_model import Role
 from common.sums import Sums, plus, summed
 from common.version import VERSION
+from errors import EtlError
 
 _GROUP_ROWS = 1 << 18
 """Rows of a row group: enough to be read fast, few enough to be held in memory."""
@@ -42,7 +43,7 @@ class ParquetFile:
 
     def __init__(self, path: Path, schema: pa.Schema, table: Table) -> None:
         self._file = self.created(path)
-        self._schema = schema
+        self._schema, self._table = schema, table
         keys = {column.name for column in table.columns if column.info.get("role") in _KEYS}
         self._writer = pq.ParquetWriter(
             self._file, schema, compression="zstd",
@@ -58,11 +59,23 @@ class ParquetFile:
         return os.fdopen(os.open(path, flags, 0o600), "wb")
 
     def write(self, piece: pa.Table) -> None:
-        """Add rows."""
-        self._pieces.append(piece.cast(self._schema))
+        """Add rows. Raises `EtlError` where a value does not fit the declared type."""
+        self._pieces.append(self._as_declared(piece))
         self.rows += piece.num_rows
         if sum(held.num_rows for held in self._pieces) >= _GROUP_ROWS:
             self._write_group()
+
+    def _as_declared(self, piece: pa.Table) -> pa.Table:
+        columns = []
+        for field, column in zip(self._schema, piece.columns, strict=True):
+            try:
+                columns.append(column.cast(field.type))
+            except pa.ArrowException as error:
+                raise EtlError(
+                    f"{self._table.name}.{field.name} has a value that its declared type, "
+                    f"{field.type}, cannot hold ({error}): somebody has changed the column"
+                ) from error
+        return pa.Table.from_arrays(columns, schema=self._schema)
 
     def _write_group(self) -> None:
         held, self._pieces = pa.concat_tables(self._pieces), []
@@ -78,10 +91,13 @@ class ParquetFile:
         trace: TracebackType | None,
     ) -> None:
         with self._file:
-            if kind is None:
-                if self._pieces:
-                    self._write_group()
-                self._writer.close()
+            try:
+                if kind is None:
+                    if self._pieces:
+                        self._write_group()
+                    self._writer.close()
+            finally:
+                self._writer.is_open = False  # else it would write an end when it is forgotten
 
 
 def totals(

@@ -353,6 +353,24 @@ def test_shares_are_of_all_sales_those_of_earlier_years_too(duckdb_shop: Retaile
     assert "4 more currencies, with 17 sales, are not shown." in section.words
 
 
+def test_shares_of_more_returns_than_sales_have_the_sign_they_have(
+    duckdb_shop: Retailer,
+) -> None:
+    bars = [
+        Bar("Home", 1, Decimal(50)),
+        Bar("Office", 1, Decimal(0)),
+        Bar("Toys", 1, Decimal(-250)),
+    ]
+    figures = Figures(
+        3, {}, [], [Breakdown("category", "product", bars, None, 3)], net=Decimal(-200)
+    )
+    business = Business("20250101T020000-abcdef", {"": figures})
+    story = replace(story_of(duckdb_shop, "failed", errors=["it failed"]), business=business)
+    section = as_tree(page(story)).all("section", id="business")[0]
+    shown = {name: row[1] for name, row in rows(section, "Net amount by category").items()}
+    assert shown == {"Home": "\N{MINUS SIGN}25.0 %", "Office": "0.0 %", "Toys": "125.0 %"}
+
+
 def test_a_run_that_came_nowhere_has_a_page(duckdb_shop: Retailer) -> None:
     error = "The warehouse cannot be opened: db.example.org: it does not answer; start it"
     tree = as_tree(page(story_of(duckdb_shop, "failed", errors=[error])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import signal
@@ -472,6 +473,21 @@ def test_a_full_disk_leaves_the_export_before(duckdb_shop: Retailer) -> None:
     assert os.strerror(errno.EFBIG) in ended.err
     assert state(out) == before
     assert litter(shop) == []
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_value_that_is_too_large_for_its_type_is_named(shop: Retailer) -> None:
+    """Somebody has widened a column; nothing is written when the file is forgotten."""
+    two_years(shop)
+    before = state(open_star(shop.config()).export(shop.folder / "out"))
+    shop.star.execute(
+        "ALTER TABLE fact_sales ALTER COLUMN quantity TYPE NUMERIC(30, 10)",
+        "UPDATE fact_sales SET quantity = 1.0000000001",
+    )
+    with pytest.raises(EtlError, match=r"fact_sales\.quantity has a value"):
+        open_star(shop.config()).export(shop.folder / "out")
+    gc.collect()
+    assert state(shop.folder / "out") == before
 
 
 def test_a_file_that_lost_a_row_is_noticed(
