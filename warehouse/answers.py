@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -93,11 +94,13 @@ def _numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _named_once(table: pa.Table) -> pa.Table:
     """A table whose columns have different names: the second `n` is `n_2`."""
-    names: list[str] = []
+    names: dict[str, None] = {}
+    often: Counter[str] = Counter()
     for name in table.column_names:
-        number, unique = 1, name
+        often[name] += 1
+        unique = name if often[name] == 1 else f"{name}_{often[name]}"
         while unique in names:
-            number += 1
-            unique = f"{name}_{number}"
-        names.append(unique)
-    return table.rename_columns(names)
+            often[name] += 1
+            unique = f"{name}_{often[name]}"
+        names[unique] = None
+    return table.rename_columns([*names])

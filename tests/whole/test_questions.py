@@ -63,6 +63,16 @@ def test_a_remark_is_a_blank(shop: Retailer, text: str) -> None:
     assert open_star(shop.config()).sql(text).arrow().to_pydict() == {"n": [7]}
 
 
+def test_columns_of_one_name_are_told_apart(shop: Retailer) -> None:
+    """However many there are, and where a name that is made for one is that of another."""
+    shop.publish()
+    star = open_star(shop.config())
+    found = star.sql("SELECT 1 AS a_2, 2 AS a, 3 AS a, 4 AS a, 5 AS a_2").arrow()
+    assert found.column_names == ["a_2", "a", "a_3", "a_4", "a_2_2"]
+    many = ", ".join(["1 AS a"] * 1500)
+    assert len({*star.sql(f"SELECT {many}").arrow().column_names}) == 1500
+
+
 def test_a_remark_without_an_end_is_refused(duckdb_shop: Retailer) -> None:
     with pytest.raises(RequestError, match="not ended"):
         open_star(duckdb_shop.config()).sql("SELECT 1 /* /* */")
