@@ -13,6 +13,8 @@ from sqlalchemy import Column, Table
 from common.star_model import ADDED_LATE
 
 _LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
+_ASCII = str.maketrans({"…": "...", "→": "->"})
+"""A database of an old encoding holds no other signs, and refuses a comment that has one."""
 _OURS = frozenset({"", ADDED_LATE})
 """Comments that earlier versions gave a column: 0.1.0 to 0.6.0 gave no other than the second. A
 description that changes is added here, so that the new one takes its place in a star in use.
@@ -31,8 +33,10 @@ def in_full(described: Table | Column[Any]) -> str:
 
 
 def plain(text: str) -> str:
-    """A text without backticks and links, as it is read where nobody makes anything of them."""
-    return _LINK.sub(r"\1", text).replace("`", "")
+    """A text without backticks, links and signs of typography, as it is read where nobody makes
+    anything of them.
+    """
+    return _LINK.sub(r"\1", text).replace("`", "").translate(_ASCII)
 
 
 def comment_on(described: Table | Column[Any], there: str = "", of: str = "") -> str:
