@@ -351,7 +351,7 @@ def _attributes(member: Member) -> Iterator[str]:
         if shown == first:
             continue
         if is_calendar:
-            if isinstance(value, str):
+            if isinstance(value, str) and not first.startswith(shown):
                 yield shown
         else:
             yield _words(column.name) if is_flag else f"{_words(column.name)} {shown}"
