@@ -42,14 +42,15 @@ def reported(config: StarSchemaConfig) -> Iterator[None]:
     """
     from run import logs
     from run.failures import in_words
+    from run.signals import SIGNALS
 
     try:
         yield
-    except EtlError:  # `main` prints these
-        raise
     except Exception as error:  # whatever it is, it becomes one line
-        if is_interruption(error):
+        if is_interruption(error) or SIGNALS.has_interrupted:  # what fails then fails for it
             raise KeyboardInterrupt from error
+        if isinstance(error, EtlError):  # `main` prints these
+            raise
         with logs.logging_to(
             config.log_file, config.log_level, "no-run", quiet=True, form=config.log_format
         ):
