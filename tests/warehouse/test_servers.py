@@ -248,8 +248,8 @@ PLANTED: dict[str, tuple[tuple[str, ...], str, str]] = {
     ),
     "a view in the fact's place": (
         (
-            "ALTER TABLE fact_sales RENAME TO sales",
-            "CREATE VIEW fact_sales AS SELECT * FROM sales",
+            "ALTER TABLE fact_sales RENAME TO former",
+            "CREATE VIEW fact_sales AS SELECT * FROM former",
         ),
         "failed",
         'relation "fact_sales" already exists',

@@ -45,7 +45,7 @@ RECIPES: list[tuple[str, str, str]] = [
     # a measure
     (
         "schema.py",
-        '    measure("unit_price", "in money, of one piece"),\n',
+        '    measure("unit_price", "in money, of one piece", is_additive=False),\n',
         '    measure("tax_amount", "in money", default=0),\n',
     ),
     ("schema.py", '                "sales_rep_id", ', '"tax_amount", '),
@@ -121,7 +121,7 @@ def test_a_star_in_use_grows_by_the_recipes(
     ]
     (nullable,) = shop.star.column(
         "SELECT is_nullable FROM information_schema.columns WHERE column_name = 'tax_amount' "
-        "AND table_schema = current_schema()"
+        "AND table_name = 'fact_sales' AND table_schema = current_schema()"
     )
     assert nullable == "NO"
     assert shop.star.member("dim_customer", "C1")["loyalty_level"] == "Gold"
