@@ -25,10 +25,12 @@ from typing import Any
 import nbclient
 import nbformat
 import pexpect
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Error
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
+
+from tools.chromium import browser, chromium
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "pictures"
@@ -264,30 +266,15 @@ def _shown(output: Any) -> str:
 # --- the browser ----------------------------------------------------------------------------
 
 
-def chromium() -> str | None:
-    """Where Chromium is, if it is installed."""
-    return shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@contextmanager
-def browser() -> Iterator[Browser]:
-    """A headless Chromium. Raises `PictureError` where none is installed."""
-    path = chromium()
-    if path is None:
-        raise PictureError(_WITHOUT)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        try:
-            yield started
-        finally:
-            started.close()
-
-
 def shot(path: Path, width: int, first: str, last: str) -> bytes:
     """A page as PNG, in a light window so wide: from the top of one part to the end of another,
-    named as Playwright does. Raises `PictureError` where the page has no such part.
+    named as Playwright does. Raises `PictureError` where the page has no such part, and where there
+    is no Chromium.
     """
-    with browser() as started:
+    installed = chromium()
+    if installed is None:
+        raise PictureError(_WITHOUT)
+    with browser(installed) as started:
         page = started.new_page(viewport={"width": width, "height": 900}, color_scheme="light")
         page.goto(path.as_uri())
         reject_what_identifies(page.inner_text("body"))

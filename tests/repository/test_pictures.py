@@ -11,6 +11,7 @@ import pytest
 from support.absent import not_here
 from support.application import ROOT
 from tools import pictures
+from tools.chromium import chromium
 
 SHOWN = [
     (path, alt, target)
@@ -68,7 +69,7 @@ def test_the_browser_takes_the_pictures(
     names: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of the page and the notebook as they are today."""
-    if not pictures.chromium():
+    if not chromium():
         not_here("browser")
     assert pictures.main(names, tmp_path) == 0, capsys.readouterr().err
     for name in names:
@@ -81,7 +82,7 @@ def test_the_browser_takes_the_pictures(
 
 
 def test_a_part_that_a_page_lacks_is_told(tmp_path: Path) -> None:
-    if not pictures.chromium():
+    if not chromium():
         not_here("browser")
     (tmp_path / "page.html").write_text("<!doctype html><p>Nothing else.")
     with pytest.raises(pictures.PictureError, match=r"page\.html has no body, or no #business"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from support.absent import not_here
 from support.application import ROOT
+from tools import chromium
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -55,17 +55,11 @@ class Opened:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """A headless Chromium; where there is none, the test is told as not run."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    path = chromium.chromium()
     if path is None:
         not_here("browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        try:
-            yield made
-        finally:
-            made.close()
+    with chromium.browser(path) as made:
+        yield made
 
 
 @contextmanager
