@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from common.files import open_private, private_folder
+from run.summary import LATEST_PAGE
 from warehouse import Warehouse
 from warehouse.runs import known_runs
 
-LATEST = "latest.html"
 PERSONAL_MARK = "<!-- with personal data -->"
 """The last line of a page that may show names, contacts and addresses."""
 _RUN_ID = r"(?P<run>\d{8}T\d{6}-[0-9a-f]{6})"
@@ -96,7 +96,7 @@ def figures_in(folder: Path, run_id: str, *, with_personal: bool) -> Any:
 
 def is_page(name: str) -> bool:
     """Whether a file has the name of a page."""
-    return name == LATEST or _PAGE.fullmatch(name) is not None
+    return name == LATEST_PAGE or _PAGE.fullmatch(name) is not None
 
 
 def is_personal(text: str) -> bool:

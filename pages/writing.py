@@ -10,10 +10,11 @@ from typing import Any
 from config import StarSchemaConfig
 from errors import EtlError, RequestError
 from pages.gathering import of_past, of_run
-from pages.keeping import LATEST, PERSONAL_MARK, place, put, tidy
+from pages.keeping import PERSONAL_MARK, place, put, tidy
 from pages.story import Story
 from run.frame import Run
 from run.logs import logger
+from run.summary import LATEST_PAGE
 from warehouse import reading
 from warehouse.runs import last_runs, run_named
 
@@ -97,6 +98,6 @@ def _put(folder: Path, story: Story, *, is_recorded: bool, is_last: bool) -> Pat
     text = page(story)
     if story.config.report_personal:
         text = f"{text.rstrip()}\n{PERSONAL_MARK}\n"
-    path = place(folder, story.run.run_id) if is_recorded else folder / LATEST
-    put(folder, story.run.run_id, text, *dict.fromkeys([path.name, *([LATEST] * is_last)]))
+    path = place(folder, story.run.run_id) if is_recorded else folder / LATEST_PAGE
+    put(folder, story.run.run_id, text, *dict.fromkeys([path.name, *([LATEST_PAGE] * is_last)]))
     return path

@@ -16,7 +16,7 @@ from report.preview import preview
 from report.screen import Piece, Screen, Shown
 from report.star_now import star_now
 from report.verdict import untouched, verdict
-from run.summary import SHORT, RunSummary
+from run.summary import LATEST_PAGE, SHORT, RunSummary
 
 _BAR = 5
 """How many characters wide the bar of the longest phase is."""
@@ -88,9 +88,7 @@ def _next(summary: RunSummary, screen: Screen) -> list[Shown]:
     rejected = any(table.rejected for table in summary.outcomes.tables.values())
     steps: list[tuple[str, str]] = []
     if summary.report:
-        steps.append(
-            (str(Path(summary.report).with_name("latest.html")), "the report, with charts")
-        )
+        steps.append((str(Path(summary.report).with_name(LATEST_PAGE)), "the report, with charts"))
     if summary.status == "dry_run":
         steps.append(("python main.py", "publish it"))
         if rejected and summary.rejects_dir:  # `rejects` knows only runs of the star

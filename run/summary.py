@@ -41,6 +41,8 @@ input is that of the last run.
 """
 _WORDS = {"dry_run": "would publish", "gate_failed": "refused", "unknown": "outcome unknown"}
 """How it ended, where the status is no word for people."""
+LATEST_PAGE = "latest.html"
+"""What the page of the last run is called too, beside the one that bears its id."""
 _MOST_TOLD, _LONGEST_TOLD = 50, 1000
 """Of errors and warnings, what a run's row keeps."""
 SHORT = {
